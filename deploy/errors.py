@@ -1,0 +1,17 @@
+"""The two ways a command ends without success: the user's input is bad, or a check did not hold."""
+
+
+class ToolError(Exception):
+    """An error with a one-line message for the user; `exit_status` is the command's exit status."""
+
+    exit_status = 2
+
+
+class BadInput(ToolError):
+    """Bad input or usage: the message names the file, the node and the value. Exit status 2."""
+
+
+class CheckFailed(ToolError):
+    """A parity check or a hard limit of the chip did not hold. Exit status 1."""
+
+    exit_status = 1

@@ -1,0 +1,143 @@
+"""Reading and writing files: atomic writes, and array files whose size is checked before it is read."""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+
+# No array file this toolchain writes or needs is larger; a small file that declares more is hostile.
+MAX_ARRAY_BYTES = 4 << 30
+
+# Array file headers carry a dtype, an order flag and a shape; numpy's own readers use the same limit.
+_MAX_HEADER_BYTES = 10_000
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it on success and vanishes on failure.
+
+    A killed run leaves the old file or the new one, never a half of it.
+    Raises BadInput where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot write: {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; results are meant to be shared like any other output.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot write: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, with a final newline."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, limit: int = 64 << 20) -> Any:
+    """Read a JSON file of at most `limit` bytes. Raises BadInput naming the file."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > limit:
+            raise BadInput(f"{path}: {path.stat().st_size} bytes of JSON exceed the limit of {limit}")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadInput(f"{path}: not valid JSON: {error}") from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as one compressed .npz file, atomically and byte for byte reproducible."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            # A fixed date: the same arrays must give the same file.
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+
+
+def read_npz(path: Path, limit: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]]:
+    """Read every array of an .npz file; sizes are checked from the headers before memory is taken.
+
+    Raises BadInput naming the file, the entry and the value: not an archive, truncated, object
+    arrays (pickles), or more than `limit` bytes in all.
+    """
+    path = Path(path)
+    arrays: dict[str, NDArray[Any]] = {}
+    remaining = limit
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                name = entry.filename.removesuffix(".npy")
+                with archive.open(entry) as stream:
+                    shape, dtype = _read_npy_header(path, name, stream)
+                    size = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
+                    if size > remaining:
+                        raise BadInput(
+                            f"{path}: array '{name}' of shape {shape} brings the file over {limit} bytes"
+                        )
+                    if size > entry.file_size:
+                        raise BadInput(
+                            f"{path}: array '{name}' declares {size} bytes, the file holds {entry.file_size}"
+                        )
+                    remaining -= size
+                with archive.open(entry) as stream:
+                    arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, ValueError, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        raise BadInput(f"{path}: not a readable .npz file: {error}") from error
+    return arrays
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise BadInput(f"{path}: array '{name}' has .npy version {version}, expected 1.0 or 2.0")
+    shape, _, dtype = readers[version](stream, max_header_size=_MAX_HEADER_BYTES)
+    if dtype.hasobject:
+        raise BadInput(f"{path}: array '{name}' holds Python objects (a pickle), which are never loaded")
+    return shape, dtype
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""The bridge: torch module ⇄ NIR ⇄ Program ⇄ Lava, and the command `neuroclip-export`."""

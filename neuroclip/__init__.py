@@ -1,0 +1,1 @@
+"""Learning: event data, CLIP, the NeuroCLIP adapter and its quantization to the chip's arithmetic."""
