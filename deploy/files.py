@@ -64,7 +64,9 @@ def read_json(path: Path, limit: int = 64 << 20) -> Any:
     path = Path(path)
     try:
         if path.stat().st_size > limit:
-            raise BadInput(f"{path}: {path.stat().st_size} bytes of JSON exceed the limit of {limit}")
+            raise BadInput(
+                f"{path}: {path.stat().st_size} bytes of JSON exceed the limit of {limit}"
+            )
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
@@ -74,7 +76,10 @@ def read_json(path: Path, limit: int = 64 << 20) -> Any:
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as one compressed .npz file, atomically and byte for byte reproducible."""
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for name, array in arrays.items():
             # A fixed date: the same arrays must give the same file.
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
@@ -128,12 +133,17 @@ def sha256(path: Path) -> str:
 
 def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     if version not in readers:
         raise BadInput(f"{path}: array '{name}' has .npy version {version}, expected 1.0 or 2.0")
-    shape, _, dtype = readers[version](stream, max_header_size=_MAX_HEADER_BYTES)
+    shape, _, dtype = readers[version](stream, max_header_size=_MAX_HEADER_BYTES)  # type: ignore[call-arg]
     if dtype.hasobject:
-        raise BadInput(f"{path}: array '{name}' holds Python objects (a pickle), which are never loaded")
+        raise BadInput(
+            f"{path}: array '{name}' holds Python objects (a pickle), which are never loaded"
+        )
     return shape, dtype
 
 

@@ -1,0 +1,135 @@
+"""The reference emulator: a program, step by step, many samples at once, in exact integers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.arithmetic import Int64, shifted_sum, step
+from deploy.errors import BadInput
+from deploy.program import Dense, Program
+from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
+
+# Every integer up to here is a float64, so a float64 matrix product of integers whose partial sums
+# stay below it is exact, and runs on BLAS.
+_FLOAT64_EXACT = 2**53
+
+Messages = Mapping[str, NDArray[Any]]
+
+
+def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace:
+    """Run a program on samples that each start from cleared state.
+
+    inputs: {input name: integers [samples, time, *shape]}, within the range of each Input.
+    record: which recordings the trace keeps; totals and read-outs are always kept.
+    Raises BadInput for a missing input, another shape, a message outside its range, or a recording
+    of more than 2 GiB.
+    """
+    samples, timesteps = check_inputs(program, inputs)
+    trace = _empty_trace(program, samples, timesteps, record)
+    state = {p.name: _cleared(samples, p.shape) for p in program.populations}
+    weights = {c.name: c.weight.T.astype(np.float64) for c in program.connections}
+    # Messages by step, kept for as long as the longest delay can reach back to them.
+    past: dict[str, dict[int, Int64]] = {name: {} for name in trace.messages}
+    longest = max((c.delay for c in program.connections), default=0)
+
+    for t in range(timesteps):
+        for node in program.inputs:
+            past[node.name][t] = np.asarray(inputs[node.name][:, t]).astype(np.int64)
+        for name in program.order:
+            population = program.population(name)
+            u, v = state[name]
+            a = np.zeros(u.shape, np.int64)
+            for c in program.into(name):
+                message = past[c.source].get(t - c.delay)
+                if message is not None:
+                    a += shifted_sum(_product(c, weights[c.name], message), c.exponent).reshape(
+                        a.shape
+                    )
+            u, v, s = step(population, u, v, a)
+            state[name], past[name][t] = (u, v), s.astype(np.int64)
+            for recording, values in ((trace.s, s), (trace.u, u), (trace.v, v)):
+                if name in recording:
+                    recording[name][:, t] = values
+        for name, sent in past.items():
+            trace.messages[name][...] += np.count_nonzero(sent[t], axis=0)
+            sent.pop(t - longest, None)
+
+    for name, readout in trace.readout.items():
+        readout[...] = state[name][1]
+    return trace
+
+
+def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
+    """(samples, timesteps) of inputs that fit a program's shapes and ranges, else BadInput."""
+    known = {node.name for node in program.inputs}
+    for name in inputs:
+        if name not in known:
+            raise BadInput(
+                f"data: input '{name}' is not an input of the program, which has {sorted(known)}"
+            )
+    sizes: tuple[int, int] | None = None
+    for node in program.inputs:
+        if node.name not in inputs:
+            raise BadInput(f"data: input '{node.name}' of the program is missing")
+        data = inputs[node.name]
+        if not np.issubdtype(data.dtype, np.integer) and data.dtype != np.bool_:
+            raise BadInput(f"input '{node.name}': messages of type {data.dtype}, expected integers")
+        if data.shape[2:] != node.shape or data.ndim < 3 or 0 in data.shape:
+            raise BadInput(
+                f"input '{node.name}': data of shape {data.shape}, expected [samples, time, "
+                f"{', '.join(map(str, node.shape))}]"
+            )
+        if sizes not in (None, data.shape[:2]):
+            raise BadInput(
+                f"input '{node.name}': {data.shape[:2]} samples and steps, others have {sizes}"
+            )
+        sizes = (data.shape[0], data.shape[1])
+        outside = (data < node.low) | (data > node.high)
+        if outside.any():
+            index = tuple(int(i) for i in np.argwhere(outside)[0])
+            raise BadInput(
+                f"input '{node.name}': message {int(data[index])} at sample {index[0]}, step {index[1]}, "
+                f"index {list(index[2:])} is outside {int(node.low[index[2:]])}..{int(node.high[index[2:]])}"
+            )
+    assert sizes is not None  # a program has at least one input
+    return sizes
+
+
+def _product(c: Dense, weights: NDArray[np.float64], message: Int64) -> Int64:
+    """Σ weight·message as [samples, target]; float64 is used because its bound is checked here."""
+    flat = message.reshape(len(message), -1)
+    largest = (
+        int(np.abs(flat).max(initial=0)) * int(np.abs(c.weight).max(initial=0)) * flat.shape[1]
+    )
+    if largest >= _FLOAT64_EXACT:
+        return flat @ c.weight.T.astype(np.int64)
+    return np.matmul(flat.astype(np.float64), weights).astype(np.int64)
+
+
+def _cleared(samples: int, shape: tuple[int, ...]) -> tuple[Int64, Int64]:
+    return np.zeros((samples, *shape), np.int64), np.zeros((samples, *shape), np.int64)
+
+
+def _empty_trace(program: Program, samples: int, timesteps: int, record: Record) -> Trace:
+    needed = record_bytes(program, samples, timesteps, record)
+    if needed > MAX_RECORD_BYTES:
+        raise BadInput(
+            f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
+        )
+    shapes = {p.name: (samples, timesteps, *p.shape) for p in program.populations}
+    spikes, states = record != "none", record == "all"
+    return Trace(
+        samples,
+        timesteps,
+        s={n: np.zeros(shape, np.uint8) for n, shape in shapes.items() if spikes},
+        u={n: np.zeros(shape, np.int32) for n, shape in shapes.items() if states},
+        v={n: np.zeros(shape, np.int32) for n, shape in shapes.items() if states},
+        messages={node.name: np.zeros(node.shape, np.int64) for node in program.sources},
+        readout={
+            p.name: np.zeros((samples, *p.shape), np.int32)
+            for p in program.populations
+            if p.kind == "integrator"
+        },
+    )

@@ -1,0 +1,100 @@
+"""`Trace`: what an executor of a program saw, in sample time, and its file."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from deploy.files import read_npz, write_npz
+from deploy.program import Program
+
+Record = Literal["none", "spikes", "all"]
+QUANTITIES = ("s", "u", "v")
+
+# `trace.npz` holds at most this much before compression; more samples are compared, not recorded.
+MAX_RECORD_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Spikes and states of every recorded population, and what is always kept.
+
+    s: {name: uint8 [samples, time, *shape]}, empty for record "none".
+    u, v: {name: int32 [samples, time, *shape]}, only for record "all"; raw register values.
+    messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
+    readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
+    """
+
+    samples: int
+    timesteps: int
+    s: Mapping[str, NDArray[np.uint8]]
+    u: Mapping[str, NDArray[np.int32]]
+    v: Mapping[str, NDArray[np.int32]]
+    messages: Mapping[str, NDArray[np.int64]]
+    readout: Mapping[str, NDArray[np.int32]]
+
+    def recorded(self) -> Iterator[tuple[str, str, NDArray[Any]]]:
+        """Every recorded array as (population, quantity, array), spikes first."""
+        for quantity in QUANTITIES:
+            for name, array in getattr(self, quantity).items():
+                yield name, quantity, array
+
+
+def first_samples(trace: Trace, count: int) -> Trace:
+    """The trace with its recordings cut to the first `count` samples; totals stay those of all."""
+    cut = {q: {n: a[:count] for n, a in getattr(trace, q).items()} for q in QUANTITIES}
+    return Trace(
+        trace.samples, trace.timesteps, **cut, messages=trace.messages, readout=trace.readout
+    )
+
+
+def concatenate(traces: list[Trace]) -> Trace:
+    """Traces of consecutive samples of one program as one trace."""
+
+    def joined(attribute: str) -> dict[str, NDArray[Any]]:
+        return {
+            name: np.concatenate([getattr(t, attribute)[name] for t in traces])
+            for name in getattr(traces[0], attribute)
+        }
+
+    return Trace(
+        sum(t.samples for t in traces),
+        traces[0].timesteps,
+        joined("s"),
+        joined("u"),
+        joined("v"),
+        {name: np.sum([t.messages[name] for t in traces], axis=0) for name in traces[0].messages},
+        joined("readout"),
+    )
+
+
+def record_bytes(program: Program, samples: int, timesteps: int, record: Record) -> int:
+    """Bytes that a recording of every population takes in memory."""
+    per_neuron = {"none": 0, "spikes": 1, "all": 9}[record]
+    return per_neuron * samples * timesteps * sum(p.size for p in program.populations)
+
+
+def save_trace(path: Path, trace: Trace) -> None:
+    """Write the recorded arrays as NAME/s, NAME/u and NAME/v to one .npz file, atomically."""
+    write_npz(path, {f"{name}/{quantity}": array for name, quantity, array in trace.recorded()})
+
+
+def load_trace(path: Path) -> dict[str, NDArray[Any]]:
+    """Read a trace file: {"NAME/s": array [samples, time, *shape], ...}.
+
+    Raises BadInput naming the file and the entry that is not a recording.
+    """
+    arrays = read_npz(path)
+    for entry, array in arrays.items():
+        _, _, quantity = entry.rpartition("/")
+        if quantity not in QUANTITIES or array.ndim < 3:
+            raise BadInput(
+                f"{path}: entry '{entry}' of shape {array.shape} is not a recording NAME/s|u|v"
+            )
+    if not arrays:
+        raise BadInput(f"{path}: the trace is empty")
+    return arrays
