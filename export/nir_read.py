@@ -1,0 +1,82 @@
+"""Reading a NIR file that a stranger wrote: what it declares is checked before anything is loaded."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import nir
+import numpy as np
+
+from deploy.errors import BadInput
+
+# A graph of more than this cannot be for one machine; a small file that declares it is hostile.
+MAX_GRAPH_BYTES = 4 << 30
+
+
+def read_nir(path: Path) -> nir.NIRGraph:
+    """Read a NIR graph. Raises BadInput, one line naming the file and the entry, for anything that
+    is not a whole, self-contained HDF5 file of numbers and names within the size limit."""
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            _check_group(path, file, MAX_GRAPH_BYTES)
+        graph = nir.read(path)
+    except BadInput:
+        raise
+    except OSError as error:
+        reason = error.strerror or "not a whole HDF5 file"
+        raise BadInput(f"{path}: cannot read: {reason}") from error
+    except Exception as error:
+        # nir validates with assertions and bare KeyErrors; to its user all of them mean the same.
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{path}: not a NIR graph that nir can read: {text}") from error
+    if not isinstance(graph, nir.NIRGraph):
+        raise BadInput(f"{path}: holds a {type(graph).__name__}, expected a graph")
+    for name, node in graph.nodes.items():
+        _check_numbers(path, name, node)
+    return graph
+
+
+def _check_group(path: Path, group: h5py.Group, remaining: int) -> int:
+    """Check every entry below a group; returns the bytes that the limit still allows."""
+    for name in group:
+        link = group.get(name, getlink=True)
+        where = f"{group.name.rstrip('/')}/{name}"
+        if not isinstance(link, h5py.HardLink):
+            raise BadInput(
+                f"{path}: entry '{where}' is a link out of place ({type(link).__name__})"
+            )
+        entry = group[name]
+        if isinstance(entry, h5py.Group):
+            remaining = _check_group(path, entry, remaining)
+            continue
+        if not isinstance(entry, h5py.Dataset):
+            raise BadInput(f"{path}: entry '{where}' is neither a group nor a data set")
+        if entry.is_virtual or entry.external:
+            raise BadInput(f"{path}: entry '{where}' keeps its data in another file")
+        text = h5py.check_string_dtype(entry.dtype) is not None
+        if not text and entry.dtype.kind not in "biuf":
+            raise BadInput(
+                f"{path}: entry '{where}' has type {entry.dtype}, expected numbers or text"
+            )
+        size = math.prod(int(n) for n in entry.shape or ()) * max(entry.dtype.itemsize, 1)
+        if size > remaining:
+            raise BadInput(
+                f"{path}: entry '{where}' of shape {entry.shape} brings the graph over "
+                f"{MAX_GRAPH_BYTES} bytes"
+            )
+        remaining -= size
+    return remaining
+
+
+def _check_numbers(path: Path, name: str, node: Any) -> None:
+    if isinstance(node, nir.NIRGraph):
+        for inner, child in node.nodes.items():
+            _check_numbers(path, f"{name}.{inner}", child)
+        return
+    for field, value in vars(node).items():
+        array = value if isinstance(value, np.ndarray) else None
+        if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+            bad = array[~np.isfinite(array)].flat[0]
+            raise BadInput(f"{path}: node '{name}': {field} holds {bad}")

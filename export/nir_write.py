@@ -1,0 +1,102 @@
+"""Torch module → NIR, through nirtorch, with node values that are the chip's registers exactly.
+
+Units in the file: weights are the integer weights, thresholds the register vth, biases the integer
+bias / 64, and one unit of a node's v is 64 units of the chip's v. Time constants are those of
+forward Euler with step dt: a decay register k is τ = 4096·dt/k, from which k is recovered.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nir
+import nirtorch
+import numpy as np
+from torch import nn
+
+from deploy.errors import BadInput
+from deploy.files import atomic_path
+from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron
+
+DEFAULT_DT = 1e-4
+"""Seconds of one step where nothing else is said: snnTorch's, which a NIR file does not carry."""
+
+
+def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
+    """A NIR graph of a network of ChipLinear and ChipNeuron modules, named as the modules are.
+
+    Raises BadInput naming the module that NIR cannot express.
+    """
+    neurons = {n: m for n, m in network.named_modules() if isinstance(m, ChipNeuron)}
+    module_map: dict[type[nn.Module], Callable[[Any], nir.NIRNode]] = {
+        type(m): _linear for m in network.modules() if isinstance(m, ChipLinear)
+    }
+    module_map[ChipNeuron] = lambda module: _neuron(module, dt)
+    # nirtorch's default map would override ours for plain Linear layers.
+    graph = nirtorch.torch_to_nir(network, module_map, default_dict=None, type_check=False)
+    graph = _renamed(graph)
+    for name, module in neurons.items():
+        if module.du == 4095 and bool(module.integer_bias().any()):
+            _bias_into_affine(graph, name.replace(".", "_"), module)
+    # As information only: no reader may rely on metadata, and ours does not.
+    return nir.NIRGraph(graph.nodes, graph.edges, metadata={"dt": dt})
+
+
+def write_nir(path: Path, graph: nir.NIRGraph) -> None:
+    """Write a NIR file atomically."""
+    with atomic_path(path) as temporary:
+        nir.write(temporary, graph)
+
+
+def _linear(module: ChipLinear) -> nir.Linear:
+    return nir.Linear(weight=module.integer_weight().detach().cpu().numpy().astype(np.float32))
+
+
+def _neuron(module: ChipNeuron, dt: float) -> nir.NIRNode:
+    size = module.bias.shape[0]
+
+    def each(value: float) -> np.ndarray:
+        return np.full(size, value, dtype=np.float64)
+
+    tau_mem = 4096 * dt / module.dv if module.dv else None
+    fires = {"v_threshold": each(module.vth), "v_reset": each(0)} if module.kind == "lif" else {}
+    if module.du == 4095:
+        if tau_mem is None:
+            # v' = r·I under forward Euler adds dt·r·I a step.
+            return (nir.IF if fires else nir.I)(r=each(1 / dt), **fires)
+        leak = {"tau": each(tau_mem), "r": each(tau_mem / dt), "v_leak": each(0)}
+        return (nir.LIF if fires else nir.LI)(**leak, **fires)
+    if tau_mem is None or module.du < 0:
+        raise BadInput(
+            f"a neuron with du {module.du} and dv {module.dv} has an infinite time constant, "
+            "which NIR's CubaLIF cannot hold"
+        )
+    tau_syn = 4096 * dt / (module.du + 1)
+    bias = module.integer_bias().detach().cpu().numpy() / V_UNIT
+    return (nir.CubaLIF if fires else nir.CubaLI)(
+        tau_syn=each(tau_syn),
+        tau_mem=each(tau_mem),
+        r=each(tau_mem / dt),
+        # An Affine bias would pass the synaptic filter; a constant drive of v is its resting value.
+        v_leak=bias * (4096 / module.dv),
+        w_in=each(tau_syn / dt),
+        **fires,
+    )
+
+
+def _bias_into_affine(graph: nir.NIRGraph, name: str, module: ChipNeuron) -> None:
+    """Where the current clears each step, a neuron's bias is the bias of one layer before it."""
+    before = next(a for a, b in graph.edges if b == name)
+    bias = module.integer_bias().detach().cpu().numpy() / V_UNIT
+    graph.nodes[before] = nir.Affine(weight=graph.nodes[before].weight, bias=bias)
+
+
+def _renamed(graph: nir.NIRGraph) -> nir.NIRGraph:
+    """Torch's tracer calls the input `input_1`; a graph of ours has `input` and `output`."""
+    names = {n: "input" for n, node in graph.nodes.items() if isinstance(node, nir.Input)}
+    names |= {n: "output" for n, node in graph.nodes.items() if isinstance(node, nir.Output)}
+    nodes = {names.get(n, n): node for n, node in graph.nodes.items()}
+    edges = [(names.get(a, a), names.get(b, b)) for a, b in graph.edges]
+    last = next(a for a, b in edges if b == "output")
+    nodes["output"] = nir.Output(output_type=nodes[last].output_type)
+    return nir.NIRGraph(nodes, edges, type_check=False)
