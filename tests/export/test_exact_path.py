@@ -154,7 +154,7 @@ def single(weight: object, bias: object, threshold: float, **changes: object) ->
         (single([[2.0]], [0.0], 0.3), "node 'lif': its weights"),
         (single([[2.0]], [0.0], 1.0, v_reset=0.5), "node 'lif': v_reset 0.5 is not 0"),
         (single([[2.0]], [0.0], 1.0, r=3.0), "node 'lif': its gain"),
-        (single([[2.0]], [0.0], 1.0, tau=-1.0, r=-1e4), "node 'lif': tau -0.0001"),
+        (single([[2.0]], [0.0], 1.0, tau=-1.0, r=-1e4), "node 'lif': tau -1.0 is not positive"),
         (single([[2.0]], [0.0], 1.0, tau=3.0e-4 * 1.01, r=3.03), "node 'lif': tau 0.000303"),
     ],
 )
