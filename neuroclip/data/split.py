@@ -1,0 +1,43 @@
+"""Splits fixed by a seed, class by class."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def stratified_split(
+    labels: NDArray[np.int64], sizes: Sequence[int], seed: int
+) -> list[NDArray[np.int64]]:
+    """Cut all items into parts of the given sizes, each with the classes' overall proportions.
+
+    labels: int64 [items]; sizes: summing to the number of items. Returns sorted int64 indices per
+    part. Each class is shuffled and dealt out evenly over a line from 0 to 1, and the line is cut
+    at the sizes, so that a part holds of each class its share, rounded up or down.
+    """
+    if sum(sizes) != len(labels):
+        raise ValueError(f"sizes {list(sizes)} do not sum to {len(labels)} items")
+    random = np.random.default_rng(seed)
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        place[members] = (np.arange(len(members)) + random.random()) / len(members)
+    order = np.argsort(place, kind="stable")
+    return [np.sort(part) for part in np.split(order, np.cumsum(sizes)[:-1])]
+
+
+def per_class_split(
+    labels: NDArray[np.int64], counts: Sequence[int], seed: int
+) -> list[NDArray[np.int64]]:
+    """Parts of exactly `counts[k]` items of every class, and a last part with all that is left.
+
+    labels: int64 [items]. Returns sorted int64 indices per part.
+    """
+    random = np.random.default_rng(seed)
+    cuts = np.cumsum(counts)
+    parts: list[list[NDArray[np.int64]]] = [[] for _ in range(len(counts) + 1)]
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        for part, piece in zip(parts, np.split(members, cuts), strict=True):
+            part.append(piece)
+    return [np.sort(np.concatenate(part)) for part in parts]

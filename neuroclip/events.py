@@ -1,0 +1,172 @@
+"""Event recordings: the type, its checks, and reading and writing the files that hold it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tonic.io import read_mnist_file
+
+from deploy.errors import BadInput
+from deploy.files import read_npz, write_npz
+
+# N-MNIST's sensor crop, in pixels (Orchard et al. 2015, Front. Neurosci. 9:437).
+NMNIST_WIDTH = 34
+NMNIST_HEIGHT = 34
+
+# Bytes of one event in the N-MNIST / N-Caltech101 file format: x, y, polarity and 23 bits of time.
+_EVENT_BYTES = 5
+# 50 million events; the longest N-MNIST recording holds under ten thousand.
+_MAX_BIN_BYTES = 250_000_000
+_TONIC_EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)])
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One event stream, checked when it is made.
+
+    x, y: int32 [events], pixel column and row, 0 at the left and top; t: int64 [events], µs, never
+    decreasing; p: uint8 [events], the polarity bit, 0 or 1; width, height: of the sensor, in
+    pixels; name: the file (or data set item) that error messages name.
+
+    Raises BadInput: no event, fields of different length, a value that is not an integer, an event
+    outside the sensor, a polarity other than 0 and 1, negative or decreasing time.
+    """
+
+    x: NDArray[np.int32]
+    y: NDArray[np.int32]
+    t: NDArray[np.int64]
+    p: NDArray[np.uint8]
+    width: int
+    height: int
+    name: str
+
+    def __post_init__(self) -> None:
+        for size, field in ((self.width, "width"), (self.height, "height")):
+            if not 1 <= size <= 65_536:
+                raise BadInput(f"{self.name}: sensor {field} {size} is not between 1 and 65536")
+        fields: dict[str, NDArray[Any]] = {"x": self.x, "y": self.y, "t": self.t, "p": self.p}
+        for field, values in fields.items():
+            if values.ndim != 1 or values.dtype.kind not in "iub":
+                raise BadInput(
+                    f"{self.name}: field '{field}' is {values.dtype} of shape {values.shape}, "
+                    "expected one integer per event"
+                )
+        lengths = {field: len(values) for field, values in fields.items()}
+        if len(set(lengths.values())) != 1:
+            raise BadInput(f"{self.name}: fields differ in length: {lengths}")
+        if not len(self.t):
+            raise BadInput(f"{self.name}: the recording holds zero events")
+        self._check_range("x", self.x, self.width)
+        self._check_range("y", self.y, self.height)
+        self._check_range("p", self.p, 2)
+        # Compared before the cast: an unsigned time above 2^63 must not wrap to a legal one.
+        if int(self.t.max()) > np.iinfo(np.int64).max:
+            raise BadInput(f"{self.name}: time {int(self.t.max())} µs does not fit 63 bits")
+        t = self.t.astype(np.int64)
+        if t[0] < 0:
+            raise BadInput(f"{self.name}: event 0 has a negative time, {int(t[0])} µs")
+        backwards = np.flatnonzero(t[1:] < t[:-1])
+        if len(backwards):
+            i = int(backwards[0]) + 1
+            raise BadInput(
+                f"{self.name}: event {i} at {int(t[i])} µs comes after event {i - 1} "
+                f"at {int(t[i - 1])} µs: time is not sorted"
+            )
+        # A frozen dataclass is set this way in its own constructor: the fields get their dtypes.
+        object.__setattr__(self, "x", self.x.astype(np.int32))
+        object.__setattr__(self, "y", self.y.astype(np.int32))
+        object.__setattr__(self, "t", t)
+        object.__setattr__(self, "p", self.p.astype(np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def _check_range(self, field: str, values: NDArray[Any], stop: int) -> None:
+        bad = np.flatnonzero((values < 0) | (values >= stop))
+        if len(bad):
+            i = int(bad[0])
+            what = f"outside the sensor of {self.width}×{self.height}" if stop > 2 else "not 0 or 1"
+            what = "not 0 or 1" if field == "p" else what
+            raise BadInput(f"{self.name}: event {i} has {field} = {int(values[i])}, {what}")
+
+
+def read_recording(path: Path, width: int = NMNIST_WIDTH, height: int = NMNIST_HEIGHT) -> Recording:
+    """Read one event recording: N-MNIST `.bin` (through tonic) or `.npz` of `save_recording`.
+
+    `width` and `height` (pixels) are the sensor of a `.bin` file, which does not hold them.
+    Raises BadInput naming the file: unreadable, truncated, of another kind, or events that
+    `Recording` refuses.
+    """
+    path = Path(path)
+    if path.suffix == ".bin":
+        return _read_bin(path, width, height)
+    if path.suffix == ".npz":
+        return _read_npz(path)
+    raise BadInput(f"{path}: unknown event file type '{path.suffix}', expected .bin or .npz")
+
+
+def save_recording(path: Path, recording: Recording) -> None:
+    """Write a recording as `.npz` with the fields x, y, t, p, width, height, atomically."""
+    if Path(path).suffix != ".npz":
+        raise BadInput(f"{path}: recordings are written as .npz")
+    write_npz(
+        path,
+        {
+            "x": recording.x,
+            "y": recording.y,
+            "t": recording.t,
+            "p": recording.p,
+            "width": np.asarray(recording.width, dtype=np.int64),
+            "height": np.asarray(recording.height, dtype=np.int64),
+        },
+    )
+
+
+def recording_digest(recording: Recording) -> str:
+    """SHA-256 over a recording's events and sensor size (not its name), as hexadecimal text."""
+    digest = hashlib.sha256(f"{recording.width}x{recording.height}:{len(recording)}".encode())
+    for values in (recording.x, recording.y, recording.t, recording.p):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _read_bin(path: Path, width: int, height: int) -> Recording:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_BIN_BYTES:
+            raise BadInput(f"{path}: {size} bytes of events exceed the limit of {_MAX_BIN_BYTES}")
+        if size == 0:
+            raise BadInput(f"{path}: the recording holds zero events")
+        if size % _EVENT_BYTES:
+            raise BadInput(
+                f"{path}: {size} bytes are not whole events of {_EVENT_BYTES} bytes: truncated"
+            )
+        events = read_mnist_file(str(path), dtype=_TONIC_EVENT)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
+    return Recording(
+        events["x"], events["y"], events["t"], events["p"], width, height, name=str(path)
+    )
+
+
+def _read_npz(path: Path) -> Recording:
+    arrays = read_npz(path)
+    wanted = ("x", "y", "t", "p", "width", "height")
+    missing = [field for field in wanted if field not in arrays]
+    if missing:
+        raise BadInput(f"{path}: no field '{missing[0]}'; an event recording holds {wanted}")
+    for field in ("width", "height"):
+        if arrays[field].shape != () or arrays[field].dtype.kind not in "iu":
+            raise BadInput(f"{path}: field '{field}' is not one integer")
+    return Recording(
+        arrays["x"],
+        arrays["y"],
+        arrays["t"],
+        arrays["p"],
+        int(arrays["width"]),
+        int(arrays["height"]),
+        name=str(path),
+    )

@@ -1,0 +1,40 @@
+"""Prompts: the sentence around a class name that the text encoder sees."""
+
+from collections.abc import Sequence
+
+from deploy.errors import BadInput
+
+# NeuroCLIP's prompts (Guo, Chen, Ma 2023, arXiv 2306.12073, public code).
+TEMPLATES = {
+    "nmnist": 'A black and white photo of the Arabic numeral number: "{}".',
+    "cifar10dvs": "A low quality stick figure of the object {}.",
+    "es-imagenet": "A low quality point cloud image of {}.",
+}
+# The bundled digits are what N-MNIST's are: handwritten Arabic numerals.
+TEMPLATES["digits"] = TEMPLATES["nmnist"]
+
+# For data sets that have no prompt of their own; CLIP's first template (Radford et al. 2021).
+DEFAULT_TEMPLATE = "a photo of a {}."
+
+
+def template_for(dataset_name: str) -> str:
+    """The paper's template of a data set, or CLIP's plain one where the paper has none."""
+    return TEMPLATES.get(dataset_name, DEFAULT_TEMPLATE)
+
+
+def fill(labels: Sequence[str], template: str) -> list[str]:
+    """One prompt per label, in order: the template's `{}` replaced by the label.
+
+    Raises BadInput: no labels, an empty or repeated label, a template without exactly one `{}`.
+    """
+    if not labels:
+        raise BadInput("labels: the list is empty, at least one label is needed")
+    names = [label.strip() for label in labels]
+    if "" in names:
+        raise BadInput(f"labels: label {names.index('')} is empty")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise BadInput(f"labels: label '{repeated[0]}' is given more than once")
+    if template.count("{}") != 1:
+        raise BadInput(f"template '{template}': expected exactly one {{}} for the label")
+    return [template.replace("{}", name) for name in names]
