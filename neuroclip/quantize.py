@@ -99,10 +99,34 @@ class ChipLinear(nn.Module):
     @torch.no_grad()
     def constrain_(self, sum_max: float) -> None:
         """Scale down each neuron's weights where Σ|W| could exceed `sum_max` after rounding."""
+        self.weight.mul_(self._shrink(sum_max))
+
+    def _shrink(self, sum_max: float) -> Tensor:
+        """The factor [out, 1], at most 1, under which each neuron's Σ|W| holds."""
+        weight = self.real_weight()
         # Rounding moves each weight by at most one unit.
-        limit = (sum_max - self.weight.shape[1]) * 2.0**-self.exponent
-        total = self.weight.abs().sum(dim=1, keepdim=True)
-        self.weight.mul_((limit / total.clamp(min=1e-30)).clamp(max=1.0))
+        limit = (sum_max - weight.shape[1]) * 2.0**-self.exponent
+        return (limit / weight.abs().sum(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)
+
+
+class FoldedLinear(ChipLinear):
+    """An up-projection folded with text features: weights labels·w, of which training moves w.
+
+    weight: float [features, in], the up-projection. text: float [labels, features], constant.
+    """
+
+    def __init__(self, weight: Tensor, text: Tensor, exponent: int) -> None:
+        super().__init__(weight, exponent)
+        self.register_buffer("text", text.detach().clone().to(torch.float32))
+
+    def real_weight(self) -> Tensor:
+        """The folded weights [labels, in] before quantization."""
+        return self.text @ self.weight
+
+    @torch.no_grad()
+    def constrain_(self, sum_max: float) -> None:
+        """Scale down the whole up-projection where any label's Σ|W| could exceed `sum_max`."""
+        self.weight.mul_(self._shrink(sum_max).min())
 
 
 class ChipNeuron(snn.Synaptic):
@@ -114,9 +138,9 @@ class ChipNeuron(snn.Synaptic):
     T truncates toward zero. An "integrator" never fires and returns v. State lives in the module
     (snnTorch's `init_hidden`), in float64; `reset_mem()` clears it between samples.
 
-    bias: float [size], real-valued; B = 2^e·round(bias·unit/2^e) has a mantissa of 13 bits and the
-    exponent e = bias_exponent. unit: what 1.0 of the real-valued model is in units of v. width: the
-    surrogate's width in the real-valued model.
+    bias: float [size], real-valued; B = 2^e·clamp(round(bias·unit/2^e)) has a mantissa of 13 bits
+    and the exponent e = bias_exponent. unit: what 1.0 of the real-valued model is in units of v.
+    width: the surrogate's width in the real-valued model.
     """
 
     def __init__(
@@ -124,6 +148,7 @@ class ChipNeuron(snn.Synaptic):
         bias: Tensor,
         *,
         unit: float,
+        bias_exponent: int = 0,
         du: int = 4095,
         dv: int = 0,
         vth: int = VTH_MAX,
@@ -141,7 +166,7 @@ class ChipNeuron(snn.Synaptic):
         )
         self.du, self.dv, self.vth, self.kind, self.unit = du, dv, vth, kind, float(unit)
         self.bias = nn.Parameter(bias.detach().clone().to(torch.float32))
-        self.bias_exponent = bias_exponent(float(bias.abs().max()) * unit)
+        self.bias_exponent = bias_exponent
         self.state_function = self._chip_step
 
     def integer_bias(self) -> Tensor:
@@ -182,11 +207,15 @@ def weight_exponent(weight: Tensor, message_max: int, sum_max: int, headroom: fl
     return math.floor(math.log2(headroom * min(WEIGHT_MAX / largest, max(room, 1.0) / row)))
 
 
-def bias_exponent(largest: float) -> int:
-    """The smallest exponent 0..7 whose 13-bit mantissa holds biases up to twice `largest`."""
-    if largest * 2 <= BIAS_MANT_MAX:
+def bias_exponent(bias: Tensor, unit: float) -> int:
+    """The smallest exponent 0..7 whose 13-bit mantissa holds twice the largest of these biases.
+
+    The factor of two is room for training to grow into. bias, unit: as ChipNeuron takes them.
+    """
+    largest = 2 * unit * float(bias.abs().max())
+    if largest <= BIAS_MANT_MAX:
         return 0
-    return min(BIAS_EXP_MAX, math.ceil(math.log2(largest * 2 / BIAS_MANT_MAX)))
+    return min(BIAS_EXP_MAX, math.ceil(math.log2(largest / BIAS_MANT_MAX)))
 
 
 def run(network: nn.Module, messages: Tensor) -> Tensor:
