@@ -1,0 +1,178 @@
+"""The command `neuroclip`: train, evaluate, look at programs, compare traces and runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.errors import BadInput, ToolError
+
+EXAMPLES = """examples:
+  neuroclip zero-shot --data digits
+  neuroclip train --data digits --shots 16 --out runs/adapter
+  neuroclip evaluate runs/adapter --data path/to/N-MNIST
+  neuroclip inspect demo/program.npz
+  neuroclip diff a/trace.npz b/trace.npz
+  neuroclip report demo
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status (0, 1 for a check that failed, 2 for bad input)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ToolError as error:
+        print(f"neuroclip: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("neuroclip: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="neuroclip",
+        description="Train NeuroCLIP's spiking adapter, and look at what runs on the chip.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    train = commands.add_parser("train", help="train an adapter (or the bundled kind of CLIP)")
+    train.add_argument("what", nargs="?", choices=("adapter", "clip"), default="adapter")
+    train.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    _data_arguments(train)
+    train.add_argument("--shots", type=int, default=16, help="training recordings per class")
+    train.add_argument("--cut", choices=("folded", "paper"), default="folded")
+    train.add_argument("--hidden", type=int, help="neurons of the adapter (default: features / 2)")
+    train.add_argument(
+        "--epochs", type=int, help="epochs in floating point (default: 250; clip: 80)"
+    )
+    train.add_argument("--quantized-epochs", type=int, help="epochs on the chip's arithmetic")
+    train.add_argument("--resume", action="store_true", help="go on from a killed training")
+    train.set_defaults(run=_train)
+
+    zero_shot = commands.add_parser("zero-shot", help="classify recordings by text alone")
+    _data_arguments(zero_shot)
+    zero_shot.add_argument("--labels", help='class names, "a,b,c" (default: the data set\'s)')
+    zero_shot.add_argument("--template", help="prompt with one {} (default: the data set's)")
+    zero_shot.add_argument("--split", choices=("validation", "test"), default="test")
+    zero_shot.set_defaults(run=_zero_shot)
+
+    evaluate = commands.add_parser("evaluate", help="accuracy of a trained adapter")
+    evaluate.add_argument("checkpoint", nargs="?", help="folder or bundled name")
+    evaluate.add_argument("--data", default="digits", help="data set: digits, or a folder")
+    evaluate.add_argument("--split", choices=("validation", "test"), default="test")
+    evaluate.add_argument("--seed", type=int, default=0, help="of the split")
+    evaluate.set_defaults(run=_evaluate)
+
+    inspect = commands.add_parser("inspect", help="layers, registers, proof and cost of a program")
+    inspect.add_argument("program", type=Path)
+    inspect.add_argument("--timesteps", type=int, default=10, help="steps per sample")
+    inspect.add_argument("--chip", default="loihi2", help="chip name or file")
+    inspect.set_defaults(run=_inspect)
+
+    diff = commands.add_parser("diff", help="where two traces first differ")
+    diff.add_argument("a", type=Path)
+    diff.add_argument("b", type=Path)
+    diff.set_defaults(run=_diff)
+
+    report = commands.add_parser("report", help="a run's report again, or two runs side by side")
+    report.add_argument("run_folder", type=Path, metavar="RUN")
+    report.add_argument("other", type=Path, nargs="?", metavar="RUN")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", default="digits", help="data set: digits (bundled), or a folder")
+    parser.add_argument(
+        "--clip", default="digits", help="digits (bundled), a folder, or open_clip's"
+    )
+    parser.add_argument("--pretrained", help="open_clip's tag, or a local weight file")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of everything random")
+
+
+def _train(options: argparse.Namespace) -> int:
+    from neuroclip import commands
+
+    if options.what == "clip":
+        return commands.train_clip(options.out, options.seed, options.epochs)
+    return commands.train(
+        data=options.data,
+        clip=options.clip,
+        pretrained=options.pretrained,
+        out=options.out,
+        shots=options.shots,
+        cut=options.cut,
+        hidden=options.hidden,
+        epochs=options.epochs,
+        quantized_epochs=options.quantized_epochs,
+        seed=options.seed,
+        resume=options.resume,
+    )
+
+
+def _zero_shot(options: argparse.Namespace) -> int:
+    from neuroclip import commands
+
+    return commands.zero_shot(
+        data=options.data,
+        clip=options.clip,
+        pretrained=options.pretrained,
+        labels=options.labels,
+        template=options.template,
+        split=options.split,
+        seed=options.seed,
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from neuroclip import commands
+
+    return commands.evaluate(options.checkpoint, options.data, options.split, options.seed)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from deploy.inspect import inspect
+
+    from deploy.program import load_program
+
+    print(inspect(load_program(options.program), options.timesteps, options.chip))
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from deploy.parity import compare_recordings
+    from deploy.trace import load_trace
+
+    a, b = str(options.a), str(options.b)
+    parity = compare_recordings(a, load_trace(options.a), b, load_trace(options.b))
+    print(parity.describe())
+    return 0 if parity.ok else 1
+
+
+def _report(options: argparse.Namespace) -> int:
+    from deploy.report import compare, summary, write_report
+
+    from deploy.files import read_json
+    from deploy.program import load_program
+    from deploy.trace import load_trace
+
+    def read(folder: Path) -> dict:
+        report = read_json(folder / "report.json")
+        if not isinstance(report, dict) or "schema" not in report:
+            raise BadInput(f"{folder / 'report.json'}: not a report")
+        return report
+
+    report = read(options.run_folder)
+    if options.other is not None:
+        print(compare(report, read(options.other)))
+        return 0
+    print(summary(report))
+    folder = options.run_folder
+    program, trace = load_program(folder / "program.npz"), load_trace(folder / "trace.npz")
+    write_report(folder / "report.html", report, trace, program)
+    return 0 if report["ok"] else 1

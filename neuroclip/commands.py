@@ -1,0 +1,167 @@
+"""What the learning subcommands of `neuroclip` do: train, zero-shot, evaluate."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deploy.errors import BadInput
+from deploy.files import write_json
+from neuroclip.adapter import AdapterConfig
+from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
+from neuroclip.clip import Clip, ClipSpec, encode_text, load_clip
+from neuroclip.data import EventDataset, few_shot, open_dataset
+from neuroclip.features import dataset_features
+from neuroclip.frames import FrameOptions
+from neuroclip.prompts import template_for
+from neuroclip.training import Examples, Recipe, train_adapter
+from neuroclip.zero_shot import accuracy, zero_shot_scores
+
+
+def train(
+    *,
+    data: str,
+    clip: str,
+    pretrained: str | None,
+    out: Path,
+    shots: int,
+    cut: str,
+    hidden: int | None,
+    epochs: int | None,
+    quantized_epochs: int | None,
+    seed: int,
+    resume: bool,
+) -> int:
+    """Train an adapter on a few shots per class; the validation split picks the epoch."""
+    encoder = load_clip(ClipSpec(clip, pretrained))
+    dataset = open_dataset(data, seed)
+    frames = FrameOptions()
+    template = template_for(dataset.name)
+    text = encode_text(encoder, dataset.class_names, template)
+    shot_indices = few_shot(dataset, shots, seed)
+    examples = _examples(encoder, dataset, shot_indices, frames)
+    validation = _examples(encoder, dataset, dataset.validation, frames)
+    config = AdapterConfig(
+        features=text.shape[1],
+        hidden=hidden or max(1, text.shape[1] // 2),
+        steps=frames.steps,
+        cut=cut,
+    )
+    changed = {"epochs": epochs, "quantized_epochs": quantized_epochs}
+    recipe = Recipe(
+        seed=seed,
+        temperature=float(encoder.module.logit_scale.exp()),  # type: ignore[operator]
+        **{name: value for name, value in changed.items() if value is not None},
+    )
+    trained = train_adapter(
+        config, recipe, examples, validation, torch.from_numpy(text), out, resume
+    )
+    best = {
+        stage: max(h["validation"] for h in trained.history if h["stage"] == stage)
+        for stage in ("float", "quantized")
+    }
+    training = {
+        "data": dataset.name,
+        "shots": shots,
+        "recipe": asdict(recipe),
+        "validation_accuracy": best,
+    }
+    checkpoint = Checkpoint(
+        ClipSpec(clip, pretrained),
+        encoder.digest,
+        frames,
+        dataset.class_names,
+        template,
+        trained.float_adapter,
+        trained.chip_adapter,
+        training,
+    )
+    save_checkpoint(out, checkpoint)
+    write_json(out / "history.json", trained.history)
+    print(
+        f"validation accuracy: float {100 * best['float']:.1f} %, "
+        f"on the chip's arithmetic {100 * best['quantized']:.1f} % ({len(dataset.validation)} recordings)"
+    )
+    print(f"checkpoint: {out}")
+    return 0
+
+
+def train_clip(out: Path, seed: int, epochs: int | None) -> int:
+    """Train the small CLIP of the demonstration on the digit pictures again."""
+    from neuroclip.train_clip import train_digits_clip
+
+    trained = train_digits_clip(out, seed, **({} if epochs is None else {"epochs": epochs}))
+    print(trained)
+    return 0
+
+
+def zero_shot(
+    *,
+    data: str,
+    clip: str,
+    pretrained: str | None,
+    labels: str | None,
+    template: str | None,
+    split: str,
+    seed: int,
+) -> int:
+    """Classify the recordings of a split by the texts of their labels alone."""
+    encoder = load_clip(ClipSpec(clip, pretrained))
+    dataset = open_dataset(data, seed)
+    names = dataset.class_names if labels is None else split_labels(labels)
+    text = encode_text(encoder, names, template or template_for(dataset.name))
+    indices = getattr(dataset, split)
+    scores = zero_shot_scores(dataset_features(encoder, dataset, indices, FrameOptions()), text)
+    if len(names) != len(dataset.class_names):
+        for name, count in zip(
+            names, np.bincount(scores.argmax(axis=1), minlength=len(names)), strict=True
+        ):
+            print(f"{name}: {count} recordings")
+        return 0
+    print(f"zero-shot on {dataset.name} {split}: {accuracy(scores, dataset.labels[indices])}")
+    return 0
+
+
+def evaluate(checkpoint: str | None, data: str, split: str, seed: int) -> int:
+    """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot."""
+    loaded = load_checkpoint(checkpoint or DEFAULT_MODEL)
+    encoder = clip_of(loaded)
+    dataset = open_dataset(data, seed)
+    indices = getattr(dataset, split)
+    features = dataset_features(encoder, dataset, indices, loaded.frames)
+    truth, x = dataset.labels[indices], torch.from_numpy(features)
+    with torch.no_grad():
+        rows = {
+            "zero-shot": zero_shot_scores(features, loaded.chip_adapter.text.numpy()),
+            "float": loaded.float_adapter.scores(x).numpy(),
+            "quantized": loaded.chip_adapter.scores(x).numpy(),
+        }
+    for name, scores in rows.items():
+        print(f"{name:10} {accuracy(scores, truth)}")
+    return 0
+
+
+def clip_of(checkpoint: Checkpoint) -> Clip:
+    """The CLIP that a checkpoint was trained on. Raises BadInput where its weights differ."""
+    clip = load_clip(checkpoint.clip)
+    if clip.digest != checkpoint.clip_digest:
+        raise BadInput(
+            f"CLIP '{checkpoint.clip.model}': its weights {clip.digest[:12]} are not those the "
+            f"adapter was trained on, {checkpoint.clip_digest[:12]}"
+        )
+    return clip
+
+
+def split_labels(labels: str) -> tuple[str, ...]:
+    """Labels given as "a,b,c". Raises BadInput for an empty list."""
+    names = tuple(name.strip() for name in labels.split(",") if name.strip())
+    if not names:
+        raise BadInput(f"--labels {labels!r}: the list of labels is empty")
+    return names
+
+
+def _examples(
+    clip: Clip, dataset: EventDataset, indices: np.ndarray, frames: FrameOptions
+) -> Examples:
+    return Examples.of(dataset_features(clip, dataset, indices, frames), dataset.labels[indices])
