@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -103,7 +104,7 @@ def read_npz(path: Path, limit: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]
                 name = entry.filename.removesuffix(".npy")
                 with archive.open(entry) as stream:
                     shape, dtype = _read_npy_header(path, name, stream)
-                    size = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
+                    size = _byte_size(shape, dtype)
                     if size > remaining:
                         raise BadInput(
                             f"{path}: array '{name}' of shape {shape} brings the file over {limit} bytes"
@@ -120,6 +121,26 @@ def read_npz(path: Path, limit: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]
     except (zipfile.BadZipFile, ValueError, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
         raise BadInput(f"{path}: not a readable .npz file: {error}") from error
     return arrays
+
+
+def read_npy(path: Path, limit: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
+    """Read an .npy file; its size is checked from the header before memory is taken.
+
+    Raises BadInput as `read_npz` does.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream:
+            shape, dtype = _read_npy_header(path, path.name, stream)
+            size = _byte_size(shape, dtype)
+            if size > min(limit, path.stat().st_size):
+                raise BadInput(f"{path}: declares an array of shape {shape}, {size} bytes")
+            stream.seek(0)
+            return np.lib.format.read_array(stream, allow_pickle=False)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise BadInput(f"{path}: not a readable .npy file: {error}") from error
 
 
 def sha256(path: Path) -> str:
@@ -145,6 +166,10 @@ def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...
             f"{path}: array '{name}' holds Python objects (a pickle), which are never loaded"
         )
     return shape, dtype
+
+
+def _byte_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return math.prod(shape) * dtype.itemsize
 
 
 def _umask() -> int:

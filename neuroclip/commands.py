@@ -8,7 +8,7 @@ import torch
 
 from deploy.errors import BadInput
 from deploy.files import write_json
-from neuroclip.adapter import AdapterConfig
+from neuroclip.adapter import AdapterConfig, Cut
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
 from neuroclip.clip import Clip, ClipSpec, encode_text, load_clip
 from neuroclip.data import EventDataset, few_shot, open_dataset
@@ -26,7 +26,7 @@ def train(
     pretrained: str | None,
     out: Path,
     shots: int,
-    cut: str,
+    cut: Cut,
     hidden: int | None,
     epochs: int | None,
     quantized_epochs: int | None,
@@ -51,7 +51,7 @@ def train(
     changed = {"epochs": epochs, "quantized_epochs": quantized_epochs}
     recipe = Recipe(
         seed=seed,
-        temperature=float(encoder.module.logit_scale.exp()),  # type: ignore[operator]
+        temperature=float(encoder.module.logit_scale.exp()),
         **{name: value for name, value in changed.items() if value is not None},
     )
     trained = train_adapter(

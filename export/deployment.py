@@ -1,0 +1,61 @@
+"""`Deployment`: a model and its data, whatever they came from, ready to be lowered and run."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.trace import Trace
+
+Predict = Callable[[Trace, slice], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """A model and its data.
+
+    model, data: their names for the report. graph: the network as NIR. network: the same as a torch
+    module, where there is one. inputs: {input: integer messages [samples, time, *shape]}, and
+    input_ranges: the smallest and largest message that their encoder lets through. labels: int64
+    [samples], and class_names of the predictions, where they are known. predict: a trace of the
+    samples in a slice → class of each. float_predictions: those of the model before quantization.
+    host, chip: what runs where, in words.
+    """
+
+    model: str
+    data: str
+    graph: nir.NIRGraph
+    network: Any
+    inputs: Mapping[str, NDArray[Any]]
+    input_ranges: Mapping[str, tuple[int, int]]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    predict: Predict
+    float_predictions: NDArray[np.int64] | None
+    host: tuple[str, ...]
+    chip: tuple[str, ...]
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def timesteps(self) -> int:
+        """Steps of every sample."""
+        return int(next(iter(self.inputs.values())).shape[1])
+
+    @property
+    def data_sha256(self) -> str:
+        """SHA-256 of the messages that the chip sees and of the labels, as hexadecimal text."""
+        digest = hashlib.sha256()
+        for name, messages in sorted(self.inputs.items()):
+            digest.update(f"{name} {messages.shape}".encode())
+            digest.update(np.ascontiguousarray(messages, dtype=np.int32).tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.tobytes())
+        return digest.hexdigest()

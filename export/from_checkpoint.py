@@ -1,0 +1,97 @@
+"""A trained adapter and event recordings, as a `Deployment`. The only door that needs torch."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from neuroclip.clip import encode_text
+from neuroclip.features import dataset_features
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from deploy.trace import Trace
+from export.deployment import Deployment
+from export.nir_write import to_nir
+from neuroclip.adapter import ChipAdapter, relabelled
+from neuroclip.checkpoint import Checkpoint, load_checkpoint
+from neuroclip.commands import clip_of, split_labels
+from neuroclip.data import EventDataset, open_dataset
+from neuroclip.events import read_recording
+
+
+def from_checkpoint(
+    model: str, data: str | None, samples: int | None, labels: str | None, seed: int, dt: float
+) -> Deployment:
+    """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
+
+    labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
+    taken to be its classes in order. Raises BadInput naming the file and the value.
+    """
+    checkpoint = load_checkpoint(model)
+    clip = clip_of(checkpoint)
+    data = data or "digits"
+    dataset = _one_recording(Path(data)) if Path(data).is_file() else open_dataset(data, seed)
+    names, adapter = checkpoint.labels, checkpoint.chip_adapter
+    if labels is not None:
+        names = split_labels(labels)
+        text = torch.from_numpy(encode_text(clip, names, checkpoint.template))
+        adapter = relabelled(adapter, text).eval()
+        checkpoint.float_adapter.text = text
+    indices = dataset.test[:samples]
+    features = dataset_features(clip, dataset, indices, checkpoint.frames)
+    x = torch.from_numpy(features)
+    with torch.no_grad():
+        messages = adapter.encode(x).numpy().astype(np.int16)
+        float_predictions = checkpoint.float_adapter.scores(x).argmax(dim=1).numpy()
+    known = len(dataset.class_names) == len(names)
+    limit = adapter.config.message_max
+    return Deployment(
+        model=model,
+        data=data,
+        graph=to_nir(adapter.network, dt),
+        network=adapter.network,
+        inputs={"input": messages},
+        input_ranges={"input": (-limit, limit)},
+        labels=dataset.labels[indices] if known else None,
+        class_names=names,
+        predict=lambda trace, where: _predict(adapter, trace, x[where]),
+        float_predictions=float_predictions,
+        host=_host(checkpoint),
+        chip=_chip(checkpoint),
+    )
+
+
+@torch.no_grad()
+def _predict(adapter: ChipAdapter, trace: Trace, features: torch.Tensor) -> NDArray[np.int64]:
+    readout = torch.from_numpy(trace.v["readout"].astype(np.float64))
+    return adapter.scores_from_readout(readout, features).argmax(dim=1).numpy()
+
+
+def _one_recording(path: Path) -> EventDataset:
+    """A data set of one recording, of which nothing but the recording is known."""
+    if path.suffix not in (".bin", ".npz"):
+        raise BadInput(f"{path}: event recordings are read from .bin (N-MNIST) and .npz files")
+    recording = read_recording(path)
+    none = np.zeros(0, np.int64)
+    zero = np.zeros(1, np.int64)
+    return EventDataset(path.stem, (str(path),), zero, (), none, none, zero, lambda _: recording)
+
+
+def _host(checkpoint: Checkpoint) -> tuple[str, ...]:
+    limit = checkpoint.config.message_max
+    before = (
+        f"event frames ({checkpoint.frames.steps} slices by {checkpoint.frames.slicing})",
+        f"CLIP image encoder '{checkpoint.clip.model}' (ANN)",
+        f"feature encoder (standardise, round, clamp to ±{limit})",
+        "CLIP text encoder, once per set of labels",
+    )
+    if checkpoint.config.cut == "paper":
+        return (*before, "ReLU, blend with the features, normalisation, cosine with the texts")
+    return (*before, "the features' own share of the class scores, added to the chip's")
+
+
+def _chip(checkpoint: Checkpoint) -> tuple[str, ...]:
+    down = "down-projection with both batch normalisations and spiking LIF neurons"
+    if checkpoint.config.cut == "paper":
+        return (down, "up-projection, read at every step")
+    return (down, "up-projection folded with the text features, class scores in integrators")

@@ -1,0 +1,87 @@
+"""A NIR file and a file of spikes, as a `Deployment`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from deploy.files import read_npy, read_npz
+from deploy.trace import Trace
+from export.deployment import Deployment
+from export.nir_read import read_nir
+
+
+def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
+    """A graph and its spikes: `.npy` [samples, time, ...], or `.npz` with `spikes` (and `labels`).
+
+    The input's range is that of the data, on which the proof then rests. Raises BadInput naming the
+    file and the value.
+    """
+    graph = read_nir(model)
+    inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
+    if len(inputs) != 1:
+        raise BadInput(f"{model}: {len(inputs)} inputs; graphs with one input are supported")
+    if data is None:
+        raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")
+    spikes, labels = read_spikes(data)
+    spikes, labels = spikes[:samples], None if labels is None else labels[:samples]
+    return Deployment(
+        model=model.name,
+        data=data.name,
+        graph=graph,
+        network=None,
+        inputs={inputs[0]: spikes},
+        input_ranges={inputs[0]: (min(0, int(spikes.min())), max(1, int(spikes.max())))},
+        labels=labels,
+        class_names=(),
+        predict=_most_active,
+        float_predictions=None,
+        host=("reading the output",),
+        chip=("the whole graph",),
+    )
+
+
+def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """(spikes [samples, time, ...], labels or None) of a `.npy` or `.npz` file."""
+    arrays: Mapping[str, NDArray[Any]]
+    if path.suffix == ".npy":
+        arrays = {"spikes": read_npy(path)}
+    elif path.suffix == ".npz":
+        arrays = read_npz(path)
+    else:
+        raise BadInput(f"{path}: spikes are read from .npy and .npz files")
+    if "spikes" not in arrays:
+        raise BadInput(f"{path}: no array 'spikes' among {sorted(arrays)}")
+    spikes = arrays["spikes"]
+    if spikes.ndim < 3 or 0 in spikes.shape:
+        raise BadInput(f"{path}: 'spikes' has shape {spikes.shape}, expected [samples, time, ...]")
+    if spikes.dtype.kind not in "biu":
+        if (
+            spikes.dtype.kind != "f"
+            or not np.isfinite(spikes).all()
+            or (spikes != np.rint(spikes)).any()
+        ):
+            raise BadInput(f"{path}: 'spikes' of type {spikes.dtype} are not integers")
+        spikes = spikes.astype(np.int32)
+    labels = arrays.get("labels")
+    if labels is not None and (labels.shape != spikes.shape[:1] or labels.dtype.kind not in "iu"):
+        raise BadInput(
+            f"{path}: 'labels' of shape {labels.shape} and type {labels.dtype}, "
+            f"expected {len(spikes)} integers"
+        )
+    return spikes, None if labels is None else labels.astype(np.int64)
+
+
+def _most_active(trace: Trace, _: slice) -> NDArray[np.int64]:
+    """The output neuron with the highest potential, or, where outputs fire, the most spikes.
+
+    The last population in network order is the output.
+    """
+    last = list(trace.messages)[-1]
+    values = trace.readout[last] if last in trace.readout else trace.s[last].sum(axis=1)
+    flat: NDArray[Any] = values.reshape(len(values), -1)
+    return flat.argmax(axis=1).astype(np.int64)
