@@ -98,9 +98,9 @@ def train_digits_clip(out: Path, seed: int = 0, epochs: int = 80) -> Trained:
 
     First the text tower alone learns which captions mean the same. Then the loss is CLIP's,
     symmetric, all pictures of a caption's class being right: cross-entropy of a picture over one
-    caption of every class, and of a caption over the batch's pictures. The epoch with the best accuracy on the validation *pictures* (then the lowest
-    loss) is kept. Neither test pictures nor events are used. Raises BadInput where `out` cannot be
-    written or `epochs` is not positive.
+    caption of every class, and of a caption over the batch's pictures. The epoch with the best
+    accuracy on the validation *pictures* (then the lowest loss) is kept. Neither test pictures nor
+    events are used. Raises BadInput where `out` cannot be written or `epochs` is not positive.
     """
     if epochs < 1:
         raise BadInput(f"epochs = {epochs}; at least 1 is needed")
