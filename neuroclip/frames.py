@@ -16,6 +16,7 @@ NO_EVENT, FIRST_POLARITY, SECOND_POLARITY = 127, 255, 0
 
 SLICINGS = ("count", "time")
 RENDERINGS = ("polarity", "presence", "intensity")
+NORMALISATIONS = ("half", "clip")
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,16 @@ class FrameOptions:
     discrimination: no event 127, first polarity 255, second 0 and written second), "presence" (255
     where there is any event, else 0) or "intensity" (events of both polarities, 255 at the frame's
     largest count, 0 where there is none). threshold: counts above it are seen; 0 in the paper, 1
-    for CIFAR10-DVS; not used by "intensity". Raises BadInput on any other value.
+    for CIFAR10-DVS; not used by "intensity". normalisation: of gray x for the encoder, "half"
+    (x/255 - 0.5, the paper's) or "clip" (CLIP's mean and deviation). Raises BadInput on any other
+    value.
     """
 
     steps: int = 10
     slicing: str = "count"
     rendering: str = "polarity"
     threshold: int = 0
+    normalisation: str = "half"
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1000:
@@ -43,6 +47,11 @@ class FrameOptions:
         if self.rendering not in RENDERINGS:
             raise BadInput(
                 f"frames: unknown rendering '{self.rendering}', expected one of {RENDERINGS}"
+            )
+        if self.normalisation not in NORMALISATIONS:
+            raise BadInput(
+                f"frames: unknown normalisation '{self.normalisation}', "
+                f"expected one of {NORMALISATIONS}"
             )
         if self.threshold < 0:
             raise BadInput(f"frames: threshold = {self.threshold} is negative")

@@ -50,7 +50,7 @@ def test_digits_split_is_fixed_stratified_and_complete() -> None:
 
 @pytest.fixture
 def few_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The bundled data cut to its first 50 digits, with an empty cache folder, which is returned."""
+    """The bundled data cut to its first 50 digits; returns an empty cache folder."""
     pictures, labels = digits.digit_pictures()
     monkeypatch.setenv("NEUROCLIP_CACHE", str(tmp_path))
     monkeypatch.setattr(digits, "digit_pictures", lambda: (pictures[:50], labels[:50]))

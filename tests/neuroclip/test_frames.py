@@ -78,7 +78,14 @@ def test_second_polarity_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"slicing": "space"}, {"rendering": "colour"}, {"threshold": -1}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"slicing": "space"},
+        {"rendering": "colour"},
+        {"threshold": -1},
+        {"normalisation": "unit"},
+    ],
 )
 def test_wrong_options(wrong: dict) -> None:
     with pytest.raises(BadInput, match=next(iter(wrong))):

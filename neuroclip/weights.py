@@ -1,0 +1,90 @@
+"""Reading and writing CLIP weight files: safetensors, or torch files that hold tensors only."""
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from deploy.errors import BadInput
+from deploy.files import atomic_path
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write a module's tensors as safetensors, atomically."""
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Named tensors of a weight file (`.safetensors`, else a torch file read with weights_only).
+
+    Raises BadInput naming the file: absent, damaged, a pickle with code, or not named tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"{path}: no such weight file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise BadInput(f"{path}: not a readable safetensors file: {_line(error)}") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BadInput(
+            f"{path}: a pickle with code or a damaged one; only plain tensors are loaded"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: not a readable torch weight file: {_line(error)}") from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not content:
+        raise BadInput(f"{path}: holds {type(content).__name__}, expected named tensors")
+    tensors = {str(name).removeprefix("module."): value for name, value in content.items()}
+    for name, value in tensors.items():
+        if not isinstance(value, torch.Tensor):
+            raise BadInput(f"{path}: entry '{name}' is {type(value).__name__}, expected a tensor")
+    return tensors
+
+
+def fill_module(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Copy tensors into a module of the same architecture.
+
+    Raises BadInput naming the file, the tensor and the value: a tensor missing or unknown, of
+    another shape, or holding NaN or infinity.
+    """
+    own = module.state_dict()
+    for name in own:
+        if name not in tensors:
+            raise BadInput(f"{path}: tensor '{name}' is missing: weights of another model")
+    for name, tensor in tensors.items():
+        if name not in own:
+            raise BadInput(f"{path}: unknown tensor '{name}': weights of another model")
+        if tensor.shape != own[name].shape:
+            raise BadInput(
+                f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, "
+                f"the model needs {tuple(own[name].shape)}"
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BadInput(f"{path}: tensor '{name}' holds NaN or infinity")
+    module.load_state_dict(dict(tensors))
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over a module's tensors and their names, as hexadecimal text."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
