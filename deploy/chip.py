@@ -60,6 +60,8 @@ class Chip:
     """Distinct (du, dv, vth) a core, counted per population; the bias is per neuron."""
     synapse_formats: Limit
     """Distinct (exponent, delayed or not) a core."""
+    message_bits: Limit
+    """Payload bits of a graded message; 0 where a message is a bare spike."""
     word_bits: Limit
     synapse_bits: Limit
     """Bits of one 8-bit synapse in a dense list."""
@@ -84,6 +86,8 @@ class Chip:
 LIMITS = tuple(f.name for f in fields(Chip) if f.name not in ("name", "description", "chips"))
 # Limits that may be unknown (null): what they bound is then not checked.
 _OPTIONAL = ("synapse_formats", "synapses_per_block", "output_axons")
+
+_MAY_BE_ZERO = ("message_bits", "delay_bits", "axon_bits")
 
 
 def amount(limit: Limit) -> int:
@@ -139,7 +143,7 @@ def _limit(path: Path, given: dict[str, Any], name: str) -> Limit:
     only(path, where, entry, ("value", "source", "assumption"))
     if not (name in _OPTIONAL and "value" in entry and entry["value"] is None):
         value = field(path, where, entry, "value", int)
-        least = 0 if name in ("delay_bits", "axon_bits") else 1
+        least = 0 if name in _MAY_BE_ZERO else 1
         if not least <= value < 2**31:
             raise BadInput(
                 f"{path}: key '{where}.value' is {value}, expected {least} to {2**31 - 1}"

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from deploy.chip import Chip, amount
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping, Slice
-from deploy.program import Dense, Population, Program
+from deploy.program import Dense, Input, Population, Program
 
 Groups = dict[str, NDArray[np.int64]]
 
@@ -46,6 +46,8 @@ def partition(program: Program, chip: Chip) -> Mapping:
 
     Raises CheckFailed naming the layer, the resource, by how much it is exceeded and what helps.
     """
+    for node in program.inputs:
+        _check_message_bits(chip, node)
     for population in program.populations:
         _check_input_axons(program, chip, population)
         _check_synapse_formats(program, chip, population)
@@ -237,6 +239,18 @@ def _groups(program: Program) -> Groups:
 
 def _formats(connections: list[Dense]) -> set[tuple[int, bool]]:
     return {(c.exponent, c.delay > 0) for c in connections}
+
+
+def _check_message_bits(chip: Chip, node: Input) -> None:
+    """Graded messages must fit the payload of the chip's messages."""
+    low, high = int(node.low.min()), int(node.high.max())
+    used = 0 if node.binary else max(high.bit_length(), (-low - 1).bit_length()) + (low < 0)
+    limit = amount(chip.message_bits)
+    if used > limit:
+        raise CheckFailed(
+            f"layer '{node.name}': graded messages of {used} bits exceed the {limit} of '{chip.name}' "
+            f"by {used - limit}; encode the input in fewer bits, or as binary spikes"
+        )
 
 
 def _check_input_axons(program: Program, chip: Chip, population: Population) -> None:

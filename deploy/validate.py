@@ -172,7 +172,27 @@ def synapse_formats(program: Program, chip: Chip, mapping: Mapping) -> Found:
     yield from _over(mapping, "synapse_formats", chip.synapse_formats, used)
 
 
+def message_bits(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Payload of graded input messages, in two's complement where they can be negative."""
+    limit = amount(chip.message_bits)
+    for node in program.inputs:
+        low, high = int(node.low.min()), int(node.high.max())
+        if (low, high) in ((0, 0), (0, 1), (1, 1)):
+            continue
+        bits = 1
+        while not (
+            (low >= 0 and high < 2**bits) or (-(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1))
+        ):
+            bits += 1
+        if bits > limit:
+            message = (
+                f"layer '{node.name}': graded messages of {bits} bits exceed the limit of {limit}"
+            )
+            yield Violation("message_bits", node.name, bits, limit, message)
+
+
 LIMIT_RULES = (
+    message_bits,
     neurons,
     synapse_words,
     input_axons,

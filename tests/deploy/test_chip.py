@@ -50,6 +50,7 @@ def test_loihi_2_limits() -> None:
     assert (chip.neurons.value, chip.synapse_words.value) == (4096, 12_000)
     assert (chip.input_axons.value, chip.output_axons.value) == (16_000, 16_384)
     assert (chip.neuron_groups.value, chip.word_bits.value) == (8, 64)
+    assert (chip.message_bits.value, load_chip("loihi1").message_bits.value) == (32, 0)
     assert load_chip("kapoho-point").neurons == chip.neurons
 
 

@@ -1,10 +1,13 @@
 """The mapping validator: every mutation of a legal mapping is caught, by the rule's name."""
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import deploy.validate
 from deploy.chip import Chip, Limit, load_chip
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping, Slice
@@ -158,11 +161,31 @@ def test_validator_and_partitioner_cost_the_same_without_sharing_code(name: str)
             assert found == {used}
 
 
-def test_the_validator_imports_nothing_of_the_partitioner() -> None:
-    import deploy.validate
+@pytest.mark.parametrize(
+    ("low", "high", "bits"),
+    [(0, 1, 0), (0, 2, 2), (0, 255, 8), (-1, 1, 2), (-128, 127, 8), (-129, 0, 9), (-3, 200, 9)],
+)
+def test_graded_messages_need_payload_bits(low: int, high: int, bits: int) -> None:
+    program = replace(small(), inputs=(make_input("in", (5,), low, high),))
+    mapping = partition(program, replace(CHIP, message_bits=Limit(bits, "a test")))
+    assert validate(program, replace(CHIP, message_bits=Limit(bits, "a test")), mapping) == []
+    if bits:
+        below = replace(CHIP, message_bits=Limit(bits - 1, "a test"))
+        found = [(v.rule, v.used) for v in validate(program, below, mapping)]
+        assert found == [("message_bits", bits)]
+        with pytest.raises(CheckFailed, match=f"'in': graded messages of {bits} bits"):
+            partition(program, below)
 
-    modules = {getattr(value, "__module__", None) for value in vars(deploy.validate).values()}
-    assert "deploy.partition" not in modules
+
+def test_the_validator_imports_nothing_of_the_partitioner() -> None:
+    imported = [
+        node.module
+        for node in ast.walk(ast.parse(Path(deploy.validate.__file__).read_text()))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    assert imported
+    assert set(imported) & {"deploy.partition", "deploy.counts"} == set()
+    assert not any(name == "deploy" for name in imported)
 
 
 def test_require_valid_names_the_first_violation_and_how_many_more() -> None:
