@@ -38,7 +38,7 @@ class Limit:
 class Chip:
     """A system of equal chips and the limits of each neurocore.
 
-    The costs behind the limits, for a core of n target neurons (see `deploy.partition`):
+    The costs behind the limits, for a core of n target neurons (see `deploy.costs`):
     an input axon's synapse list takes n·(synapse_bits [+ delay_bits]) + axon_bits bits, in blocks
     of at most synapses_per_block synapses, each rounded up to words of word_bits.
     """

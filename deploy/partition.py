@@ -3,42 +3,20 @@
 The rule: a core holds one slice of one population. Each population is cut into the fewest
 contiguous slices that respect every limit of the chip (a greedy cut, from the first neuron), then
 evened out where slices of equal size respect them too. Cores are numbered in the order of the
-program's populations, one chip after another.
-
-What a core with n neurons of a population costs:
-
-    neurons          n
-    synapse words    Σ over incoming connections: source size · words of an axon (`axon_words`);
-                     dense connections keep their zeros, as Intel's compiler does
-    input axons      Σ over incoming connections: source size
-    output axons     n · cores that hold a target population, the own one included
-    neuron groups    distinct (du, dv, vth) in the slice, counted per population; the bias is per
-                     neuron and does not count
-    synapse formats  distinct (exponent, delayed or not) of the incoming connections
+program's populations, one chip after another. What a core costs is in `deploy.costs`.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.chip import Chip, amount
+from deploy.costs import destination_cores, neuron_groups, population_words, synapse_formats
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping, Slice
-from deploy.program import Dense, Input, Population, Program
-
-Groups = dict[str, NDArray[np.int64]]
-
-RESOURCES = (
-    "neurons",
-    "synapse_words",
-    "input_axons",
-    "output_axons",
-    "neuron_groups",
-    "synapse_formats",
-)
+from deploy.program import Input, Population, Program
 
 
 def partition(program: Program, chip: Chip) -> Mapping:
@@ -54,11 +32,13 @@ def partition(program: Program, chip: Chip) -> Mapping:
         _check_one_neuron(program, chip, population)
     # More cores of a target cost its senders output axons, which can only make their slices
     # smaller: the core counts grow until they no longer change.
-    groups = _groups(program)
+    groups = neuron_groups(program)
     count = {p.name: 1 for p in program.populations}
     while True:
         cuts = {
-            p.name: _cut(program, chip, p, _destinations(program, count, p.name), groups[p.name])
+            p.name: _cut(
+                program, chip, p, destination_cores(program, count, p.name), groups[p.name]
+            )
             for p in program.populations
         }
         grown = {name: len(cut) for name, cut in cuts.items()}
@@ -68,100 +48,6 @@ def partition(program: Program, chip: Chip) -> Mapping:
         count = grown
     slices = [Slice(name, *bounds) for name, cut in cuts.items() for bounds in cut]
     return Mapping(chip.name, tuple(Core(i, (part,)) for i, part in enumerate(slices)))
-
-
-def axon_words(chip: Chip, targets: int, delayed: bool) -> int:
-    """Words that one input axon's dense synapse list of `targets` synapses takes.
-
-    Per block: ceil((n·(synapse_bits [+ delay_bits]) + axon_bits) / word_bits).
-    Source: nengo-loihi block.py, SynapseConfig.bits_per_axon; for the bits see the chip's file.
-    """
-    bits = amount(chip.synapse_bits) + (amount(chip.delay_bits) if delayed else 0)
-    header, word = amount(chip.axon_bits), amount(chip.word_bits)
-    blocks, rest = divmod(targets, chip.synapses_per_block.value or targets or 1)
-    block = (targets - rest) // blocks if blocks else 0
-    return blocks * -(-(block * bits + header) // word) + (
-        -(-(rest * bits + header) // word) if rest else 0
-    )
-
-
-def core_load(program: Program, chip: Chip, mapping: Mapping, core: Core) -> dict[str, int]:
-    """What one core of a mapping uses of each of RESOURCES."""
-    count = {p.name: len(mapping.cores_of(p.name)) for p in program.populations}
-    return _core_load(program, chip, count, _groups(program), core)
-
-
-def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any]:
-    """The report's `cores`: cores and chips used, and use against limit, per resource and core.
-
-    {"used", "available", "chips", "chips_available", "chip", "utilisation": {resource: {"limit",
-    "assumption", "max", "mean", "max_share", "mean_share"}}, "per_core": [{"core", "chip",
-    "slices": [[population, start, stop]], resource: used, ...}], "per_node": {population: cores}};
-    limit and shares are null where the limit is not public.
-    """
-    count = {p.name: len(mapping.cores_of(p.name)) for p in program.populations}
-    groups = _groups(program)
-    loads = [_core_load(program, chip, count, groups, core) for core in mapping.cores]
-    utilisation: dict[str, dict[str, Any]] = {}
-    for resource in RESOURCES:
-        limit = getattr(chip, resource)
-        used = [load[resource] for load in loads]
-        most, mean = max(used, default=0), sum(used) / max(len(used), 1)
-        utilisation[resource] = {
-            "limit": limit.value,
-            "assumption": limit.assumption,
-            "max": most,
-            "mean": mean,
-            "max_share": None if limit.value is None else most / limit.value,
-            "mean_share": None if limit.value is None else mean / limit.value,
-        }
-    per_chip = amount(chip.cores_per_chip)
-    return {
-        "used": len(mapping.cores),
-        "available": chip.cores,
-        "chips": len({core.index // per_chip for core in mapping.cores}),
-        "chips_available": chip.chips,
-        "chip": chip.name,
-        "utilisation": utilisation,
-        "per_core": [
-            {
-                "core": core.index,
-                "chip": core.index // per_chip,
-                "slices": [[s.population, s.start, s.stop] for s in core.slices],
-                **load,
-            }
-            for core, load in zip(mapping.cores, loads, strict=True)
-        ],
-        "per_node": count,
-    }
-
-
-def _core_load(
-    program: Program, chip: Chip, count: dict[str, int], groups: Groups, core: Core
-) -> dict[str, int]:
-    neurons: dict[str, int] = {}
-    held: set[tuple[str, int]] = set()
-    output_axons = 0
-    for part in core.slices:
-        population = program.population(part.population)
-        neurons[population.name] = neurons.get(population.name, 0) + part.size
-        output_axons += part.size * _destinations(program, count, population.name)
-        held |= {
-            (population.name, int(g))
-            for g in np.unique(groups[population.name][part.start : part.stop])
-        }
-    incoming = [c for name in neurons for c in program.into(name)]
-    return {
-        "neurons": sum(neurons.values()),
-        "synapse_words": sum(
-            program.source(c.source).size * axon_words(chip, neurons[c.target], c.delay > 0)
-            for c in incoming
-        ),
-        "input_axons": sum(program.source(c.source).size for c in incoming),
-        "output_axons": output_axons,
-        "neuron_groups": len(held),
-        "synapse_formats": len(_formats(incoming)),
-    }
 
 
 def _cut(
@@ -201,7 +87,7 @@ def _capacity(program: Program, chip: Chip, population: Population, destinations
         _check_output_axons(chip, population, destinations)
         most = min(most, chip.output_axons.value // destinations)
     words = amount(chip.synapse_words)
-    return _largest(most, lambda n: _population_words(program, chip, population, n) <= words)
+    return _largest(most, lambda n: population_words(program, chip, population, n) <= words)
 
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
@@ -211,34 +97,6 @@ def _largest(most: int, fits: Callable[[int], bool]) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
-
-
-def _population_words(program: Program, chip: Chip, population: Population, n: int) -> int:
-    return sum(
-        program.source(c.source).size * axon_words(chip, n, c.delay > 0)
-        for c in program.into(population.name)
-    )
-
-
-def _destinations(program: Program, count: dict[str, int], name: str) -> int:
-    """Cores that a neuron of `name` sends to: every core of every population it reaches."""
-    return sum(count[target] for target in {c.target for c in program.out_of(name)})
-
-
-def _groups(program: Program) -> Groups:
-    """Number of the (du, dv, vth) group of each neuron, by population: int64 [size]."""
-
-    def of(population: Population) -> NDArray[np.int64]:
-        registers = [r.reshape(-1) for r in (population.du, population.dv, population.vth)]
-        if all((r == r[0]).all() for r in registers):
-            return np.zeros(population.size, np.int64)
-        return np.unique(np.stack(registers), axis=1, return_inverse=True)[1].reshape(-1)
-
-    return {p.name: of(p) for p in program.populations}
-
-
-def _formats(connections: list[Dense]) -> set[tuple[int, bool]]:
-    return {(c.exponent, c.delay > 0) for c in connections}
 
 
 def _check_message_bits(chip: Chip, node: Input) -> None:
@@ -264,7 +122,7 @@ def _check_input_axons(program: Program, chip: Chip, population: Population) -> 
 
 def _check_synapse_formats(program: Program, chip: Chip, population: Population) -> None:
     """Every core of a population holds the formats of all its incoming connections."""
-    used = len(_formats(list(program.into(population.name))))
+    used = len(synapse_formats(list(program.into(population.name))))
     _refuse(
         population.name, "synapse formats of every core", used, chip.synapse_formats.value,
         "let its connections share weight exponents",
@@ -273,7 +131,7 @@ def _check_synapse_formats(program: Program, chip: Chip, population: Population)
 
 def _check_one_neuron(program: Program, chip: Chip, population: Population) -> None:
     """One neuron with its whole fan-in must fit one core."""
-    used = _population_words(program, chip, population, 1)
+    used = population_words(program, chip, population, 1)
     _refuse(
         population.name, "synapse words of a single neuron", used, chip.synapse_words.value,
         "prune its inputs, give it fewer channels, or split its input over two layers",
