@@ -1,0 +1,240 @@
+"""Energy of counted operations, from coefficient files that give a source for every number.
+
+For the totals over all samples, divided by the samples:
+
+    synapses   ops · synapse_ac, or · synapse_mac where messages are graded
+    neurons    updates · neuron_update + spikes · neuron_spike
+    messages   messages · message
+
+`total_j` is the cautious figure: every neuron is charged an active update at every step, and the
+zero weights of a dense connection are charged where the hardware reads them (`zero_weights`).
+`low_j` is the other end that the same coefficients allow: an active update only where the neuron
+fires, else `neuron_update_min`, and no operation on zero weights. Counts cannot tell what lies
+between. What a set has no coefficient for is listed as excluded, never taken as zero in silence.
+
+A user's own coefficients are a JSON file of this form, given by its path:
+
+    {"format": "neuroclip-coefficients", "version": 1, "name": "mine", "source": "what it is",
+     "zero_weights": true,
+     "coefficients": {"synapse_ac": {"value": 10.0, "unit": "pJ", "source": "measured",
+                                     "assumption": false}}}
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.counts import Counts
+from deploy.errors import BadInput
+from deploy.fields import bundled, described, field, find_described, only
+
+FORMAT = "neuroclip-coefficients"
+VERSION = 1
+
+COEFFICIENTS = (
+    "synapse_ac",
+    "synapse_mac",
+    "neuron_update",
+    "neuron_update_min",
+    "neuron_spike",
+    "message",
+    "hop_east_west",
+    "hop_north_south",
+)
+# No operation of a chip takes a number of joules, or pJ, beyond this.
+_MOST = 1e12
+_UNITS = {"J": 1.0, "nJ": 1e-9, "pJ": 1e-12}
+_NEVER_INCLUDED = ("static power", "input and output", "host (encoder, read-out)")
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """Joules of one operation, with its source; `assumption` where the source does not state it."""
+
+    joules: float
+    source: str
+    assumption: bool = False
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """A named set of energy coefficients; a missing one is not covered by the set."""
+
+    name: str
+    source: str
+    zero_weights: bool
+    """Whether the hardware also performs the operations of zero weights in dense connections."""
+    values: Mapping[str, Coefficient]
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules per inference of one coefficient set, and what it covers.
+
+    joules: {"synapses", "neurons", "messages", "hops"}, None where not covered; per_node: by
+    connection (its synapses), population and input (updates and messages).
+    """
+
+    coefficients: str
+    source: str
+    included: tuple[str, ...]
+    excluded: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    joules: Mapping[str, float | None]
+    per_node: Mapping[str, float]
+    total_j: float
+    low_j: float
+
+
+def bundled_coefficients() -> tuple[Coefficients, ...]:
+    """Every coefficient set that ships with this package, by name."""
+    return tuple(load_coefficients(name) for name in bundled("coefficients"))
+
+
+def load_coefficients(name_or_path: str | Path) -> Coefficients:
+    """Read a bundled set by name or a user's own by path.
+
+    Raises BadInput: an unknown name (listing the known ones), or a damaged file (naming its key).
+    """
+    path = find_described("coefficients", "coefficients", name_or_path)
+    entry = described(path, FORMAT, VERSION)
+    only(path, "", entry, ("format", "version", "name", "source", "zero_weights", "coefficients"))
+    given = field(path, "", entry, "coefficients", dict)
+    only(path, "coefficients", given, COEFFICIENTS)
+    values = {name: _coefficient(path, given, name) for name in given}
+    for part, whole in (("synapse_mac", "synapse_ac"), ("synapse_ac", "synapse_mac")):
+        if part not in values and whole in values:
+            raise BadInput(
+                f"{path}: key 'coefficients.{part}' is missing, '{whole}' needs it beside it"
+            )
+    if "neuron_update" not in values and {"neuron_update_min", "neuron_spike"} & values.keys():
+        raise BadInput(f"{path}: key 'coefficients.neuron_update' is missing")
+    if "neuron_update_min" in values and (
+        values["neuron_update_min"].joules > values["neuron_update"].joules
+    ):
+        raise BadInput(f"{path}: key 'coefficients.neuron_update_min' is above 'neuron_update'")
+    return Coefficients(
+        field(path, "", entry, "name", str),
+        field(path, "", entry, "source", str),
+        field(path, "", entry, "zero_weights", bool),
+        values,
+    )
+
+
+def energy(counts: Counts, coefficients: Coefficients) -> Energy:
+    """Joules per inference of `counts` under one coefficient set; see the module for the equations."""
+    value = {name: c.joules for name, c in coefficients.values.items()}
+    joules: dict[str, float | None] = dict.fromkeys(("synapses", "neurons", "messages", "hops"))
+    low: dict[str, float] = {}
+    nodes: dict[str, float] = {}
+    included: list[str] = []
+    excluded = list(_NEVER_INCLUDED)
+
+    def add(
+        category: str, text: str, high: Mapping[str, float], least: Mapping[str, float]
+    ) -> None:
+        included.append(text)
+        joules[category] = sum(high.values()) / counts.samples
+        low[category] = sum(least.values()) / counts.samples
+        for name, j in high.items():
+            nodes[name] = nodes.get(name, 0.0) + j / counts.samples
+
+    if "synapse_ac" in value:
+        each = {
+            name: value["synapse_mac" if name in counts.graded else "synapse_ac"]
+            for name in counts.synaptic_ops
+        }
+        ops = counts.synaptic_ops_dense if coefficients.zero_weights else counts.synaptic_ops
+        zeros = "zero weights included" if coefficients.zero_weights else "zero weights excluded"
+        add(
+            "synapses",
+            f"synaptic operations ({zeros})",
+            {name: n * each[name] for name, n in ops.items()},
+            {name: n * each[name] for name, n in counts.synaptic_ops.items()},
+        )
+    else:
+        excluded.append("synaptic operations (the set has no coefficient)")
+    if "neuron_update" in value:
+        active = value["neuron_update"]
+        idle, fire = value.get("neuron_update_min", active), value.get("neuron_spike", 0.0)
+        add(
+            "neurons",
+            "neuron updates (every neuron, every step, as active)",
+            {
+                name: n * active + counts.spikes[name] * fire
+                for name, n in counts.neuron_updates.items()
+            },
+            {
+                name: n * idle + counts.spikes[name] * (active - idle + fire)
+                for name, n in counts.neuron_updates.items()
+            },
+        )
+    else:
+        excluded.append("neuron updates (the set has no coefficient)")
+    if "message" in value and counts.messages is not None:
+        sent = {name: n * value["message"] for name, n in counts.messages.items()}
+        add("messages", "messages to remote cores (those of the inputs too)", sent, sent)
+    else:
+        reason = "the set has no coefficient" if "message" not in value else "not mapped"
+        excluded.append(f"messages ({reason})")
+    excluded.append("hops on the mesh (cores are not placed)")
+    return Energy(
+        coefficients.name,
+        coefficients.source,
+        tuple(included),
+        tuple(excluded),
+        tuple(f"{name}: {c.source}" for name, c in coefficients.values.items() if c.assumption),
+        joules,
+        nodes,
+        sum(j for j in joules.values() if j is not None),
+        sum(low.values()),
+    )
+
+
+def energy_report(counts: Counts, sets: Sequence[Coefficients]) -> dict[str, Any]:
+    """The report's `energy` and `energy_range_j`: one entry per set, and the range over all.
+
+    {"energy": [{"coefficients", "source", "included", "excluded", "assumptions", "joules",
+    "per_node", "total_j", "low_j"}], "energy_range_j": [lowest low_j, highest total_j]}.
+    Raises BadInput without any set: an energy figure of none would be zero.
+    """
+    if not sets:
+        raise BadInput("energy: no coefficient set was given")
+    entries = [energy(counts, coefficients) for coefficients in sets]
+    return {
+        "energy": [
+            {
+                "coefficients": e.coefficients,
+                "source": e.source,
+                "included": list(e.included),
+                "excluded": list(e.excluded),
+                "assumptions": list(e.assumptions),
+                "joules": dict(e.joules),
+                "per_node": dict(e.per_node),
+                "total_j": e.total_j,
+                "low_j": e.low_j,
+            }
+            for e in entries
+        ],
+        "energy_range_j": [min(e.low_j for e in entries), max(e.total_j for e in entries)],
+    }
+
+
+def _coefficient(path: Path, given: dict[str, Any], name: str) -> Coefficient:
+    where = f"coefficients.{name}"
+    entry = field(path, "coefficients", given, name, dict)
+    only(path, where, entry, ("value", "unit", "source", "assumption"))
+    value = entry.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"{path}: key '{where}.value' is {value!r}, expected a number")
+    if not 0 <= value <= _MOST:  # also refuses NaN
+        raise BadInput(f"{path}: key '{where}.value' is {value}, expected 0 to {_MOST:g}")
+    unit, source = field(path, where, entry, "unit", str), field(path, where, entry, "source", str)
+    if unit not in _UNITS:
+        raise BadInput(
+            f"{path}: key '{where}.unit' is {unit!r}, expected one of {', '.join(_UNITS)}"
+        )
+    if not source.strip():
+        raise BadInput(f"{path}: key '{where}.source' is empty; every coefficient needs its source")
+    return Coefficient(value * _UNITS[unit], source, field(path, where, entry, "assumption", bool))

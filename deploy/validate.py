@@ -1,0 +1,233 @@
+"""An independent check of a mapping: one rule a function, and no code of the partitioner.
+
+Costs are counted here neuron by neuron and list by list, on purpose the plain way.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from deploy.chip import Chip, Limit, amount
+from deploy.errors import CheckFailed
+from deploy.mapping import Core, Mapping
+from deploy.program import Program
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that a mapping breaks, at which core or node, and by how much."""
+
+    rule: str
+    where: str
+    used: int
+    limit: int
+    message: str
+
+
+Found = Iterator[Violation]
+
+
+def validate(program: Program, chip: Chip, mapping: Mapping) -> list[Violation]:
+    """Every violation of every rule; an empty list for a legal mapping."""
+    structural = [
+        v
+        for rule in (same_chip, core_indices, slices_exist, neurons_mapped_once)
+        for v in rule(program, chip, mapping)
+    ]
+    # Costs of neurons that do not exist cannot be counted.
+    if any(v.rule == "slices_exist" for v in structural):
+        return structural
+    return structural + [v for rule in LIMIT_RULES for v in rule(program, chip, mapping)]
+
+
+def require_valid(program: Program, chip: Chip, mapping: Mapping) -> None:
+    """Raise CheckFailed with the first violation of a mapping, and how many more there are."""
+    violations = validate(program, chip, mapping)
+    if violations:
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        raise CheckFailed(f"mapping: {violations[0].message}{more}")
+
+
+def same_chip(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """The mapping was made for this chip."""
+    if mapping.chip != chip.name:
+        message = f"the mapping is for chip '{mapping.chip}', not for '{chip.name}'"
+        yield Violation("same_chip", mapping.chip, 0, 0, message)
+
+
+def core_indices(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """A core's index is one of the system's, and no two cores share it."""
+    available = chip.chips * amount(chip.cores_per_chip)
+    for index, times in Counter(core.index for core in mapping.cores).items():
+        if not 0 <= index < available:
+            message = f"core {index} is outside the {available} cores of '{chip.name}'"
+            yield Violation("core_indices", f"core {index}", index, available - 1, message)
+        if times > 1:
+            message = f"core {index} is listed {times} times"
+            yield Violation("core_indices", f"core {index}", times, 1, message)
+
+
+def slices_exist(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Every slice is a non-empty range of neurons of a population of the program."""
+    sizes = {p.name: p.size for p in program.populations}
+    for core in mapping.cores:
+        for s in core.slices:
+            size = sizes.get(s.population, 0)
+            if not 0 <= s.start < s.stop <= size:
+                message = (
+                    f"core {core.index}: neurons {s.start}..{s.stop} of '{s.population}', "
+                    f"which has {size} neurons"
+                )
+                yield Violation("slices_exist", f"core {core.index}", s.stop, size, message)
+
+
+def neurons_mapped_once(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Every neuron is on exactly one core."""
+    for p in program.populations:
+        times = np.zeros(p.size, np.int64)
+        for core in mapping.cores:
+            for s in core.slices:
+                if s.population == p.name:
+                    times[max(s.start, 0) : max(s.stop, 0)] += 1
+        for wrong, word in ((times == 0, "no core"), (times > 1, "more than one core")):
+            if wrong.any():
+                number, first = int(wrong.sum()), int(np.flatnonzero(wrong)[0])
+                message = f"layer '{p.name}': {number} neurons are on {word}, the first is {first}"
+                yield Violation("neurons_mapped_once", p.name, int(times[first]), 1, message)
+
+
+def neurons(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Neurons a core."""
+    yield from _over(mapping, "neurons", chip.neurons, lambda core: len(_neurons_on(core)))
+
+
+def synapse_words(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Synapse memory a core: one list of synapses for every source neuron of every connection."""
+
+    def used(core: Core) -> int:
+        held = Counter(name for name, _ in _neurons_on(core))
+        words = 0
+        for connection in program.connections:
+            if held[connection.target]:
+                source_size = connection.weight.shape[1]
+                words += source_size * _list_words(
+                    chip, held[connection.target], connection.delay != 0
+                )
+        return words
+
+    yield from _over(mapping, "synapse_words", chip.synapse_words, used)
+
+
+def input_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Synapse lists a core: one per (connection, source neuron) that reaches it."""
+
+    def used(core: Core) -> int:
+        held = {name for name, _ in _neurons_on(core)}
+        return sum(c.weight.shape[1] for c in program.connections if c.target in held)
+
+    yield from _over(mapping, "input_axons", chip.input_axons, used)
+
+
+def output_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """(Neuron, destination core) pairs a core sends to."""
+    holders: dict[str, set[int]] = defaultdict(set)
+    for core in mapping.cores:
+        for s in core.slices:
+            holders[s.population].add(core.index)
+    reached: dict[str, set[int]] = defaultdict(set)
+    for connection in program.connections:
+        reached[connection.source] |= holders[connection.target]
+
+    def used(core: Core) -> int:
+        return sum(len(reached[name]) for name, _ in _neurons_on(core))
+
+    yield from _over(mapping, "output_axons", chip.output_axons, used)
+
+
+def neuron_groups(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Distinct parameter sets (du, dv, vth) a core, counted per population."""
+    table = {
+        p.name: list(zip(p.du.flat, p.dv.flat, p.vth.flat, strict=True))
+        for p in program.populations
+    }
+
+    def used(core: Core) -> int:
+        return len({(name, table[name][i]) for name, i in _neurons_on(core)})
+
+    yield from _over(mapping, "neuron_groups", chip.neuron_groups, used)
+
+
+def synapse_formats(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Distinct weight formats (exponent, delayed or not) a core."""
+
+    def used(core: Core) -> int:
+        held = {name for name, _ in _neurons_on(core)}
+        return len(
+            {f"{c.exponent}/{c.delay != 0}" for c in program.connections if c.target in held}
+        )
+
+    yield from _over(mapping, "synapse_formats", chip.synapse_formats, used)
+
+
+def message_bits(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Payload of graded input messages, in two's complement where they can be negative."""
+    limit = amount(chip.message_bits)
+    for node in program.inputs:
+        low, high = int(node.low.min()), int(node.high.max())
+        if (low, high) in ((0, 0), (0, 1), (1, 1)):
+            continue
+        bits = 1
+        while not (
+            (low >= 0 and high < 2**bits) or (-(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1))
+        ):
+            bits += 1
+        if bits > limit:
+            message = (
+                f"layer '{node.name}': graded messages of {bits} bits exceed the limit of {limit}"
+            )
+            yield Violation("message_bits", node.name, bits, limit, message)
+
+
+LIMIT_RULES = (
+    message_bits,
+    neurons,
+    synapse_words,
+    input_axons,
+    output_axons,
+    neuron_groups,
+    synapse_formats,
+)
+
+
+def _neurons_on(core: Core) -> list[tuple[str, int]]:
+    return [(s.population, i) for s in core.slices for i in range(s.start, s.stop)]
+
+
+def _list_words(chip: Chip, synapses: int, delayed: bool) -> int:
+    each = amount(chip.synapse_bits)
+    if delayed:
+        each += amount(chip.delay_bits)
+    words, left = 0, synapses
+    while left > 0:
+        here = left
+        if chip.synapses_per_block.value is not None:
+            here = min(left, chip.synapses_per_block.value)
+        words += ceil((here * each + amount(chip.axon_bits)) / amount(chip.word_bits))
+        left -= here
+    return words
+
+
+def _over(mapping: Mapping, rule: str, limit: Limit, used: Callable[[Core], int]) -> Found:
+    if limit.value is None:
+        return
+    for core in mapping.cores:
+        amount_used = used(core)
+        if amount_used > limit.value:
+            message = (
+                f"core {core.index}: {amount_used} {rule.replace('_', ' ')} exceed the limit of "
+                f"{limit.value} by {amount_used - limit.value}"
+            )
+            yield Violation(rule, f"core {core.index}", amount_used, limit.value, message)
