@@ -6,17 +6,11 @@ from deploy.report.markup import Child, Markup, el, missing, section, table, val
 from deploy.report.read import at, number
 
 WIDTH, HEIGHT, EDGE = 240, 22, 12
-TITLES = {
-    "float": "float",
-    "quantized": "quantized (torch)",
-    "emulator": "emulator",
-    "lava": "Lava",
-}
 
 
 def accuracy_section(report: object) -> Markup:
     """One row per executor: share correct, 95 % interval, correct of all."""
-    entries = {e: words.accuracy(report, e) for e in words.EXECUTORS}
+    entries = {e: words.accuracy(report, e) for e in words.TITLES}
     ends = [
         x
         for entry in entries.values()
@@ -31,7 +25,7 @@ def accuracy_section(report: object) -> Markup:
         of = [at(entry, "correct"), at(entry, "total")]
         rows.append(
             [
-                TITLES[name],
+                words.TITLES[name],
                 value(share),
                 value(interval(entry)) if entry else "",
                 f"{count(of[0])} / {count(of[1])}" if None not in of else "",

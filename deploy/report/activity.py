@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from deploy.program import Program
 from deploy.report.markup import Child, Markup, el, missing, section
 from deploy.report.potentials import MAX_LABELS, MAX_LINES, potentials
-from deploy.report.raster import raster
+from deploy.report.raster import Band, raster
 from deploy.report.read import at, items
 
 # Each sample adds its spikes to the page; more of them are in the trace file.
@@ -62,7 +62,11 @@ def _sample(
 ) -> list[Child]:
     parts: list[Child] = []
     if spiking:
-        bands = [(name, recordings[f"{name}/s"][sample]) for name in spiking]
+        units = {n.name: "channels" for n in program.inputs}
+        bands = [
+            Band(name, recordings[f"{name}/s"][sample], units.get(name, "neurons"))
+            for name in spiking
+        ]
         parts.append(raster(bands, f"Spike raster of sample {sample}"))
     labels = [str(x) for x in items(at(report, "predictions", "labels"))]
     known = _prediction(report, sample)
@@ -74,7 +78,7 @@ def _sample(
         wanted = _class(at(known, "label"), labels) if scores else None
         label = f"Membrane potential of read-out {name}, sample {sample}"
         parts.append(el("h3", f"Read-out {name}: membrane potential v"))
-        parts.append(potentials(name, v, titles, wanted, label))
+        parts.append(potentials(v, titles, wanted, label))
         if neurons > MAX_LABELS:
             lines = (
                 f"{min(neurons, MAX_LINES)} of {neurons} integrators drawn; only the highest named."

@@ -20,7 +20,7 @@ def compare_rows(a: object, b: object) -> list[Row]:
     ]
     rows.append(_same("result", words.status(a), words.status(b)))
     rows += [_figure(key, at(a, key), at(b, key), count) for key in ("samples", "timesteps")]
-    rows += [_accuracy(e, words.accuracy(a, e), words.accuracy(b, e)) for e in words.EXECUTORS]
+    rows += [_accuracy(e, words.accuracy(a, e), words.accuracy(b, e)) for e in words.TITLES]
     for kind, key in (("spike", "spike_mismatches"), ("state", "state_mismatches")):
         rows.append(_figure(f"{kind} mismatches", _mismatches(a, key), _mismatches(b, key), count))
     rows.append(_figure("cores used", at(a, "cores", "used"), at(b, "cores", "used"), count))
@@ -60,14 +60,14 @@ def _same(name: str, a: object, b: object) -> Row:
 
 def _figure(name: str, a: object, b: object, form: Callable[[object], str]) -> Row:
     x, y = number(a), number(b)
-    return name, form(x), form(y), "" if x is None or y is None else _change(x, y)
+    return name, form(x), form(y), "" if x is None or y is None else _change(x, y, form)
 
 
-def _change(x: float, y: float) -> str:
+def _change(x: float, y: float, form: Callable[[object], str]) -> str:
     if x == y:
         return "same"
     if x == 0:
-        return "from zero"
+        return f"{'+' if y > 0 else ''}{form(y)}"
     return _signed(100 * (y - x) / abs(x), " %")
 
 
@@ -84,7 +84,7 @@ def _accuracy(executor: str, a: dict[str, Any] | None, b: dict[str, Any] | None)
         ends = [pair([at(e, "low"), at(e, "high")]) for e in (a, b)]
         if x != y and ends[0] and ends[1] and ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]:
             change += ", intervals overlap"
-    return f"accuracy {executor}", percent(x), percent(y), change
+    return f"accuracy {words.TITLES[executor]}", percent(x), percent(y), change
 
 
 def _mismatches(report: object, key: str) -> int | float | None:

@@ -8,7 +8,9 @@ from deploy.report.markup import Child, Markup, el, missing, section, table, val
 from deploy.report.read import at, items, mapping, number, numbers
 from deploy.report.svg import picture
 
-COLUMNS, CELL_W, CELL_H, PAD = 12, 62, 40, 3
+COLUMNS, CELL_W, CELL_H, PAD = 15, 56, 38, 3
+# Letters of a population's name that fit a cell.
+NAME = 8
 # Cells of more chips than these fill pages without saying more; they are counted in words.
 MAX_CHIPS = 8
 # Upper ends of the load classes; a core above 100 % breaks a limit and gets a class of its own.
@@ -41,7 +43,7 @@ def cores_section(report: object) -> Markup:
         el(
             "p",
             f"{words.cores(report)}. A core's load is that of its fullest resource; "
-            "point at a core for all of them.",
+            "point at a core to see every resource.",
         ),
         *(_maps(cores, listed) if listed else [el("p", "Core map: ", missing())]),
         table(
@@ -87,7 +89,9 @@ def _cell(index: int, core: object, x: float, y: float) -> Markup:
     if core is None:
         return el("g", el("title", f"core {index}: unused"), el("rect", **rect, cls="core unused"))
     names = [str(at(s, "population")) for s in items(at(core, "slices"))]
-    first = (names[0] if len(names[0]) <= 9 else names[0][:8] + "…") if names else "empty"
+    first = (
+        (names[0] if len(names[0]) <= NAME else names[0][: NAME - 1] + "…") if names else "empty"
+    )
     load = _load(core)
     more = f" +{len(names) - 1}" if len(names) > 1 else ""
     said = percent(load, 0) if load is not None else "load ?"
@@ -96,8 +100,8 @@ def _cell(index: int, core: object, x: float, y: float) -> Markup:
         "g",
         el("title", _tooltip(index, core)),
         el("rect", **rect, cls=kind),
-        el("text", first, x=x + 6, y=y + 16, cls="core-name"),
-        el("text", f"{said}{more}", x=x + 6, y=y + 30, cls="core-load"),
+        el("text", first, x=x + 5, y=y + 15, cls="core-name"),
+        el("text", f"{said}{more}", x=x + 5, y=y + 28, cls="core-load"),
         cls=kind,
     )
 

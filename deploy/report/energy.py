@@ -17,10 +17,14 @@ def energy_section(report: object) -> Markup:
     """Range in words, stacked bars per set, what each includes and excludes, and the baseline."""
     sets = [e for e in items(at(report, "energy")) if number(at(e, "total_j")) is not None]
     baseline = words.baseline_total(report)
-    bars = [(str(at(e, "coefficients")), _parts(e)) for e in sets]
+    bars = [(str(at(e, "coefficients")), _parts(e), at(e, "total_j")) for e in sets]
     if baseline is not None:
         bars.append(
-            (f"ANN: {at(report, 'baseline', 'name') or 'baseline'}", _ann(report, baseline))
+            (
+                f"ANN: {at(report, 'baseline', 'name') or 'baseline'}",
+                _ann(report, baseline),
+                baseline,
+            )
         )
     if not bars:
         return section("energy", "Energy", el("p", missing(), " – no coefficient set was applied."))
@@ -59,11 +63,8 @@ def _against(report: object, baseline: float) -> str:
     if limits is None:
         return f"The dense ANN baseline: {joules(baseline)}."
     low, high = limits[0] / baseline, limits[1] / baseline
-    text = (
-        f"{ratio(low)} to {ratio(high)} the {joules(baseline)} of the dense ANN baseline: "
-        if low != high
-        else f"{ratio(low)} the {joules(baseline)} of the dense ANN baseline: "
-    )
+    factors = f"{ratio(low)} to {ratio(high)}" if low != high else ratio(low)
+    text = f"That is {factors} the {joules(baseline)} of the dense ANN baseline: "
     if high < 1:
         return text + "less under every coefficient set."
     if low > 1:
@@ -71,12 +72,12 @@ def _against(report: object, baseline: float) -> str:
     return text + "whether it saves energy depends on the coefficient set."
 
 
-def _bars(bars: list[tuple[str, dict[str, int | float]]]) -> Markup:
-    names = list(dict.fromkeys(name for _, parts in bars for name in parts))
+def _bars(bars: list[tuple[str, dict[str, int | float], int | float]]) -> Markup:
+    names = list(dict.fromkeys(name for _, parts, _ in bars for name in parts))
     colour = {name: min(i, COLOURS - 1) for i, name in enumerate(names)}
-    largest = max((sum(parts.values()) for _, parts in bars), default=0) or 1
+    largest = max(sum(parts.values()) for _, parts, _ in bars) or 1
     drawn: list[Child] = []
-    for i, (title, parts) in enumerate(bars):
+    for i, (title, parts, total) in enumerate(bars):
         y, x = i * ROW, float(LEFT)
         short = title if len(title) <= 24 else title[:23] + "…"
         text = el("text", el("title", title), short, x=LEFT - 10, y=y + 15, text_anchor="end")
@@ -89,14 +90,14 @@ def _bars(bars: list[tuple[str, dict[str, int | float]]]) -> Markup:
                     el("title", f"{title}, {name}: {joules(energy)}"),
                     x=round(x, 2),
                     y=y,
-                    width=round(max(width, 0), 2),
+                    # A hair of space between the parts, where a part is wide enough to lose it.
+                    width=round(width - 1 if width > 4 else max(width, 0), 2),
                     height=BAR,
                     cls=f"energy c{colour[name]}",
                 )
             )
             x += max(width, 0)
-        total = joules(sum(parts.values()))
-        drawn.append(el("text", total, x=round(x + 8, 1), y=y + 15, cls="total"))
+        drawn.append(el("text", joules(total), x=round(x + 8, 1), y=y + 15, cls="total"))
     legend = el(
         "p",
         *(el("span", el("i", cls=f"swatch c{colour[n]}"), n.replace("_", " ")) for n in names),

@@ -3,9 +3,9 @@
 from pathlib import PurePath
 
 from deploy.report import words
-from deploy.report.figures import count, percent
+from deploy.report.figures import NBSP, NOT_RECORDED, count, interval, percent
 from deploy.report.markup import Child, Markup, el, value
-from deploy.report.read import at, number
+from deploy.report.read import at, items, number
 
 
 def headline(report: object) -> Markup:
@@ -36,7 +36,12 @@ def _short(model: object) -> str:
 def _what_ran(report: object) -> list[Child]:
     digest = at(report, "data_sha256")
     data: Child = el("code", str(digest)[:12], title=str(digest)) if digest else "not identified"
-    return [words.size(report), " · data ", data, " · seed ", str(at(report, "seed"))]
+    return [words.size(report), " · data ", data, " · seed ", _seed(report)]
+
+
+def _seed(report: object) -> str:
+    seed = at(report, "seed")
+    return NOT_RECORDED if seed is None else str(seed)
 
 
 def _tiles(report: object) -> list[Markup]:
@@ -48,9 +53,8 @@ def _tiles(report: object) -> list[Markup]:
     mismatches = sum(x for x in found if x is not None)
     seen = sum(x for x in compared if x is not None)
     limits = words.energy_range(report)
-    names = [name for name, _ in words.energy_ends(report)]
     return [
-        _tile(f"accuracy, {best}", percent(at(entry, "value")), _interval(entry)),
+        _tile(f"accuracy, {words.TITLES[best]}", percent(at(entry, "value")), _interval(entry)),
         _tile(
             "mismatches",
             count(mismatches) if any(x is not None for x in found) else count(None),
@@ -61,7 +65,7 @@ def _tiles(report: object) -> list[Markup]:
         _tile(
             "energy",
             words.energy_sentence({"energy_range_j": limits}),
-            f"{_per()}, {len(names) and _sets(report)}" if names else _per(),
+            f"{_per()}, {_sets(report)}" if _sets(report) else _per(),
         ),
     ]
 
@@ -71,13 +75,14 @@ def _per() -> str:
 
 
 def _sets(report: object) -> str:
-    known = {str(at(e, "coefficients")) for e in at(report, "energy") or []}
-    return f"{len(known)} coefficient set{'s' if len(known) != 1 else ''}"
+    """How many coefficient sets the range spans, nothing where there are none."""
+    sets = len(items(at(report, "energy")))
+    return f"{sets} coefficient set{'s' if sets != 1 else ''}" if sets else ""
 
 
 def _interval(entry: object) -> str:
     low, high = number(at(entry, "low")), number(at(entry, "high"))
-    return "" if low is None or high is None else f"{percent(low)} – {percent(high)} (95 %)"
+    return "" if low is None or high is None else f"95{NBSP}%: {interval(entry)}"
 
 
 def _split(text: str) -> tuple[str, str]:

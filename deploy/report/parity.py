@@ -5,7 +5,16 @@ from deploy.report.figures import count
 from deploy.report.markup import Child, Markup, el, missing, section, table, value
 from deploy.report.read import at
 
-HEAD = ("pair", "result", "samples", "registers", "spikes", "mismatches", "states", "mismatches")
+HEAD = (
+    "pair",
+    "result",
+    "samples",
+    "registers",
+    "spikes compared",
+    "spike mismatches",
+    "states compared",
+    "state mismatches",
+)
 
 
 def parity_section(report: object) -> Markup:
@@ -23,7 +32,7 @@ def parity_section(report: object) -> Markup:
             "registers that each one really holds, then every spike, then every state (synaptic "
             "current u and membrane potential v) of every neuron at every step.",
         ),
-        table(HEAD, [_row(p) for p in pairs], "lllrrrrr"[: len(HEAD)], "Pairs of executors"),
+        table(HEAD, [_row(p) for p in pairs], "llrlrrrr", "Pairs of executors"),
         *(
             el("p", el("strong", "First divergence: "), f"{where}.", cls="alarm")
             for _, where in found

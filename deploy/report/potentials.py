@@ -17,7 +17,7 @@ MAX_LINES, MAX_LABELS = 64, 12
 
 
 def potentials(
-    name: str, values: NDArray[Any], titles: Sequence[str], wanted: int | None, label: str
+    values: NDArray[Any], titles: Sequence[str], wanted: int | None, label: str
 ) -> Markup:
     """Draw v of one sample. values: int32 [time, *shape]; titles: one per neuron; wanted: the label.
 
@@ -63,9 +63,6 @@ def potentials(
                 cls=f"end {_kind(i, best, wanted)}",
             )
         )
-    parts.append(
-        el("text", name[:16], x=LEFT - 10, y=TOP + HEIGHT + 14, text_anchor="end", cls="name")
-    )
     parts.append(time_axis(len(v), TOP + HEIGHT + 2, width, LEFT))
     return picture(WIDTH, TOP + HEIGHT + AXIS, label, *parts)
 

@@ -49,7 +49,7 @@ def _row(found: object) -> list[Child]:
         el("span", f"{sign} {verdict}", cls=kind),
         _span(reach),
         _span(limit),
-        missing() if margin is None else f"{margin:.3g}",
+        missing() if margin is None else count(margin),
         el("span", bar(used), f" {percent(used, 0)}", cls="used") if used is not None else "",
     ]
 

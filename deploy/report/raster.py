@@ -1,6 +1,7 @@
 """The spike raster of one sample: a band per node, a row per neuron, a tick per spike."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,26 @@ MAX_ROWS = 256
 LEVELS = 3
 
 
-def raster(bands: Sequence[tuple[str, NDArray[Any]]], label: str) -> Markup:
-    """Draw recordings of one sample. bands: (node, integers [time, *shape]); 0 is silence.
+@dataclass(frozen=True, eq=False)
+class Band:
+    """What one node sent in one sample: integers [time, *shape], 0 is silence; what its rows are."""
+
+    name: str
+    values: NDArray[Any]
+    unit: str
+
+
+def raster(bands: Sequence[Band], label: str) -> Markup:
+    """Draw the recordings of one sample, a band per node.
 
     Graded messages are drawn in three strengths of |message|, negative ones in a second colour.
     """
-    timesteps = max(len(values) for _, values in bands)
+    timesteps = max(len(band.values) for band in bands)
     drawn: list[Child] = []
     y = float(TOP)
-    for name, values in bands:
-        height, band = _band(name, values.reshape(len(values), -1), timesteps, y)
-        drawn.append(band)
+    for band in bands:
+        height, drawing = _band(band, timesteps, y)
+        drawn.append(drawing)
         y += height + GAP
     drawn.append(time_axis(timesteps, y - GAP / 2, WIDTH - LEFT - RIGHT, LEFT))
     return picture(WIDTH, y + AXIS, label, *drawn)
@@ -53,7 +63,8 @@ def time_axis(timesteps: int, y: float, width: float, left: float) -> Markup:
     )
 
 
-def _band(name: str, values: NDArray[Any], timesteps: int, y: float) -> tuple[float, Markup]:
+def _band(band: Band, timesteps: int, y: float) -> tuple[float, Markup]:
+    name, values = band.name, band.values.reshape(len(band.values), -1)
     neurons = values.shape[1]
     rows = np.arange(neurons)
     if neurons > MAX_ROWS:
@@ -62,11 +73,11 @@ def _band(name: str, values: NDArray[Any], timesteps: int, y: float) -> tuple[fl
     width = WIDTH - LEFT - RIGHT
     fired = int(np.count_nonzero(values))
     share = fired / max(1, values.size)
-    rest = f"{count(neurons)} neurons" + (f", {MAX_ROWS} shown" if len(rows) < neurons else "")
+    rest = f"{count(neurons)} {band.unit}" + (f", {MAX_ROWS} shown" if len(rows) < neurons else "")
     scaled = f"translate({LEFT} {y:g}) scale({width / timesteps:.5g} {height / len(rows):.5g})"
     return height, el(
         "g",
-        el("title", f"{name}: {count(fired)} messages, {percent(share)} of neurons and steps"),
+        el("title", f"{name}: {count(fired)} messages, {percent(share)} of {band.unit} and steps"),
         el("rect", x=LEFT, y=y, width=width, height=height, cls="band"),
         el("g", *_marks(values[:, rows]), transform=scaled),
         el("text", _cut(name), x=LEFT - 10, y=y + 13, text_anchor="end", cls="name"),

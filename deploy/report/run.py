@@ -3,7 +3,7 @@
 import shlex
 
 from deploy.report import words
-from deploy.report.figures import count, plain, seconds
+from deploy.report.figures import NOT_RECORDED, count, plain, seconds
 from deploy.report.markup import Child, Markup, el, missing, section, table, value
 from deploy.report.read import at, items, mapping, numbers
 
@@ -43,10 +43,10 @@ def repeat_section(report: object) -> Markup:
     latency = mapping(at(report, "latency_steps"))
     facts: list[tuple[str, Child]] = [
         ("command", el("code", _command(at(report, "command")), cls="block")),
-        ("model", str(at(report, "model") or "") or missing()),
-        ("target", str(at(report, "target") or "") or missing()),
+        ("model", _recorded(report, "model")),
+        ("target", _recorded(report, "target")),
         ("data (SHA-256)", el("code", str(at(report, "data_sha256") or "not identified"))),
-        ("seed", value(count(at(report, "seed")))),
+        ("seed", _recorded(report, "seed")),
         ("run", value(words.size(report))),
         (
             "pipeline latency",
@@ -64,10 +64,15 @@ def repeat_section(report: object) -> Markup:
     )
 
 
+def _recorded(report: object, key: str) -> Child:
+    found = at(report, key)
+    return missing(NOT_RECORDED) if found in (None, "") else str(found)
+
+
 def _command(command: object) -> str:
     if isinstance(command, list | tuple):
         return shlex.join(plain(part) for part in command)
-    return str(command or "not recorded")
+    return str(command or NOT_RECORDED)
 
 
 def _fact(name: str, child: Child) -> Markup:

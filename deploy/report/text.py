@@ -9,6 +9,7 @@ from deploy.report.figures import (
     MINUS,
     NBSP,
     NOT_MEASURED,
+    NOT_RECORDED,
     count,
     interval,
     joules,
@@ -31,7 +32,7 @@ def summary(report: object, path: Path | None = None) -> str:
         ("result", f"{words.status(report)}: {_word(report, 'model')} → {_word(report, 'target')}")
     ]
     lines.append(("run", f"{words.size(report)}, seed {_word(report, 'seed')}"))
-    lines += [(f"accuracy {e}", _accuracy(report, e)) for e in words.EXECUTORS]
+    lines += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
     pairs = words.parity_pairs(report)
     lines += [(f"{at(p, 'a')} = {at(p, 'b')}", _pair(p)) for p in pairs[:MAX_PAIRS]]
     if not pairs:
@@ -69,14 +70,14 @@ def compare(report_a: object, report_b: object) -> str:
 
 def _word(report: object, key: str) -> str:
     found = at(report, key)
-    return "not recorded" if found is None else str(found)
+    return NOT_RECORDED if found is None else str(found)
 
 
 def _accuracy(report: object, executor: str) -> str:
     entry = words.accuracy(report, executor)
     if entry is None:
         return NOT_MEASURED
-    text = f"{percent(entry['value']):>7}"
+    text = f"{percent(entry['value']):>6}"
     if interval(entry) != NOT_MEASURED:
         text += f"  95 % interval {interval(entry)}"
     if number(entry.get("correct")) is not None and number(entry.get("total")) is not None:

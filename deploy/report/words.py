@@ -6,7 +6,8 @@ from deploy.report.figures import NOT_MEASURED, count, joules
 from deploy.report.read import at, items, mapping, number, numbers, pair
 
 QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential v"}
-EXECUTORS = ("float", "quantized", "emulator", "lava")
+# The four accuracies and how they are written for a reader.
+TITLES = {"float": "float", "quantized": "quantized", "emulator": "emulator", "lava": "Lava"}
 
 
 def status(report: object) -> str:
