@@ -3,7 +3,7 @@
 from typing import Any
 
 from deploy.report import words
-from deploy.report.figures import percent
+from deploy.report.figures import percent, shorten
 from deploy.report.markup import Child, Markup, el, missing, section, table, value
 from deploy.report.read import at, items, mapping, number, numbers
 from deploy.report.svg import picture
@@ -89,9 +89,7 @@ def _cell(index: int, core: object, x: float, y: float) -> Markup:
     if core is None:
         return el("g", el("title", f"core {index}: unused"), el("rect", **rect, cls="core unused"))
     names = [str(at(s, "population")) for s in items(at(core, "slices"))]
-    first = (
-        (names[0] if len(names[0]) <= NAME else names[0][: NAME - 1] + "…") if names else "empty"
-    )
+    first = shorten(names[0], NAME) if names else "empty"
     load = _load(core)
     more = f" +{len(names) - 1}" if len(names) > 1 else ""
     said = percent(load, 0) if load is not None else "load ?"

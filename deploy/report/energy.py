@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from deploy.report import words
-from deploy.report.figures import count, joules, ratio
+from deploy.report.figures import count, joules, ratio, shorten
 from deploy.report.markup import Child, Markup, el, missing, section, table, value
 from deploy.report.read import at, items, mapping, number, numbers
 from deploy.report.svg import picture
@@ -79,8 +79,9 @@ def _bars(bars: list[tuple[str, dict[str, int | float], int | float]]) -> Markup
     drawn: list[Child] = []
     for i, (title, parts, total) in enumerate(bars):
         y, x = i * ROW, float(LEFT)
-        short = title if len(title) <= 24 else title[:23] + "…"
-        text = el("text", el("title", title), short, x=LEFT - 10, y=y + 15, text_anchor="end")
+        text = el(
+            "text", el("title", title), shorten(title, 24), x=LEFT - 10, y=y + 15, text_anchor="end"
+        )
         drawn.append(text)
         for name, energy in parts.items():
             width = energy / largest * (WIDTH - LEFT - RIGHT)

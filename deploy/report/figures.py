@@ -58,6 +58,12 @@ def plain(value: object) -> str:
     return "".join(c if c.isprintable() or c in (GROUP, NBSP) else "\ufffd" for c in text)
 
 
+def shorten(name: str, limit: int) -> str:
+    """A name cut in its middle to `limit` letters: long names differ at their ends."""
+    tail = (limit - 1) // 2
+    return name if len(name) <= limit else f"{name[: limit - 1 - tail]}…{name[-tail:]}"
+
+
 def _with_prefix(x: float, unit: str) -> str:
     size = abs(x)
     if size >= 1000 or size == 0:

@@ -54,6 +54,13 @@ def value(text: str) -> Child:
     return missing() if text == NOT_MEASURED else text
 
 
+def _cell_class(column: int, cell: Child, align: str) -> str | None:
+    """Figures stand right; a short name in the first column stays on one line."""
+    if align == "r":
+        return "num"
+    return "short" if column == 0 and isinstance(cell, str) and len(cell) <= 22 else None
+
+
 def section(identity: str, title: str, *children: Child) -> Markup:
     """A titled section that the contents link to."""
     heading = el("h2", title, id=f"{identity}-title")
@@ -78,7 +85,7 @@ def table(
                 el(
                     "th" if tag == "th" or i == 0 else "td",
                     cell,
-                    cls="num" if align[i] == "r" else None,
+                    cls=_cell_class(i, cell, align[i]),
                     scope="col" if tag == "th" else "row" if i == 0 else None,
                 )
                 for i, cell in enumerate(cells)

@@ -1,7 +1,7 @@
 """Parity: which executors were compared, over what, and where they first differ."""
 
 from deploy.report import words
-from deploy.report.figures import count
+from deploy.report.figures import NBSP, count
 from deploy.report.markup import Child, Markup, el, missing, section, table, value
 from deploy.report.read import at
 
@@ -64,4 +64,6 @@ def badge(holds: bool | None) -> Markup:
     """A result as sign and word, so that colour is never the only carrier."""
     if holds is None:
         return missing()
-    return el("span", "✓ equal" if holds else "✕ differ", cls="good" if holds else "wrong")
+    return el(
+        "span", f"✓{NBSP}equal" if holds else f"✕{NBSP}differ", cls="good" if holds else "wrong"
+    )

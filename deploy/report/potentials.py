@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.report.figures import count
+from deploy.report.figures import count, shorten
 from deploy.report.markup import Child, Markup, el
 from deploy.report.raster import time_axis
 from deploy.report.svg import picture, round_ticks, spread
@@ -57,7 +57,7 @@ def potentials(
         parts.append(
             el(
                 "text",
-                titles[i][:12] + mark,
+                shorten(titles[i], 12) + mark,
                 x=LEFT + width + 10,
                 y=round(at + 4, 1),
                 cls=f"end {_kind(i, best, wanted)}",

@@ -50,7 +50,7 @@ def _row(found: object) -> list[Child]:
         _span(reach),
         _span(limit),
         missing() if margin is None else count(margin),
-        el("span", bar(used), f" {percent(used, 0)}", cls="used") if used is not None else "",
+        el("span", bar(used), f" {percent(used)}", cls="used") if used is not None else "",
     ]
 
 
@@ -77,9 +77,11 @@ def _foundations(report: object) -> list[Child]:
         parts.append(
             el(
                 "p",
-                "Portable: every executor with these registers gives the same result."
+                "Portable: messages are binary and undelayed and no limit can be reached, so every "
+                "simulator and the chip must give the same spikes."
                 if portable
-                else "Not portable: the result may depend on the executor's register widths.",
+                else "Not portable: messages are graded or delayed, or a limit may be reached, so only "
+                "executors that were compared are known to agree.",
             )
         )
     arithmetic = mapping(at(report, "proof", "arithmetic"))

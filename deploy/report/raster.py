@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.report.figures import count, percent
+from deploy.report.figures import count, percent, shorten
 from deploy.report.markup import Child, Markup, el
 from deploy.report.svg import picture, step_ticks
 
-WIDTH, LEFT, RIGHT, TOP, GAP, AXIS = 760, 120, 92, 4, 10, 34
+WIDTH, LEFT, RIGHT, TOP, GAP, AXIS = 760, 120, 130, 4, 10, 34
 # More rows than this cannot be told apart on a page; an even selection is drawn and said so.
-MAX_ROWS = 256
+MAX_ROWS = 128
 # A graded message is drawn in one of so many strengths of its colour.
 LEVELS = 3
 
@@ -73,15 +73,24 @@ def _band(band: Band, timesteps: int, y: float) -> tuple[float, Markup]:
     width = WIDTH - LEFT - RIGHT
     fired = int(np.count_nonzero(values))
     share = fired / max(1, values.size)
-    rest = f"{count(neurons)} {band.unit}" + (f", {MAX_ROWS} shown" if len(rows) < neurons else "")
     scaled = f"translate({LEFT} {y:g}) scale({width / timesteps:.5g} {height / len(rows):.5g})"
     return height, el(
         "g",
         el("title", f"{name}: {count(fired)} messages, {percent(share)} of {band.unit} and steps"),
         el("rect", x=LEFT, y=y, width=width, height=height, cls="band"),
         el("g", *_marks(values[:, rows]), transform=scaled),
-        el("text", _cut(name), x=LEFT - 10, y=y + 13, text_anchor="end", cls="name"),
-        el("text", rest, x=LEFT - 10, y=y + 26, text_anchor="end", cls="tick"),
+        el("text", shorten(name, 15), x=LEFT - 10, y=y + 13, text_anchor="end", cls="name"),
+        el(
+            "text",
+            f"{count(neurons)} {band.unit}",
+            x=LEFT - 10,
+            y=y + 26,
+            text_anchor="end",
+            cls="tick",
+        ),
+        el("text", f"{MAX_ROWS} shown", x=LEFT - 10, y=y + 39, text_anchor="end", cls="tick")
+        if len(rows) < neurons
+        else None,
         el("text", count(fired) if fired else "silent", x=WIDTH - RIGHT + 10, y=y + 13, cls="name"),
         el("text", percent(share), x=WIDTH - RIGHT + 10, y=y + 26, cls="tick"),
     )
@@ -99,7 +108,3 @@ def _marks(values: NDArray[Any]) -> list[Markup]:
                 path = "".join(f"M{t + 0.15:g} {n + 0.5:g}h.7" for t, n in where.tolist())
                 marks.append(el("path", d=path, cls=f"{colour} level{level}"))
     return marks
-
-
-def _cut(name: str, limit: int = 16) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
