@@ -43,7 +43,9 @@ def activity_section(report: object, recordings: Recordings, program: Program) -
         el(
             "p",
             "Spikes by population in sample time: step t is the response to input step t. "
-            "Graded messages are shaded by size. Read-outs show raw register values.",
+            "Graded messages are shaded by size, negative ones in the second colour. Read-outs show "
+            "raw register values: the highest at the end is drawn strong, the label, where it "
+            "is another one, dashed.",
         ),
         *shown,
         el("p", f"{samples} samples were recorded; the trace file holds the others.", cls="note")

@@ -10,16 +10,15 @@ from deploy.report.read import at, items, number
 
 def headline(report: object) -> Markup:
     """The verdict in words, what ran on what, and key figures."""
-    ok = at(report, "ok")
-    state = {True: "ok", False: "bad"}.get(ok, "open")
-    mark = {"ok": "✓", "bad": "✕", "open": "?"}[state]
+    status = words.status(report)
+    state, mark = {"OK": ("ok", "✓"), "NOT OK": ("bad", "✕")}.get(status, ("open", "?"))
     return el(
         "header",
         el("p", "neuroclip deployment report", cls="kicker"),
-        el("h1", _short(at(report, "model")), " → ", str(at(report, "target") or "no target")),
+        el("h1", title(report)),
         el(
             "div",
-            el("span", el("span", mark, aria_hidden="true"), words.status(report), cls="state"),
+            el("span", el("span", mark, aria_hidden="true"), status, cls="state"),
             el("div", *(el("p", sentence) for sentence in words.verdict(report))),
             cls=f"verdict {state}",
         ),
@@ -28,9 +27,11 @@ def headline(report: object) -> Markup:
     )
 
 
-def _short(model: object) -> str:
-    """The last part of a model's path: the whole one is under "Repeat this run"."""
-    return PurePath(str(model)).name or str(model) if model else "unnamed model"
+def title(report: object) -> str:
+    """Model → target; of a model's path the last part, the whole one is under "Repeat this run"."""
+    model, target = at(report, "model"), at(report, "target")
+    name = PurePath(str(model)).name or str(model) if model else "unnamed model"
+    return f"{name} → {target or 'no target'}"
 
 
 def _what_ran(report: object) -> list[Child]:

@@ -14,11 +14,10 @@ from deploy.report.activity import activity_section
 from deploy.report.cores import cores_section
 from deploy.report.counts import counts_section
 from deploy.report.energy import energy_section
-from deploy.report.headline import headline
+from deploy.report.headline import headline, title
 from deploy.report.markup import Child, Markup, el, join
 from deploy.report.parity import parity_section
 from deploy.report.proof import proof_section
-from deploy.report.read import at
 from deploy.report.run import placement_section, repeat_section
 
 CONTENTS = {
@@ -66,7 +65,7 @@ def render(
             repeat_section(report),
         ),
     )
-    return page(f"{at(report, 'model') or 'model'} → {at(report, 'target')}", *body)
+    return page(title(report), *body)
 
 
 def write_report(

@@ -42,12 +42,12 @@ def parity_section(report: object) -> Markup:
 
 
 def _row(entry: object) -> list[Child]:
-    equal = {True: "equal", False: "differ"}.get(at(entry, "registers_equal"))
+    equal = words.registers(entry)
     return [
         f"{at(entry, 'a')} = {at(entry, 'b')}",
         badge(words.pair_holds(entry)),
         value(count(at(entry, "samples"))),
-        equal or missing(),
+        value(equal),
         *(
             value(count(at(entry, key)))
             for key in (

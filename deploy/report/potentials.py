@@ -21,8 +21,8 @@ def potentials(
 ) -> Markup:
     """Draw v of one sample. values: int32 [time, *shape]; titles: one per neuron; wanted: the label.
 
-    The highest potential after the last step is the prediction and drawn strong; the wanted class,
-    where it is another one, is dashed in a second colour.
+    The highest potential after the last step is drawn strong; the wanted class, where it is another
+    one, is dashed in a second colour.
     """
     v = values.reshape(len(values), -1).astype(np.int64)
     best = int(v[-1].argmax())
@@ -53,7 +53,7 @@ def potentials(
             el("polyline", el("title", titles[i]), points=points, cls=f"v {_kind(i, best, wanted)}")
         )
     for i, at in zip(named, heights, strict=True):
-        mark = " ◂ predicted" if i == best else " ◂ label" if i == wanted else ""
+        mark = " ◂ highest" if i == best else " ◂ label" if i == wanted else ""
         parts.append(
             el(
                 "text",

@@ -86,8 +86,7 @@ def _accuracy(report: object, executor: str) -> str:
 
 
 def _pair(entry: object) -> str:
-    registers = {True: "equal", False: "DIFFER"}.get(at(entry, "registers_equal"), NOT_MEASURED)
-    parts = [f"registers {registers}"]
+    parts = [f"registers {words.registers(entry)}"]
     for kind, total, wrong in (
         ("spikes", "spikes_compared", "spike_mismatches"),
         ("states", "states_compared", "state_mismatches"),

@@ -12,7 +12,8 @@ TITLES = {"float": "float", "quantized": "quantized", "emulator": "emulator", "l
 
 def status(report: object) -> str:
     """ "OK", "NOT OK", or that it was not decided."""
-    return {True: "OK", False: "NOT OK"}.get(at(report, "ok"), "not decided")
+    ok = at(report, "ok")
+    return "OK" if ok is True else "NOT OK" if ok is False else "not decided"
 
 
 def size(report: object) -> str:
@@ -36,7 +37,8 @@ def difference(entry: object) -> str | None:
     first = at(entry, "first_divergence")
     if not first:
         return None
-    quantity = QUANTITIES.get(at(first, "quantity"), str(at(first, "quantity")))
+    quantity = str(at(first, "quantity"))
+    quantity = QUANTITIES.get(quantity, quantity)
     return (
         f"{quantity} of node '{at(first, 'node')}', sample {at(first, 'sample')}, "
         f"step {at(first, 'step')}{_index(at(first, 'index'))}: "
@@ -48,6 +50,12 @@ def _index(where: Any) -> str:
     if where is None or where == [] or where == ():
         return ""
     return f", index {list(where) if isinstance(where, list | tuple) else where}"
+
+
+def registers(entry: object) -> str:
+    """Whether the executors of a pair held equal registers."""
+    equal = at(entry, "registers_equal")
+    return "equal" if equal is True else "differ" if equal is False else NOT_MEASURED
 
 
 def parity_pairs(report: object) -> list[Any]:
