@@ -13,6 +13,8 @@ COLUMNS, CELL_W, CELL_H, PAD = 15, 56, 38, 3
 NAME = 8
 # Cells of more chips than these fill pages without saying more; they are counted in words.
 MAX_CHIPS = 8
+# Loihi has 128 cores; a map of more cells than these is not one of a chip.
+MAX_CELLS = 1024
 # Upper ends of the load classes; a core above 100 % breaks a limit and gets a class of its own.
 CLASSES = (0.25, 0.5, 0.75, 1.0)
 
@@ -75,12 +77,15 @@ def _maps(cores: object, listed: dict[int, Any]) -> list[Child]:
 
 
 def _map(chip: int, per_chip: int, listed: dict[int, Any]) -> Markup:
-    cells: list[Child] = []
-    for place in range(per_chip):
-        index = chip * per_chip + place
-        x, y = place % COLUMNS * CELL_W, place // COLUMNS * CELL_H
-        cells.append(_cell(index, listed.get(index), x, y))
-    height = -(-per_chip // COLUMNS) * CELL_H
+    first = chip * per_chip
+    indices = list(range(first, first + min(per_chip, MAX_CELLS)))
+    if per_chip > MAX_CELLS:  # no chip that exists: the used cores alone, closed up
+        indices = [i for i in sorted(listed) if i // per_chip == chip][:MAX_CELLS]
+    cells = [
+        _cell(index, listed.get(index), i % COLUMNS * CELL_W, i // COLUMNS * CELL_H)
+        for i, index in enumerate(indices)
+    ]
+    height = -(-len(indices) // COLUMNS) * CELL_H
     return picture(COLUMNS * CELL_W - PAD, height - PAD, f"Core map of chip {chip}", *cells)
 
 

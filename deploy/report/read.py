@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -15,10 +16,14 @@ def at(value: object, *path: str) -> Any:
 
 
 def number(value: object) -> int | float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """A finite number, or None. numpy's scalars count as numbers, booleans do not."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return value
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return None
+    return (int(value) if isinstance(value, Integral) else float(value)) if finite else None
 
 
 def items(value: object) -> list[Any]:

@@ -176,6 +176,20 @@ def test_core_map_has_every_core_and_names_its_slices(report, recordings, progra
     assert "core 2: up 32–63; neurons 44.0 %; synapse words 64.0 %" in page.text
 
 
+def test_core_map_of_an_absurd_chip_stays_small(report, recordings, program):
+    report["cores"] |= {"available": 10**15}
+    report["cores"]["list"][4]["index"] = 10**14
+    page = Page(render(report, {}, program))
+    assert len([e for e in page.with_class("core") if e[0] == "rect"]) == 5
+
+
+def test_numpy_scalars_are_numbers_and_giants_are_not(report, program):
+    report["counts"]["spikes"]["total"] = np.int64(31415926)
+    report["counts"]["neuron_updates"]["total"] = 10**400
+    text = Page(render(report, {}, program)).text
+    assert "31 415 926" in text and "0" * 400 not in text
+
+
 def test_energy_bars_are_proportional(report, recordings, program):
     page = Page(render(report, recordings, program))
     bars = [a for _, a in page.with_class("energy")]
