@@ -1,0 +1,100 @@
+"""The proof table: for every edge of every node, can its integers leave their register?"""
+
+from deploy.report.cores import bar
+from deploy.report.figures import count, percent
+from deploy.report.markup import Child, Markup, el, missing, section, table
+from deploy.report.read import at, mapping, number, pair
+
+SIGNS = {
+    "proven for all inputs": ("✓", "good"),
+    "proven for the stated input range": ("✓", "good"),
+    "observed only": ("!", "warn"),
+}
+
+
+def proof_section(report: object) -> Markup:
+    """Verdict, range, limit and margin per edge, and what the proof rests on."""
+    nodes = mapping(at(report, "proof", "nodes"))
+    rows: list[list[Child]] = []
+    for node, entry in nodes.items():
+        for edge, found in mapping(at(entry, "edges")).items():
+            rows.append([node, edge, *_row(found)])
+    if not rows:
+        return section("proof", "Proof of ranges", el("p", missing()))
+    return section(
+        "proof",
+        "Proof of ranges",
+        el(
+            "p",
+            "Integer arithmetic is exact as long as no value leaves its register. For each edge: "
+            "what is proven, the widest range that can occur, and the register's limit.",
+        ),
+        table(
+            ["node", "edge", "verdict", "range", "limit", "margin", "used"],
+            rows,
+            "lllrrrl",
+            "Ranges per node and edge",
+        ),
+        *_foundations(report),
+    )
+
+
+def _row(found: object) -> list[Child]:
+    verdict = str(at(found, "verdict") or "no verdict")
+    sign, kind = SIGNS.get(verdict, ("✕", "wrong"))
+    reach, limit = pair(at(found, "range")), pair(at(found, "limit"))
+    margin = number(at(found, "margin"))
+    used = _used(reach, limit)
+    return [
+        el("span", f"{sign} {verdict}", cls=kind),
+        _span(reach),
+        _span(limit),
+        missing() if margin is None else count(margin),
+        el("span", bar(used), f" {percent(used)}", cls="used") if used is not None else "",
+    ]
+
+
+def _used(
+    reach: tuple[int | float, int | float] | None, limit: tuple[int | float, int | float] | None
+) -> float | None:
+    """The larger share of the limit, on either side of zero, that the range takes."""
+    if reach is None or limit is None:
+        return None
+    shares = [
+        r / end for r, end in zip(reach, limit, strict=True) if end and (r > 0) == (end > 0) and r
+    ]
+    return max(shares, default=0.0)
+
+
+def _span(ends: tuple[int | float, int | float] | None) -> Child:
+    return missing() if ends is None else f"{count(ends[0])} … {count(ends[1])}"
+
+
+def _foundations(report: object) -> list[Child]:
+    portable = at(report, "proof", "portable")
+    parts: list[Child] = []
+    if isinstance(portable, bool):
+        parts.append(
+            el(
+                "p",
+                "Portable: messages are binary and undelayed and no limit can be reached, so every "
+                "simulator and the chip must give the same spikes."
+                if portable
+                else "Not portable: messages are graded or delayed, or a limit may be reached, so only "
+                "executors that were compared are known to agree.",
+            )
+        )
+    arithmetic = mapping(at(report, "proof", "arithmetic"))
+    if arithmetic:
+        said = "; ".join(f"{node}: {kind}" for node, kind in arithmetic.items())
+        parts.append(el("p", f"Exact in this arithmetic – {said}.", cls="note"))
+    ranges = mapping(at(report, "proof", "input_ranges"))
+    if ranges:
+        said = "; ".join(f"{name} {_plain_range(ends)}" for name, ends in ranges.items())
+        parts.append(el("p", f"Stated input ranges – {said}.", cls="note"))
+    return parts
+
+
+def _plain_range(ends: object) -> str:
+    known = pair(ends)
+    return str(ends) if known is None else f"{count(known[0])} … {count(known[1])}"

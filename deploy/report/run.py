@@ -1,0 +1,96 @@
+"""What ran where, what was not mapped, how long it took, and how to repeat it."""
+
+import shlex
+
+from deploy.report import words
+from deploy.report.figures import NOT_RECORDED, count, plain, seconds
+from deploy.report.markup import Child, Markup, el, missing, section, table, value
+from deploy.report.read import at, items, mapping, numbers
+
+
+def placement_section(report: object) -> Markup:
+    """Host and chip side by side, and what the target does not support."""
+    left_out = at(report, "unsupported")
+    return section(
+        "placement",
+        "What ran where",
+        el(
+            "div",
+            _side(report, "host", "On the host"),
+            _side(report, "chip", "On the chip"),
+            cls="two",
+        ),
+        el("h3", "Not mapped"),
+        _entries(left_out, "Nothing was left out: every part of the model was mapped."),
+    )
+
+
+def _side(report: object, side: str, title: str) -> Markup:
+    return el("div", el("h3", title), _entries(at(report, "placement", side), "Nothing."))
+
+
+def _entries(entries: object, none: str) -> Markup:
+    if not isinstance(entries, list | tuple):
+        return el("p", missing())
+    if not entries:
+        return el("p", none)
+    return el("ul", *(el("li", str(entry)) for entry in items(entries)))
+
+
+def repeat_section(report: object) -> Markup:
+    """Command, seed, data, latency, timings and versions."""
+    timings = numbers(at(report, "timings"))
+    latency = mapping(at(report, "latency_steps"))
+    facts: list[tuple[str, Child]] = [
+        ("command", el("code", _command(at(report, "command")), cls="block")),
+        ("model", _recorded(report, "model")),
+        ("target", _recorded(report, "target")),
+        ("data (SHA-256)", el("code", str(at(report, "data_sha256") or "not identified"))),
+        ("seed", _recorded(report, "seed")),
+        ("run", value(words.size(report))),
+        (
+            "pipeline latency",
+            ", ".join(f"{node} {count(steps)}" for node, steps in latency.items()) + " steps"
+            if latency
+            else missing(),
+        ),
+    ]
+    versions = mapping(at(report, "versions"))
+    return section(
+        "repeat",
+        "Repeat this run",
+        el("dl", *(_fact(name, child) for name, child in facts), cls="run"),
+        el("div", _timings(timings), _versions(versions), cls="two"),
+    )
+
+
+def _recorded(report: object, key: str) -> Child:
+    found = at(report, key)
+    return missing(NOT_RECORDED) if found in (None, "") else str(found)
+
+
+def _command(command: object) -> str:
+    if isinstance(command, list | tuple):
+        return shlex.join(plain(part) for part in command)
+    return str(command or NOT_RECORDED)
+
+
+def _fact(name: str, child: Child) -> Markup:
+    return el("div", el("dt", name), el("dd", child))
+
+
+def _timings(timings: dict[str, int | float]) -> Markup:
+    if not timings:
+        return el("div", el("h3", "Timings"), el("p", missing()))
+    rows = [[stage.replace("_", " "), seconds(x)] for stage, x in timings.items()]
+    foot: list[Child] = ["sum", seconds(sum(timings.values()))]
+    return el(
+        "div", table(["stage", "time"], rows, "lr", "Timings", None if "total" in timings else foot)
+    )
+
+
+def _versions(versions: dict[str, object]) -> Markup:
+    if not versions:
+        return el("div", el("h3", "Versions"), el("p", missing()))
+    rows = [[name, str(version)] for name, version in versions.items()]
+    return el("div", table(["package", "version"], rows, "lr", "Versions"))

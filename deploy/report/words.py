@@ -1,0 +1,171 @@
+"""What a report says in words, for the page and for the terminal alike."""
+
+from typing import Any
+
+from deploy.report.figures import NOT_MEASURED, count, joules
+from deploy.report.read import at, items, mapping, number, numbers, pair
+
+QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential v"}
+# The four accuracies and how they are written for a reader.
+TITLES = {"float": "float", "quantized": "quantized", "emulator": "emulator", "lava": "Lava"}
+
+
+def status(report: object) -> str:
+    """ "OK", "NOT OK", or that it was not decided."""
+    ok = at(report, "ok")
+    return "OK" if ok is True else "NOT OK" if ok is False else "not decided"
+
+
+def size(report: object) -> str:
+    """How much was run: samples × timesteps."""
+    samples, timesteps = at(report, "samples"), at(report, "timesteps")
+    if number(samples) is None and number(timesteps) is None:
+        return NOT_MEASURED
+    return f"{count(samples)} samples × {count(timesteps)} timesteps"
+
+
+def difference(entry: object) -> str | None:
+    """Where the two executors of a parity pair first differ, or None where they do not."""
+    a, b = str(at(entry, "a")), str(at(entry, "b"))
+    register = at(entry, "first_register")
+    if register:
+        where = at(register, "index")
+        return (
+            f"register '{at(register, 'register')}'{_index(where)}: "
+            f"{a} holds {at(register, 'a')}, {b} holds {at(register, 'b')}"
+        )
+    first = at(entry, "first_divergence")
+    if not first:
+        return None
+    quantity = str(at(first, "quantity"))
+    quantity = QUANTITIES.get(quantity, quantity)
+    return (
+        f"{quantity} of node '{at(first, 'node')}', sample {at(first, 'sample')}, "
+        f"step {at(first, 'step')}{_index(at(first, 'index'))}: "
+        f"{a} has {at(first, 'a')}, {b} has {at(first, 'b')}"
+    )
+
+
+def _index(where: Any) -> str:
+    if where is None or where == [] or where == ():
+        return ""
+    return f", index {list(where) if isinstance(where, list | tuple) else where}"
+
+
+def registers(entry: object) -> str:
+    """Whether the executors of a pair held equal registers."""
+    equal = at(entry, "registers_equal")
+    return "equal" if equal is True else "differ" if equal is False else NOT_MEASURED
+
+
+def parity_pairs(report: object) -> list[Any]:
+    """The entries of the parity table."""
+    return items(at(report, "parity", "pairs"))
+
+
+def pair_holds(entry: object) -> bool | None:
+    """True where a pair is equal in all that was compared; None where nothing was compared."""
+    found = [at(entry, "spike_mismatches"), at(entry, "state_mismatches")]
+    seen = [number(x) for x in found if number(x) is not None]
+    equal = at(entry, "registers_equal")
+    if equal is None and not seen:
+        return None
+    return equal is not False and not any(seen) and difference(entry) is None
+
+
+def verdict(report: object) -> list[str]:
+    """Why the run is accepted or not, one sentence each."""
+    pairs = parity_pairs(report)
+    broken = [p for p in pairs if pair_holds(p) is False]
+    sentences = []
+    for entry in broken:
+        where = difference(entry)
+        sentences.append(
+            f"{at(entry, 'a')} and {at(entry, 'b')} differ"
+            + (f": first in {where}." if where else ".")
+        )
+    held = [p for p in pairs if pair_holds(p)]
+    if held and not broken:
+        names = list(dict.fromkeys(str(n) for p in held for n in (at(p, "a"), at(p, "b"))))
+        spikes = sum(number(at(p, "spikes_compared")) or 0 for p in held)
+        states = sum(number(at(p, "states_compared")) or 0 for p in held)
+        sentences.append(
+            f"{' = '.join(names)}: {count(spikes)} spikes and {count(states)} states compared, "
+            "every one equal."
+        )
+    if not pairs:
+        sentences.append("No executors were compared with each other.")
+    if at(report, "ok") is False and not broken:
+        sentences.append(
+            "No compared pair differs, so a limit of the chip or another check did not hold."
+        )
+    return sentences
+
+
+def energy_ends(report: object) -> list[tuple[str, int | float]]:
+    """The lowest and the highest total over all coefficient sets as (set, joules)."""
+    totals = [
+        (str(at(e, "coefficients")), x)
+        for e in items(at(report, "energy"))
+        if (x := number(at(e, "total_j"))) is not None
+    ]
+    if not totals:
+        return []
+    return [min(totals, key=lambda t: t[1]), max(totals, key=lambda t: t[1])]
+
+
+def energy_range(report: object) -> tuple[int | float, int | float] | None:
+    """The stated range over all sets, or the one the entries give, in joules."""
+    stated = pair(at(report, "energy_range_j"))
+    ends = energy_ends(report)
+    return stated or ((ends[0][1], ends[1][1]) if ends else None)
+
+
+def energy_sentence(report: object) -> str:
+    """The range of energy per inference with the coefficient sets at its ends."""
+    limits = energy_range(report)
+    if limits is None:
+        return NOT_MEASURED
+    names = [f" ({name})" for name, _ in energy_ends(report)] or ["", ""]
+    if limits[0] == limits[1]:
+        return f"{joules(limits[0])}{names[0]}"
+    return f"{joules(limits[0])}{names[0]} – {joules(limits[1])}{names[1]}"
+
+
+def baseline_total(report: object) -> int | float | None:
+    """Joules of the ANN baseline: its total, or the sum of its categories."""
+    total = number(at(report, "baseline", "total_j"))
+    parts = numbers(at(report, "baseline", "joules"))
+    return total if total is not None else sum(parts.values()) if parts else None
+
+
+def cores(report: object) -> str:
+    """Cores used of those available, and chips."""
+    used, available, chips = (at(report, "cores", k) for k in ("used", "available", "chips"))
+    if number(used) is None:
+        return NOT_MEASURED
+    of = f" of {count(available)}" if number(available) is not None else ""
+    on = f" on {count(chips)} chip{'s' if chips != 1 else ''}" if number(chips) is not None else ""
+    return f"{count(used)}{of}{on}"
+
+
+def where_ran(report: object, side: str) -> str:
+    """What ran on the "host" or on the "chip", separated by semicolons."""
+    if not isinstance(at(report, "placement", side), list | tuple):
+        return NOT_MEASURED
+    return "; ".join(str(x) for x in items(at(report, "placement", side))) or "nothing"
+
+
+def unsupported(report: object) -> str:
+    """What could not be mapped."""
+    if not isinstance(at(report, "unsupported"), list | tuple):
+        return NOT_MEASURED
+    return "; ".join(str(x) for x in items(at(report, "unsupported"))) or "nothing: all was mapped"
+
+
+def accuracy(report: object, executor: str) -> dict[str, Any] | None:
+    """An accuracy entry as an object {"value", ...}, or None where it was not measured."""
+    entry = at(report, "accuracy", executor)
+    if number(entry) is not None:
+        return {"value": entry}
+    return mapping(entry) if number(at(entry, "value")) is not None else None

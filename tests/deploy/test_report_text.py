@@ -1,0 +1,161 @@
+"""The printed summary, two runs side by side, and how figures are written."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.report import compare, summary
+from deploy.report.compare import compare_html, compare_rows
+from deploy.report.figures import count, joules, percent, plain, ratio, seconds, shorten
+from deploy.report.svg import round_ticks, spread
+
+SYNTHETIC = json.loads(Path(__file__).with_name("report_synthetic.json").read_text())
+
+
+@pytest.fixture
+def report():
+    return copy.deepcopy(SYNTHETIC)
+
+
+def lines_of(text):
+    """{first column: the rest} of a summary."""
+    return {line[:20].strip(): line[21:].strip() for line in text.splitlines()}
+
+
+def test_summary_says_what_the_run_found(report):
+    text = summary(report, Path("out") / "report.html")
+    assert lines_of(text) == {
+        "result": "OK: checkpoints/synthetic → lava",
+        "run": "100 samples × 16 timesteps, seed 7",
+        "accuracy float": "94.0 %  95 % interval 87.5 – 97.2 %  94 of 100",
+        "accuracy quantized": "93.0 %  95 % interval 86.3 – 96.6 %  93 of 100",
+        "accuracy emulator": "93.0 %  95 % interval 86.3 – 96.6 %  93 of 100",
+        "accuracy Lava": "93.0 %  95 % interval 86.3 – 96.6 %  93 of 100",
+        "torch = emulator": "registers equal; 128 000 spikes, mismatches 0; "
+        "288 000 states, mismatches 0",
+        "emulator = lava": "registers equal; 128 000 spikes, mismatches 0; "
+        "288 000 states, mismatches 0",
+        "cores": "5 of 120 on 1 chip",
+        "synaptic operations": "20 515 per inference",
+        "energy": "18.5 nJ (horowitz45nm) – 954 nJ (loihi1-sanafe) per inference",
+        "ANN baseline": "92.8 nJ per inference, dense 8-bit MLP 32-16-64-10",
+        "on the host": "CLIP image encoder; event frames; arg max of the class scores",
+        "not mapped": "nothing: all was mapped",
+        "report": str(Path("out") / "report.html"),
+    }
+
+
+def test_summary_of_a_failed_run_names_the_first_divergence(report):
+    report["ok"] = False
+    report["parity"]["pairs"] *= 3
+    report["parity"]["pairs"][1] = report["parity"]["pairs"][1] | {
+        "state_mismatches": 5,
+        "first_divergence": {
+            **{"quantity": "v", "node": "up", "sample": 0, "step": 2, "index": [1, 3]},
+            **{"a": -640, "b": -639},
+        },
+    }
+    text = summary(report, Path("report.html"))
+    assert len(text.splitlines()) <= 20
+    assert lines_of(text)["result"].startswith("NOT OK")
+    assert lines_of(text)["first divergence"] == (
+        "membrane potential v of node 'up', sample 0, step 2, index [1, 3]: "
+        "emulator has -640, lava has -639"
+    )
+
+
+def test_summary_of_an_empty_report_measures_nothing():
+    found = lines_of(summary({}))
+    assert found["result"].startswith("not decided")
+    for name in ("accuracy float", "parity", "cores", "synaptic operations", "energy"):
+        assert found[name] == "not measured"
+
+
+def test_summary_prints_no_control_characters(report):
+    report["placement"]["host"] = ["\x1b[2Jgone\nnext line"]
+    text = summary(report)
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == len(summary(SYNTHETIC).splitlines())
+
+
+def test_compare_shows_both_and_the_difference(report):
+    other = copy.deepcopy(report)
+    other["accuracy"]["lava"] = {"value": 0.90, "low": 0.825, "high": 0.945}
+    other["counts"]["synaptic_ops"]["total"] = 1.2 * report["counts"]["synaptic_ops"]["total"]
+    other["parity"]["pairs"][0]["spike_mismatches"] = 3
+    other["target"] = "emulator"
+    del other["energy"][2]
+    rows = {name: rest for name, *rest in compare_rows(report, other)}
+    assert rows["target"] == ["lava", "emulator", "differs"]
+    assert rows["accuracy float"][2] == "same"
+    assert rows["accuracy Lava"][2] == "−3.0 points, intervals overlap"
+    assert rows["synaptic ops"][2] == "+20.0 %"
+    assert rows["spike mismatches"] == ["0", "3", "+3"]
+    assert rows["hops"] == ["not measured", "not measured", ""]
+    assert rows["energy, horowitz45nm"][1:] == ["not measured", ""]
+    text = compare(report, other)
+    table = text.splitlines()
+    assert len(table) == len(rows) + 1
+    column = table[0].index("difference")
+    assert all(line[column - 2 : column] in ("  ", "") for line in table)
+    assert "−" not in text and "+20.0 %" in text
+    page = compare_html(report, other)
+    assert page.startswith("<!doctype html>") and "+20.0" in page
+
+
+def test_compare_of_far_apart_accuracies_claims_no_overlap(report):
+    other = copy.deepcopy(report)
+    other["accuracy"]["float"] = {"value": 0.5, "low": 0.4, "high": 0.6}
+    rows = {name: rest for name, *rest in compare_rows(report, other)}
+    assert rows["accuracy float"][2] == "−44.0 points"
+
+
+def test_compare_of_empty_reports():
+    assert "not measured" in compare({}, {})
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (count(12345), "12 345"),
+        (count(-1234567), "−1 234 567"),
+        (count(12.54), "12.5"),
+        (count(3.0), "3"),
+        (count(1234.5), "1 234"),
+        (count(0.00123), "0.00123"),
+        (count(None), "not measured"),
+        (count(float("nan")), "not measured"),
+        (count(True), "not measured"),
+        (percent(0.9345), "93.5 %"),
+        (joules(0), "0 J"),
+        (joules(1.85e-8), "18.5 nJ"),
+        (joules(999.6e-9), "1.00 µJ"),
+        (joules(23.6e-12), "23.6 pJ"),
+        (joules(2e-15), "0.00 pJ"),
+        (joules(1.66e-3), "1.66 mJ"),
+        (seconds(0.0123), "12.3 ms"),
+        (seconds(95), "95.0 s"),
+        (seconds(1234), "1 234 s"),
+        (ratio(0.2), "0.20×"),
+        (ratio(1234), "1 234×"),
+        (shorten("abcdefghij", 7), "abc…hij"),
+        (shorten("abc", 7), "abc"),
+        (plain("a\nb\ud800"), "a\ufffdb?"),
+    ],
+)
+def test_figures(written, expected):
+    assert written.replace("\u202f", " ").replace("\u00a0", " ") == expected
+
+
+def test_ticks_are_round_and_within():
+    assert round_ticks(-87000, 121000) == [-50000, 0, 50000, 100000]
+    assert round_ticks(0, 7, 8) == list(range(8))
+    assert round_ticks(3, 3) == [3]
+
+
+def test_labels_are_kept_apart_and_inside():
+    placed = spread([10, 11, 12, 200], 13, 0, 205)
+    assert placed == [10, 23, 36, 200]
+    assert spread([200, 203], 13, 0, 205) == [192, 205]
