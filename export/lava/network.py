@@ -1,0 +1,24 @@
+"""`build_network`: checks that a program can run on Lava, then makes the hierarchical Process."""
+
+from typing import Any
+
+from deploy.errors import BadInput
+from deploy.program import Program
+from export.lava.latency import latency_steps
+
+INSTALL = (
+    "Lava runs on Python 3.10: python3.10 -m pip install lava-nc==0.10.0, or name a Python that has it "
+    "with --lava-python"
+)
+
+
+def build_network(program: Program, timesteps: int) -> Any:
+    """The work of `export.lava.build`, which documents it."""
+    if timesteps < 1:
+        raise BadInput(f"timesteps {timesteps}: a sample has at least one step")
+    latency = latency_steps(program)
+    try:
+        from export.lava.processes.network import Network
+    except ImportError as error:
+        raise BadInput(f"cannot import Lava ({error}). {INSTALL}") from error
+    return Network(program=program, timesteps=timesteps, latency=latency)
