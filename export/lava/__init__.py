@@ -3,14 +3,15 @@
 Importing this package needs no Lava; `build` does.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deploy.program import Program
+if TYPE_CHECKING:  # a worker's Python may lack even numpy, and must live to say so
+    from deploy.program import Program
 
 __all__ = ["build"]
 
 
-def build(program: Program, timesteps: int) -> Any:
+def build(program: "Program", timesteps: int) -> Any:
     """A program as one hierarchical Lava Process made of stock processes (see `Network`).
 
     timesteps: steps per sample; every neuron clears its state when a sample's first step reaches it.

@@ -49,6 +49,20 @@ def message_bits(source: Input | Population) -> int:
     return max(abs(low), abs(high)).bit_length() + (low < 0)
 
 
+def loose_parts(program: Program) -> list[str]:
+    """One sender of each part that no connection joins to the rest; empty where all are joined.
+
+    Lava silently leaves out processes that it cannot reach from the one it runs. A neuron that
+    every part reaches through weights of 0 joins them.
+    """
+    part = {node.name: node.name for node in program.sources}
+    for c in program.connections:
+        old, new = part[c.source], part[c.target]
+        part = {name: new if of == old else of for name, of in part.items()}
+    parts = sorted(set(part.values()))
+    return parts if len(parts) > 1 else []
+
+
 def _register(values: IntArray, shape: Shape) -> int | IntArray:
     """One number where a register is uniform, as people write it in Lava, else an array."""
     if (values == values.flat[0]).all():

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,13 +162,16 @@ def _run(
         if worker.returncode == 0:
             return
         errors.seek(0)
-        lines = errors.read().decode(errors="replace").strip().splitlines()
-        last = lines[-1].strip() if lines else "it said nothing"
+        lines = errors.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
         if worker.returncode == CANNOT_IMPORT:
-            raise BadInput(f"{python}: cannot import Lava ({last}). {INSTALL}")
+            raise BadInput(f"{python}: cannot import Lava ({lines[-1]}). {INSTALL}")
+        ended = (
+            f"was ended by signal {-worker.returncode}"
+            if worker.returncode < 0
+            else f"failed ({lines[-1]})"
+        )
         raise CheckFailed(
-            f"{network}: the Lava worker ended with status {worker.returncode} at step "
-            f"{int(reached[0])} of {steps}: {last}"
+            f"{network}: the Lava worker {ended} at step {int(reached[0])} of {steps}"
         )
 
 
@@ -197,10 +200,8 @@ def _worker(folder: Path, python: Path, errors: Any) -> Iterator[subprocess.Pope
         yield worker
     finally:
         # Even where the worker has ended, processes of its group may be left.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         worker.wait()
         if worker.stdin is not None:
             worker.stdin.close()

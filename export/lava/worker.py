@@ -12,8 +12,11 @@ import sys
 import threading
 import time
 from importlib.metadata import version
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+_memory: list[SharedMemory] = []
 
 
 def main(path: Path) -> int:
@@ -27,7 +30,10 @@ def main(path: Path) -> int:
         return 3  # job.CANNOT_IMPORT, which needs numpy to be imported
     from deploy.files import write_json
 
-    write_json(path.parent / "result.json", _run(path))
+    try:
+        write_json(path.parent / "result.json", _run(path))
+    except Exception as error:
+        _fail(f"{type(error).__name__}: {error}")
     return 0
 
 
@@ -52,7 +58,12 @@ def _run(path: Path) -> dict[str, Any]:
     network.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
     threading.Thread(target=_end_with_actors, args=(network.runtime,), daemon=True).start()
     running = time.monotonic()
-    network.run(condition=RunSteps(num_steps=steps))
+    try:
+        network.run(condition=RunSteps(num_steps=steps))
+    except RuntimeError as error:
+        # Lava only counts the exceptions of its processes.
+        told = [a.exception[0] for a in _actors(network.runtime) if a.exception]
+        raise told[-1] if told else error from error
     ended = time.monotonic()
     network.stop()
     return {
@@ -67,28 +78,41 @@ def _name_shared_memory(prefix: str) -> None:
 
     Lava's own manager leaves names to chance and needs a process of its own to keep them.
     """
-    from multiprocessing.shared_memory import SharedMemory
-
     from lava.magma.runtime.message_infrastructure import multiprocessing as infrastructure
 
     class NamedSharedMemory:
-        def __init__(self) -> None:
-            self.handles: list[SharedMemory] = []
+        """The methods that Lava uses of its SharedMemoryManager."""
 
         def start(self) -> None:
-            """Lava starts its manager's process here."""
+            """Nothing to start."""
 
         def create_shared_memory(self, size: int) -> SharedMemory:
-            name = f"{prefix}{len(self.handles)}"
-            self.handles.append(SharedMemory(name, create=True, size=size))
-            return self.handles[-1]
+            """Memory for one channel."""
+            _memory.append(SharedMemory(f"{prefix}{len(_memory)}", create=True, size=size))
+            return _memory[-1]
 
         def shutdown(self) -> None:
-            while self.handles:
-                self.handles[-1].unlink()
-                self.handles.pop().close()
+            """Remove the memory of all channels."""
+            _remove_memory()
 
     infrastructure.SharedMemoryManager = NamedSharedMemory
+
+
+def _remove_memory() -> None:
+    while _memory:
+        _memory.pop().unlink()
+
+
+def _actors(runtime: Any) -> list[Any]:
+    """The forked processes of a Lava runtime (multiprocessing.Process with an `exception`)."""
+    return list(runtime._messaging_infrastructure.actors)
+
+
+def _fail(message: str) -> NoReturn:
+    """End with a message as the last line; a normal exit would wait for Lava's other processes."""
+    _remove_memory()  # or Python warns of it, in a line after the message
+    print(message, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _end_with_client(folder: Path) -> None:
@@ -104,17 +128,15 @@ def _end_with_client(folder: Path) -> None:
 
 def _end_with_actors(runtime: Any) -> None:
     """Lava waits for ever for a process of its own that was killed; end with a message instead."""
-    actors = list(runtime._messaging_infrastructure.actors)
     while True:
         time.sleep(0.2)
-        for actor in actors:
+        for actor in _actors(runtime):
             try:
                 status = actor.exitcode
             except ValueError:  # closed: Lava is stopping
                 return
             if status is not None and status < 0:
-                print(f"a Lava process ended by signal {-status}", file=sys.stderr, flush=True)
-                os._exit(1)
+                _fail(f"a Lava process ended by signal {-status}")
 
 
 if __name__ == "__main__":

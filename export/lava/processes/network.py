@@ -1,5 +1,6 @@
 """A whole program as one hierarchical Lava Process, made of stock Lava processes only."""
 
+import numpy as np
 from lava.magma.core.decorator import implements, tag
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
 from lava.magma.core.process.ports.ports import InPort, OutPort
@@ -7,10 +8,10 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.dense.process import Dense
-from lava.proc.lif.process import LIFReset
+from lava.proc.lif.process import LIF, LIFReset
 
 from deploy.program import Program
-from export.lava.arguments import neuron_arguments, synapse_arguments
+from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
 
 
 class Network(AbstractProcess):
@@ -57,11 +58,19 @@ class NetworkModel(AbstractSubProcessModel):
             neurons[p.name] = neuron
             proc.u[p.name].alias(neuron.u)
             proc.v[p.name].alias(neuron.v)
+        senders = dict(proc.inputs) | {name: neuron.s_out for name, neuron in neurons.items()}
         for index, c in enumerate(program.connections):
             dense = Dense(**synapse_arguments(program, c))
             setattr(self, f"connection_{index}", dense)
-            source = proc.inputs[c.source] if c.source in proc.inputs else neurons[c.source].s_out
-            source.flatten().connect(dense.s_in)
+            senders[c.source].flatten().connect(dense.s_in)
             dense.a_out.reshape(program.population(c.target).shape).connect(neurons[c.target].a_in)
         for name, port in proc.outputs.items():
             neurons[name].s_out.connect(port)
+        parts = loose_parts(program)
+        if parts:
+            self.join = LIF(shape=(1,))
+        for index, name in enumerate(parts):
+            dense = Dense(weights=np.zeros((1, program.source(name).size), np.int32))
+            setattr(self, f"join_{index}", dense)
+            senders[name].flatten().connect(dense.s_in)
+            dense.a_out.connect(self.join.a_in)
