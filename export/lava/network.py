@@ -1,5 +1,6 @@
 """`build_network`: checks that a program can run on Lava, then makes the hierarchical Process."""
 
+import importlib.util
 import multiprocessing
 import sys
 from typing import Any
@@ -19,12 +20,12 @@ def build_network(program: Program, timesteps: int) -> Any:
     if timesteps < 1:
         raise BadInput(f"timesteps {timesteps}: a sample has at least one step")
     latency = latency_steps(program)
+    if importlib.util.find_spec("lava") is None:
+        raise BadInput(f"Lava is not installed for {sys.executable}. {INSTALL}")
     if "lava.magma.runtime" not in sys.modules:
         # Lava sets the start method (fork) when it is imported and fails where another library, a
         # progress bar for one, has set it to the default before.
         multiprocessing.set_start_method(None, force=True)
-    try:
-        from export.lava.processes.network import Network
-    except ImportError as error:
-        raise BadInput(f"cannot import Lava ({error}). {INSTALL}") from error
+    from export.lava.processes.network import Network
+
     return Network(program=program, timesteps=timesteps, latency=latency)

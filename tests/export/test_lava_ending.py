@@ -44,35 +44,40 @@ def data(samples=5, timesteps=4):
 def nothing_left(tmp_path, monkeypatch):
     """Gives runs a temporary folder of their own, and checks afterwards what is left of them."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    memory = shared_memory()
+    names, mkdtemp = [], tempfile.mkdtemp
+
+    def named(*arguments, **keywords):
+        names.append(Path(mkdtemp(*arguments, **keywords)).name)
+        return str(tmp_path / names[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", named)
     yield tmp_path
+    names += [folder.name for folder in tmp_path.glob("neuroclip-lava-*")]
     deadline = time.monotonic() + 10  # the kernel needs a moment to end what was killed
-    while workers(tmp_path) and time.monotonic() < deadline:
+    while processes(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert workers(tmp_path) == []
+    assert processes(tmp_path) == []
     assert list(tmp_path.glob("neuroclip-lava-*")) == []
-    assert shared_memory() == memory
+    assert [memory for name in names for memory in shared_memory(name)] == []
 
 
-def shared_memory():
-    return {
-        p.name
-        for p in Path("/dev/shm").glob("*")
-        if p.name.startswith(("psm_", "neuroclip", "sem."))
-    }
+def shared_memory(name):
+    return sorted(Path("/dev/shm").glob(f"{name}*"))
 
 
-def workers(folder):
-    """Command lines of the running processes that name `folder`: a run's worker and its children."""
+def processes(folder):
+    """Processes of runs in `folder`, in order of their start: worker, tracker, Lava's processes.
+
+    All inherit the worker's environment, which names the run's own folder.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
+            if f"{folder}/neuroclip-lava-".encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:  # ended meanwhile, or another user's
             continue
-        if str(folder / "neuroclip-lava-") in command:
-            found.append((int(process.name), command))
-    return found
+    return sorted(found)
 
 
 def wait_for(condition):
@@ -115,7 +120,7 @@ def test_a_timeout_while_lava_starts(nothing_left):
 def test_a_killed_process_is_noticed(nothing_left, victim, told):
     def kill():
         wait_for(lambda: steps_reached(nothing_left))
-        pids = sorted(pid for pid, _ in workers(nothing_left))
+        pids = processes(nothing_left)
         os.kill(pids[0] if victim == "worker" else pids[-2], signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
@@ -164,9 +169,14 @@ def test_ending_the_client_ends_everything(nothing_left, how):
         text=True,
     )
     wait_for(lambda: steps_reached(nothing_left))
+    (folder,) = nothing_left.glob("neuroclip-lava-*")
+    # Worker, resource tracker, source, synapses, neurons, Lava's runtime service.
+    assert len(processes(nothing_left)) == 6
+    assert shared_memory(folder.name)
     started.send_signal(how)
     _, errors = started.communicate(timeout=30)
     assert started.returncode == -how
+    wait_for(lambda: not shared_memory(folder.name))
     if how == signal.SIGINT:
         assert errors.strip().endswith("KeyboardInterrupt")
     assert "leaked" not in errors

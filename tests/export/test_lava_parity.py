@@ -266,6 +266,12 @@ def test_delays_are_refused_by_name():
         build(program, 5)
 
 
+def test_build_without_lava_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lava", None)
+    with pytest.raises(BadInput, match=r"Lava is not installed for .*pip install lava-nc"):
+        build(network(1, 2), 5)
+
+
 @needs_lava
 def test_the_script_rebuilds_the_network(tmp_path):
     program, timesteps = network(31, 3), 4
