@@ -1,0 +1,31 @@
+"""`build_network`: checks that a program can run on Lava, then makes the hierarchical Process."""
+
+import importlib.util
+import multiprocessing
+import sys
+from typing import Any
+
+from deploy.errors import BadInput
+from deploy.program import Program
+from export.lava.latency import latency_steps
+
+INSTALL = (
+    "Lava runs on Python 3.10: python3.10 -m pip install lava-nc==0.10.0, or name a Python that has it "
+    "with --lava-python"
+)
+
+
+def build_network(program: Program, timesteps: int) -> Any:
+    """The work of `export.lava.build`, which documents it."""
+    if timesteps < 1:
+        raise BadInput(f"timesteps {timesteps}: a sample has at least one step")
+    latency = latency_steps(program)
+    if importlib.util.find_spec("lava") is None:
+        raise BadInput(f"Lava is not installed for {sys.executable}. {INSTALL}")
+    if "lava.magma.runtime" not in sys.modules:
+        # Lava sets the start method (fork) when it is imported and fails where another library, a
+        # progress bar for one, has set it to the default before.
+        multiprocessing.set_start_method(None, force=True)
+    from export.lava.processes.network import Network
+
+    return Network(program=program, timesteps=timesteps, latency=latency)

@@ -1,0 +1,1 @@
+"""Lava processes. Lava executes every file of this folder once per process: no side effects here."""

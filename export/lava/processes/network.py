@@ -1,0 +1,76 @@
+"""A whole program as one hierarchical Lava Process, made of stock Lava processes only."""
+
+import numpy as np
+from lava.magma.core.decorator import implements, tag
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.dense.process import Dense
+from lava.proc.lif.process import LIF, LIFReset
+
+from deploy.program import Program
+from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
+
+
+class Network(AbstractProcess):
+    """Ports and states of a program; `export.lava.build` makes one.
+
+    inputs: {input: InPort [*shape]}. outputs: {population that is a spike output: OutPort [*shape]}.
+    u, v: {population: Var [*shape]}, to be read between runs; Var.get costs 30 µs per element.
+    latency: {population: chip steps}. Lava also lists the ports and Vars under their attribute
+    names: NAME_in, NAME_out, NAME_u, NAME_v.
+    """
+
+    def __init__(self, *, program: Program, timesteps: int, latency: dict[str, int]) -> None:
+        super().__init__(program=program, timesteps=timesteps, latency=latency)
+        self.latency = dict(latency)
+        self.inputs = {n.name: InPort(shape=n.shape) for n in program.inputs}
+        read = [o.source for o in program.outputs if o.quantity == "s"]
+        self.outputs = {n: OutPort(shape=program.population(n).shape) for n in dict.fromkeys(read)}
+        self.u = {p.name: Var(shape=p.shape) for p in program.populations}
+        self.v = {p.name: Var(shape=p.shape) for p in program.populations}
+        # Lava finds ports and Vars among a Process's own attributes.
+        for suffix, members in (
+            ("in", self.inputs),
+            ("out", self.outputs),
+            ("u", self.u),
+            ("v", self.v),
+        ):
+            for name, member in members.items():
+                setattr(self, f"{name}_{suffix}", member)
+
+
+@implements(proc=Network, protocol=LoihiProtocol)
+@tag("bit_accurate_loihi", "fixed_pt")
+class NetworkModel(AbstractSubProcessModel):
+    """Inputs → Dense → LIFReset → … → outputs, one process per population and connection."""
+
+    def __init__(self, proc: AbstractProcess) -> None:
+        program, timesteps = proc.proc_params["program"], proc.proc_params["timesteps"]
+        neurons = {}
+        for index, p in enumerate(program.populations):
+            latency = proc.proc_params["latency"][p.name]
+            neuron = LIFReset(**neuron_arguments(p, latency, timesteps, p.shape))
+            # Lava finds a model's processes among its attributes.
+            setattr(self, f"population_{index}", neuron)
+            neurons[p.name] = neuron
+            proc.u[p.name].alias(neuron.u)
+            proc.v[p.name].alias(neuron.v)
+        senders = dict(proc.inputs) | {name: neuron.s_out for name, neuron in neurons.items()}
+        for index, c in enumerate(program.connections):
+            dense = Dense(**synapse_arguments(program, c))
+            setattr(self, f"connection_{index}", dense)
+            senders[c.source].flatten().connect(dense.s_in)
+            dense.a_out.reshape(program.population(c.target).shape).connect(neurons[c.target].a_in)
+        for name, port in proc.outputs.items():
+            neurons[name].s_out.connect(port)
+        parts = loose_parts(program)
+        if parts:
+            self.join = LIF(shape=(1,))
+        for index, name in enumerate(parts):
+            dense = Dense(weights=np.zeros((1, program.source(name).size), np.int32))
+            setattr(self, f"join_{index}", dense)
+            senders[name].flatten().connect(dense.s_in)
+            dense.a_out.connect(self.join.a_in)

@@ -1,0 +1,64 @@
+"""A program with its input and its recorders as one Lava Process: what the worker runs."""
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, tag
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.dense.process import Dense
+from lava.proc.lif.process import LIF
+
+from deploy.program import Program
+from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
+from export.lava.job import Slots, progress_file
+from export.lava.processes.recording import RecordingDense, RecordingLIF, SpikeSource
+
+
+class RecordedNetwork(AbstractProcess):
+    """No ports: its sources read, and its neurons write, the files of `slots`."""
+
+    def __init__(self, *, program: Program, latency: dict[str, int], slots: Slots) -> None:
+        super().__init__(program=program, latency=latency, slots=slots)
+
+
+@implements(proc=RecordedNetwork, protocol=LoihiProtocol)
+@tag("bit_accurate_loihi", "fixed_pt")
+class RecordedNetworkModel(AbstractSubProcessModel):
+    """SpikeSource → RecordingDense → RecordingLIF → …, all of flat shape."""
+
+    def __init__(self, proc: AbstractProcess) -> None:
+        program, latency = proc.proc_params["program"], proc.proc_params["latency"]
+        slots = proc.proc_params["slots"]
+        senders: dict[str, Any] = {}
+        for name, slot in slots.inputs.items():
+            data = np.load(slot.file("data"), mmap_mode="r")
+            senders[name] = SpikeSource(data=data, slot=slot, name=name)
+        # The deepest population says how far the network is.
+        last = max(latency, key=lambda name: latency[name])
+        for p in program.populations:
+            slot = slots.populations[p.name]
+            senders[p.name] = RecordingLIF(
+                slot=slot,
+                progress=str(progress_file(slots)) if p.name == last else None,
+                **neuron_arguments(p, slot.latency, slot.timesteps, (p.size,)),
+            )
+        processes = list(senders.values())
+        for c in program.connections:
+            dense = RecordingDense(slot=slots.connections[c.name], **synapse_arguments(program, c))
+            senders[c.source].s_out.connect(dense.s_in)
+            dense.a_out.connect(senders[c.target].a_in)
+            processes.append(dense)
+        parts = loose_parts(program)
+        if parts:
+            processes.append(LIF(shape=(1,)))
+        join = processes[-1]
+        for name in parts:
+            dense = Dense(weights=np.zeros((1, program.source(name).size), np.int32))
+            senders[name].s_out.connect(dense.s_in)
+            dense.a_out.connect(join.a_in)
+            processes.append(dense)
+        for index, process in enumerate(processes):
+            # Lava finds a model's processes among its attributes.
+            setattr(self, f"process_{index}", process)

@@ -1,0 +1,235 @@
+"""However a Lava run ends, nothing of it is left: no process, no shared memory, no temporary file."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import export.lava.client as client
+from deploy.emulator import emulate
+from deploy.errors import BadInput, CheckFailed
+from deploy.program import Dense, Output, Program, make_input, make_population
+from export.lava.client import run_lava
+
+needs_lava = pytest.mark.skipif(
+    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
+)
+
+
+def network():
+    rng = np.random.default_rng(0)
+    weight = (2 * rng.integers(-60, 60, (4, 6))).astype(np.int32)
+    return Program(
+        (make_input("image", (6,)),),
+        (make_population("hidden", (4,), vth=10, dv=100),),
+        (Dense("w", "image", "hidden", weight),),
+        (Output("o", "hidden", "s"),),
+    )
+
+
+def data(samples=5, timesteps=4):
+    return {"image": np.random.default_rng(1).integers(0, 2, (samples, timesteps, 6))}
+
+
+@pytest.fixture
+def nothing_left(tmp_path, monkeypatch):
+    """Gives runs a temporary folder of their own, and checks afterwards what is left of them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    names, mkdtemp = [], tempfile.mkdtemp
+
+    def named(*arguments, **keywords):
+        names.append(Path(mkdtemp(*arguments, **keywords)).name)
+        return str(tmp_path / names[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", named)
+    yield tmp_path
+    names += [folder.name for folder in tmp_path.glob("neuroclip-lava-*")]
+    deadline = time.monotonic() + 10  # the kernel needs a moment to end what was killed
+    while processes(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes(tmp_path) == []
+    assert list(tmp_path.glob("neuroclip-lava-*")) == []
+    assert [memory for name in names for memory in shared_memory(name)] == []
+
+
+def shared_memory(name):
+    return sorted(Path("/dev/shm").glob(f"{name}*"))
+
+
+def processes(folder):
+    """Processes of runs in `folder`, in order of their start: worker, tracker, Lava's processes.
+
+    All inherit the worker's environment, which names the run's own folder.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{folder}/neuroclip-lava-".encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:  # ended meanwhile, or another user's
+            continue
+    return sorted(found)
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("waited 30 s in vain")
+
+
+def steps_reached(folder):
+    files = list(folder.glob("neuroclip-lava-*/progress.npy"))
+    return files and files[0].stat().st_size and int(np.load(files[0], mmap_mode="r")[0])
+
+
+@needs_lava
+def test_a_normal_end(nothing_left):
+    run_lava(network(), data(), progress=False)
+
+
+@needs_lava
+def test_a_timeout_names_the_network_and_the_step(nothing_left):
+    with pytest.raises(
+        CheckFailed, match=r"'hidden': .* within 4 s; it reached step \d+ of 100001"
+    ):
+        run_lava(network(), data(1000, 100), "none", timeout=4, progress=False)
+
+
+@needs_lava
+def test_a_timeout_while_lava_starts(nothing_left):
+    with pytest.raises(CheckFailed, match="reached step 0 of 21"):
+        run_lava(network(), data(), timeout=0.3, progress=False)
+
+
+@needs_lava
+@pytest.mark.parametrize(
+    ("victim", "told"),
+    [("worker", "was ended by signal 9"), ("neuron", "a Lava process ended by signal 9")],
+)
+def test_a_killed_process_is_noticed(nothing_left, victim, told):
+    def kill():
+        wait_for(lambda: steps_reached(nothing_left))
+        pids = processes(nothing_left)
+        os.kill(pids[0] if victim == "worker" else pids[-2], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(CheckFailed, match=told):
+        run_lava(network(), data(1000, 100), "none", timeout=60, progress=False)
+    killer.join()
+
+
+@needs_lava
+def test_an_exception_in_a_lava_process_is_told(nothing_left, monkeypatch):
+    """A recording of the wrong size, so that the neuron's recorder fails in its first row."""
+    allocate = client.allocate
+
+    def too_narrow(program, job, where):
+        allocate(program, job, where)
+        np.save(where.populations["hidden"].file("s"), np.zeros((20, 3), np.uint8))
+
+    monkeypatch.setattr(client, "allocate", too_narrow)
+    with pytest.raises(CheckFailed, match=r"failed \(ValueError: .*shape.*at step \d+ of 21"):
+        run_lava(network(), data(), timeout=60, progress=False)
+
+
+INTERRUPTED = """
+    import sys, tempfile
+    import numpy as np
+    tempfile.tempdir = sys.argv[1]
+    from deploy.program import Dense, Output, Program, make_input, make_population
+    from export.lava.client import run_lava
+
+    program = Program(
+        (make_input("image", (6,)),), (make_population("hidden", (4,)),),
+        (Dense("w", "image", "hidden", np.zeros((4, 6), np.int32)),), (Output("o", "hidden", "s"),),
+    )
+    run_lava(program, {"image": np.zeros((1000, 100, 6), int)}, "none")
+"""
+
+
+@needs_lava
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_ending_the_client_ends_everything(nothing_left, how):
+    started = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(INTERRUPTED), str(nothing_left)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: steps_reached(nothing_left))
+    (folder,) = nothing_left.glob("neuroclip-lava-*")
+    # Worker, resource tracker, source, synapses, neurons, Lava's runtime service.
+    assert len(processes(nothing_left)) == 6
+    assert shared_memory(folder.name)
+    started.send_signal(how)
+    _, errors = started.communicate(timeout=30)
+    assert started.returncode == -how
+    wait_for(lambda: not shared_memory(folder.name))
+    if how == signal.SIGINT:
+        assert errors.strip().endswith("KeyboardInterrupt")
+    assert "leaked" not in errors
+
+
+@needs_lava
+def test_from_a_thread_with_torch_imported(nothing_left):
+    torch = pytest.importorskip("torch")
+    torch.zeros(200, 200).matmul(torch.zeros(200, 200))  # starts torch's own threads
+    runs = []
+    thread = threading.Thread(
+        target=lambda: runs.append(run_lava(network(), data(), timeout=60, progress=False))
+    )
+    thread.start()
+    thread.join()
+    expected = emulate(network(), data())
+    assert expected.s["hidden"].any()
+    np.testing.assert_array_equal(runs[0].trace.s["hidden"], expected.s["hidden"])
+
+
+@needs_lava
+def test_the_worker_imports_no_torch(tmp_path):
+    code = """
+        import sys
+        import export.lava.worker, export.lava.processes.recorded
+        print(sorted({m.split(".")[0] for m in sys.modules} & {"torch", "tqdm"}),
+              [m for m in sys.modules if m.startswith("lava.lib")])
+    """
+    printed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert printed.strip() == "[] []"
+
+
+def test_a_python_without_lava_is_told_what_to_install(nothing_left, tmp_path):
+    python = tmp_path / "python"
+    # -S: no site-packages, so neither Lava nor numpy.
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    with pytest.raises(BadInput, match=r"python: cannot import Lava \(.*pip install lava-nc") as e:
+        run_lava(network(), data(), python=python, progress=False)
+    assert "\n" not in str(e.value)
+
+
+def test_a_python_that_is_none(nothing_left, tmp_path):
+    with pytest.raises(BadInput, match="nowhere: cannot run: No such file"):
+        run_lava(network(), data(), python=tmp_path / "nowhere", progress=False)
+
+
+def test_inputs_are_checked_before_anything_starts(nothing_left):
+    with pytest.raises(BadInput, match="message 2 at sample 0"):
+        run_lava(network(), {"image": np.full((1, 1, 6), 2)}, progress=False)
