@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from neuroclip.clip import encode_text
-from neuroclip.features import dataset_features
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
@@ -13,20 +11,28 @@ from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_write import to_nir
 from neuroclip.adapter import ChipAdapter, relabelled
-from neuroclip.checkpoint import Checkpoint, load_checkpoint
+from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
+from neuroclip.clip import encode_text
 from neuroclip.commands import clip_of, split_labels
 from neuroclip.data import EventDataset, open_dataset
 from neuroclip.events import read_recording
+from neuroclip.features import dataset_features
 
 
 def from_checkpoint(
-    model: str, data: str | None, samples: int | None, labels: str | None, seed: int, dt: float
+    model: str | None,
+    data: str | None,
+    samples: int | None,
+    labels: str | None,
+    seed: int,
+    dt: float,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
     taken to be its classes in order. Raises BadInput naming the file and the value.
     """
+    model = model or DEFAULT_MODEL
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
     data = data or "digits"

@@ -12,7 +12,7 @@ from deploy.errors import BadInput
 from deploy.files import read_npy, read_npz
 from deploy.trace import Trace
 from export.deployment import Deployment
-from export.nir_read import read_nir
+from export.nir_file import read_nir
 
 
 def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:

@@ -19,7 +19,7 @@ from deploy.program import (
     make_input,
     make_population,
 )
-from export.nir_write import DEFAULT_DT
+from export.nir_file import DEFAULT_DT
 
 Float = NDArray[np.float64]
 

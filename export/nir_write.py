@@ -6,7 +6,6 @@ forward Euler with step dt: a decay register k is τ = 4096·dt/k, from which k 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import nir
@@ -15,11 +14,8 @@ import numpy as np
 from torch import nn
 
 from deploy.errors import BadInput
-from deploy.files import atomic_path
+from export.nir_file import DEFAULT_DT
 from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron
-
-DEFAULT_DT = 1e-4
-"""Seconds of one step where nothing else is said: snnTorch's, which a NIR file does not carry."""
 
 
 def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
@@ -40,12 +36,6 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
             _bias_into_affine(graph, name.replace(".", "_"), module)
     # As information only: no reader may rely on metadata, and ours does not.
     return nir.NIRGraph(graph.nodes, graph.edges, metadata={"dt": dt})
-
-
-def write_nir(path: Path, graph: nir.NIRGraph) -> None:
-    """Write a NIR file atomically."""
-    with atomic_path(path) as temporary:
-        nir.write(temporary, graph)
 
 
 def _linear(module: ChipLinear) -> nir.Linear:

@@ -17,8 +17,8 @@ from deploy.errors import BadInput
 from deploy.parity import compare
 from deploy.program import registers
 from export.lower import lower
-from export.nir_read import read_nir
-from export.nir_write import to_nir, write_nir
+from export.nir_file import read_nir, write_nir
+from export.nir_write import to_nir
 from export.torch_run import run_torch, torch_registers
 from neuroclip.quantize import ChipLinear, ChipNeuron
 

@@ -1,4 +1,4 @@
-"""Reading a NIR file that a stranger wrote: what it declares is checked before anything is loaded."""
+"""NIR files: written atomically, and read from strangers, what they declare being checked first."""
 
 import math
 from pathlib import Path
@@ -9,6 +9,10 @@ import nir
 import numpy as np
 
 from deploy.errors import BadInput
+from deploy.files import atomic_path
+
+DEFAULT_DT = 1e-4
+"""Seconds of one step where nothing else is said: snnTorch's, which a NIR file does not carry."""
 
 # A graph of more than this cannot be for one machine; a small file that declares it is hostile.
 MAX_GRAPH_BYTES = 4 << 30
@@ -36,6 +40,12 @@ def read_nir(path: Path) -> nir.NIRGraph:
     for name, node in graph.nodes.items():
         _check_numbers(path, name, node)
     return graph
+
+
+def write_nir(path: Path, graph: nir.NIRGraph) -> None:
+    """Write a NIR file atomically."""
+    with atomic_path(path) as temporary:
+        nir.write(temporary, graph)
 
 
 def _check_group(path: Path, group: h5py.Group, remaining: int) -> int:

@@ -1,0 +1,202 @@
+"""The command `neuroclip-export`: a trained model to a neuromorphic target, with proof and report."""
+
+import argparse
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import BadInput, ToolError
+from deploy.files import read_json
+from deploy.report import summary
+from export.deployment import Deployment
+from export.pipeline import Options, Stages, run, write
+
+TARGETS = ("lava", "emulator", "nir", "netx", "sanafe")
+
+DESCRIPTION = """Export a trained model to a neuromorphic target and prove, spike for spike, that what
+runs there is what was trained. Without MODEL: the bundled NeuroCLIP demonstration."""
+
+EXAMPLES = """examples:
+  neuroclip-export --target lava                        the bundled model and data on Lava
+  neuroclip-export --target emulator --samples 50       the same on our emulator, 50 recordings
+  neuroclip-export runs/adapter --data path/to/N-MNIST --target lava --out runs/nmnist
+  neuroclip-export --labels "zero,one,seven" --target emulator
+  neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
+
+exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
+2 for bad input or usage."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(given)
+    command = shlex.join(["neuroclip-export", *given])
+    try:
+        return _export(options, command)
+    except ToolError as error:
+        print(f"neuroclip-export: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("neuroclip-export: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="neuroclip-export",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", nargs="?", metavar="MODEL", help="checkpoint folder, .nir file, or bundled name")
+    add("--target", choices=TARGETS, required=True, help="where to")
+    add("--data", help="data set folder, event recording, or spikes (.npz, .npy); default: digits")
+    add("--samples", type=_positive, metavar="N", help="only the first N samples of the test split")
+    add(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="output folder (default: demo)",
+    )
+    add("--chip", default="loihi2", metavar="NAME|FILE", help="chip description (default: loihi2)")
+    add(
+        "--coefficients",
+        metavar="NAME|FILE",
+        help="energy coefficients (default: all bundled sets)",
+    )
+    add("--labels", metavar='"a,b,c"', help="other class names for the same model, not retrained")
+    add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
+    add("--calibrate", metavar="DATA", help="post-training quantization (not supported yet)")
+    add(
+        "--record", choices=("none", "spikes", "all"), default="spikes", help="what trace.npz holds"
+    )
+    add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
+    add("--strict", action="store_true", help="an edge that a register can reach is an error")
+    add("--seed", type=int, default=0, metavar="N", help="of the split and of everything random")
+    add(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="threads of the emulator (default: 1)",
+    )
+    add("--resume", action="store_true", help="keep a finished run of the same command as it is")
+    add("--lava-python", type=Path, metavar="PATH", help="another Python, which has Lava")
+    add(
+        "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="for Lava (default: 600)"
+    )
+    return parser
+
+
+def _export(options: argparse.Namespace, command: str) -> int:
+    if options.target in ("netx", "sanafe"):
+        raise BadInput(f"--target {options.target}: not supported yet")
+    if options.calibrate is not None:
+        raise BadInput("--calibrate: post-training quantization is not supported yet")
+    # Which files are made does not depend on whether a run was resumed.
+    command = command.replace(" --resume", "")
+    if options.resume and (status := _finished(options.out, command)) is not None:
+        return status
+    _check_writable(options.out)
+    stages = Stages()
+    with stages.time("data"):
+        deployment = _deployment(options)
+    settings = Options(
+        target=options.target,
+        out=options.out,
+        chip=options.chip,
+        coefficients=options.coefficients,
+        dt=options.dt,
+        record=options.record,
+        record_samples=options.record_samples,
+        strict=options.strict,
+        seed=options.seed,
+        jobs=options.jobs,
+        lava_python=options.lava_python,
+        timeout=options.timeout,
+        command=command,
+    )
+    if options.target == "nir":
+        write(deployment, settings)
+        print(f"{options.out / 'model.nir'}: written, read back, and equal register by register")
+        return 0
+    report = run(deployment, settings, stages)
+    return _print_outcome(options.out, report)
+
+
+def _deployment(options: argparse.Namespace) -> Deployment:
+    model = options.model
+    if model is not None and model.endswith(".net"):
+        raise BadInput(f"{model}: lava-dl's .net files are not supported yet")
+    if model is not None and model.endswith(".nir"):
+        from export.from_nir import from_nir
+
+        if options.labels is not None:
+            raise BadInput("--labels: a NIR graph has no text encoder; labels need a checkpoint")
+        data = None if options.data is None else Path(options.data)
+        return from_nir(Path(model), data, options.samples)
+    if find_spec("torch") is None or find_spec("open_clip") is None:
+        raise BadInput(
+            "a checkpoint needs torch and open_clip: pip install 'neuroclip[learn]' "
+            "(a .nir file needs neither)"
+        )
+    from export.from_checkpoint import from_checkpoint
+
+    return from_checkpoint(
+        model, options.data, options.samples, options.labels, options.seed, options.dt
+    )
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse an output folder that cannot be written before any work is done for it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot write: {error.strerror or error}") from error
+
+
+def _finished(out: Path, command: str) -> int | None:
+    """The exit status of a finished run of the same command in `out`, or None where there is none."""
+    if not (out / "report.json").is_file():
+        return None
+    report = read_json(out / "report.json")
+    if not isinstance(report, dict) or report.get("command") != command:
+        return None
+    return _print_outcome(out, report)
+
+
+def _print_outcome(out: Path, report: dict[str, Any]) -> int:
+    """Print the summary of a report; a parity check that failed is named, with exit status 1."""
+    print(summary(report))
+    print(f"report: {out / 'report.html'}")
+    if report["ok"]:
+        return 0
+    for pair in report["parity"]["pairs"]:
+        first = pair["first_register"] or pair["first_divergence"]
+        if first is not None:
+            found = ", ".join(f"{key} {value}" for key, value in first.items())
+            print(f"neuroclip-export: {pair['a']} ≠ {pair['b']}: {found}", file=sys.stderr)
+    return 1
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive time")
+    return value
