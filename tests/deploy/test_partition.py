@@ -149,6 +149,11 @@ def test_neuron_groups_cut_where_parameters_change() -> None:
     assert len(partition(network(2, 9, vth=vth), limited(neuron_groups=1)).cores) == 4
 
 
+def test_an_even_cut_that_breaks_a_limit_is_not_taken() -> None:
+    mapping = partition(network(2, 6, vth=np.array([1, 2, 3, 3, 3, 3])), limited(neuron_groups=2))
+    assert slices(mapping) == [("l0", 0, 2), ("l0", 2, 6)]
+
+
 def test_bias_makes_no_group() -> None:
     population = make_population("p", (20,), vth=5, bias=np.arange(20))
     program = Program(
@@ -199,6 +204,7 @@ def test_more_chips_help() -> None:
     words=st.integers(20, 200),
     output_axons=st.integers(4, 200),
     recurrent=st.booleans(),
+    thresholds=st.integers(1, 8),
 )
 def test_a_partition_is_legal_and_no_layer_has_a_core_too_many(
     sizes: list[int],
@@ -208,11 +214,18 @@ def test_a_partition_is_legal_and_no_layer_has_a_core_too_many(
     words: int,
     output_axons: int,
     recurrent: bool,
+    thresholds: int,
 ) -> None:
     chip = limited(
         neurons=neurons, synapse_words=words, output_axons=output_axons, neuron_groups=groups
     )
     program = network(*sizes, delay=delay, recurrent=0 if recurrent else None)
+    rng = np.random.default_rng(thresholds)
+    populations = tuple(
+        replace(p, vth=rng.integers(0, thresholds, p.shape, dtype=np.int32))
+        for p in program.populations
+    )
+    program = replace(program, populations=populations)
     try:
         mapping = partition(program, chip)
     except CheckFailed:
