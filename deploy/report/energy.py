@@ -80,7 +80,7 @@ def _bars(bars: list[tuple[str, dict[str, int | float], int | float]]) -> Markup
     for i, (title, parts, total) in enumerate(bars):
         y, x = i * ROW, float(LEFT)
         text = el(
-            "text", el("title", title), shorten(title, 24), x=LEFT - 10, y=y + 15, text_anchor="end"
+            "text", el("title", title), shorten(title, 22), x=LEFT - 10, y=y + 15, text_anchor="end"
         )
         drawn.append(text)
         for name, energy in parts.items():

@@ -128,6 +128,7 @@ def test_figures_are_those_of_the_report(report, recordings, program):
     for expected in (
         *("94.0 %", "87.5 – 97.2 %", "93 / 100", "128 000", "288 000", "5 of 120 on 1 chip"),
         *("20 515", "10 880", "18.5 nJ", "954 nJ", "92.8 nJ", "Davies et al. 2018, table 2"),
+        "Not portable: messages are graded or delayed",
         *("static power", "observed only", "−5 200 000 … 5 100 000", "1.61"),
         *("CLIP image encoder", "lava-nc", "0.10.0", "21.4 s", "100 samples × 16 timesteps"),
         "neuroclip-export checkpoints/synthetic --target lava --samples 100 --seed 7",
@@ -224,7 +225,13 @@ def test_divergence_is_spelled_out(report, recordings, program):
     assert "every one equal" not in page.text
 
 
-def test_failure_without_divergence_is_not_called_equal_only(report, recordings, program):
+def test_unequal_registers_alone_are_a_failure(report, program):
+    report["parity"]["pairs"][0]["registers_equal"] = False
+    text = Page(render(report, {}, program)).text
+    assert "torch and emulator differ" in text and "every one equal" not in text
+
+
+def test_failure_without_divergence_points_at_the_other_checks(report, recordings, program):
     report["ok"] = False
     assert "a limit of the chip or another check" in Page(render(report, {}, program)).text
 
@@ -308,7 +315,7 @@ def test_no_missing_or_mistyped_entry_stops_the_report(recordings, program):
     whole["cores"] |= {"available": 4}
     damages = 0
     for path in paths(whole):
-        for damage in ("remove", None, "text", -1.5, [], {}):
+        for damage in ("remove", None, "text", {} if isinstance(path[-1], int) else []):
             report = copy.deepcopy(whole)
             holder = report
             for key in path[:-1]:
@@ -322,7 +329,7 @@ def test_no_missing_or_mistyped_entry_stops_the_report(recordings, program):
             assert len(summary(report).splitlines()) <= 20
             assert compare(report, whole)
             damages += 1
-    assert damages > 500
+    assert damages > 400
 
 
 def test_missing_lava_accuracy_and_hops(report, recordings, program):
