@@ -12,6 +12,7 @@
 The validator counts the same costs with code of its own (`deploy.validate`).
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,10 @@ def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any
     """The report's `cores`: cores and chips used, and use against limit, per resource and core.
 
     {"used", "available", "chips", "chips_available", "chip", "utilisation": {resource: {"limit",
-    "assumption", "max", "mean", "max_share", "mean_share"}}, "per_core": [{"core", "chip",
-    "slices": [[population, start, stop]], resource: used, ...}], "per_node": {population: cores}};
-    limit and shares are null where the limit is not public.
+    "assumption", "used_max", "used_mean", "max", "mean"}}, "list": [{"index", "chip", "slices":
+    [{"population", "start", "stop"}], "used": {resource: number}, "load": {resource: share}}],
+    "per_node": {population: cores}}; max, mean and load are shares of the limit, null or absent
+    where the limit is not public.
     """
     count = {p.name: len(mapping.cores_of(p.name)) for p in program.populations}
     groups = neuron_groups(program)
@@ -104,10 +106,10 @@ def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any
         utilisation[resource] = {
             "limit": limit.value,
             "assumption": limit.assumption,
-            "max": most,
-            "mean": mean,
-            "max_share": None if limit.value is None else most / limit.value,
-            "mean_share": None if limit.value is None else mean / limit.value,
+            "used_max": most,
+            "used_mean": mean,
+            "max": None if limit.value is None else most / limit.value,
+            "mean": None if limit.value is None else mean / limit.value,
         }
     per_chip = amount(chip.cores_per_chip)
     return {
@@ -117,17 +119,24 @@ def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any
         "chips_available": chip.chips,
         "chip": chip.name,
         "utilisation": utilisation,
-        "per_core": [
+        "list": [
             {
-                "core": core.index,
+                "index": core.index,
                 "chip": core.index // per_chip,
-                "slices": [[s.population, s.start, s.stop] for s in core.slices],
-                **load,
+                "slices": [asdict(part) for part in core.slices],
+                "used": load,
+                "load": _shares(chip, load),
             }
             for core, load in zip(mapping.cores, loads, strict=True)
         ],
         "per_node": count,
     }
+
+
+def _shares(chip: Chip, load: dict[str, int]) -> dict[str, float]:
+    """Use as shares of those limits that are known."""
+    limits = {resource: getattr(chip, resource).value for resource in RESOURCES}
+    return {r: used / limits[r] for r, used in load.items() if limits[r] is not None}
 
 
 def _core_load(

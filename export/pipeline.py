@@ -204,9 +204,7 @@ def _emulate(program: Program, inputs: Mapping[str, NDArray[Any]], jobs: int) ->
     """Emulate samples in `jobs` threads; samples are independent, so the trace is the same."""
     samples = len(next(iter(inputs.values())))
     edges = np.linspace(0, samples, min(jobs, samples) + 1).astype(int)
-    parts = [
-        {name: x[a:b] for name, x in inputs.items()} for a, b in pairwise(edges)
-    ]
+    parts = [{name: x[a:b] for name, x in inputs.items()} for a, b in pairwise(edges)]
     with ThreadPoolExecutor(len(parts)) as pool:
         return concatenate(list(pool.map(lambda part: emulate(program, part), parts)))
 

@@ -61,7 +61,7 @@ def cores_section(report: object) -> Markup:
 
 
 def _maps(cores: object, listed: dict[int, Any]) -> list[Child]:
-    chips = int(number(at(cores, "chips")) or 1)
+    chips = int(number(at(cores, "chips_available")) or number(at(cores, "chips")) or 1)
     available = int(number(at(cores, "available")) or 0)
     per_chip = max(1, available // max(1, chips)) if available else max(listed) + 1
     occupied = sorted({index // per_chip for index in listed})
