@@ -200,3 +200,7 @@ def _seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive time")
     return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

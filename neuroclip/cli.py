@@ -92,7 +92,20 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip", default="digits", help="digits (bundled), a folder, or open_clip's"
     )
     parser.add_argument("--pretrained", help="open_clip's tag, or a local weight file")
+    frames = parser.add_argument_group("framing (default: the one chosen on validation recordings)")
+    frames.add_argument("--steps", type=int, metavar="T", help="slices, steps of the network")
+    frames.add_argument(
+        "--slicing", choices=("count", "time"), help="slices of equal count or time"
+    )
+    frames.add_argument("--rendering", choices=("polarity", "presence", "intensity"))
+    frames.add_argument("--threshold", type=int, metavar="N", help="counts above it are seen")
+    frames.add_argument("--normalisation", choices=("half", "clip"), help="the paper's or CLIP's")
     parser.add_argument("--seed", type=int, default=0, help="of the split and of everything random")
+
+
+def _frame_options(options: argparse.Namespace) -> dict[str, object]:
+    names = ("steps", "slicing", "rendering", "threshold", "normalisation")
+    return {name: getattr(options, name) for name in names}
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -110,6 +123,7 @@ def _train(options: argparse.Namespace) -> int:
         hidden=options.hidden,
         epochs=options.epochs,
         quantized_epochs=options.quantized_epochs,
+        frame_options=_frame_options(options),
         seed=options.seed,
         resume=options.resume,
     )
@@ -124,6 +138,7 @@ def _zero_shot(options: argparse.Namespace) -> int:
         pretrained=options.pretrained,
         labels=options.labels,
         template=options.template,
+        frame_options=_frame_options(options),
         split=options.split,
         seed=options.seed,
     )
@@ -155,10 +170,9 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from deploy.report import compare, summary, write_report
-
     from deploy.files import read_json
     from deploy.program import load_program
+    from deploy.report import compare, summary, write_report
     from deploy.trace import load_trace
 
     def read(folder: Path) -> dict:
@@ -176,3 +190,7 @@ def _report(options: argparse.Namespace) -> int:
     program, trace = load_program(folder / "program.npz"), load_trace(folder / "trace.npz")
     write_report(folder / "report.html", report, trace, program)
     return 0 if report["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

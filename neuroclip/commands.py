@@ -1,7 +1,9 @@
 """What the learning subcommands of `neuroclip` do: train, zero-shot, evaluate."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from neuroclip.clip import Clip, ClipSpec, encode_text, load_clip
 from neuroclip.data import EventDataset, few_shot, open_dataset
 from neuroclip.features import dataset_features
 from neuroclip.frames import FrameOptions
+from neuroclip.framing import frames_for
 from neuroclip.prompts import template_for
 from neuroclip.training import Examples, Recipe, train_adapter
 from neuroclip.zero_shot import accuracy, zero_shot_scores
@@ -30,13 +33,14 @@ def train(
     hidden: int | None,
     epochs: int | None,
     quantized_epochs: int | None,
+    frame_options: Mapping[str, Any],
     seed: int,
     resume: bool,
 ) -> int:
     """Train an adapter on a few shots per class; the validation split picks the epoch."""
     encoder = load_clip(ClipSpec(clip, pretrained))
     dataset = open_dataset(data, seed)
-    frames = FrameOptions()
+    frames = framing(dataset, frame_options)
     template = template_for(dataset.name)
     text = encode_text(encoder, dataset.class_names, template)
     shot_indices = few_shot(dataset, shots, seed)
@@ -103,6 +107,7 @@ def zero_shot(
     pretrained: str | None,
     labels: str | None,
     template: str | None,
+    frame_options: Mapping[str, Any],
     split: str,
     seed: int,
 ) -> int:
@@ -112,7 +117,8 @@ def zero_shot(
     names = dataset.class_names if labels is None else split_labels(labels)
     text = encode_text(encoder, names, template or template_for(dataset.name))
     indices = getattr(dataset, split)
-    scores = zero_shot_scores(dataset_features(encoder, dataset, indices, FrameOptions()), text)
+    frames = framing(dataset, frame_options)
+    scores = zero_shot_scores(dataset_features(encoder, dataset, indices, frames), text)
     if len(names) != len(dataset.class_names):
         for name, count in zip(
             names, np.bincount(scores.argmax(axis=1), minlength=len(names)), strict=True
@@ -151,6 +157,12 @@ def clip_of(checkpoint: Checkpoint) -> Clip:
             f"adapter was trained on, {checkpoint.clip_digest[:12]}"
         )
     return clip
+
+
+def framing(dataset: EventDataset, options: Mapping[str, Any]) -> FrameOptions:
+    """The framing of a data set, with the options that were given in place of its own."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return replace(frames_for(dataset.name), **given)
 
 
 def split_labels(labels: str) -> tuple[str, ...]:
