@@ -18,7 +18,7 @@ from deploy.files import read_json
 from neuroclip.frames import FrameOptions
 from neuroclip.prompts import fill
 from neuroclip.tokenizer import tokenize
-from neuroclip.weights import fill_module, read_weights, weights_digest
+from neuroclip.weights import check_tensors, fill_module, read_weights, weights_digest
 
 BUNDLED = "digits"
 _BUNDLED_FOLDER = Path(__file__).parent / "models" / "digits-clip"
@@ -99,12 +99,20 @@ def own_clip(module: nn.Module, config: dict[str, Any], name: str, device: torch
 def load_own_clip(folder: Path, name: str, device: torch.device) -> Clip:
     """Load a CLIP that `neuroclip.train_clip` wrote. Raises BadInput naming the file."""
     config = read_json(folder / CONFIG_FILE)
-    try:
-        module = build_own_clip(config["clip"])
-    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise BadInput(f"{folder / CONFIG_FILE}: not a CLIP configuration: {error}") from error
     path = folder / WEIGHTS_FILE
-    fill_module(module, read_weights(path), path)
+    tensors = read_weights(path)
+    try:
+        _check_sizes(config["clip"], folder / CONFIG_FILE)
+        # On the meta device first: nothing is allocated that the weight file does not hold.
+        with torch.device("meta"):
+            outline = build_own_clip(config["clip"])
+    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise BadInput(
+            f"{folder / CONFIG_FILE}: not a CLIP configuration: {type(error).__name__}: {error}"
+        ) from error
+    check_tensors(outline, tensors, path)
+    module = build_own_clip(config["clip"])
+    fill_module(module, tensors, path)
     return own_clip(module, config["clip"], name, device)
 
 
@@ -159,6 +167,17 @@ def encode_text(clip: Clip, labels: Sequence[str], template: str) -> NDArray[np.
     return features.float().cpu().numpy()
 
 
+def _check_sizes(config: dict[str, Any], path: Path) -> None:
+    """Refuse sizes that are not small positive integers, before anything is built from them."""
+    for part, sizes in (("", config), ("vision_cfg.", config["vision_cfg"])):
+        for name, value in sizes.items():
+            if not isinstance(value, dict) and not (type(value) is int and 0 < value <= 4096):
+                raise BadInput(f"{path}: {part}{name} = {value!r} is not an integer in 1 … 4096")
+    for name, value in config["text_cfg"].items():
+        if not (type(value) is int and 0 < value <= 65_536):
+            raise BadInput(f"{path}: text_cfg.{name} = {value!r} is not an integer in 1 … 65536")
+
+
 def _load_open_clip(spec: ClipSpec, device: torch.device) -> Clip:
     if spec.model not in open_clip.list_models():
         raise BadInput(
@@ -168,8 +187,9 @@ def _load_open_clip(spec: ClipSpec, device: torch.device) -> Clip:
         raise BadInput(f"CLIP '{spec.model}': no weights given (a tag of open_clip, or a file)")
     path = Path(spec.pretrained)
     if path.exists() or path.suffix:
+        tensors = read_weights(path)
         module = open_clip.create_model(spec.model)
-        fill_module(module, read_weights(path), path)
+        fill_module(module, tensors, path)
     else:
         tags = open_clip.list_pretrained_tags_by_model(spec.model)
         if spec.pretrained not in tags:

@@ -54,8 +54,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def fill_module(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors into a module of the same architecture.
+def check_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Check that tensors are those of a module, which may lie on the meta device.
 
     Raises BadInput naming the file, the tensor and the value: a tensor missing or unknown, of
     another shape, or holding NaN or infinity.
@@ -74,6 +74,11 @@ def fill_module(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Pa
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise BadInput(f"{path}: tensor '{name}' holds NaN or infinity")
+
+
+def fill_module(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Copy tensors into a module. Raises BadInput as `check_tensors` does."""
+    check_tensors(module, tensors, path)
     module.load_state_dict(dict(tensors))
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,8 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
-from deploy.errors import BadInput
-from deploy.files import read_npz, write_npz
 from neuroclip.camera import CameraParameters, simulate
-from neuroclip.data.cache import cache_folder
+from neuroclip.data.cache import keep, read_cached
 from neuroclip.data.dataset import EventDataset
 from neuroclip.data.split import stratified_split
 from neuroclip.events import Recording
@@ -105,13 +102,10 @@ def _streams(parameters: CameraParameters) -> _Streams:
     pictures, _ = digit_pictures()
     key = hashlib.sha256(repr((_SIMULATOR_VERSION, asdict(parameters))).encode())
     key.update(pictures.tobytes())
-    path = cache_folder() / f"digits-events-{key.hexdigest()[:32]}.npz"
-    if path.exists():
-        try:
-            return _unpack(read_npz(path), len(pictures), parameters, path)
-        except BadInput:
-            # A damaged cache is no error of the user's: the streams are made again.
-            path.unlink(missing_ok=True)
+    name = f"digits-events-{key.hexdigest()[:32]}.npz"
+    kept = read_cached(name)
+    if kept is not None and _is_complete(kept, len(pictures)):
+        return _Streams(**kept, width=parameters.width, height=parameters.height)
     recordings = list(
         tqdm(
             simulate(pictures, parameters, _names(len(pictures))),
@@ -128,18 +122,14 @@ def _streams(parameters: CameraParameters) -> _Streams:
         "p": np.concatenate([r.p for r in recordings]),
         "ends": np.cumsum([0] + [len(r) for r in recordings], dtype=np.int64),
     }
-    write_npz(path, arrays)
-    return _unpack(arrays, len(pictures), parameters, path)
-
-
-def _unpack(
-    arrays: dict[str, NDArray[Any]], count: int, parameters: CameraParameters, path: Path
-) -> _Streams:
-    if set(arrays) != {"x", "y", "t", "p", "ends"} or len(arrays["ends"]) != count + 1:
-        raise BadInput(f"{path}: not the cached event streams of the bundled digits")
-    if len({len(arrays[field]) for field in "xytp"} | {int(arrays["ends"][-1])}) != 1:
-        raise BadInput(f"{path}: fields of the cached event streams differ in length")
+    keep(name, arrays)
     return _Streams(**arrays, width=parameters.width, height=parameters.height)
+
+
+def _is_complete(arrays: dict[str, NDArray[Any]], count: int) -> bool:
+    if set(arrays) != {"x", "y", "t", "p", "ends"} or arrays["ends"].shape != (count + 1,):
+        return False
+    return all(arrays[field].shape == (int(arrays["ends"][-1]),) for field in "xytp")
 
 
 def _names(count: int) -> tuple[str, ...]:

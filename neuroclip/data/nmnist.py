@@ -53,7 +53,7 @@ def folder_dataset(root: Path, seed: int = 0) -> EventDataset:
     is_test = np.array([part == "Test" for part, _ in found])
     train, validation, test = _split(labels, is_test, seed)
     return EventDataset(
-        name="nmnist",
+        name="nmnist" if all(name.isdecimal() for name in class_names) else root.resolve().name,
         names=tuple(str(path) for path in paths),
         labels=labels,
         class_names=class_names,

@@ -1,6 +1,7 @@
 """CLIP: loading, what is refused, features of frames and text, their cache."""
 
 import json
+import os
 import pickle
 import shutil
 from dataclasses import replace
@@ -105,6 +106,15 @@ def test_a_folder_loads_like_the_bundled_model(tmp_path: Path, bundled: Clip) ->
     assert weights_digest(copy.module) != bundled.digest
 
 
+def test_a_configuration_larger_than_its_weights_is_refused_before_memory_is_taken(
+    tmp_path: Path,
+) -> None:
+    folder = copy_of_bundled(tmp_path)
+    (folder / "config.json").write_text(changed_config("vision_cfg", "width", 4096))
+    with pytest.raises(BadInput, match="the model needs"):
+        load_clip(ClipSpec(str(folder)), device="cpu")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "missing", "unknown", "shape", "nan", "absent"])
 def test_damaged_weights_are_refused_by_name(tmp_path: Path, damage: str) -> None:
     folder = copy_of_bundled(tmp_path)
@@ -136,7 +146,26 @@ def test_damaged_weights_are_refused_by_name(tmp_path: Path, damage: str) -> Non
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"clip": {"embed_dim": 64}}'])
+def changed_config(part: str, name: str, value: object) -> str:
+    config = json.loads(json.dumps(CONFIG))
+    (config[part] if part else config)[name] = value
+    return json.dumps({"clip": config})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"clip": {"embed_dim": 64}}',
+        changed_config("", "embed_dim", -1),
+        changed_config("vision_cfg", "layers", 10**9),
+        changed_config("vision_cfg", "timm_model_name", "resnet18"),
+        changed_config("text_cfg", "hf_model_name", "somebody/else"),
+        changed_config("text_cfg", "colour", 3),
+    ],
+)
 def test_damaged_configuration_is_refused(tmp_path: Path, content: str) -> None:
     folder = copy_of_bundled(tmp_path)
     (folder / "config.json").write_text(content)
@@ -235,10 +264,15 @@ def test_features_are_cached_by_content(
     other = own_clip(build_own_clip(CONFIG), CONFIG, "other", torch.device("cpu"))
     dataset_features(other, tiny_dataset(), [0, 1], options)
     assert len(calls) == 5
+    monkeypatch.setenv("NEUROCLIP_CACHE", os.devnull + "/no/folder")
+    with pytest.warns(UserWarning, match="not cached"):
+        uncached = dataset_features(bundled, tiny_dataset(), [0, 1], options)
+    assert np.array_equal(uncached, first) and len(calls) == 6
+    monkeypatch.setenv("NEUROCLIP_CACHE", str(tmp_path))
     for path in tmp_path.iterdir():
         path.write_bytes(b"damaged")
     assert np.array_equal(dataset_features(bundled, tiny_dataset(), [0, 1], options), first)
-    assert len(calls) == 6
+    assert len(calls) == 7
 
 
 def test_training_is_reproducible_and_uses_no_test_picture(
@@ -251,6 +285,7 @@ def test_training_is_reproducible_and_uses_no_test_picture(
     train, validation, test = digits_split()
     small = (train[:128], validation[:32], test)
     monkeypatch.setattr(train_clip, "digits_split", lambda: small)
+    monkeypatch.setattr(train_clip, "CAPTION_STEPS", 5)
     train_digits_clip(tmp_path / "a", seed=1, epochs=1)
     blank = pictures.copy()
     blank[test] = 0

@@ -113,6 +113,14 @@ def test_class_folders_are_in_numeric_order(tmp_path: Path) -> None:
     assert open_dataset(folder(tmp_path, 11, 4)).class_names == tuple(map(str, range(11)))
 
 
+def test_classes_that_are_no_numerals_get_no_numeral_prompt(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        for number in range(2):
+            write_bin(tmp_path / "pets" / "Train" / label / f"{number}.bin")
+    assert open_dataset(tmp_path / "pets").name == "pets"
+    assert open_dataset(folder(tmp_path / "numerals", 2, 2)).name == "nmnist"
+
+
 def test_bad_folders(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such folder"):
         open_dataset(tmp_path / "nothing")
