@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         "--epochs", type=int, help="epochs in floating point (default: 250; clip: 80)"
     )
     train.add_argument("--quantized-epochs", type=int, help="epochs on the chip's arithmetic")
+    train.add_argument(
+        "--variants", type=int, default=16, help="rotated and sheared copies of each recording"
+    )
     train.add_argument("--resume", action="store_true", help="go on from a killed training")
     train.set_defaults(run=_train)
 
@@ -124,6 +127,7 @@ def _train(options: argparse.Namespace) -> int:
         epochs=options.epochs,
         quantized_epochs=options.quantized_epochs,
         frame_options=_frame_options(options),
+        variants=options.variants,
         seed=options.seed,
         resume=options.resume,
     )

@@ -19,6 +19,7 @@ from neuroclip.frames import FrameOptions
 from neuroclip.framing import frames_for
 from neuroclip.prompts import template_for
 from neuroclip.training import Examples, Recipe, train_adapter
+from neuroclip.variants import variant_features
 from neuroclip.zero_shot import accuracy, zero_shot_scores
 
 
@@ -34,6 +35,7 @@ def train(
     epochs: int | None,
     quantized_epochs: int | None,
     frame_options: Mapping[str, Any],
+    variants: int,
     seed: int,
     resume: bool,
 ) -> int:
@@ -44,8 +46,14 @@ def train(
     template = template_for(dataset.name)
     text = encode_text(encoder, dataset.class_names, template)
     shot_indices = few_shot(dataset, shots, seed)
-    examples = _examples(encoder, dataset, shot_indices, frames)
-    validation = _examples(encoder, dataset, dataset.validation, frames)
+    examples = Examples.of(
+        variant_features(encoder, dataset, shot_indices, frames, variants, seed),
+        dataset.labels[shot_indices],
+    )
+    validation = Examples.of(
+        dataset_features(encoder, dataset, dataset.validation, frames),
+        dataset.labels[dataset.validation],
+    )
     config = AdapterConfig(
         features=text.shape[1],
         hidden=hidden or max(1, text.shape[1] // 2),
@@ -68,6 +76,7 @@ def train(
     training = {
         "data": dataset.name,
         "shots": shots,
+        "variants": variants,
         "recipe": asdict(recipe),
         "validation_accuracy": best,
     }
@@ -171,9 +180,3 @@ def split_labels(labels: str) -> tuple[str, ...]:
     if not names:
         raise BadInput(f"--labels {labels!r}: the list of labels is empty")
     return names
-
-
-def _examples(
-    clip: Clip, dataset: EventDataset, indices: np.ndarray, frames: FrameOptions
-) -> Examples:
-    return Examples.of(dataset_features(clip, dataset, indices, frames), dataset.labels[indices])

@@ -56,15 +56,20 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Frame features float32 [N, T, C], L2-normalised, and labels int64 [N]."""
+    """Frame features float32 [N, V, T, C], L2-normalised, and labels int64 [N].
+
+    Of the V variants of a recording the first is the recording itself; training draws one of them
+    at random each time, evaluation takes the first.
+    """
 
     features: Tensor
     labels: Tensor
 
     @staticmethod
     def of(features: Array, labels: NDArray[np.int64]) -> "Examples":
-        """Examples from arrays."""
-        return Examples(torch.from_numpy(features), torch.from_numpy(labels))
+        """Examples from arrays; features [N, T, C] are of recordings without variants."""
+        x = torch.from_numpy(features)
+        return Examples(x if x.ndim == 4 else x[:, None], torch.from_numpy(labels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +182,8 @@ def _epoch(
     for index in torch.randperm(len(train.labels)).split(recipe.batch):
         if len(index) < 2:
             continue  # batch normalisation has no variance of a single recording
-        logits = recipe.temperature * module.scores(train.features[index])
+        variant = torch.randint(train.features.shape[1], index.shape)
+        logits = recipe.temperature * module.scores(train.features[index, variant])
         loss = loss_of(logits, train.labels[index])
         optimizer.zero_grad()
         loss.backward()
@@ -196,7 +202,7 @@ def _evaluated(
     data: Examples,
 ) -> dict[str, Any]:
     module.eval()
-    right = module.scores(data.features).argmax(dim=1) == data.labels
+    right = module.scores(data.features[:, 0]).argmax(dim=1) == data.labels
     return {
         "stage": stage.name,
         "epoch": epoch,
