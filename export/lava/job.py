@@ -36,7 +36,8 @@ class Job:
 class Slot:
     """Where one Lava process writes: the files in `folder` that start with `prefix`.
 
-    latency: the chip steps to remove, so that recordings are in sample time.
+    latency: the chip steps to remove, so that recordings are in sample time; of a connection, its
+    source's.
     """
 
     folder: Path
@@ -59,6 +60,10 @@ class Slot:
         path = self.file(quantity)
         return np.load(path, mmap_mode="r+") if path.exists() else None
 
+    def step(self, chip_step: int) -> int:
+        """Chip step (from 1) → this process's step of its current sample (from 0)."""
+        return (chip_step - 1 - self.latency) % self.timesteps
+
     def row(self, chip_step: int) -> int | None:
         """Chip step (from 1) → row of the recording, None before the first and after the last."""
         row = chip_step - 1 - self.latency
@@ -77,16 +82,17 @@ class Slots:
 def slots(folder: Path, job: Job, program: Program, latency: dict[str, int]) -> Slots:
     """Where each process of a program writes; files are numbered, since names may hold anything."""
 
-    def made(kind: str, names: list[str]) -> dict[str, Slot]:
+    def made(kind: str, latencies: dict[str, int]) -> dict[str, Slot]:
         return {
-            name: Slot(folder, f"{kind}-{i}", latency.get(name, 0), job.samples, job.timesteps)
-            for i, name in enumerate(names)
+            name: Slot(folder, f"{kind}-{i}", steps, job.samples, job.timesteps)
+            for i, (name, steps) in enumerate(latencies.items())
         }
 
+    lag = {n.name: 0 for n in program.inputs} | latency
     return Slots(
-        made("input", [n.name for n in program.inputs]),
-        made("population", [p.name for p in program.populations]),
-        made("connection", [c.name for c in program.connections]),
+        made("input", {n.name: 0 for n in program.inputs}),
+        made("population", latency),
+        made("connection", {c.name: lag[c.source] for c in program.connections}),
     )
 
 
