@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from deploy.emulator import Messages, check_inputs
 from deploy.errors import BadInput, CheckFailed
-from deploy.files import read_json, read_npz
+from deploy.files import read_json
 from deploy.program import Program, save_program
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
 from export.lava.job import (
@@ -34,6 +34,7 @@ from export.lava.job import (
 )
 from export.lava.latency import latency_steps
 from export.lava.network import INSTALL
+from export.lava.results import read_registers, read_trace
 
 _POLL_S = 0.05
 
@@ -79,6 +80,11 @@ def run_lava(
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
         )
+    found = shutil.which(str(python or sys.executable))
+    if found is None:
+        raise BadInput(f"{python}: not an executable Python (--lava-python)")
+    # Not resolved: the link in a virtual environment is what tells Python of the environment.
+    interpreter = Path(found).absolute()
     job = Job(samples, timesteps, record)
     with _folder() as folder:
         where = slots(folder, job, program, latency)
@@ -87,10 +93,10 @@ def run_lava(
         except OSError as error:
             raise BadInput(f"{folder}: cannot write: {error.strerror or error}") from error
         started = time.monotonic()
-        _run(folder, program, Path(python or sys.executable), timeout, progress, job, where)
+        _run(folder, program, interpreter, timeout, progress, job, where)
         ended = time.monotonic()
         result = read_json(folder / "result.json")
-        trace, registers = _trace(program, job, where), _registers(program, where)
+        trace, registers = read_trace(program, job, where), read_registers(program, where)
         timings = {
             "start_s": result["running"] - started,
             "run_s": result["run_s"],
@@ -205,42 +211,3 @@ def _worker(folder: Path, python: Path, errors: Any) -> Iterator[subprocess.Pope
         worker.wait()
         if worker.stdin is not None:
             worker.stdin.close()
-
-
-def _trace(program: Program, job: Job, where: Slots) -> Trace:
-    recorded: dict[str, dict[str, NDArray[Any]]] = {"s": {}, "u": {}, "v": {}}
-    messages, readout = {}, {}
-    for node in program.inputs:
-        messages[node.name] = np.load(where.inputs[node.name].file("messages")).reshape(node.shape)
-    for p in program.populations:
-        slot = where.populations[p.name]
-        messages[p.name] = np.load(slot.file("messages")).reshape(p.shape)
-        for quantity, arrays in recorded.items():
-            if slot.file(quantity).exists():
-                shape = (job.samples, job.timesteps, *p.shape)
-                arrays[p.name] = np.load(slot.file(quantity)).reshape(shape)
-        if p.kind == "integrator":
-            readout[p.name] = np.load(slot.file("readout")).reshape(job.samples, *p.shape)
-    return Trace(
-        job.samples,
-        job.timesteps,
-        recorded["s"],
-        recorded["u"],
-        recorded["v"],
-        messages,
-        readout,
-    )
-
-
-def _registers(program: Program, where: Slots) -> dict[str, NDArray[Any]]:
-    """The registers as the models held them, each in the shape of its node."""
-    found: dict[str, NDArray[Any]] = {}
-    for p in program.populations:
-        for register, held in read_npz(where.populations[p.name].registers).items():
-            # A uniform register is one number in Lava, any other a flat array.
-            value = held.reshape(()) if held.size == 1 else held.reshape(p.shape)
-            found[f"{p.name}/{register}"] = np.broadcast_to(value, p.shape)
-    for c in program.connections:
-        held_by_c = read_npz(where.connections[c.name].registers)
-        found |= {f"{c.name}/{register}": value for register, value in held_by_c.items()}
-    return found

@@ -149,5 +149,7 @@ def _create(path: Path, dtype: Any, shape: tuple[int, ...]) -> None:
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     del array
     # A memory map of a file with holes dies of a bus error when the disk is full.
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
     with open(path, "r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)

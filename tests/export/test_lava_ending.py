@@ -226,8 +226,16 @@ def test_a_python_without_lava_is_told_what_to_install(nothing_left, tmp_path):
 
 
 def test_a_python_that_is_none(nothing_left, tmp_path):
-    with pytest.raises(BadInput, match="nowhere: cannot run: No such file"):
+    with pytest.raises(BadInput, match="nowhere: not an executable Python"):
         run_lava(network(), data(), python=tmp_path / "nowhere", progress=False)
+
+
+def test_a_python_by_a_relative_path_that_cannot_start(nothing_left, tmp_path, monkeypatch):
+    (tmp_path / "broken").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "broken").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="/broken: cannot run: No such file"):
+        run_lava(network(), data(), python="./broken", progress=False)
 
 
 def test_inputs_are_checked_before_anything_starts(nothing_left):
