@@ -20,6 +20,10 @@ from deploy.trace import Record
 # What a worker exits with when its Python cannot import what it needs (the rest is Python's own).
 CANNOT_IMPORT = 3
 
+# Files of a job: the chip step reached, as a memory map, and the timings, written when all is done.
+PROGRESS = "progress.npy"
+RESULT = "result.json"
+
 _DTYPES = {"s": np.uint8, "u": np.int32, "v": np.int32}
 
 
@@ -96,7 +100,7 @@ def slots(folder: Path, job: Job, program: Program, latency: dict[str, int]) -> 
     )
 
 
-def allocate(program: Program, job: Job, where: Slots) -> None:
+def allocate(folder: Path, program: Program, job: Job, where: Slots) -> None:
     """Create every file that the network fills in, zeroed and with its disk space reserved."""
     rows = job.samples * job.timesteps
     quantities: dict[str, tuple[Literal["s", "u", "v"], ...]] = {
@@ -113,12 +117,7 @@ def allocate(program: Program, job: Job, where: Slots) -> None:
             _create(slot.file(quantity), _DTYPES[quantity], (rows, p.size))
         if p.kind == "integrator":
             _create(slot.file("readout"), np.int32, (job.samples, p.size))
-    _create(progress_file(where), np.int64, (1,))
-
-
-def progress_file(where: Slots) -> Path:
-    """The .npy file that holds the chip step reached."""
-    return next(iter(where.inputs.values())).folder / "progress.npy"
+    _create(folder / PROGRESS, np.int64, (1,))
 
 
 def write_job(folder: Path, job: Job) -> None:

@@ -12,7 +12,7 @@ from lava.proc.lif.process import LIF
 
 from deploy.program import Program
 from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
-from export.lava.job import Slots, progress_file
+from export.lava.job import PROGRESS, Slots
 from export.lava.latency import extra_steps
 from export.lava.processes.recording import RecordingDense, RecordingLIF, SpikeSource
 
@@ -42,7 +42,7 @@ class RecordedNetworkModel(AbstractSubProcessModel):
             slot = slots.populations[p.name]
             senders[p.name] = RecordingLIF(
                 slot=slot,
-                progress=str(progress_file(slots)) if p.name == last else None,
+                progress=str(slot.folder / PROGRESS) if p.name == last else None,
                 **neuron_arguments(p, slot.latency, slot.timesteps, (p.size,)),
             )
         processes = list(senders.values())
