@@ -33,8 +33,8 @@ def build(program: "Program", timesteps: int) -> Any:
         answer = sink.data.get()[..., network.latency["classes"]:]  # step t answers input step t
         network.stop()
 
-    Raises BadInput where the program cannot run on a target that delays one step per layer, and
-    where Lava is not installed.
+    Raises BadInput where stock processes do not run the program exactly (connections with delays,
+    branches of different length), and where Lava is not installed.
     """
     from export.lava.network import build_network
 

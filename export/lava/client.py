@@ -1,41 +1,27 @@
 """`run_lava`: a program on Lava's simulation, in a worker process that always ends."""
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.emulator import Messages, check_inputs
-from deploy.errors import BadInput, CheckFailed
-from deploy.files import read_json, read_npz
+from deploy.errors import BadInput
+from deploy.files import read_json
 from deploy.program import Program, save_program
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
-from export.lava.job import (
-    CANNOT_IMPORT,
-    Job,
-    Slots,
-    allocate,
-    progress_file,
-    remove_shared_memory,
-    slots,
-    write_job,
-)
+from export.lava.job import RESULT, Job, Slots, allocate, remove_shared_memory, slots, write_job
 from export.lava.latency import latency_steps
-from export.lava.network import INSTALL
-
-_POLL_S = 0.05
+from export.lava.results import read_registers, read_trace
+from export.lava.supervise import follow, worker_process
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +65,11 @@ def run_lava(
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
         )
+    found = shutil.which(str(python or sys.executable))
+    if found is None:
+        raise BadInput(f"{python}: not an executable Python (--lava-python)")
+    # Not resolved: the link in a virtual environment is what tells Python of the environment.
+    interpreter = Path(found).absolute()
     job = Job(samples, timesteps, record)
     with _folder() as folder:
         where = slots(folder, job, program, latency)
@@ -87,10 +78,13 @@ def run_lava(
         except OSError as error:
             raise BadInput(f"{folder}: cannot write: {error.strerror or error}") from error
         started = time.monotonic()
-        _run(folder, program, Path(python or sys.executable), timeout, progress, job, where)
-        ended = time.monotonic()
-        result = read_json(folder / "result.json")
-        trace, registers = _trace(program, job, where), _registers(program, where)
+        with worker_process(folder, interpreter) as worker:
+            steps = samples * timesteps + max(latency.values())
+            follow(worker, folder, _called(program), steps, timeout, progress)
+            ended = time.monotonic()
+            # The worker lives until everything is read: if this process is killed, it cleans up.
+            result = read_json(folder / RESULT)
+            trace, registers = read_trace(program, job, where), read_registers(program, where)
         timings = {
             "start_s": result["running"] - started,
             "run_s": result["run_s"],
@@ -98,6 +92,12 @@ def run_lava(
             "read_s": time.monotonic() - ended,
         }
         return LavaRun(trace, registers, latency, timings, result["versions"])
+
+
+def _called(program: Program) -> str:
+    """A program has no name of its own: its first and last populations."""
+    names = [p.name for p in program.populations]
+    return f"network '{names[0]}'" + (f" … '{names[-1]}'" if len(names) > 1 else "")
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _write(folder: Path, program: Program, inputs: Messages, job: Job, where: Sl
     for name, slot in where.inputs.items():
         rows = np.asarray(inputs[name]).reshape(job.samples * job.timesteps, -1)
         np.save(slot.file("data"), rows.astype(np.int32))
-    allocate(program, job, where)
+    allocate(folder, program, job, where)
     write_job(folder, job)
     # Only our own packages are shown to the worker: its interpreter may be of another version, and
     # this one's site-packages would break it.
@@ -124,123 +124,3 @@ def _write(folder: Path, program: Program, inputs: Messages, job: Job, where: Sl
     root = Path(__file__).parents[2]
     for package in ("deploy", "export"):
         (folder / "packages" / package).symlink_to(root / package, target_is_directory=True)
-
-
-def _run(
-    folder: Path,
-    program: Program,
-    python: Path,
-    timeout: float,
-    progress: bool,
-    job: Job,
-    where: Slots,
-) -> None:
-    """Start the worker, follow it, and end its whole process group whatever happens."""
-    names = [p.name for p in program.populations]
-    network = f"network '{names[0]}'" + (f" … '{names[-1]}'" if len(names) > 1 else "")
-    steps = job.samples * job.timesteps + max(
-        (slot.latency for slot in where.populations.values()), default=0
-    )
-    reached = np.load(progress_file(where), mmap_mode="r")
-    with (
-        open(folder / "stderr.txt", "w+b") as errors,
-        _worker(folder, python, errors) as worker,
-        tqdm(total=steps, unit="step", desc="Lava", disable=None if progress else True) as bar,
-    ):
-        deadline = time.monotonic() + timeout
-        while worker.poll() is None:
-            try:
-                worker.wait(_POLL_S)
-            except subprocess.TimeoutExpired:
-                bar.update(int(reached[0]) - bar.n)
-            if time.monotonic() > deadline and worker.poll() is None:
-                raise CheckFailed(
-                    f"{network}: Lava did not end within {timeout:g} s; it reached step "
-                    f"{int(reached[0])} of {steps}"
-                )
-        bar.update(int(reached[0]) - bar.n)
-        if worker.returncode == 0:
-            return
-        errors.seek(0)
-        lines = errors.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        if worker.returncode == CANNOT_IMPORT:
-            raise BadInput(f"{python}: cannot import Lava ({lines[-1]}). {INSTALL}")
-        ended = (
-            f"was ended by signal {-worker.returncode}"
-            if worker.returncode < 0
-            else f"failed ({lines[-1]})"
-        )
-        raise CheckFailed(
-            f"{network}: the Lava worker {ended} at step {int(reached[0])} of {steps}"
-        )
-
-
-@contextmanager
-def _worker(folder: Path, python: Path, errors: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """The worker in a session of its own, so that a Ctrl-C here does not reach it half-way."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
-    paths = [str(folder / "packages")]
-    if python == Path(sys.executable) and "PYTHONPATH" in os.environ:
-        paths.append(os.environ["PYTHONPATH"])
-    # One thread each: Lava runs a process per layer, and BLAS threads would fight over the cores.
-    environment |= {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    try:
-        worker = subprocess.Popen(
-            [str(python), "-m", "export.lava.worker", str(folder / "job.json")],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=errors,
-            stderr=errors,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise BadInput(f"{python}: cannot run: {error.strerror or error}") from error
-    try:
-        yield worker
-    finally:
-        # Even where the worker has ended, processes of its group may be left.
-        with suppress(ProcessLookupError):
-            os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
-        if worker.stdin is not None:
-            worker.stdin.close()
-
-
-def _trace(program: Program, job: Job, where: Slots) -> Trace:
-    recorded: dict[str, dict[str, NDArray[Any]]] = {"s": {}, "u": {}, "v": {}}
-    messages, readout = {}, {}
-    for node in program.inputs:
-        messages[node.name] = np.load(where.inputs[node.name].file("messages")).reshape(node.shape)
-    for p in program.populations:
-        slot = where.populations[p.name]
-        messages[p.name] = np.load(slot.file("messages")).reshape(p.shape)
-        for quantity, arrays in recorded.items():
-            if slot.file(quantity).exists():
-                shape = (job.samples, job.timesteps, *p.shape)
-                arrays[p.name] = np.load(slot.file(quantity)).reshape(shape)
-        if p.kind == "integrator":
-            readout[p.name] = np.load(slot.file("readout")).reshape(job.samples, *p.shape)
-    return Trace(
-        job.samples,
-        job.timesteps,
-        recorded["s"],
-        recorded["u"],
-        recorded["v"],
-        messages,
-        readout,
-    )
-
-
-def _registers(program: Program, where: Slots) -> dict[str, NDArray[Any]]:
-    """The registers as the models held them, each in the shape of its node."""
-    found: dict[str, NDArray[Any]] = {}
-    for p in program.populations:
-        for register, held in read_npz(where.populations[p.name].registers).items():
-            # A uniform register is one number in Lava, any other a flat array.
-            value = held.reshape(()) if held.size == 1 else held.reshape(p.shape)
-            found[f"{p.name}/{register}"] = np.broadcast_to(value, p.shape)
-    for c in program.connections:
-        held_by_c = read_npz(where.connections[c.name].registers)
-        found |= {f"{c.name}/{register}": value for register, value in held_by_c.items()}
-    return found

@@ -20,6 +20,10 @@ from deploy.trace import Record
 # What a worker exits with when its Python cannot import what it needs (the rest is Python's own).
 CANNOT_IMPORT = 3
 
+# Files of a job: the chip step reached, as a memory map, and the timings, written when all is done.
+PROGRESS = "progress.npy"
+RESULT = "result.json"
+
 _DTYPES = {"s": np.uint8, "u": np.int32, "v": np.int32}
 
 
@@ -36,7 +40,8 @@ class Job:
 class Slot:
     """Where one Lava process writes: the files in `folder` that start with `prefix`.
 
-    latency: the chip steps to remove, so that recordings are in sample time.
+    latency: the chip steps to remove, so that recordings are in sample time; of a connection, its
+    source's.
     """
 
     folder: Path
@@ -59,6 +64,10 @@ class Slot:
         path = self.file(quantity)
         return np.load(path, mmap_mode="r+") if path.exists() else None
 
+    def step(self, chip_step: int) -> int:
+        """Chip step (from 1) → this process's step of its current sample (from 0)."""
+        return (chip_step - 1 - self.latency) % self.timesteps
+
     def row(self, chip_step: int) -> int | None:
         """Chip step (from 1) → row of the recording, None before the first and after the last."""
         row = chip_step - 1 - self.latency
@@ -77,20 +86,21 @@ class Slots:
 def slots(folder: Path, job: Job, program: Program, latency: dict[str, int]) -> Slots:
     """Where each process of a program writes; files are numbered, since names may hold anything."""
 
-    def made(kind: str, names: list[str]) -> dict[str, Slot]:
+    def made(kind: str, latencies: dict[str, int]) -> dict[str, Slot]:
         return {
-            name: Slot(folder, f"{kind}-{i}", latency.get(name, 0), job.samples, job.timesteps)
-            for i, name in enumerate(names)
+            name: Slot(folder, f"{kind}-{i}", steps, job.samples, job.timesteps)
+            for i, (name, steps) in enumerate(latencies.items())
         }
 
+    lag = {n.name: 0 for n in program.inputs} | latency
     return Slots(
-        made("input", [n.name for n in program.inputs]),
-        made("population", [p.name for p in program.populations]),
-        made("connection", [c.name for c in program.connections]),
+        made("input", {n.name: 0 for n in program.inputs}),
+        made("population", latency),
+        made("connection", {c.name: lag[c.source] for c in program.connections}),
     )
 
 
-def allocate(program: Program, job: Job, where: Slots) -> None:
+def allocate(folder: Path, program: Program, job: Job, where: Slots) -> None:
     """Create every file that the network fills in, zeroed and with its disk space reserved."""
     rows = job.samples * job.timesteps
     quantities: dict[str, tuple[Literal["s", "u", "v"], ...]] = {
@@ -107,12 +117,7 @@ def allocate(program: Program, job: Job, where: Slots) -> None:
             _create(slot.file(quantity), _DTYPES[quantity], (rows, p.size))
         if p.kind == "integrator":
             _create(slot.file("readout"), np.int32, (job.samples, p.size))
-    _create(progress_file(where), np.int64, (1,))
-
-
-def progress_file(where: Slots) -> Path:
-    """The .npy file that holds the chip step reached."""
-    return next(iter(where.inputs.values())).folder / "progress.npy"
+    _create(folder / PROGRESS, np.int64, (1,))
 
 
 def write_job(folder: Path, job: Job) -> None:
@@ -143,5 +148,7 @@ def _create(path: Path, dtype: Any, shape: tuple[int, ...]) -> None:
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     del array
     # A memory map of a file with holes dies of a bus error when the disk is full.
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
     with open(path, "r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)

@@ -8,24 +8,43 @@ def latency_steps(program: Program) -> dict[str, int]:
     """{population: chip steps from an input message to the response it causes}.
 
     A population fed by an input has latency 1 (every connection sends last step's sum, then
-    receives), one fed by that 2, and so on; one without sources runs beside the first layer.
-    Sample step t of a population of latency k is chip step t + k, both counted from 1.
-    Raises BadInput naming the node where branches of different latency meet, and for delays.
+    receives), one fed by that 2, and so on; one without sources runs beside the first layer. A
+    connection of delay d allows its target to lag d steps less. The smallest such latencies are
+    given. Sample step t of a population of latency k is chip step t + k, both counted from 1.
+    Raises BadInput naming the node where undelayed branches of different latency meet, and the
+    nodes of a cycle that needs more steps than its delays allow.
     """
-    for c in program.connections:
-        if c.delay:
+    latency = {n.name: 0 for n in program.inputs} | {p.name: 1 for p in program.populations}
+    for _ in latency:
+        before = dict(latency)
+        for c in program.connections:
+            latency[c.target] = max(latency[c.target], latency[c.source] + 1 - c.delay)
+        if latency == before:
+            break
+    else:
+        growing = sorted(name for name in latency if latency[name] != before[name])
+        raise BadInput(
+            f"nodes {growing}: a cycle of more connections than steps of delay cannot run on a "
+            "target that delays one step per layer; the emulator runs it"
+        )
+    for p in program.populations:
+        into = program.into(p.name)
+        if any(latency[c.source] + 1 != latency[p.name] for c in into if not c.delay):
+            listed = ", ".join(f"'{c.source}' at {latency[c.source] + 1 - c.delay}" for c in into)
             raise BadInput(
-                f"node '{c.name}': delay {c.delay} is not supported yet by the Lava target "
-                "(a delayed connection carries messages into the next sample); the emulator runs it"
-            )
-    latency = {node.name: 0 for node in program.inputs}
-    for name in program.order:
-        arrivals = {c.source: latency[c.source] for c in program.into(name)}
-        if len(set(arrivals.values())) > 1:
-            listed = ", ".join(f"'{source}' at {steps + 1}" for source, steps in arrivals.items())
-            raise BadInput(
-                f"node '{name}': its sources arrive at different chip steps ({listed}); aligning "
+                f"node '{p.name}': its sources arrive at different chip steps ({listed}); aligning "
                 "them is not supported yet by the Lava target; the emulator runs it"
             )
-        latency[name] = 1 + max(arrivals.values(), default=0)
     return {p.name: latency[p.name] for p in program.populations}
+
+
+def extra_steps(program: Program, latency: dict[str, int]) -> dict[str, int]:
+    """{connection: steps it must hold messages back, beyond the one every connection takes}.
+
+    A message of sample step t must arrive at sample step t + delay of the target:
+    extra = delay + latency[target] − latency[source] − 1.
+    """
+    return {
+        c.name: c.delay + latency[c.target] - latency.get(c.source, 0) - 1
+        for c in program.connections
+    }

@@ -15,11 +15,25 @@ INSTALL = (
 )
 
 
-def build_network(program: Program, timesteps: int) -> Any:
-    """The work of `export.lava.build`, which documents it."""
+def stock_latency(program: Program, timesteps: int) -> dict[str, int]:
+    """The latencies of a program that Lava's stock processes run exactly, sample after sample.
+
+    Raises BadInput for one that they do not, naming the node.
+    """
     if timesteps < 1:
         raise BadInput(f"timesteps {timesteps}: a sample has at least one step")
-    latency = latency_steps(program)
+    for c in program.connections:
+        if c.delay:
+            raise BadInput(
+                f"node '{c.name}': with delay {c.delay}, Lava's stock processes carry messages into "
+                "the next sample; `run_lava` and the emulator clear them"
+            )
+    return latency_steps(program)
+
+
+def build_network(program: Program, timesteps: int) -> Any:
+    """The work of `export.lava.build`, which documents it."""
+    latency = stock_latency(program, timesteps)
     if importlib.util.find_spec("lava") is None:
         raise BadInput(f"Lava is not installed for {sys.executable}. {INSTALL}")
     if "lava.magma.runtime" not in sys.modules:

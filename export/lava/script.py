@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deploy.files import write_text
 from deploy.program import Program
-from export.lava.latency import latency_steps
+from export.lava.network import stock_latency
 
 _SCRIPT = '''"""Rebuilds the network in Lava from program.npz, beside this file, and runs one sample.
 
@@ -68,7 +68,7 @@ if __name__ == "__main__":
 def write_lava_script(path: Path, program: Program, timesteps: int) -> None:
     """Write `lava_network.py`, for samples of `timesteps` steps, atomically.
 
-    Raises BadInput where the program cannot run on Lava, so that no script is written that fails.
+    Raises BadInput where `build` would, so that no script is written that fails.
     """
-    latency_steps(program)
+    stock_latency(program, timesteps)
     write_text(path, _SCRIPT.format(timesteps=timesteps))

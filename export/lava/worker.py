@@ -21,7 +21,8 @@ _memory: list[SharedMemory] = []
 
 def main(path: Path) -> int:
     """Run one job and return the exit status."""
-    threading.Thread(target=_end_with_client, args=(path.parent,), daemon=True).start()
+    client = threading.Thread(target=_end_with_client, args=(path.parent,), daemon=True)
+    client.start()
     try:
         import lava.magma.compiler.compiler  # noqa: F401  (reaches every dependency of Lava)
         import numpy  # noqa: F401
@@ -29,11 +30,14 @@ def main(path: Path) -> int:
         print(error, file=sys.stderr)
         return 3  # job.CANNOT_IMPORT, which needs numpy to be imported
     from deploy.files import write_json
+    from export.lava.job import RESULT
 
     try:
-        write_json(path.parent / "result.json", _run(path))
+        write_json(path.parent / RESULT, _run(path))
     except Exception as error:
         _fail(f"{type(error).__name__}: {error}")
+    # Stay until the client has read everything, or is gone.
+    client.join()
     return 0
 
 

@@ -115,7 +115,10 @@ def test_a_timeout_while_lava_starts(nothing_left):
 @needs_lava
 @pytest.mark.parametrize(
     ("victim", "told"),
-    [("worker", "was ended by signal 9"), ("neuron", "a Lava process ended by signal 9")],
+    [
+        ("worker", "was ended by signal 9"),
+        ("neuron", "failed at step .*: a Lava process ended by signal 9"),
+    ],
 )
 def test_a_killed_process_is_noticed(nothing_left, victim, told):
     def kill():
@@ -135,39 +138,49 @@ def test_an_exception_in_a_lava_process_is_told(nothing_left, monkeypatch):
     """A recording of the wrong size, so that the neuron's recorder fails in its first row."""
     allocate = client.allocate
 
-    def too_narrow(program, job, where):
-        allocate(program, job, where)
+    def too_narrow(folder, program, job, where):
+        allocate(folder, program, job, where)
         np.save(where.populations["hidden"].file("s"), np.zeros((20, 3), np.uint8))
 
     monkeypatch.setattr(client, "allocate", too_narrow)
-    with pytest.raises(CheckFailed, match=r"failed \(ValueError: .*shape.*at step \d+ of 21"):
+    with pytest.raises(CheckFailed, match=r"failed at step \d+ of 21: ValueError: .*shape"):
         run_lava(network(), data(), timeout=60, progress=False)
 
 
-INTERRUPTED = """
-    import sys, tempfile
-    import numpy as np
-    tempfile.tempdir = sys.argv[1]
-    from deploy.program import Dense, Output, Program, make_input, make_population
-    from export.lava.client import run_lava
+CLIENT = """
+import sys, tempfile, time
+import numpy as np
+tempfile.tempdir = sys.argv[1]
+import export.lava.client as client
+from deploy.program import Dense, Output, Program, make_input, make_population
 
-    program = Program(
-        (make_input("image", (6,)),), (make_population("hidden", (4,)),),
-        (Dense("w", "image", "hidden", np.zeros((4, 6), np.int32)),), (Output("o", "hidden", "s"),),
-    )
-    run_lava(program, {"image": np.zeros((1000, 100, 6), int)}, "none")
+program = Program(
+    (make_input("image", (6,)),), (make_population("hidden", (4,)),),
+    (Dense("w", "image", "hidden", np.zeros((4, 6), np.int32)),), (Output("o", "hidden", "s"),),
+)
 """
+LONG_RUN = """
+client.run_lava(program, {"image": np.zeros((1000, 100, 6), int)}, "none")
+"""
+LONG_READING = """
+client.read_trace = lambda *arguments: time.sleep(60)
+client.run_lava(program, {"image": np.zeros((1, 1, 6), int)})
+"""
+
+
+def start_client(code, folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", CLIENT + code, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @needs_lava
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_ending_the_client_ends_everything(nothing_left, how):
-    started = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(INTERRUPTED), str(nothing_left)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    started = start_client(LONG_RUN, nothing_left)
     wait_for(lambda: steps_reached(nothing_left))
     (folder,) = nothing_left.glob("neuroclip-lava-*")
     # Worker, resource tracker, source, synapses, neurons, Lava's runtime service.
@@ -180,6 +193,15 @@ def test_ending_the_client_ends_everything(nothing_left, how):
     if how == signal.SIGINT:
         assert errors.strip().endswith("KeyboardInterrupt")
     assert "leaked" not in errors
+
+
+@needs_lava
+def test_killing_the_client_while_it_reads_the_result(nothing_left):
+    started = start_client(LONG_READING, nothing_left)
+    wait_for(lambda: list(nothing_left.glob("neuroclip-lava-*/result.json")))
+    started.kill()
+    started.communicate(timeout=30)
+    wait_for(lambda: not list(nothing_left.glob("neuroclip-lava-*")))
 
 
 @needs_lava
@@ -226,8 +248,16 @@ def test_a_python_without_lava_is_told_what_to_install(nothing_left, tmp_path):
 
 
 def test_a_python_that_is_none(nothing_left, tmp_path):
-    with pytest.raises(BadInput, match="nowhere: cannot run: No such file"):
+    with pytest.raises(BadInput, match="nowhere: not an executable Python"):
         run_lava(network(), data(), python=tmp_path / "nowhere", progress=False)
+
+
+def test_a_python_by_a_relative_path_that_cannot_start(nothing_left, tmp_path, monkeypatch):
+    (tmp_path / "broken").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "broken").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="/broken: cannot run: No such file"):
+        run_lava(network(), data(), python="./broken", progress=False)
 
 
 def test_inputs_are_checked_before_anything_starts(nothing_left):

@@ -251,19 +251,76 @@ def test_branches_of_different_latency_are_refused_by_name():
         ),
         (Output("o", "b", "s"),),
     )
-    with pytest.raises(BadInput, match=r"'b'.*'a' at 2, 'in' at 1.*not supported yet by the Lava"):
+    with pytest.raises(
+        BadInput, match=r"'b': .*'a' at 2, 'in' at 1.*not supported yet by the Lava"
+    ):
         latency_steps(program)
 
 
-def test_delays_are_refused_by_name():
+@needs_lava
+@pytest.mark.parametrize(("seed", "timesteps"), [(0, 6), (9, 1), (11, 3)])
+def test_recurrence_and_delays_end_with_the_sample(seed, timesteps):
+    """A loop onto itself, a loop over two layers, and delayed skips, also longer than a sample."""
+    rng = np.random.default_rng(seed)
+
+    def weight(target, source):
+        return (2 * rng.integers(-100, 101, (target, source))).astype(np.int32)
+
+    delays = [int(d) for d in rng.integers(1, 6, 4)]
     program = Program(
-        (make_input("in", (2,)),),
-        (make_population("a", (2,)),),
-        (Dense("late", "in", "a", np.zeros((2, 2), np.int32), delay=3),),
-        (Output("o", "a", "s"),),
+        (make_input("in", (5,)),),
+        (
+            make_population("a", (6,), vth=rng.integers(20, 200, 6), dv=100, bias=300),
+            make_population("b", (4,), vth=rng.integers(20, 200, 4), dv=300, du=2000),
+            make_population("c", (3,), kind="integrator", dv=50),
+        ),
+        (
+            Dense("in-a", "in", "a", weight(6, 5)),
+            Dense("a-b", "a", "b", weight(4, 6)),
+            Dense("b-c", "b", "c", weight(3, 4)),
+            Dense("a-a", "a", "a", weight(6, 6), delay=delays[0]),
+            Dense("b-a", "b", "a", weight(6, 4), delay=delays[1] + 1),
+            Dense("in-a-late", "in", "a", weight(6, 5), delay=2),
+            Dense("in-c", "in", "c", weight(3, 5), -1, delay=delays[2]),
+            Dense("a-c", "a", "c", weight(3, 6), delay=delays[3]),
+        ),
+        (Output("o", "c", "v"),),
     )
-    with pytest.raises(BadInput, match="'late': delay 3 is not supported yet by the Lava target"):
-        build(program, 5)
+    inputs = {"in": rng.integers(0, 2, (25, timesteps, 5))}
+    expected = emulate(program, inputs)
+    assert expected.s["a"].any() and expected.s["b"].any()
+    run = run_lava(program, inputs, progress=False)
+    for name, register in registers(program).items():
+        np.testing.assert_array_equal(run.registers[name], register, name)
+    assert_same_trace(run.trace, expected)
+
+
+def loop(delay):
+    weight = np.zeros((2, 2), np.int32)
+    return Program(
+        (make_input("in", (2,)),),
+        (make_population("a", (2,)), make_population("b", (2,))),
+        (
+            Dense("x", "in", "a", weight),
+            Dense("y", "a", "b", weight),
+            Dense("back", "b", "a", weight, delay=delay),
+        ),
+        (Output("o", "b", "s"),),
+    )
+
+
+def test_a_loop_that_takes_longer_than_its_delay_is_refused_by_name():
+    assert latency_steps(loop(2)) == {"a": 1, "b": 2}
+    with pytest.raises(BadInput, match=r"nodes \['a', 'b'\]: a cycle of more connections"):
+        latency_steps(loop(1))
+
+
+def test_build_refuses_delays_by_name(tmp_path):
+    with pytest.raises(BadInput, match="'back': with delay 2, Lava's stock processes carry"):
+        build(loop(2), 5)
+    with pytest.raises(BadInput, match="'back'"):
+        write_lava_script(tmp_path / "lava_network.py", loop(2), 5)
+    assert not list(tmp_path.iterdir())
 
 
 def test_build_without_lava_says_what_to_install(monkeypatch):

@@ -12,7 +12,8 @@ from lava.proc.lif.process import LIF
 
 from deploy.program import Program
 from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
-from export.lava.job import Slots, progress_file
+from export.lava.job import PROGRESS, Slots
+from export.lava.latency import extra_steps
 from export.lava.processes.recording import RecordingDense, RecordingLIF, SpikeSource
 
 
@@ -30,7 +31,7 @@ class RecordedNetworkModel(AbstractSubProcessModel):
 
     def __init__(self, proc: AbstractProcess) -> None:
         program, latency = proc.proc_params["program"], proc.proc_params["latency"]
-        slots = proc.proc_params["slots"]
+        slots, extra = proc.proc_params["slots"], extra_steps(program, latency)
         senders: dict[str, Any] = {}
         for name, slot in slots.inputs.items():
             data = np.load(slot.file("data"), mmap_mode="r")
@@ -41,12 +42,18 @@ class RecordedNetworkModel(AbstractSubProcessModel):
             slot = slots.populations[p.name]
             senders[p.name] = RecordingLIF(
                 slot=slot,
-                progress=str(progress_file(slots)) if p.name == last else None,
+                progress=str(slot.folder / PROGRESS) if p.name == last else None,
                 **neuron_arguments(p, slot.latency, slot.timesteps, (p.size,)),
             )
         processes = list(senders.values())
         for c in program.connections:
-            dense = RecordingDense(slot=slots.connections[c.name], **synapse_arguments(program, c))
+            dense = RecordingDense(
+                slot=slots.connections[c.name],
+                extra=extra[c.name],
+                delay=c.delay,
+                target=slots.populations[c.target],
+                **synapse_arguments(program, c),
+            )
             senders[c.source].s_out.connect(dense.s_in)
             dense.a_out.connect(senders[c.target].a_in)
             processes.append(dense)

@@ -5,6 +5,7 @@ memory maps that the processes, being forked, write into directly: reading the s
 `Var.get` would cost 30 µs per element.
 """
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,17 @@ class PySpikeSource(PyLoihiProcessModel):
 
 
 class RecordingDense(Dense):
-    """Lava's Dense, which also writes down the weights and the exponent that its model holds."""
+    """Lava's Dense, with delays that end with the sample, which writes down what its model holds.
 
-    def __init__(self, *, slot: Slot, **arguments: Any) -> None:
-        super().__init__(slot=slot, **arguments)
+    extra: steps that messages are held back, beyond the one that every Dense takes. delay: the
+    program's, the first steps of a sample in which nothing can arrive yet. target: the slot of the
+    target neurons, which says when their samples start.
+    """
+
+    def __init__(
+        self, *, slot: Slot, extra: int, delay: int, target: Slot, **arguments: Any
+    ) -> None:
+        super().__init__(slot=slot, extra=extra, delay=delay, target=target, **arguments)
 
 
 @implements(proc=RecordingDense, protocol=LoihiProtocol)
@@ -68,16 +76,31 @@ class RecordingDense(Dense):
 class PyRecordingDense(AbstractPyDenseModelBitAcc):
     """Lava's bit-accurate Dense; it clips and truncates its weights in its first step."""
 
+    a_buff: Any
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        # The sums that follow a_buff, the next one to be sent.
+        self.waiting: deque[Any] = deque([0] * proc_params["extra"])
+        self.delay: int = proc_params["delay"]
+        self.target: Slot = proc_params["target"]
+
     def run_spk(self) -> None:
         """One step of Lava's model, and the registers after the first."""
+        if self.target.step(self.time_step) < self.delay:
+            # What arrives this early in a sample was sent in the one before.
+            self.a_buff[:] = 0
         super().run_spk()
+        if self.waiting:
+            self.waiting.append(self.a_buff)
+            self.a_buff = self.waiting.popleft() + np.zeros_like(self.a_buff)
         if self.time_step == 1:
-            # Delay: the steps beyond the one that every Dense takes, of which this model has none.
+            aligned = self.target.latency - self.proc_params["slot"].latency - 1
             np.savez(
                 self.proc_params["slot"].registers,
                 weight=self.weights,
                 exponent=np.int32(self.weight_exp),
-                delay=np.int32(0),
+                delay=np.int32(len(self.waiting) - aligned),
             )
 
 
