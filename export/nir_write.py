@@ -5,7 +5,7 @@ bias / 64, and one unit of a node's v is 64 units of the chip's v. Time constant
 forward Euler with step dt: a decay register k is τ = 4096·dt/k, from which k is recovered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import nir
@@ -23,19 +23,30 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
 
     Raises BadInput naming the module that NIR cannot express.
     """
-    neurons = {n: m for n, m in network.named_modules() if isinstance(m, ChipNeuron)}
-    module_map: dict[type[nn.Module], Callable[[Any], nir.NIRNode]] = {
-        type(m): _linear for m in network.modules() if isinstance(m, ChipLinear)
-    }
-    module_map[ChipNeuron] = lambda module: _neuron(module, dt)
+    names = {module: name for name, module in network.named_modules()}
+    made: dict[int, str] = {}
+
+    def noting(convert: Callable[[Any], nir.NIRNode]) -> Callable[[nn.Module], nir.NIRNode]:
+        """`convert`, with a note of which module each node came from: fx makes up its own names."""
+
+        def converted(module: nn.Module) -> nir.NIRNode:
+            node = convert(module)
+            made[id(node)] = names[module]
+            return node
+
+        return converted
+
+    module_map = {type(m): noting(_linear) for m in names if isinstance(m, ChipLinear)}
+    module_map[ChipNeuron] = noting(lambda module: _neuron(module, dt))
     # nirtorch's default map would override ours for plain Linear layers.
-    graph = nirtorch.torch_to_nir(network, module_map, default_dict=None, type_check=False)
-    graph = _renamed(graph)
-    for name, module in neurons.items():
-        if module.du == 4095 and bool(module.integer_bias().any()):
-            _bias_into_affine(graph, name.replace(".", "_"), module)
-    # As information only: no reader may rely on metadata, and ours does not.
-    return nir.NIRGraph(graph.nodes, graph.edges, metadata={"dt": dt})
+    traced = nirtorch.torch_to_nir(network, module_map, default_dict=None, type_check=False)
+    nodes, edges = _renamed(traced, made)
+    for name, module in network.named_modules():
+        if isinstance(module, ChipNeuron) and module.du == 4095 and module.integer_bias().any():
+            before = next(a for a, b in edges if b == name)
+            nodes[before] = _with_bias(nodes[before], module)
+    # Metadata is information only: no reader may rely on it, and ours does not.
+    return nir.NIRGraph(nodes, edges, metadata={"dt": dt})
 
 
 def _linear(module: ChipLinear) -> nir.Linear:
@@ -74,19 +85,25 @@ def _neuron(module: ChipNeuron, dt: float) -> nir.NIRNode:
     )
 
 
-def _bias_into_affine(graph: nir.NIRGraph, name: str, module: ChipNeuron) -> None:
+def _with_bias(linear: nir.Linear, neuron: ChipNeuron) -> nir.Affine:
     """Where the current clears each step, a neuron's bias is the bias of one layer before it."""
-    before = next(a for a, b in graph.edges if b == name)
-    bias = module.integer_bias().detach().cpu().numpy() / V_UNIT
-    graph.nodes[before] = nir.Affine(weight=graph.nodes[before].weight, bias=bias)
+    bias = neuron.integer_bias().detach().cpu().numpy() / V_UNIT
+    return nir.Affine(weight=linear.weight, bias=bias)
 
 
-def _renamed(graph: nir.NIRGraph) -> nir.NIRGraph:
-    """Torch's tracer calls the input `input_1`; a graph of ours has `input` and `output`."""
-    names = {n: "input" for n, node in graph.nodes.items() if isinstance(node, nir.Input)}
-    names |= {n: "output" for n, node in graph.nodes.items() if isinstance(node, nir.Output)}
-    nodes = {names.get(n, n): node for n, node in graph.nodes.items()}
-    edges = [(names.get(a, a), names.get(b, b)) for a, b in graph.edges]
+def _renamed(
+    graph: nir.NIRGraph, made: Mapping[int, str]
+) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]]]:
+    """Nodes and edges under the modules' own names, with `input` and `output` at the ends."""
+    names: dict[str, str] = {}
+    for traced, node in graph.nodes.items():
+        ends = {nir.Input: "input", nir.Output: "output"}
+        name = ends.get(type(node)) or made[id(node)]
+        if name in names.values():
+            raise BadInput(f"module '{name}': it is used twice; give each use a module of its own")
+        names[traced] = name
+    nodes = {names[traced]: node for traced, node in graph.nodes.items()}
+    edges = [(names[a], names[b]) for a, b in graph.edges]
     last = next(a for a, b in edges if b == "output")
     nodes["output"] = nir.Output(output_type=nodes[last].output_type)
-    return nir.NIRGraph(nodes, edges, type_check=False)
+    return nodes, edges

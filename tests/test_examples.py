@@ -1,0 +1,59 @@
+"""The examples run as a reader would run them."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.program import (
+    Dense,
+    Output,
+    Program,
+    load_program,
+    make_input,
+    make_population,
+    save_program,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+def example(name: str, *arguments: object) -> str:
+    command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
+def test_bring_your_own(tmp_path: Path) -> None:
+    printed = example("bring_your_own.py", tmp_path)
+    assert "torch = emulator: 260000 spikes and 520000 states compared" in printed
+    assert "must agree: True" in printed
+    assert load_program(tmp_path / "program.npz").populations[-1].kind == "integrator"
+
+
+@pytest.mark.skipif(find_spec("lava") is None, reason="Lava is not installed")
+def test_own_lava_program(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    program = Program(
+        (make_input("input", (5,), -7, 7),),
+        (
+            make_population("lif", (6,), dv=900, vth=60),
+            make_population("out", (2,), kind="integrator"),
+        ),
+        (
+            Dense("fc1", "input", "lif", (2 * rng.integers(-60, 60, (6, 5))).astype(np.int32)),
+            Dense("fc2", "lif", "out", (2 * rng.integers(-60, 60, (2, 6))).astype(np.int32)),
+        ),
+        (Output("scores", "out", "v"),),
+    )
+    save_program(tmp_path / "program.npz", program)
+    lava, emulator = example("own_lava_program.py", tmp_path / "program.npz", 8).splitlines()[-2:]
+    assert lava.partition("v = ")[2] == emulator.partition("v = ")[2] != ""
