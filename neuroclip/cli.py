@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     zero_shot.add_argument("--labels", help='class names, "a,b,c" (default: the data set\'s)')
     zero_shot.add_argument("--template", help="prompt with one {} (default: the data set's)")
     zero_shot.add_argument("--split", choices=("validation", "test"), default="test")
+    zero_shot.add_argument(
+        "--pictures",
+        action="store_true",
+        help="the digits' still pictures in place of their events",
+    )
     zero_shot.set_defaults(run=_zero_shot)
 
     evaluate = commands.add_parser("evaluate", help="accuracy of a trained adapter")
@@ -142,6 +147,7 @@ def _zero_shot(options: argparse.Namespace) -> int:
         pretrained=options.pretrained,
         labels=options.labels,
         template=options.template,
+        pictures=options.pictures,
         frame_options=_frame_options(options),
         split=options.split,
         seed=options.seed,

@@ -12,6 +12,7 @@ from deploy.errors import BadInput
 from deploy.files import write_json
 from neuroclip.adapter import AdapterConfig, Cut
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
+from neuroclip.classify import classify_events, classify_pictures
 from neuroclip.clip import Clip, ClipSpec, encode_text, load_clip
 from neuroclip.data import EventDataset, few_shot, open_dataset
 from neuroclip.features import dataset_features
@@ -117,24 +118,33 @@ def zero_shot(
     labels: str | None,
     template: str | None,
     frame_options: Mapping[str, Any],
+    pictures: bool,
     split: str,
     seed: int,
 ) -> int:
-    """Classify the recordings of a split by the texts of their labels alone."""
+    """Classify the recordings of a split, or the digits' still pictures, by their texts alone."""
     encoder = load_clip(ClipSpec(clip, pretrained))
     dataset = open_dataset(data, seed)
     names = dataset.class_names if labels is None else split_labels(labels)
-    text = encode_text(encoder, names, template or template_for(dataset.name))
+    template = template or template_for(dataset.name)
     indices = getattr(dataset, split)
-    frames = framing(dataset, frame_options)
-    scores = zero_shot_scores(dataset_features(encoder, dataset, indices, frames), text)
+    if pictures and dataset.name != "digits":
+        raise BadInput(f"--pictures: data set '{dataset.name}' has no still pictures")
+    if pictures:
+        scores = classify_pictures(encoder, indices, names, template)
+    else:
+        frames = framing(dataset, frame_options)
+        scores = classify_events(encoder, dataset, indices, frames, names, template)
     if len(names) != len(dataset.class_names):
         for name, count in zip(
             names, np.bincount(scores.argmax(axis=1), minlength=len(names)), strict=True
         ):
             print(f"{name}: {count} recordings")
         return 0
-    print(f"zero-shot on {dataset.name} {split}: {accuracy(scores, dataset.labels[indices])}")
+    what = "pictures" if pictures else "recordings"
+    print(
+        f"zero-shot on {dataset.name}, {split} {what}: {accuracy(scores, dataset.labels[indices])}"
+    )
     return 0
 
 
