@@ -33,14 +33,15 @@ class Recipe:
     """How to train; the defaults are the paper's, but for the quantization-aware stage.
 
     epochs, learning_rate: of the floating-point stage. quantized_epochs, quantized_learning_rate: of
-    the stage on the chip's arithmetic, which starts from the result of the first. smoothing: of
+    the stage on the chip's arithmetic, which starts from the result of the first (its rate: the best
+    on validation of 0.0005, 0.002 and 0.01, over three seeds). smoothing: of
     labels, 0.2 leaves 0.8 on the class. temperature: by which cosines are multiplied, CLIP's own.
     """
 
     epochs: int = 250
     learning_rate: float = 0.01
     quantized_epochs: int = 80
-    quantized_learning_rate: float = 0.002
+    quantized_learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
     batch: int = 32
