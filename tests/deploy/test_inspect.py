@@ -27,29 +27,29 @@ def network(bias=0, high=15, neurons=3):
 
 
 def words_of(text, section):
-    """{first word: the words of its line} of one section."""
+    """{first word: its line, single-spaced} of one section."""
     block = next(b for b in text.split("\n\n") if b.startswith(section))
-    return {line.split()[0]: line.split() for line in block.splitlines()[1:]}
+    return {line.split()[0]: " ".join(line.split()) for line in block.splitlines()[1:]}
 
 
 def test_registers_and_shapes():
     text = inspect(network(bias=np.array([0, -8, 16])), 10)
-    assert words_of(text, "inputs")["frames"] == "frames 2 × 2 -15..15 graded".split()
+    assert words_of(text, "inputs")["frames"] == "frames 2 × 2 -15..15 graded"
     nodes = words_of(text, "populations")
-    assert nodes["hidden"] == "hidden lif 3 4095 400 12 -8..16".split()
-    assert nodes["scores"] == "scores integrator 1 4095 300 131071 0".split()
+    assert nodes["hidden"] == "hidden lif 3 4095 400 12 -8..16"
+    assert nodes["scores"] == "scores integrator 1 4095 300 131071 0"
     edges = words_of(text, "connections")
-    assert edges["fc1"] == "fc1 frames → hidden 3 × 4 -20..10 25.0 % -1 0".split()
-    assert edges["fc2"] == "fc2 hidden → scores 1 × 3 2 0.0 % 0 2".split()
-    assert words_of(text, "outputs")["out"] == "out membrane potential v of scores".split()
+    assert edges["fc1"] == "fc1 frames → hidden 3 × 4 -20..10 25.0 % -1 0"
+    assert edges["fc2"] == "fc2 hidden → scores 1 × 3 2 0.0 % 0 2"
+    assert words_of(text, "outputs")["out"] == "out membrane potential v of scores"
 
 
 def test_proof_states_range_limit_margin_and_why_it_is_not_portable():
     text = inspect(network(), 10)
     # |Σ| ≤ (3·10 + 20)·15 >> 1 = 375 of the last neuron; the others 4·10·15 >> 1 = 300.
     line = next(x for x in text.splitlines() if "hidden" in x and "21 bits" in x)
-    assert line.split()[-10:] == (
-        "-375..375 -32768..32767 98.9 % proven for the stated input range".split()
+    assert " ".join(line.split()).endswith(
+        "-375..375 -32768..32767 98.9 % proven for the stated input range"
     )
     assert "not portable:" in text and "exact sums: fc1 in int16, fc2 in int16" in text
     for reason in (
@@ -81,9 +81,9 @@ def test_cost_by_hand():
     # Loihi 2: 3 synapses of 18 bits and a header of 10 are one word, so 4 axons take 4 words; one
     # delayed synapse of 24 + 10 bits is one word, 3 axons 3.
     cost = words_of(text, "cost on loihi2")
-    assert cost["hidden"] == ["hidden", "3", "4", "1"]
-    assert cost["scores"] == ["scores", "1", "3", "1"]
-    assert cost["total"] == ["total", "4", "7", "2"]
+    assert cost["hidden"] == "hidden 3 4 1"
+    assert cost["scores"] == "scores 1 3 1"
+    assert cost["total"] == "total 4 7 2"
     assert "2 of 120 cores" in text
 
 
