@@ -21,7 +21,6 @@ def baseline_part(report: object) -> Markup:
     if not baseline:
         return el("p", "ANN baseline: ", missing())
     entries = words.like_for_like(report)
-    sentence = words.against(report)
     rows = [_operations(baseline)] if entries else []
     rows += [
         _compared(str(at(e, "convention")), joules, *(at(e, k) for k in words.SIDES))
@@ -30,10 +29,8 @@ def baseline_part(report: object) -> Markup:
     return join(
         [
             el("h3", "Against a dense ANN, like for like"),
-            el("p", el("strong", sentence)) if sentence else el("p", _alone(report)),
-            table(
-                HEAD, rows, "lrrrrr", f"Per inference; ANN: {at(baseline, 'name') or 'unnamed'}"
-            )
+            _said(entries[0]) if entries else el("p", _alone(report)),
+            table(HEAD, rows, "lrrrrr", f"Per inference; ANN: {at(baseline, 'name') or 'unnamed'}")
             if rows
             else None,
             el("p", str(at(baseline, "note")), cls="note") if at(baseline, "note") else None,
@@ -48,9 +45,38 @@ def _alone(report: object) -> str:
     return f"Dense ANN: {total}. No comparison in one convention was recorded."
 
 
+def _said(entry: object) -> Markup:
+    """Who wins in one convention, and that an ANN in one pass exists."""
+    snn, ann, once = (at(entry, key) for key in words.SIDES)
+    at_every_step, in_one_pass = words.outcome(snn, ann), words.outcome(snn, once)
+    verdicts = {
+        "wins": "the spiking network wins",
+        "loses": "the spiking network loses",
+        "equal": "neither wins",
+    }
+    parts: list[Child] = [
+        f"{at(entry, 'convention')}: this spiking network takes {joules(snn)}, "
+        f"{words.quotient(snn, ann)} the {joules(ann)} of the same layers as a dense ANN at every "
+        "time step: ",
+        el("strong", verdicts[at_every_step or "equal"]),
+        ".",
+    ]
+    if in_one_pass is not None:
+        parts += [
+            f" An ANN needs no time steps: given the whole input in one pass it takes {joules(once)}, "
+            f"and against it, at {words.quotient(snn, once)}, ",
+            el("strong", verdicts[in_one_pass]),
+            ".",
+        ]
+    return el("p", *parts)
+
+
 def _operations(baseline: object) -> list[Child]:
     adds, macs = (number(at(baseline, "spiking", k)) for k in ("adds", "macs"))
-    dense, once = number(at(baseline, "operations", "mac")), number(at(baseline, "one_pass", "macs"))
+    dense, once = (
+        number(at(baseline, "operations", "mac")),
+        number(at(baseline, "one_pass", "macs")),
+    )
     if adds is None or macs is None:
         return ["operations", missing(), count(dense), "", count(once), ""]
     cells = _compared("operations", count, adds + macs, dense, once)

@@ -26,12 +26,20 @@ def energy_section(report: object) -> Markup:
             "p",
             el("strong", value(words.energy_sentence(report))),
             " per inference over all coefficient sets. These are operation counts times "
-            "published coefficients, not a measurement on a chip; one figure alone would mislead.",
+            "published coefficients, not a measurement on a chip; one figure alone would mislead."
+            + _never_included(sets),
         ),
         _bars(bars),
         _scope(sets),
         baseline_part(report),
     )
+
+
+def _never_included(sets: list[object]) -> str:
+    """What every coefficient set leaves out, as a sentence."""
+    left_out = [[str(x) for x in items(at(e, "excluded"))] for e in sets]
+    common = [x for x in left_out[0] if all(x in found for found in left_out)] if left_out else []
+    return f" Not included in any: {', '.join(common)}." if common else ""
 
 
 def _parts(entry: object) -> dict[str, int | float]:

@@ -1,4 +1,4 @@
-"""The proof table: for every edge of every node, can its integers leave their register?"""
+"""The proof table: can the integers of a node leave their registers?"""
 
 from deploy.report.cores import bar
 from deploy.report.figures import count, percent
@@ -26,15 +26,15 @@ def proof_section(report: object) -> Markup:
         "Proof of ranges",
         el(
             "p",
-            "Simulators and the chip differ only where a value leaves its register. For each such "
-            "edge: what is proven by interval arithmetic, the widest range that can occur, the "
+            "Simulators and the chip can differ where a value leaves its register. For each case that "
+            "must not happen: what interval arithmetic proves, the widest range that can occur, the "
             "register's limit, and the margin, the share of the limit that is left.",
         ),
         table(
-            ["node", "edge", "verdict", "range", "limit", "margin", "used"],
+            ["node", "must not happen", "verdict", "range", "limit", "margin", "used"],
             rows,
             "lllrrrl",
-            "Ranges per node and edge",
+            "Ranges per node",
         ),
         *_foundations(report),
     )

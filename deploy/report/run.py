@@ -21,7 +21,7 @@ def placement_section(report: object) -> Markup:
             cls="two",
         ),
         el("h3", "Not mapped"),
-        _entries(left_out, "Nothing was left out: every part of the model was mapped."),
+        _entries(left_out, "Nothing: every layer of the network is on the chip."),
     )
 
 

@@ -101,7 +101,7 @@ def _accuracy(report: object, executor: str) -> str:
 def _pair(entry: object) -> str:
     parts = []
     for kind, total, wrong in (
-        ("spikes", "spikes_compared", "spike_mismatches"),
+        ("spike values", "spikes_compared", "spike_mismatches"),
         ("states", "states_compared", "state_mismatches"),
     ):
         if number(at(entry, total)) is None:

@@ -91,11 +91,11 @@ def verdict(report: object) -> list[str]:
     held = [p for p in pairs if pair_holds(p)]
     if held and not broken:
         names = list(dict.fromkeys(str(n) for p in held for n in (at(p, "a"), at(p, "b"))))
-        spikes = sum(number(at(p, "spikes_compared")) or 0 for p in held)
+        values = sum(number(at(p, "spikes_compared")) or 0 for p in held)
         states = sum(number(at(p, "states_compared")) or 0 for p in held)
         sentences.append(
-            f"{' = '.join(names)}: {count(spikes)} spikes and {count(states)} states compared, "
-            "every one equal."
+            f"{' = '.join(names)}: {count(values)} spike values and {count(states)} states "
+            "compared, every one equal."
         )
     if not pairs:
         sentences.append("No executors were compared with each other.")
@@ -166,19 +166,19 @@ def outcome(snn: object, ann: object) -> str | None:
 
 
 def against(report: object) -> str | None:
-    """The comparison with a dense ANN in the first convention, in one sentence."""
+    """The comparison with a dense ANN in the first convention, short enough for a terminal."""
     entries = like_for_like(report)
     if not entries:
         return None
     snn, ann, once = (at(entries[0], key) for key in SIDES)
     text = (
-        f"{at(entries[0], 'convention')}: {joules(snn)}; ANN at every step {joules(ann)} "
+        f"{at(entries[0], 'convention')}: {joules(snn)}; dense ANN at every step {joules(ann)} "
         f"({quotient(snn, ann)}, {_said(outcome(snn, ann))})"
     )
     last = outcome(snn, once)
     if last is None:
         return text
-    return f"{text}; ANN in one pass {joules(once)} ({quotient(snn, once)}, {_said(last)})"
+    return f"{text}; in one pass {joules(once)} ({quotient(snn, once)}, {_said(last)})"
 
 
 def _said(won: str | None) -> str:
@@ -212,7 +212,7 @@ def unsupported(report: object) -> str:
     """What could not be mapped."""
     if not isinstance(at(report, "unsupported"), list | tuple):
         return NOT_MEASURED
-    return "; ".join(str(x) for x in items(at(report, "unsupported"))) or "nothing: all was mapped"
+    return "; ".join(str(x) for x in items(at(report, "unsupported"))) or "nothing"
 
 
 def accuracy(report: object, executor: str) -> dict[str, Any] | None:
