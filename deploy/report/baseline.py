@@ -50,7 +50,7 @@ def _said(entry: object) -> Markup:
     snn, ann, once = (at(entry, key) for key in words.SIDES)
     at_every_step, in_one_pass = words.outcome(snn, ann), words.outcome(snn, once)
     verdicts = {
-        "wins": "the spiking network wins",
+        "wins": "the spiking network wins, in arithmetic alone",
         "loses": "the spiking network loses",
         "equal": "neither wins",
     }

@@ -66,7 +66,7 @@ def _tiles(report: object) -> list[Markup]:
         _tile(
             "mismatches",
             count(mismatches) if any(x is not None for x in found) else count(None),
-            f"of {count(seen)} spike values and states" if seen else "",
+            f"in {count(seen)} comparisons" if seen else "",
         ),
         _tile("neurocores", *_split(words.cores(report))),
         _tile("synaptic operations", count(at(report, "counts", "synaptic_ops", "total")), _per()),

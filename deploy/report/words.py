@@ -91,11 +91,18 @@ def verdict(report: object) -> list[str]:
     held = [p for p in pairs if pair_holds(p)]
     if held and not broken:
         names = list(dict.fromkeys(str(n) for p in held for n in (at(p, "a"), at(p, "b"))))
-        values = sum(number(at(p, "spikes_compared")) or 0 for p in held)
-        states = sum(number(at(p, "states_compared")) or 0 for p in held)
+        values, states = (
+            [number(at(p, key)) or 0 for p in held]
+            for key in ("spikes_compared", "states_compared")
+        )
+        # Neighbours are compared over the same samples: the sum over pairs would count them twice.
+        same = len(set(values)) == len(set(states)) == 1
         sentences.append(
-            f"{' = '.join(names)}: {count(values)} spike values and {count(states)} states "
-            "compared, every one equal."
+            f"{' = '.join(names)}: all {count(values[0])} spike values and {count(states[0])} states "
+            "are equal."
+            if same
+            else f"{' = '.join(names)}: all {count(sum(values))} spike values and "
+            f"{count(sum(states))} states that were compared are equal."
         )
     if not pairs:
         sentences.append("No executors were compared with each other.")
