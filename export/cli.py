@@ -176,8 +176,7 @@ def _finished(out: Path, command: str) -> int | None:
 
 def _print_outcome(out: Path, report: dict[str, Any]) -> int:
     """Print the summary of a report; a parity check that failed is named, with exit status 1."""
-    print(summary(report))
-    print(f"report: {out / 'report.html'}")
+    print(summary(report, out / "report.html"))
     if report["ok"]:
         return 0
     for pair in report["parity"]["pairs"]:

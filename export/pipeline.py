@@ -164,7 +164,8 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
         if options.record != "none":
             save_trace(options.out / "trace.npz", _recorded(runs.trace, options.record))
         save_mapping(options.out / "mapping.json", mapping)
-        write_report(options.out / "report.html", report, recordings(runs.trace), program)
+        shown = recordings(runs.trace) | _messages(deployment, runs.trace.samples)
+        write_report(options.out / "report.html", report, shown, program)
         write_json(options.out / "report.json", report)
     return report
 
@@ -290,6 +291,11 @@ def _recorded(trace: Trace, record: Record) -> Trace:
     states = trace.u, trace.v
     u, v = states if record == "all" else ({}, {})
     return Trace(trace.samples, trace.timesteps, trace.s, u, v, trace.messages, trace.readout)
+
+
+def _messages(deployment: Deployment, samples: int) -> dict[str, NDArray[Any]]:
+    """What the inputs sent in the first samples, named as the recordings of populations are."""
+    return {f"{name}/s": x[:samples] for name, x in deployment.inputs.items()}
 
 
 def _accuracy(deployment: Deployment, runs: Runs) -> dict[str, Any]:

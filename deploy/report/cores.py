@@ -3,7 +3,7 @@
 from typing import Any
 
 from deploy.report import words
-from deploy.report.figures import percent, shorten
+from deploy.report.figures import count, percent, shorten
 from deploy.report.markup import Child, Markup, el, missing, section, table, value
 from deploy.report.read import at, items, mapping, number, numbers
 from deploy.report.svg import picture
@@ -33,9 +33,10 @@ def cores_section(report: object) -> Markup:
     rows = [
         [
             _words(resource),
-            value(percent(at(shares, "mean"))),
-            value(percent(at(shares, "max"))),
-            bar(number(at(shares, "max"))),
+            _limit(shares),
+            value(count(at(shares, "used_mean"))),
+            value(count(at(shares, "used_max"))),
+            _share(shares),
         ]
         for resource, shares in use.items()
     ]
@@ -49,15 +50,28 @@ def cores_section(report: object) -> Markup:
         ),
         *(_maps(cores, listed) if listed else [el("p", "Core map: ", missing())]),
         table(
-            ["resource", "mean", "fullest core", ""],
+            ["resource", "limit of a core", "mean", "fullest core", "of the limit"],
             rows,
-            "lrrl",
+            "lrrrl",
             "Utilisation of the used cores",
         )
         if rows
         else None,
         _listing(listed) if listed else None,
     )
+
+
+def _limit(shares: object) -> Child:
+    """A core's limit; an assumed one is marked, one that nobody published is said."""
+    limit = number(at(shares, "limit"))
+    if limit is None:
+        return missing("not public")
+    return f"{count(limit)} (assumed)" if at(shares, "assumption") is True else count(limit)
+
+
+def _share(shares: object) -> Child:
+    most = number(at(shares, "max"))
+    return "" if most is None else el("span", bar(most), f" {percent(most)}", cls="used")
 
 
 def _maps(cores: object, listed: dict[int, Any]) -> list[Child]:

@@ -15,13 +15,14 @@ TITLES = {
     "hops": "hops",
     "weight_bytes": "weight bytes",
 }
+# Columns that are left out where a report does not have them; the others are "not measured".
+OPTIONAL = ("synaptic_ops_dense", "input_messages")
 
 
 def counts_section(report: object, program: Program) -> Markup:
     """One column per count, one row per node in the order of the program, totals below."""
     counts = mapping(at(report, "counts"))
-    keys = [k for k in TITLES if k in counts or k not in ("synaptic_ops_dense", "input_messages")]
-    keys += [k for k in counts if k not in TITLES]
+    keys = [k for k in TITLES if k in counts or k not in OPTIONAL]
     per_node = {k: numbers(at(counts, k, "per_node")) for k in keys}
     order = [n.name for n in program.inputs]
     for name in program.order:
@@ -46,7 +47,7 @@ def counts_section(report: object, program: Program) -> Markup:
             "and step.",
         ),
         table(
-            ["node", *(TITLES.get(k, k.replace("_", " ")) for k in keys), "rate"],
+            ["node", *(TITLES[k] for k in keys), "rate"],
             rows,
             "l" + "r" * (len(keys) + 1),
             "Counts per node",

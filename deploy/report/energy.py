@@ -1,11 +1,10 @@
-"""Energy: every coefficient set side by side, the ANN baseline beside them, all sources named."""
-
-from collections.abc import Mapping
+"""Energy: every coefficient set side by side, all sources named, then a dense ANN like for like."""
 
 from deploy.report import words
-from deploy.report.figures import count, joules, ratio, shorten
+from deploy.report.baseline import baseline_part
+from deploy.report.figures import joules, shorten
 from deploy.report.markup import Child, Markup, el, missing, section, table, value
-from deploy.report.read import at, items, mapping, number, numbers
+from deploy.report.read import at, items, number, numbers
 from deploy.report.svg import picture
 
 WIDTH, LEFT, RIGHT, ROW, BAR = 760, 170, 80, 34, 20
@@ -14,20 +13,12 @@ COLOURS = 7
 
 
 def energy_section(report: object) -> Markup:
-    """Range in words, stacked bars per set, what each includes and excludes, and the baseline."""
+    """Range in words, stacked bars per set, what each includes and excludes, and the ANN."""
     sets = [e for e in items(at(report, "energy")) if number(at(e, "total_j")) is not None]
-    baseline = words.baseline_total(report)
     bars = [(str(at(e, "coefficients")), _parts(e), at(e, "total_j")) for e in sets]
-    if baseline is not None:
-        bars.append(
-            (
-                f"ANN: {at(report, 'baseline', 'name') or 'baseline'}",
-                _ann(report, baseline),
-                baseline,
-            )
-        )
     if not bars:
-        return section("energy", "Energy", el("p", missing(), " – no coefficient set was applied."))
+        nothing = el("p", missing(), " – no coefficient set was applied.")
+        return section("energy", "Energy", nothing, baseline_part(report))
     return section(
         "energy",
         "Energy",
@@ -35,13 +26,20 @@ def energy_section(report: object) -> Markup:
             "p",
             el("strong", value(words.energy_sentence(report))),
             " per inference over all coefficient sets. These are operation counts times "
-            "published coefficients, not a measurement on a chip; one figure alone would mislead.",
+            "published coefficients, not a measurement on a chip; one figure alone would mislead."
+            + _never_included(sets),
         ),
-        el("p", _against(report, baseline), cls="note") if baseline else None,
         _bars(bars),
-        _scope(sets) if sets else None,
-        _baseline(report),
+        _scope(sets),
+        baseline_part(report),
     )
+
+
+def _never_included(sets: list[object]) -> str:
+    """What every coefficient set leaves out, as a sentence."""
+    left_out = [[str(x) for x in items(at(e, "excluded"))] for e in sets]
+    common = [x for x in left_out[0] if all(x in found for found in left_out)] if left_out else []
+    return f" Not included in any: {', '.join(common)}." if common else ""
 
 
 def _parts(entry: object) -> dict[str, int | float]:
@@ -51,25 +49,6 @@ def _parts(entry: object) -> dict[str, int | float]:
     if rest > 1e-6 * max(1e-30, number(at(entry, "total_j")) or 0):
         parts["not broken down"] = rest
     return parts
-
-
-def _ann(report: object, total: float) -> dict[str, int | float]:
-    parts = _parts({"joules": at(report, "baseline", "joules"), "total_j": total})
-    return {f"ANN {name}" if not name.startswith("not ") else name: x for name, x in parts.items()}
-
-
-def _against(report: object, baseline: float) -> str:
-    limits = words.energy_range(report)
-    if limits is None:
-        return f"The dense ANN baseline: {joules(baseline)}."
-    low, high = limits[0] / baseline, limits[1] / baseline
-    factors = f"{ratio(low)} to {ratio(high)}" if low != high else ratio(low)
-    text = f"That is {factors} the {joules(baseline)} of the dense ANN baseline: "
-    if high < 1:
-        return text + "less under every coefficient set."
-    if low > 1:
-        return text + "more under every coefficient set."
-    return text + "whether it saves energy depends on the coefficient set."
 
 
 def _bars(bars: list[tuple[str, dict[str, int | float], int | float]]) -> Markup:
@@ -127,25 +106,3 @@ def _scope(sets: list[object]) -> Markup:
 
 def _listed(entries: object) -> Child:
     return ", ".join(str(x) for x in items(entries)) or missing("not stated")
-
-
-def _baseline(report: object) -> Markup:
-    baseline = mapping(at(report, "baseline"))
-    if not baseline:
-        return el("p", "ANN baseline: ", missing())
-    operations: Mapping[str, int | float] = numbers(baseline.get("operations"))
-    parts = numbers(baseline.get("joules"))
-    rows: list[list[Child]] = [
-        [
-            name.replace("_", " "),
-            count(operations[name]) if name in operations else "",
-            joules(parts[name]) if name in parts else "",
-        ]
-        for name in dict.fromkeys([*operations, *parts])
-    ]
-    total = joules(words.baseline_total(report))
-    title = f"ANN baseline: {baseline.get('name') or 'unnamed'}"
-    return Markup(
-        table(["", "operations", "energy"], rows, "lrr", title, ["total", "", value(total)])
-        + (el("p", str(baseline["note"]), cls="note") if baseline.get("note") else "")
-    )

@@ -30,14 +30,21 @@ def headline(report: object) -> Markup:
 def title(report: object) -> str:
     """Model → target; of a model's path the last part, the whole one is under "Repeat this run"."""
     model, target = at(report, "model"), at(report, "target")
-    name = PurePath(str(model)).name or str(model) if model else "unnamed model"
-    return f"{name} → {target or 'no target'}"
+    return f"{_last(model) if model else 'unnamed model'} → {target or 'no target'}"
+
+
+def _last(path: object) -> str:
+    """The last part of a path, or a name as it is."""
+    return PurePath(str(path)).name or str(path)
 
 
 def _what_ran(report: object) -> list[Child]:
     digest = at(report, "data_sha256")
     data: Child = el("code", str(digest)[:12], title=str(digest)) if digest else "not identified"
-    return [words.size(report), " · data ", data, " · seed ", _seed(report)]
+    name = at(report, "data")
+    parts: list[Child] = [words.size(report), " · data ", f"{_last(name)} " if name else None, data]
+    parts += [" · seed ", _seed(report)]
+    return [*parts, f" · chip {words.chip(report)}" if words.chip(report) else None]
 
 
 def _seed(report: object) -> str:
@@ -59,7 +66,7 @@ def _tiles(report: object) -> list[Markup]:
         _tile(
             "mismatches",
             count(mismatches) if any(x is not None for x in found) else count(None),
-            f"of {count(seen)} spikes and states" if seen else "",
+            f"in {count(seen)} comparisons" if seen else "",
         ),
         _tile("neurocores", *_split(words.cores(report))),
         _tile("synaptic operations", count(at(report, "counts", "synaptic_ops", "total")), _per()),

@@ -1,11 +1,13 @@
 """HTML and SVG elements as text; every string that is not markup already is escaped here."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from deploy.report.figures import NOT_MEASURED, plain
 
+_TAG = re.compile("<[^>]*>")
 VOID = frozenset({"meta", "br", "path", "line", "rect", "circle", "polyline"})
 
 
@@ -55,10 +57,13 @@ def value(text: str) -> Child:
 
 
 def _cell_class(column: int, cell: Child, align: str) -> str | None:
-    """Figures stand right; a short name in the first column stays on one line."""
+    """Figures stand right; a short name first stays on one line, a long text gets some width."""
     if align == "r":
         return "num"
-    return "short" if column == 0 and isinstance(cell, str) and len(cell) <= 22 else None
+    text = _TAG.sub("", cell) if isinstance(cell, str) else ""
+    if column == 0:
+        return "short" if isinstance(cell, str) and len(text) <= 22 else None
+    return "long" if len(text) > 24 else None
 
 
 def section(identity: str, title: str, *children: Child) -> Markup:

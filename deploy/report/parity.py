@@ -10,9 +10,9 @@ HEAD = (
     "result",
     "samples",
     "registers",
-    "spikes compared",
+    "spike values",
     "spike mismatches",
-    "states compared",
+    "states",
     "state mismatches",
 )
 
@@ -29,8 +29,9 @@ def parity_section(report: object) -> Markup:
         el(
             "p",
             "Executors of the same integer program, compared for exact equality: first the "
-            "registers that each one really holds, then every spike, then every state (synaptic "
-            "current u and membrane potential v) of every neuron at every step.",
+            "registers that each one really holds, then for every neuron, step and sample whether "
+            "it spikes (a spike value; silence is compared too), and every state (synaptic current "
+            "u and membrane potential v).",
         ),
         table(HEAD, [_row(p) for p in pairs], "llrlrrrr", "Pairs of executors"),
         *(

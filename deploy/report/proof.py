@@ -1,4 +1,4 @@
-"""The proof table: for every edge of every node, can its integers leave their register?"""
+"""The proof table: can the integers of a node leave their registers?"""
 
 from deploy.report.cores import bar
 from deploy.report.figures import count, percent
@@ -17,7 +17,7 @@ def proof_section(report: object) -> Markup:
     nodes = mapping(at(report, "proof", "nodes"))
     rows: list[list[Child]] = []
     for node, entry in nodes.items():
-        for edge, found in mapping(at(entry, "edges")).items():
+        for edge, found in mapping(entry).items():
             rows.append([node, edge, *_row(found)])
     if not rows:
         return section("proof", "Proof of ranges", el("p", missing()))
@@ -26,14 +26,15 @@ def proof_section(report: object) -> Markup:
         "Proof of ranges",
         el(
             "p",
-            "Integer arithmetic is exact as long as no value leaves its register. For each edge: "
-            "what is proven, the widest range that can occur, and the register's limit.",
+            "Simulators and the chip can differ where a value leaves its register. For each case that "
+            "must not happen: what interval arithmetic proves, the widest range that can occur, the "
+            "register's limit, and the margin, the share of the limit that is left.",
         ),
         table(
-            ["node", "edge", "verdict", "range", "limit", "margin", "used"],
+            ["node", "must not happen", "verdict", "range", "limit", "margin", "used"],
             rows,
             "lllrrrl",
-            "Ranges per node and edge",
+            "Ranges per node",
         ),
         *_foundations(report),
     )
@@ -49,8 +50,8 @@ def _row(found: object) -> list[Child]:
         el("span", f"{sign} {verdict}", cls=kind),
         _span(reach),
         _span(limit),
-        missing() if margin is None else count(margin),
-        el("span", bar(used), f" {percent(used)}", cls="used") if used is not None else "",
+        missing() if margin is None else percent(margin),
+        el("span", bar(used), cls="used") if used is not None else "",
     ]
 
 
@@ -78,21 +79,33 @@ def _foundations(report: object) -> list[Child]:
             el(
                 "p",
                 "Portable: messages are binary and undelayed and no limit can be reached, so every "
-                "simulator and the chip must give the same spikes."
+                "bit-accurate simulator must give the same spikes."
                 if portable
-                else "Not portable: messages are graded or delayed, or a limit may be reached, so only "
-                "executors that were compared are known to agree.",
+                else f"Not portable: {_obstacle(report)}, so only the executors that were compared "
+                "are known to agree.",
             )
         )
     arithmetic = mapping(at(report, "proof", "arithmetic"))
     if arithmetic:
-        said = "; ".join(f"{node}: {kind}" for node, kind in arithmetic.items())
-        parts.append(el("p", f"Exact in this arithmetic – {said}.", cls="note"))
+        said = ", ".join(f"{name} in {kind}" for name, kind in arithmetic.items())
+        parts.append(el("p", f"Narrowest arithmetic with exact sums – {said}.", cls="note"))
     ranges = mapping(at(report, "proof", "input_ranges"))
     if ranges:
         said = "; ".join(f"{name} {_plain_range(ends)}" for name, ends in ranges.items())
         parts.append(el("p", f"Stated input ranges – {said}.", cls="note"))
     return parts
+
+
+def _obstacle(report: object) -> str:
+    """Why simulators may differ: an edge within reach where there is one, else the messages."""
+    verdicts = [
+        at(found, "verdict")
+        for entry in mapping(at(report, "proof", "nodes")).values()
+        for found in mapping(entry).values()
+    ]
+    if "observed only" in verdicts:
+        return "a limit may be reached"
+    return "messages are graded or delayed, or a sum is shifted right"
 
 
 def _plain_range(ends: object) -> str:

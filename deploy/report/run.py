@@ -21,7 +21,7 @@ def placement_section(report: object) -> Markup:
             cls="two",
         ),
         el("h3", "Not mapped"),
-        _entries(left_out, "Nothing was left out: every part of the model was mapped."),
+        _entries(left_out, "Nothing: every layer of the network is on the chip."),
     )
 
 
@@ -45,6 +45,8 @@ def repeat_section(report: object) -> Markup:
         ("command", el("code", _command(at(report, "command")), cls="block")),
         ("model", _recorded(report, "model")),
         ("target", _recorded(report, "target")),
+        ("chip", words.chip(report) or missing(NOT_RECORDED)),
+        ("data", _recorded(report, "data")),
         ("data (SHA-256)", el("code", str(at(report, "data_sha256") or "not identified"))),
         ("seed", _recorded(report, "seed")),
         ("run", value(words.size(report))),
@@ -82,8 +84,18 @@ def _fact(name: str, child: Child) -> Markup:
 def _timings(timings: dict[str, int | float]) -> Markup:
     if not timings:
         return el("div", el("h3", "Timings"), el("p", missing()))
-    rows = [[stage.replace("_", " "), seconds(x)] for stage, x in timings.items()]
-    foot: list[Child] = ["sum", seconds(sum(timings.values()))]
+    # "lava start" is a part of "lava": shown below it, and not counted twice.
+    parts = {s: whole for s in timings if (whole := s.partition(" ")[0]) in timings and whole != s}
+    rows = []
+    for stage, x in timings.items():
+        if stage not in parts:
+            rows.append([stage.replace("_", " "), seconds(x)])
+            rows += [
+                [f"…{part.partition(' ')[2]}", seconds(timings[part])]
+                for part, whole in parts.items()
+                if whole == stage
+            ]
+    foot: list[Child] = ["sum", seconds(sum(x for s, x in timings.items() if s not in parts))]
     return el(
         "div", table(["stage", "time"], rows, "lr", "Timings", None if "total" in timings else foot)
     )

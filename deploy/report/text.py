@@ -1,6 +1,7 @@
 """Reports as plain text: the printed summary of a run, and two runs side by side."""
 
 from pathlib import Path
+from textwrap import wrap
 
 from deploy.report import words
 from deploy.report.compare import compare_rows
@@ -12,49 +13,61 @@ from deploy.report.figures import (
     NOT_RECORDED,
     count,
     interval,
-    joules,
     percent,
     plain,
+    shorten,
 )
 from deploy.report.read import at, number
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
 MAX_PAIRS = 3
+# A terminal shows the whole summary at once; labels take LABEL of its columns.
+MAX_LINES, WIDTH, LABEL = 20, 100, 20
 
 
 def summary(report: object, path: Path | None = None) -> str:
-    """The printed summary of a run: at most 20 aligned lines.
+    """The printed summary of a run: at most 20 aligned lines of at most 100 columns.
 
     report: the object that report.json holds, whatever is missing named "not measured".
-    path: where the full report is, for the last line.
+    path: where the full report is, for the last line; it is never broken.
     """
-    lines = [
+    rows = [
         ("result", f"{words.status(report)}: {_word(report, 'model')} → {_word(report, 'target')}")
     ]
-    lines.append(("run", f"{words.size(report)}, seed {_word(report, 'seed')}"))
-    lines += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
+    rows.append(("run", f"{words.size(report)}, seed {_word(report, 'seed')}"))
+    rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
     pairs = words.parity_pairs(report)
-    lines += [(f"{at(p, 'a')} = {at(p, 'b')}", _pair(p)) for p in pairs[:MAX_PAIRS]]
+    rows += [(f"{at(p, 'a')} = {at(p, 'b')}", _pair(p)) for p in pairs[:MAX_PAIRS]]
     if not pairs:
-        lines.append(("parity", NOT_MEASURED))
+        rows.append(("parity", NOT_MEASURED))
     first = next((where for p in pairs if (where := words.difference(p))), None)
     if first:
-        lines.append(("first divergence", first))
-    lines.append(("cores", words.cores(report)))
+        rows.append(("first divergence", first))
+    rows.append(("cores", words.cores(report)))
     operations = at(report, "counts", "synaptic_ops", "total")
-    lines.append(("synaptic operations", _per_inference(count(operations))))
-    lines.append(("energy", _per_inference(words.energy_sentence(report))))
-    baseline = words.baseline_total(report)
-    if baseline is not None:
-        name = at(report, "baseline", "name")
-        lines.append(
-            ("ANN baseline", _per_inference(joules(baseline)) + (f", {name}" if name else ""))
-        )
-    lines.append(("on the host", words.where_ran(report, "host")))
-    lines.append(("not mapped", words.unsupported(report)))
-    if path is not None:
-        lines.append(("report", str(path)))
-    return "\n".join(f"{_terminal(name):<20} {_terminal(text)}" for name, text in lines)
+    rows.append(("synaptic operations", _per_inference(count(operations))))
+    rows.append(("energy", _per_inference(words.energy_sentence(report))))
+    against = words.against(report)
+    if against is not None:
+        rows.append(("like for like", against))
+    rows.append(("on the host", words.where_ran(report, "host")))
+    rows.append(("not mapped", words.unsupported(report)))
+    last = [] if path is None else [f"{'report':<{LABEL}} {_terminal(str(path))}"]
+    return "\n".join([*_wrapped(rows, MAX_LINES - len(last)), *last])
+
+
+def _wrapped(rows: list[tuple[str, str]], lines: int) -> list[str]:
+    """Rows wrapped under their labels; while there are too many lines, the longest row is cut."""
+    texts = [wrap(_terminal(text), WIDTH - LABEL - 1) or [""] for _, text in rows]
+    while sum(len(text) for text in texts) > lines:
+        longest = max(texts, key=len)
+        del longest[-1]
+        longest[-1] = f"{longest[-1][: WIDTH - LABEL - 3]} …"
+    return [
+        f"{shorten(_terminal(name), LABEL) if i == 0 else '':<{LABEL}} {line}"
+        for (name, _), text in zip(rows, texts, strict=True)
+        for i, line in enumerate(text)
+    ]
 
 
 def compare(report_a: object, report_b: object) -> str:
@@ -86,16 +99,16 @@ def _accuracy(report: object, executor: str) -> str:
 
 
 def _pair(entry: object) -> str:
-    parts = [f"registers {words.registers(entry)}"]
+    parts = []
     for kind, total, wrong in (
-        ("spikes", "spikes_compared", "spike_mismatches"),
+        ("spike values", "spikes_compared", "spike_mismatches"),
         ("states", "states_compared", "state_mismatches"),
     ):
         if number(at(entry, total)) is None:
             parts.append(f"{kind} {NOT_MEASURED}")
         else:
-            parts.append(f"{count(at(entry, total))} {kind}, mismatches {count(at(entry, wrong))}")
-    return "; ".join(parts)
+            parts.append(f"{count(at(entry, wrong))} of {count(at(entry, total))} {kind}")
+    return f"registers {words.registers(entry)}; mismatches {', '.join(parts)}"
 
 
 def _per_inference(text: str) -> str:

@@ -1,11 +1,15 @@
 """What a report says in words, for the page and for the terminal alike."""
 
+from collections.abc import Callable
 from typing import Any
 
-from deploy.report.figures import NOT_MEASURED, count, joules
+from deploy.report.figures import NOT_MEASURED, count, joules, ratio
 from deploy.report.read import at, items, mapping, number, numbers, pair
 
 QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential v"}
+Form = Callable[[object], str]
+# The two sides of the comparison with an ANN, and the ANN in one pass.
+SIDES = ("snn_j", "ann_j", "ann_one_pass_j")
 # The four accuracies and how they are written for a reader.
 TITLES = {"float": "float", "quantized": "quantized", "emulator": "emulator", "lava": "Lava"}
 
@@ -87,11 +91,18 @@ def verdict(report: object) -> list[str]:
     held = [p for p in pairs if pair_holds(p)]
     if held and not broken:
         names = list(dict.fromkeys(str(n) for p in held for n in (at(p, "a"), at(p, "b"))))
-        spikes = sum(number(at(p, "spikes_compared")) or 0 for p in held)
-        states = sum(number(at(p, "states_compared")) or 0 for p in held)
+        values, states = (
+            [number(at(p, key)) or 0 for p in held]
+            for key in ("spikes_compared", "states_compared")
+        )
+        # Neighbours are compared over the same samples: the sum over pairs would count them twice.
+        same = len(set(values)) == len(set(states)) == 1
         sentences.append(
-            f"{' = '.join(names)}: {count(spikes)} spikes and {count(states)} states compared, "
-            "every one equal."
+            f"{' = '.join(names)}: all {count(values[0])} spike values and {count(states[0])} states "
+            "are equal."
+            if same
+            else f"{' = '.join(names)}: all {count(sum(values))} spike values and "
+            f"{count(sum(states))} states that were compared are equal."
         )
     if not pairs:
         sentences.append("No executors were compared with each other.")
@@ -103,15 +114,17 @@ def verdict(report: object) -> list[str]:
 
 
 def energy_ends(report: object) -> list[tuple[str, int | float]]:
-    """The lowest and the highest total over all coefficient sets as (set, joules)."""
-    totals = [
-        (str(at(e, "coefficients")), x)
-        for e in items(at(report, "energy"))
-        if (x := number(at(e, "total_j"))) is not None
-    ]
+    """The lowest low end and the highest total over all coefficient sets as (set, joules)."""
+    lows, totals = [], []
+    for entry in items(at(report, "energy")):
+        total, low = number(at(entry, "total_j")), number(at(entry, "low_j"))
+        if total is not None:
+            name = str(at(entry, "coefficients"))
+            totals.append((name, total))
+            lows.append((name, total if low is None else low))
     if not totals:
         return []
-    return [min(totals, key=lambda t: t[1]), max(totals, key=lambda t: t[1])]
+    return [min(lows, key=lambda t: t[1]), max(totals, key=lambda t: t[1])]
 
 
 def energy_range(report: object) -> tuple[int | float, int | float] | None:
@@ -139,14 +152,60 @@ def baseline_total(report: object) -> int | float | None:
     return total if total is not None else sum(parts.values()) if parts else None
 
 
+def like_for_like(report: object) -> list[Any]:
+    """The conventions in which both the spiking network and the ANN were counted."""
+    entries = items(at(report, "baseline", "like_for_like"))
+    return [e for e in entries if outcome(at(e, "snn_j"), at(e, "ann_j")) is not None]
+
+
+def quotient(snn: object, ann: object) -> str | None:
+    """The spiking network's share of the ANN's figure, as a factor."""
+    a, b = number(snn), number(ann)
+    return None if a is None or b is None or b <= 0 else ratio(a / b)
+
+
+def outcome(snn: object, ann: object) -> str | None:
+    """Whether the spiking network "wins", "loses" or comes out "equal"."""
+    a, b = number(snn), number(ann)
+    if a is None or b is None or b <= 0:
+        return None
+    return "wins" if a < b else "loses" if a > b else "equal"
+
+
+def against(report: object) -> str | None:
+    """The comparison with a dense ANN in the first convention, short enough for a terminal."""
+    entries = like_for_like(report)
+    if not entries:
+        return None
+    snn, ann, once = (at(entries[0], key) for key in SIDES)
+    text = (
+        f"{at(entries[0], 'convention')}: {joules(snn)}; dense ANN at every step {joules(ann)} "
+        f"({quotient(snn, ann)}, {_said(outcome(snn, ann))})"
+    )
+    last = outcome(snn, once)
+    if last is None:
+        return text
+    return f"{text}; in one pass {joules(once)} ({quotient(snn, once)}, {_said(last)})"
+
+
+def _said(won: str | None) -> str:
+    return "equal" if won == "equal" else f"spiking {won}"
+
+
 def cores(report: object) -> str:
-    """Cores used of those available, and chips."""
+    """Cores used of those available, on how many of which chip."""
     used, available, chips = (at(report, "cores", k) for k in ("used", "available", "chips"))
     if number(used) is None:
         return NOT_MEASURED
     of = f" of {count(available)}" if number(available) is not None else ""
     on = f" on {count(chips)} chip{'s' if chips != 1 else ''}" if number(chips) is not None else ""
-    return f"{count(used)}{of}{on}"
+    name = chip(report)
+    return f"{count(used)}{of}{on}{f' ({name})' if name else ''}"
+
+
+def chip(report: object) -> str:
+    """The name of the chip that the network was mapped onto, or nothing."""
+    return str(at(report, "cores", "chip") or at(report, "chip") or "")
 
 
 def where_ran(report: object, side: str) -> str:
@@ -160,7 +219,7 @@ def unsupported(report: object) -> str:
     """What could not be mapped."""
     if not isinstance(at(report, "unsupported"), list | tuple):
         return NOT_MEASURED
-    return "; ".join(str(x) for x in items(at(report, "unsupported"))) or "nothing: all was mapped"
+    return "; ".join(str(x) for x in items(at(report, "unsupported"))) or "nothing"
 
 
 def accuracy(report: object, executor: str) -> dict[str, Any] | None:

@@ -23,13 +23,22 @@ def test_baseline_by_hand() -> None:
     messages = {"x": np.array([3, 1]), "a": np.array([2, 4, 1]), "b": np.array([0])}
     result = baseline(program, count(program, messages, samples=2, timesteps=5))
     # 6 + 3 weights, 5 steps; zero weights are multiplied like any other.
-    assert result["macs"] == 45 and result["per_node"] == {"xa": 30, "ab": 15}
-    assert result["int8_j"] == pytest.approx(45 * 0.23e-12)
-    assert result["fp32_j"] == pytest.approx(45 * 4.6e-12)
+    assert result["operations"] == {"mac": 45} and result["per_node"] == {"xa": 30, "ab": 15}
+    assert result["joules"] == {"mac": pytest.approx(45 * 0.23e-12)}
+    assert result["total_j"] == pytest.approx(45 * 0.23e-12)
     assert result["one_pass"]["macs"] == 9
     assert result["one_pass"]["int8_j"] == pytest.approx(9 * 0.23e-12)
-    # The spiking network: 3·3 + 1·2 = 11 graded operations, 2 + 1 = 3 binary ones, two samples.
-    assert result["snn_int8_j"] == pytest.approx((11 * 0.23e-12 + 3 * 0.03e-12) / 2)
+    # The spiking network: 4·3 graded operations, 7·1 binary ones, of two samples; its zero weights
+    # count as the ANN's do.
+    assert result["spiking"] == {"adds": 3.5, "macs": 6}
+    int8, fp32 = result["like_for_like"]
+    assert int8["convention"].startswith("INT8") and fp32["convention"].startswith("FP32")
+    assert int8["snn_j"] == pytest.approx(6 * 0.23e-12 + 3.5 * 0.03e-12)
+    assert int8["ann_j"] == pytest.approx(45 * 0.23e-12)
+    assert int8["ann_one_pass_j"] == pytest.approx(9 * 0.23e-12)
+    assert fp32["snn_j"] == pytest.approx(6 * 4.6e-12 + 3.5 * 0.9e-12)
+    assert fp32["ann_j"] == pytest.approx(45 * 4.6e-12)
+    assert fp32["ann_one_pass_j"] == pytest.approx(9 * 4.6e-12)
     # 7 spikes of 3 neurons in 2·5 steps; messages per synapse (4·3 + 7·1) / (2·9).
     assert result["break_even"]["spike_rate"] == pytest.approx(7 / 30)
     assert result["break_even"]["spike_rate_limit"] == 0.057

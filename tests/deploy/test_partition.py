@@ -85,7 +85,11 @@ def test_mnist_network_against_intels_compiler() -> None:
     print("\nMNIST 784-128-64-10 on loihi2: cores and mean synapse use per core, Intel's, ours")
     deviations = {}
     for name, cores, share in (("l0", 3, 0.784), ("l1", 1, 0.168), ("l2", 1, 0.016)):
-        used = [c["synapse_words"] for c in report["per_core"] if c["slices"][0][0] == name]
+        used = [
+            core["used"]["synapse_words"]
+            for core in report["list"]
+            if core["slices"][0]["population"] == name
+        ]
         ours = sum(used) / len(used) / limit
         deviations[name] = ours / share - 1
         print(
@@ -248,10 +252,7 @@ def test_core_report_of_a_network_by_hand() -> None:
     report = core_report(program, chip, partition(program, chip))
     assert (report["used"], report["available"], report["chips"]) == (3, 120, 1)
     # Five neurons: 5·18 + 10 = 100 bits, 2 words an axon, 3 axons. l0 sends to the one core of l1.
-    assert report["per_core"][0] == {
-        "core": 0,
-        "chip": 0,
-        "slices": [["l0", 0, 5]],
+    used = {
         "neurons": 5,
         "synapse_words": 6,
         "input_axons": 3,
@@ -259,10 +260,30 @@ def test_core_report_of_a_network_by_hand() -> None:
         "neuron_groups": 1,
         "synapse_formats": 1,
     }
+    first = report["list"][0]
+    assert first | {"load": None} == {
+        "index": 0,
+        "chip": 0,
+        "slices": [{"population": "l0", "start": 0, "stop": 5}],
+        "used": used,
+        "load": None,
+    }
+    # A share of every limit that is known; Loihi 2's synapse formats are not.
+    assert first["load"] == {
+        "neurons": 1.0,
+        "synapse_words": 6 / 12000,
+        "input_axons": 3 / 16000,
+        "output_axons": 5 / 16384,
+        "neuron_groups": 1 / 8,
+    }
+    assert report["per_node"] == {"l0": 2, "l1": 1}
+    assert (report["chip"], report["chips_available"]) == ("loihi2", 1)
     assert set(report["utilisation"]) == set(RESOURCES)
     neurons = report["utilisation"]["neurons"]
-    assert (neurons["max"], neurons["mean"], neurons["max_share"]) == (5, 14 / 3, 1.0)
-    assert report["utilisation"]["synapse_formats"]["max_share"] is None
+    assert (neurons["used_max"], neurons["used_mean"]) == (5, 14 / 3)
+    assert (neurons["max"], neurons["mean"]) == (1.0, 14 / 15)
+    formats = report["utilisation"]["synapse_formats"]
+    assert (formats["used_max"], formats["max"], formats["mean"]) == (1, None, None)
     json.dumps(report, allow_nan=False)
 
 

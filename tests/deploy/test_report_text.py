@@ -20,8 +20,12 @@ def report():
 
 
 def lines_of(text):
-    """{first column: the rest} of a summary."""
-    return {line[:20].strip(): line[21:].strip() for line in text.splitlines()}
+    """{first column: the rest} of a summary, wrapped lines joined."""
+    found, name = {}, ""
+    for line in text.splitlines():
+        name = line[:20].strip() or name
+        found[name] = f"{found.get(name, '')} {line[21:].strip()}".strip()
+    return found
 
 
 def test_summary_says_what_the_run_found(report):
@@ -33,16 +37,17 @@ def test_summary_says_what_the_run_found(report):
         "accuracy quantized": "93.0 %  95 % interval 86.3 – 96.6 %  93 of 100",
         "accuracy emulator": "93.0 %  95 % interval 86.3 – 96.6 %  93 of 100",
         "accuracy Lava": "93.0 %  95 % interval 86.3 – 96.6 %  93 of 100",
-        "torch = emulator": "registers equal; 128 000 spikes, mismatches 0; "
-        "288 000 states, mismatches 0",
-        "emulator = lava": "registers equal; 128 000 spikes, mismatches 0; "
-        "288 000 states, mismatches 0",
-        "cores": "5 of 120 on 1 chip",
+        "torch = emulator": "registers equal; "
+        "mismatches 0 of 128 000 spike values, 0 of 288 000 states",
+        "emulator = lava": "registers equal; "
+        "mismatches 0 of 128 000 spike values, 0 of 288 000 states",
+        "cores": "5 of 120 on 1 chip (loihi2)",
         "synaptic operations": "20 515 per inference",
         "energy": "18.5 nJ (horowitz45nm) – 954 nJ (loihi1-sanafe) per inference",
-        "ANN baseline": "92.8 nJ per inference, dense 8-bit MLP 32-16-64-10",
+        "like for like": "INT8 arithmetic: 2.27 nJ; dense ANN at every step 2.76 nJ "
+        "(0.82×, spiking wins); in one pass 172 pJ (13×, spiking loses)",
         "on the host": "CLIP image encoder; event frames; arg max of the class scores",
-        "not mapped": "nothing: all was mapped",
+        "not mapped": "nothing",
         "report": str(Path("out") / "report.html"),
     }
 
@@ -63,6 +68,42 @@ def test_summary_of_a_failed_run_names_the_first_divergence(report):
     assert lines_of(text)["first divergence"] == (
         "membrane potential v of node 'up', sample 0, step 2, index [1, 3]: "
         "emulator has -640, lava has -639"
+    )
+
+
+def test_summary_stays_within_20_lines_of_100_columns(report):
+    report["placement"]["host"] = [
+        f"part {i} of what the host does beside the chip" for i in range(40)
+    ]
+    report["unsupported"] = ["node 'up': it can leave its register"] * 9
+    report["parity"]["pairs"] *= 2
+    path = Path("a folder with spaces", *["and a long name"] * 9, "report.html")
+    text = summary(report, path)
+    *lines, last = text.splitlines()
+    assert len(lines) == 19 and max(len(line) for line in lines) <= 100
+    assert last.endswith(str(path))  # never broken: it is copied
+    found = lines_of("\n".join(lines))
+    assert found["on the host"].startswith("part 0 of what the host does beside the chip; part 1")
+    assert found["on the host"].endswith("…") and found["not mapped"].endswith("…")
+    assert found["energy"].endswith("per inference")
+
+
+def test_the_comparison_says_when_the_spiking_network_loses(report):
+    first = report["baseline"]["like_for_like"][0]
+    first |= {"snn_j": 3e-9, "ann_j": 1e-9, "ann_one_pass_j": 3e-9}
+    assert lines_of(summary(report))["like for like"] == (
+        "INT8 arithmetic: 3.00 nJ; dense ANN at every step 1.00 nJ (3.00×, spiking loses); "
+        "in one pass 3.00 nJ (1.00×, equal)"
+    )
+    del report["baseline"]["like_for_like"]
+    assert "like for like" not in lines_of(summary(report))
+
+
+def test_the_energy_range_names_the_sets_at_its_ends(report):
+    report["energy"][0]["low_j"] = 1e-9
+    report["energy_range_j"] = [1e-9, 9.537e-7]
+    assert lines_of(summary(report))["energy"] == (
+        "1.00 nJ (loihi1-davies2018) – 954 nJ (loihi1-sanafe) per inference"
     )
 
 
