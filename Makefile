@@ -14,9 +14,9 @@ JOBS ?= 2
 SOURCES := pyproject.toml constraints.txt constraints-core.txt tools/environment.sh
 CORE_PYTHON := $(or $(PYTHON),3.11)
 CORE := .venv-core-$(notdir $(CORE_PYTHON))
-# With a process per core, threads within each would only fight.
+# One thread each: the tests run a process per core, and the benchmarks compare single threads.
 PYTEST := -m pytest -n $(JOBS)
-test test-all test-core: export OMP_NUM_THREADS = 1
+test test-all test-core bench: export OMP_NUM_THREADS = 1
 export PYTHON LAVA_PYTHON_VERSION
 
 help:
