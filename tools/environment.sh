@@ -49,12 +49,15 @@ find_uv() {
     echo .tools/bin/uv
 }
 
-# PYENV_VERSION: a pyenv shim answers only for the versions that are switched on.
-make_venv() { PYENV_VERSION=$2 "$uv" venv --quiet --clear --python "$2" "$1"; }
+# uv trusts its own list of certificates; behind a proxy that signs anew, only the system's will do.
+run_uv() { "$uv" "$@" || UV_SYSTEM_CERTS=true "$uv" "$@"; }
+
+# A pyenv shim answers only for the versions that are switched on.
+make_venv() { (export PYENV_VERSION="$2" && run_uv venv --quiet --clear --python "$2" "$1"); }
 
 install() {
     say "installing into $1 (constraints: $2)"
-    "$uv" pip install --quiet --python "$1/bin/python" --constraint "$2" --editable ".[$3]"
+    run_uv pip install --quiet --python "$1/bin/python" --constraint "$2" --editable ".[$3]"
     touch "$1/.installed"
 }
 
