@@ -50,7 +50,9 @@ find_uv() {
 }
 
 # uv trusts its own list of certificates; behind a proxy that signs anew, only the system's will do.
-run_uv() { "$uv" "$@" || UV_SYSTEM_CERTS=true "$uv" "$@"; }
+run_uv() {
+    "$uv" "$@" || { say "once more, with the system's certificates" && UV_SYSTEM_CERTS=true "$uv" "$@"; }
+}
 
 # A pyenv shim answers only for the versions that are switched on.
 make_venv() { (export PYENV_VERSION="$2" && run_uv venv --quiet --clear --python "$2" "$1"); }
