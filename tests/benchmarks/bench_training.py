@@ -52,7 +52,7 @@ def run_float(network: nn.Module, spikes: Tensor) -> Tensor:
 
 def milliseconds(
     network: nn.Module,
-    runner: Callable[[nn.Module, Tensor], Tensor],
+    runner: Runner,
     spikes: Tensor,
     labels: Tensor,
     repeats: int,
