@@ -3,14 +3,14 @@
 import argparse
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from deploy.errors import BadInput, ToolError
-from deploy.files import read_json
+from deploy.command import run_command
+from deploy.errors import BadInput
+from deploy.files import read_json, staged
 from deploy.report import summary
 from export.deployment import Deployment
 from export.pipeline import Options, Stages, run, write
@@ -35,15 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(given)
-    command = shlex.join(["neuroclip-export", *given])
-    try:
-        return _export(options, command)
-    except ToolError as error:
-        print(f"neuroclip-export: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("neuroclip-export: interrupted", file=sys.stderr)
-        return 130
+    # Which files are made does not depend on whether a run was resumed.
+    command = shlex.join(["neuroclip-export", *(a for a in given if a != "--resume")])
+    return run_command("neuroclip-export", lambda: _export(options, command))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="checkpoint folder, .nir file, or bundled name")
@@ -100,11 +95,11 @@ def _export(options: argparse.Namespace, command: str) -> int:
         raise BadInput(f"--target {options.target}: not supported yet")
     if options.calibrate is not None:
         raise BadInput("--calibrate: post-training quantization is not supported yet")
-    # Which files are made does not depend on whether a run was resumed.
-    command = command.replace(" --resume", "")
     if options.resume and (status := _finished(options.out, command)) is not None:
         return status
-    _check_writable(options.out)
+    # An output folder that cannot be written is refused before any work is done for it.
+    with staged(options.out, ()):
+        pass
     stages = Stages()
     with stages.time("data"):
         deployment = _deployment(options)
@@ -152,16 +147,6 @@ def _deployment(options: argparse.Namespace) -> Deployment:
     return from_checkpoint(
         model, options.data, options.samples, options.labels, options.seed, options.dt
     )
-
-
-def _check_writable(out: Path) -> None:
-    """Refuse an output folder that cannot be written before any work is done for it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise BadInput(f"--out {out}: cannot write: {error.strerror or error}") from error
 
 
 def _finished(out: Path, command: str) -> int | None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from deploy.counts import to_json as counts_json
 from deploy.emulator import check_inputs, emulate
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
 from deploy.errors import CheckFailed
-from deploy.files import write_json
+from deploy.files import staged, write_json
 from deploy.mapping import save_mapping
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.partition import partition
@@ -38,6 +38,17 @@ from export.versions import versions
 from neuroclip.statistics import wilson_interval
 
 SCHEMA = 1
+
+# What an output folder receives; the report comes last, so that a folder with it is whole.
+GRAPH_FILES = ("model.nir", "program.npz")
+OUTPUT_FILES = (
+    *GRAPH_FILES,
+    "lava_network.py",
+    "trace.npz",
+    "mapping.json",
+    "report.html",
+    "report.json",
+)
 
 # A chunk of samples whose recordings of every state take this much: what is held at once.
 _CHUNK_BYTES = 256 << 20
@@ -104,9 +115,14 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     """Lower, execute, compare, map, count and report; returns the report, written to `options.out`.
 
     Raises BadInput for what cannot be lowered, and CheckFailed where the program breaks a hard limit
-    of the chip, both before anything is written. A parity that does not hold is in the report.
+    of the chip; then, as after a kill, the files of the last run are still there. A parity that does
+    not hold is in the report.
     """
-    stages = stages or Stages()
+    with staged(options.out, OUTPUT_FILES) as folder:
+        return _run(deployment, replace(options, out=folder), stages or Stages())
+
+
+def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, Any]:
     chip = load_chip(options.chip)
     sets = bundled_coefficients()
     if options.coefficients is not None:
@@ -171,12 +187,14 @@ def write(deployment: Deployment, options: Options) -> Program:
 
     Raises BadInput for what cannot be lowered, CheckFailed where a register differs.
     """
-    program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
-    program = _through_files(deployment, program, options)
-    for executor in executors(deployment, program, options, Stages()):
-        different = compare_registers(executor.held(), registers(program))
-        if different is not None:
-            raise CheckFailed(f"{executor.name} and the written program differ in {different}")
+    with staged(options.out, GRAPH_FILES) as folder:
+        options = replace(options, out=folder)
+        program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
+        program = _through_files(deployment, program, options)
+        for executor in executors(deployment, program, options, Stages()):
+            different = compare_registers(executor.held(), registers(program))
+            if different is not None:
+                raise CheckFailed(f"{executor.name} and the written program differ in {different}")
     return program
 
 

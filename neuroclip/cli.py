@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.errors import BadInput, ToolError
+from deploy.command import run_command
+from deploy.errors import BadInput
 
 EXAMPLES = """examples:
   neuroclip zero-shot --data digits
@@ -19,16 +20,8 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status (0, 1 for a check that failed, 2 for bad input)."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except ToolError as error:
-        print(f"neuroclip: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("neuroclip: interrupted", file=sys.stderr)
-        return 130
+    options = _parser().parse_args(arguments)
+    return run_command("neuroclip", lambda: int(options.run(options)))
 
 
 def _parser() -> argparse.ArgumentParser:
