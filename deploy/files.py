@@ -154,8 +154,11 @@ def read_npz(path: Path, limit: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]
                     arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, ValueError, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise BadInput(f"{path}: not a readable .npz file: {error}") from error
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:
+        # zipfile, zlib, tokenize and numpy each have errors of their own for damaged bytes.
+        raise BadInput(f"{path}: not a readable .npz file: {_line(error)}") from error
     return arrays
 
 
@@ -175,8 +178,10 @@ def read_npy(path: Path, limit: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
             return np.lib.format.read_array(stream, allow_pickle=False)
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise BadInput(f"{path}: not a readable .npy file: {error}") from error
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:  # numpy, tokenize: as above
+        raise BadInput(f"{path}: not a readable .npy file: {_line(error)}") from error
 
 
 def sha256(path: Path) -> str:
@@ -206,6 +211,10 @@ def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...
 
 def _byte_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return math.prod(shape) * dtype.itemsize
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _umask() -> int:

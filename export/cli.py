@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
     add("--strict", action="store_true", help="an edge that a register can reach is an error")
-    add("--seed", type=int, default=0, metavar="N", help="of the split and of everything random")
+    add("--seed", type=_seed, default=0, metavar="N", help="of the split and of everything random")
     add(
         "--jobs",
         type=_positive,
@@ -177,6 +177,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"seed {value} is not between 0 and 2^32 - 1")
     return value
 
 

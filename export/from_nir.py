@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import read_npy, read_npz
+from deploy.program import MESSAGE_MAX, MESSAGE_MIN
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_file import read_nir
@@ -66,7 +67,13 @@ def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
             or (spikes != np.rint(spikes)).any()
         ):
             raise BadInput(f"{path}: 'spikes' of type {spikes.dtype} are not integers")
-        spikes = spikes.astype(np.int32)
+    for value in (spikes.min(), spikes.max()):
+        if not MESSAGE_MIN <= value <= MESSAGE_MAX:
+            raise BadInput(
+                f"{path}: 'spikes' holds {value}, no message of 24 bits "
+                f"({MESSAGE_MIN}..{MESSAGE_MAX})"
+            )
+    spikes = spikes.astype(np.int32)
     labels = arrays.get("labels")
     if labels is not None and (labels.shape != spikes.shape[:1] or labels.dtype.kind not in "iu"):
         raise BadInput(

@@ -20,7 +20,7 @@ from deploy.counts import count
 from deploy.counts import to_json as counts_json
 from deploy.emulator import check_inputs, emulate
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
-from deploy.errors import CheckFailed
+from deploy.errors import BadInput, CheckFailed
 from deploy.files import staged, write_json
 from deploy.mapping import save_mapping
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
@@ -128,8 +128,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
     if options.coefficients is not None:
         sets = (load_coefficients(options.coefficients),)
     with stages.time("lower"):
-        program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
-        check_inputs(program, deployment.inputs)
+        program = _lowered(deployment, options)
         proof = prove(program, deployment.timesteps)
         if options.strict:
             require(proof)
@@ -189,12 +188,25 @@ def write(deployment: Deployment, options: Options) -> Program:
     """
     with staged(options.out, GRAPH_FILES) as folder:
         options = replace(options, out=folder)
-        program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
+        program = _lowered(deployment, options)
         program = _through_files(deployment, program, options)
         for executor in executors(deployment, program, options, Stages()):
             different = compare_registers(executor.held(), registers(program))
             if different is not None:
                 raise CheckFailed(f"{executor.name} and the written program differ in {different}")
+    return program
+
+
+def _lowered(deployment: Deployment, options: Options) -> Program:
+    """The program of a deployment, which its data fits; errors name the model or the data."""
+    try:
+        program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
+    except BadInput as error:
+        raise BadInput(f"{deployment.model}: {error}") from error
+    try:
+        check_inputs(program, deployment.inputs)
+    except BadInput as error:
+        raise BadInput(f"{deployment.data}: {error}") from error
     return program
 
 

@@ -55,26 +55,39 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors into a module of the same architecture.
+    """Copy tensors into a module of the same architecture. Raises BadInput as `check_tensors` does."""
+    own = module.state_dict()
+    check_tensors(own, tensors, path)
+    module.load_state_dict({name: tensors[name] for name in own})
+
+
+def check_tensors(
+    expected: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], path: Path
+) -> None:
+    """Check that a file's tensors are those of a model; `expected` may hold shapes only ("meta").
 
     Raises BadInput naming the file, the tensor and the value: a tensor missing or unknown, of
-    another shape, or holding NaN or infinity.
+    another shape or kind of number, or holding NaN or infinity.
     """
-    own = module.state_dict()
-    for name in own:
+    for name in expected:
         if name not in tensors:
             raise BadInput(f"{path}: tensor '{name}' is missing: weights of another model")
     for name, tensor in tensors.items():
-        if name not in own:
+        if name not in expected:
             raise BadInput(f"{path}: unknown tensor '{name}': weights of another model")
-        if tensor.shape != own[name].shape:
+        needed = expected[name]
+        if tensor.shape != needed.shape:
             raise BadInput(
                 f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, "
-                f"the model needs {tuple(own[name].shape)}"
+                f"the model needs {tuple(needed.shape)}"
             )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() != needed.is_floating_point() or tensor.is_complex():
+            raise BadInput(
+                f"{path}: tensor '{name}' holds {tensor.dtype}, the model needs {needed.dtype}"
+            )
+        # As the model will hold it: what float64 can, float32 may not.
+        if not bool(torch.isfinite(tensor.to(needed.dtype)).all()):
             raise BadInput(f"{path}: tensor '{name}' holds NaN or infinity")
-    module.load_state_dict(dict(tensors))
 
 
 def weights_digest(module: nn.Module) -> str:

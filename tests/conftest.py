@@ -21,7 +21,7 @@ def graph_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A NIR file of 6 inputs, 5 LIF neurons with small thresholds, and 3 integrators."""
     nir = pytest.importorskip("nir")
     rng = np.random.default_rng(5)
-    dv, tau = np.array([0, 700, 1500, 2500, 4095]) + 1, None
+    dv = np.array([1, 700, 1500, 2500, 4095])
     tau = 4096 * 1e-4 / dv
     graph = nir.NIRGraph(
         {
