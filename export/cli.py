@@ -168,7 +168,10 @@ def _print_outcome(out: Path, report: dict[str, Any]) -> int:
     for pair in report["parity"]["pairs"]:
         first = pair["first_register"] or pair["first_divergence"]
         if first is not None:
-            found = ", ".join(f"{key} {value}" for key, value in first.items())
+            found = ", ".join(
+                f"{key} {list(value) if isinstance(value, tuple) else value}"
+                for key, value in first.items()
+            )
             print(f"neuroclip-export: {pair['a']} ≠ {pair['b']}: {found}", file=sys.stderr)
     return 1
 
