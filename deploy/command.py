@@ -1,5 +1,6 @@
 """How a command ends: its exit status, and one line on stderr where it did not succeed."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -13,8 +14,8 @@ INTERRUPTED = 130
 def run_command(name: str, action: Callable[[], int]) -> int:
     """Run a command's action and return the exit status: its own, or that of what went wrong.
 
-    What is wrong with the machine rather than with a file (no memory, no space for temporary files)
-    ends in status 2 and one line, too.
+    What is wrong with the machine rather than with a file (a package that is not installed, no
+    memory, no space for temporary files) ends in status 2 and one line, too.
     """
     try:
         status = action()
@@ -28,6 +29,8 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         # The reader of our output, such as `head`, has gone; Python's own flush would tell again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ModuleNotFoundError as error:
+        message, status = f"{error}: pip install 'neuroclip[learn]'", BadInput.exit_status
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message, status = f"{where}{error.strerror or error}", BadInput.exit_status
@@ -37,3 +40,11 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         message, status = "not enough memory", BadInput.exit_status
     print(f"{name}: {' '.join(message.splitlines())}", file=sys.stderr)
     return status
+
+
+def seed_argument(text: str) -> int:
+    """argparse type of a seed that every generator takes: 0 to 2^32 - 1."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"seed {value} is not between 0 and 2^32 - 1")
+    return value

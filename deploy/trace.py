@@ -95,6 +95,8 @@ def load_trace(path: Path) -> dict[str, NDArray[Any]]:
             raise BadInput(
                 f"{path}: entry '{entry}' of shape {array.shape} is not a recording NAME/s|u|v"
             )
+        if array.dtype.kind not in "biu":
+            raise BadInput(f"{path}: entry '{entry}' holds {array.dtype}, expected integers")
     if not arrays:
         raise BadInput(f"{path}: the trace is empty")
     return arrays

@@ -4,11 +4,10 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from deploy.command import run_command
+from deploy.command import run_command, seed_argument
 from deploy.errors import BadInput
 from deploy.files import read_json, staged
 from deploy.report import summary
@@ -74,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
     add("--strict", action="store_true", help="an edge that a register can reach is an error")
-    add("--seed", type=_seed, default=0, metavar="N", help="of the split and of everything random")
+    add("--seed", type=seed_argument, default=0, metavar="N", help="of the split and of everything random")
     add(
         "--jobs",
         type=_positive,
@@ -137,12 +136,13 @@ def _deployment(options: argparse.Namespace) -> Deployment:
             raise BadInput("--labels: a NIR graph has no text encoder; labels need a checkpoint")
         data = None if options.data is None else Path(options.data)
         return from_nir(Path(model), data, options.samples)
-    if find_spec("torch") is None or find_spec("open_clip") is None:
+    try:
+        from export.from_checkpoint import from_checkpoint
+    except ImportError as error:
         raise BadInput(
-            "a checkpoint needs torch and open_clip: pip install 'neuroclip[learn]' "
-            "(a .nir file needs neither)"
-        )
-    from export.from_checkpoint import from_checkpoint
+            f"a checkpoint needs torch and what belongs to it ({error}): "
+            "pip install 'neuroclip[learn]' (a .nir file needs none of it)"
+        ) from error
 
     return from_checkpoint(
         model, options.data, options.samples, options.labels, options.seed, options.dt
@@ -151,10 +151,11 @@ def _deployment(options: argparse.Namespace) -> Deployment:
 
 def _finished(out: Path, command: str) -> int | None:
     """The exit status of a finished run of the same command in `out`, or None where there is none."""
-    if not (out / "report.json").is_file():
+    try:
+        report = read_json(out / "report.json")
+    except BadInput:  # none, or a damaged one: the run is made again
         return None
-    report = read_json(out / "report.json")
-    if not isinstance(report, dict) or report.get("command") != command:
+    if not isinstance(report, dict) or report.get("command") != command or "ok" not in report:
         return None
     return _print_outcome(out, report)
 
@@ -180,13 +181,6 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"seed {value} is not between 0 and 2^32 - 1")
     return value
 
 

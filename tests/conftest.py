@@ -52,11 +52,11 @@ def spikes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def recordings_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Event recordings in N-MNIST's layout: ten classes, two for training and two for test of each."""
+    """Event recordings in N-MNIST's layout: of ten classes, ten for training and two for test."""
     root = tmp_path_factory.mktemp("recordings")
-    for part, offset in (("Train", 0), ("Test", 50)):
+    for part, count, offset in (("Train", 10, 0), ("Test", 2, 50)):
         for label in range(CLASSES):
-            for number in range(2):
+            for number in range(count):
                 path = root / part / str(label) / f"{number:05d}.bin"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(event_bytes(label * 100 + offset + number))
@@ -96,6 +96,7 @@ def make_checkpoint() -> Callable[[Path], Path]:
         features = torch.randn(64, STEPS, text.shape[1], generator=generator)
         for _ in range(40):
             adapter.train()(torch.nn.functional.normalize(features, dim=-1))
+        torch.nn.init.constant_(adapter.norm_hidden.weight, 6.0)
         save_checkpoint(
             folder,
             Checkpoint(
