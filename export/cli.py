@@ -73,7 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
     add("--strict", action="store_true", help="an edge that a register can reach is an error")
-    add("--seed", type=seed_argument, default=0, metavar="N", help="of the split and of everything random")
+    add(
+        "--seed",
+        type=seed_argument,
+        default=0,
+        metavar="N",
+        help="of the split and of everything random",
+    )
     add(
         "--jobs",
         type=_positive,

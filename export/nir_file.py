@@ -34,8 +34,8 @@ def read_nir(path: Path) -> nir.NIRGraph:
         raise BadInput(f"{path}: cannot read: {reason}") from error
     except Exception as error:
         # nir validates with assertions and bare KeyErrors; to its user all of them mean the same.
-        where, reason = _unreadable_node(path) or ("", error)
-        text = " ".join(str(reason).split()) or type(reason).__name__
+        where, cause = _unreadable_node(path) or ("", error)
+        text = " ".join(str(cause).split()) or type(cause).__name__
         raise BadInput(f"{path}: {where}not a NIR graph that nir can read: {text}") from error
     if not isinstance(graph, nir.NIRGraph):
         raise BadInput(f"{path}: holds a {type(graph).__name__}, expected a graph")

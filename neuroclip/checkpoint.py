@@ -188,7 +188,9 @@ def _check_ranges(config: AdapterConfig, scales: ChipScales, frames: FrameOption
         if not low <= value <= high:
             raise BadInput(f"key '{key}' is {value}, expected {low:g} to {high:g}")
     if config.steps != frames.steps:
-        raise BadInput(f"keys 'adapter.steps' {config.steps} and 'frames.steps' {frames.steps} differ")
+        raise BadInput(
+            f"keys 'adapter.steps' {config.steps} and 'frames.steps' {frames.steps} differ"
+        )
     vth = config.threshold * 2.0 ** (scales.down_exponent + config.message_exponent)
     if not 0 <= vth <= VTH_MAX:
         raise BadInput(

@@ -96,7 +96,9 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
     frames.add_argument("--rendering", choices=("polarity", "presence", "intensity"))
     frames.add_argument("--threshold", type=int, metavar="N", help="counts above it are seen")
     frames.add_argument("--normalisation", choices=("half", "clip"), help="the paper's or CLIP's")
-    parser.add_argument("--seed", type=seed_argument, default=0, help="of the split and of everything random")
+    parser.add_argument(
+        "--seed", type=seed_argument, default=0, help="of the split and of everything random"
+    )
 
 
 def _frame_options(options: argparse.Namespace) -> dict[str, object]:

@@ -117,9 +117,7 @@ def test_weights_that_are_no_numbers(
 @pytest.mark.parametrize(
     ("name", "tensor"), [("float.safetensors", "down.weight"), ("chip.safetensors", "down")]
 )
-def test_a_checkpoint_of_another_shape(
-    run_model: Any, model: Path, name: str, tensor: str
-) -> None:
+def test_a_checkpoint_of_another_shape(run_model: Any, model: Path, name: str, tensor: str) -> None:
     changed_tensors(model / name, lambda t: t.update({tensor: t[tensor][:-1].clone()}))
     run_model(model / name, tensor, "(7, 64)", "(8, 64)")
 
@@ -321,9 +319,7 @@ def soft_link(file: Any) -> None:
 
 def external_storage(file: Any) -> None:
     del file["node/nodes/fc1/weight"]
-    file.create_dataset(
-        "node/nodes/fc1/weight", (5, 6), "f8", external=[("/etc/passwd", 0, 240)]
-    )
+    file.create_dataset("node/nodes/fc1/weight", (5, 6), "f8", external=[("/etc/passwd", 0, 240)])
 
 
 def virtual(file: Any) -> None:

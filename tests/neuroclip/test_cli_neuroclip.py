@@ -94,9 +94,7 @@ def test_traces_that_are_none(refused: Refused, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(
-    graph_file: Path, spikes_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def finished(graph_file: Path, spikes_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of a run."""
     pytest.importorskip("nir")
     from export.cli import main as export
