@@ -46,7 +46,8 @@ class Trace:
 
 def first_samples(trace: Trace, count: int) -> Trace:
     """The trace with its recordings cut to the first `count` samples; totals stay those of all."""
-    cut = {q: {n: a[:count] for n, a in getattr(trace, q).items()} for q in QUANTITIES}
+    # Copied: a view would keep the whole recording in memory.
+    cut = {q: {n: a[:count].copy() for n, a in getattr(trace, q).items()} for q in QUANTITIES}
     return Trace(
         trace.samples, trace.timesteps, **cut, messages=trace.messages, readout=trace.readout
     )

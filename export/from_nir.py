@@ -60,13 +60,13 @@ def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     spikes = arrays["spikes"]
     if spikes.ndim < 3 or 0 in spikes.shape:
         raise BadInput(f"{path}: 'spikes' has shape {spikes.shape}, expected [samples, time, ...]")
-    if spikes.dtype.kind not in "biu":
-        if (
-            spikes.dtype.kind != "f"
-            or not np.isfinite(spikes).all()
-            or (spikes != np.rint(spikes)).any()
-        ):
-            raise BadInput(f"{path}: 'spikes' of type {spikes.dtype} are not integers")
+    whole = spikes.dtype.kind in "biu" or (
+        spikes.dtype.kind == "f"
+        and bool(np.isfinite(spikes).all())
+        and bool((spikes == np.rint(spikes)).all())
+    )
+    if not whole:
+        raise BadInput(f"{path}: 'spikes' of type {spikes.dtype} are not integers")
     for value in (spikes.min(), spikes.max()):
         if not MESSAGE_MIN <= value <= MESSAGE_MAX:
             raise BadInput(

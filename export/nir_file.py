@@ -55,15 +55,17 @@ def write_nir(path: Path, graph: nir.NIRGraph) -> None:
 
 def _unreadable_node(path: Path) -> tuple[str, Exception] | None:
     """The first node that cannot be read by itself, for the message, and why."""
-    with h5py.File(path, "r") as file:
-        nodes = file.get("node/nodes")
-        for name in nodes if isinstance(nodes, h5py.Group) else ():
-            try:
-                entry = nir.serialization.hdf2dict(nodes[name])
+    name, entry = None, {}
+    try:
+        with h5py.File(path, "r") as file:
+            for name in file["node/nodes"]:
+                entry = nir.serialization.hdf2dict(file["node/nodes"][name])
                 nir.dict2NIRNode(entry)
-            except Exception as error:
-                kind = f"{entry['type']}: " if isinstance(entry.get("type"), str) else ""
-                return f"node '{name}': {kind}", error
+    except Exception as error:
+        if name is None:
+            return None
+        kind = f"{entry['type']}: " if isinstance(entry.get("type"), str) else ""
+        return f"node '{name}': {kind}", error
     return None
 
 

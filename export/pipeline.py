@@ -28,7 +28,15 @@ from deploy.partition import partition
 from deploy.program import Program, load_program, registers, save_program
 from deploy.proof import Proof, prove, require
 from deploy.report import write_report
-from deploy.trace import Record, Trace, concatenate, first_samples, record_bytes, save_trace
+from deploy.trace import (
+    MAX_RECORD_BYTES,
+    Record,
+    Trace,
+    concatenate,
+    first_samples,
+    record_bytes,
+    save_trace,
+)
 from deploy.validate import require_valid
 from export.deployment import Deployment
 from export.lava.latency import latency_steps
@@ -266,6 +274,7 @@ def run_all(
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes."""
     per_sample = record_bytes(program, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
+    recorded = min(options.record_samples, MAX_RECORD_BYTES // per_sample)
     kept: list[Trace] = []
     predictions: dict[str, list[NDArray[np.int64]]] = {e.name: [] for e in found}
     pairs: dict[tuple[str, str], list[Parity]] = {}
@@ -288,7 +297,7 @@ def run_all(
                         start,
                     )
                     pairs.setdefault((a.name, b.name), []).append(chunk)
-            kept.append(first_samples(traces["emulator"], max(0, options.record_samples - start)))
+            kept.append(first_samples(traces["emulator"], max(0, recorded - start)))
             bar.update(len(next(iter(inputs.values()))))
     held = {e.name: e.held() for e in found}
     return Runs(

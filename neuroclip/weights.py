@@ -2,7 +2,6 @@
 
 import hashlib
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +40,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise BadInput(
             f"{path}: a pickle with code or a damaged one; only plain tensors are loaded"
         ) from error
-    except (RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # its unpickler has errors of every kind for damaged bytes
         raise BadInput(f"{path}: not a readable torch weight file: {_line(error)}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

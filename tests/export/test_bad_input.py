@@ -18,7 +18,12 @@ import pytest
 h5py = pytest.importorskip("h5py")
 nir = pytest.importorskip("nir")
 
+from deploy.errors import BadInput
+from deploy.program import load_program
+from deploy.trace import load_trace
 from export.cli import main
+from export.from_nir import read_spikes
+from export.nir_file import read_nir
 
 Refused = Callable[..., str]
 
@@ -743,3 +748,63 @@ def test_a_disk_that_really_is_full(
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+# ---------------------------------------------------------------- damaged bytes of any kind
+
+
+def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
+    """The file with some bytes changed, at its end cut, or with some taken out."""
+    content, kind = bytearray(whole), rng.integers(4)
+    if kind == 0:
+        return bytes(content[: rng.integers(len(content))])
+    if kind == 1:
+        start = rng.integers(len(content))
+        return bytes(content[:start] + content[start + rng.integers(1, 30) :])
+    # Headers, where the harm is done, are at the beginning.
+    end = len(content) if kind == 2 else min(len(content), 400)
+    for place in rng.integers(0, end, 3):
+        content[place] = rng.integers(256)
+    return bytes(content)
+
+
+def assert_read_or_refused(path: Path, read: Callable[[Path], object], repeats: int) -> None:
+    whole, refusals = path.read_bytes(), 0
+    for seed in range(repeats):
+        path.write_bytes(damaged(whole, np.random.default_rng(seed)))
+        try:
+            read(path)
+        except BadInput as error:
+            refusals += 1
+            assert str(path) in str(error), seed
+        except Exception as error:
+            raise AssertionError(f"damage {seed}: {error!r}") from error
+    assert refusals > repeats / 4
+
+
+def test_arrays_of_damaged_bytes(tmp_path: Path, graph_file: Path, spikes_file: Path) -> None:
+    command = [graph_file, "--data", spikes_file, "--target", "emulator", "--out", tmp_path / "run"]
+    assert main([str(a) for a in command]) == 0
+    spikes = Path(shutil.copy(spikes_file, tmp_path))
+    np.save(tmp_path / "spikes.npy", np.load(spikes_file)["spikes"])
+    assert_read_or_refused(tmp_path / "run" / "program.npz", load_program, 150)
+    assert_read_or_refused(tmp_path / "run" / "trace.npz", load_trace, 150)
+    assert_read_or_refused(spikes, read_spikes, 150)
+    assert_read_or_refused(tmp_path / "spikes.npy", read_spikes, 150)
+
+
+def test_graphs_of_damaged_bytes(graph: Path) -> None:
+    assert_read_or_refused(graph, read_nir, 250)
+
+
+def test_weights_of_damaged_bytes(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    safetensors = pytest.importorskip("safetensors.torch")
+    from neuroclip.weights import read_weights
+
+    tensors = {"a": torch.ones(3, 4), "b": torch.ones(2)}
+    torch.save(tensors, tmp_path / "new.pt")
+    torch.save(tensors, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    safetensors.save_file(tensors, tmp_path / "file.safetensors")
+    for name in ("new.pt", "old.pt", "file.safetensors"):
+        assert_read_or_refused(tmp_path / name, read_weights, 150)
