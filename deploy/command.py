@@ -1,6 +1,7 @@
 """How a command ends: its exit status, and one line on stderr where it did not succeed."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,9 @@ def run_command(name: str, action: Callable[[], int]) -> int:
     What is wrong with the machine rather than with a file (a package that is not installed, no
     memory, no space for temporary files) ends in status 2 and one line, too.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal without UTF-8 shows what it can of our × and σ.
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = action()
         sys.stdout.flush()
@@ -35,7 +39,8 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         message, status = f"{where}{error.strerror or error}", BadInput.exit_status
     except UnicodeEncodeError as error:
-        message, status = f"a name is not valid text: {error.object!r}", BadInput.exit_status
+        near = error.object[max(0, error.start - 40) : error.end + 20]
+        message, status = f"a name that is not valid text: {near!r}", BadInput.exit_status
     except MemoryError:
         message, status = "not enough memory", BadInput.exit_status
     print(f"{name}: {' '.join(message.splitlines())}", file=sys.stderr)

@@ -21,7 +21,8 @@ nir = pytest.importorskip("nir")
 from deploy.emulator import emulate
 from deploy.files import read_json, read_npz
 from deploy.program import load_program, registers
-from deploy.trace import load_trace
+from deploy.trace import first_samples, load_trace
+from export import pipeline
 from export.cli import main
 from export.lower import lower
 from export.nir_file import read_nir
@@ -259,6 +260,77 @@ def test_a_chip_too_small_ends_in_one(
     assert line.startswith("neuroclip-export: ") and not (tmp_path / "out").exists()
 
 
+# ---------------------------------------------------------------- many samples
+
+
+def test_chunks_of_samples_change_nothing(
+    export: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five samples at a time, of which seven are recorded: the files of one piece."""
+    more = ("--record", "all", "--record-samples", 7)
+    assert export(*more) == 0
+    # 9 bytes for each of 8 neurons in 8 steps, for 5 samples.
+    monkeypatch.setattr(pipeline, "_CHUNK_BYTES", 5 * 9 * 8 * 8)
+    assert export(*more, out=tmp_path / "chunks") == 0
+    one, many = tmp_path / "out", tmp_path / "chunks"
+    assert (one / "trace.npz").read_bytes() == (many / "trace.npz").read_bytes()
+    a, b = read_json(one / "report.json"), read_json(many / "report.json")
+    for key in a.keys() - {"timings", "command"}:
+        assert a[key] == b[key], key
+
+
+@pytest.mark.parametrize("sample", [0, 4, 5, 11])
+def test_a_difference_in_any_chunk_is_found_under_its_own_number(
+    export: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: int
+) -> None:
+    import export.lava.client as client
+
+    starts: list[int] = []
+
+    def lava(program: Any, inputs: Any, **_: Any) -> Any:
+        trace, start = emulate(program, inputs), sum(starts)
+        starts.append(trace.samples)
+        if start <= sample < start + trace.samples:
+            trace.v["sum"][sample - start, 6, 1] += 1
+        return client.LavaRun(trace, dict(registers(program)), {}, {}, {})
+
+    monkeypatch.setattr(client, "run_lava", lava)
+    monkeypatch.setattr(pipeline, "_CHUNK_BYTES", 5 * 9 * 8 * 8)
+    assert export("--target", "lava") == 1
+    assert starts == [5, 5, 2]
+    (pair,) = read_json(tmp_path / "out" / "report.json")["parity"]["pairs"]
+    assert (pair["samples"], pair["state_mismatches"]) == (12, 1)
+    first = pair["first_divergence"]
+    assert (first["sample"], first["step"], first["index"]) == (sample, 6, [1])
+
+
+def test_a_trace_stays_below_its_limit(
+    export: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MAX_RECORD_BYTES", 4 * 9 * 8 * 8 + 5)
+    assert export("--record", "all") == 0
+    assert len(load_trace(tmp_path / "out" / "trace.npz")["lif/v"]) == 4
+
+
+def test_samples_that_are_not_kept_take_no_memory(graph_file: Path, spikes_file: Path) -> None:
+    program = lower(read_nir(graph_file))
+    trace = emulate(program, {"in": np.load(spikes_file)["spikes"]})
+    for _, _, array in first_samples(trace, 2).recorded():
+        assert len(array) == 2 and array.base is None
+
+
+def test_a_graph_may_be_exported_onto_itself(
+    export: Callable[..., int], tmp_path: Path, spikes_file: Path
+) -> None:
+    assert export() == 0
+    out = tmp_path / "out"
+    before = registers(load_program(out / "program.npz"))
+    command = [out / "model.nir", "--data", spikes_file, "--out", out, "--target", "emulator"]
+    assert main([str(a) for a in command]) == 0
+    after = registers(load_program(out / "program.npz"))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
 # ---------------------------------------------------------------- --resume
 
 
@@ -352,6 +424,25 @@ def test_a_reader_that_leaves_is_no_error(
     result = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert result.stderr == b"" and (tmp_path / "o" / "report.json").exists()
+
+
+def test_a_terminal_without_utf_8(graph_file: Path, spikes_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "export.cli", graph_file, "--data", spikes_file]
+    command += ["--target", "emulator", "--out", tmp_path / "o"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"12 samples ? 8 timesteps" in result.stdout
+
+
+def test_a_name_that_is_no_text(
+    graph_file: Path, spikes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = shutil.copy(graph_file, tmp_path / "a\udcff.nir")
+    command = [graph, "--data", spikes_file, "--out", tmp_path / "o", "--target", "emulator"]
+    assert main([str(a) for a in command]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a\\udcff.nir" in line and len(line) < 200 and not (tmp_path / "o").exists()
 
 
 # ---------------------------------------------------------------- kills and interrupts
