@@ -17,7 +17,7 @@ from neuroclip.adapter import AdapterConfig, ChipAdapter, ChipScales, FloatAdapt
 from neuroclip.clip import ClipSpec
 from neuroclip.frames import FrameOptions
 from neuroclip.prompts import fill
-from neuroclip.weights import check_tensors, fill_module, read_weights
+from neuroclip.weights import check_named, fill_module, read_weights
 
 FORMAT, VERSION = "neuroclip-adapter", 1
 CONFIG_FILE, FLOAT_FILE, CHIP_FILE = "config.json", "float.safetensors", "chip.safetensors"
@@ -105,7 +105,7 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     floats, learned = (read_weights(file) for file in files)
     # What a configuration declares takes no memory before the files are known to hold it.
     sizes = {"down": (config.hidden, config.features), "text": (len(labels), config.features)}
-    check_tensors(
+    check_named(
         {name: torch.empty(shape, device="meta") for name, shape in sizes.items()},
         {name: tensor for name, tensor in learned.items() if name in sizes},
         files[1],
@@ -113,7 +113,7 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     text = torch.zeros(len(labels), config.features)
     float_adapter = FloatAdapter(config, text)
     fill_module(float_adapter, floats, files[0])
-    check_tensors(ChipAdapter(config, scales, text).learned(), learned, files[1])
+    check_named(ChipAdapter(config, scales, text).learned(), learned, files[1])
     if not bool((learned["deviation"] > 0).all()):
         raise BadInput(
             f"{files[1]}: tensor 'deviation' holds {float(learned['deviation'].min())}, "

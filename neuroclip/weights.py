@@ -55,14 +55,21 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def check_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Check that tensors are those of a module, which may lie on the meta device.
+
+    Raises BadInput as `check_named` does.
+    """
+    check_named(module.state_dict(), tensors, path)
+
+
 def fill_module(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors into a module of the same architecture. Raises BadInput as `check_tensors` does."""
-    own = module.state_dict()
-    check_tensors(own, tensors, path)
-    module.load_state_dict({name: tensors[name] for name in own})
+    """Copy tensors into a module. Raises BadInput as `check_named` does."""
+    check_tensors(module, tensors, path)
+    module.load_state_dict(dict(tensors))
 
 
-def check_tensors(
+def check_named(
     expected: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], path: Path
 ) -> None:
     """Check that a file's tensors are those of a model; `expected` may hold shapes only ("meta").
