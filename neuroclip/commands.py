@@ -140,7 +140,7 @@ def zero_shot(
 
 def evaluate(checkpoint: str | None, data: str, split: str, seed: int) -> int:
     """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot."""
-    loaded = load_checkpoint(checkpoint or DEFAULT_MODEL)
+    loaded = load_checkpoint(DEFAULT_MODEL if checkpoint is None else checkpoint)
     encoder = clip_of(loaded)
     dataset = open_dataset(data, seed)
     if len(dataset.class_names) != len(loaded.labels):
