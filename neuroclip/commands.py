@@ -73,7 +73,7 @@ def train(
     changed = {"epochs": epochs, "quantized_epochs": quantized_epochs}
     recipe = Recipe(
         seed=seed,
-        temperature=float(encoder.module.logit_scale.exp()),
+        temperature=float(encoder.module.logit_scale.detach().exp()),
         **{name: value for name, value in changed.items() if value is not None},
     )
     trained = train_adapter(

@@ -217,6 +217,6 @@ def _validate(
 ) -> tuple[float, float]:
     text = encode_text(clip, [str(digit) for digit in range(10)], template_for("digits"))
     scores = encode_frames(clip, pictures, FrameOptions()) @ text.T
-    scale = float(clip.module.logit_scale.exp())
+    scale = float(clip.module.logit_scale.detach().exp())
     loss = functional.cross_entropy(torch.from_numpy(scale * scores), torch.from_numpy(labels))
     return accuracy(scores, labels).value, float(loss)

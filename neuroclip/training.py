@@ -190,7 +190,7 @@ def _epoch(
         loss.backward()
         optimizer.step()
         module.constrain_()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return float(np.mean(losses))
 
 

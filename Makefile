@@ -1,0 +1,70 @@
+# Everything sets itself up: some Python >= 3.10 and make are enough. See CONTRIBUTING.md.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-core bench lint constraints clean
+
+# Lava's last releases run on this Python only.
+LAVA_PYTHON_VERSION ?= 3.10
+# What `make demo` exports (default: the bundled model), and further options for it.
+MODEL ?=
+OPTIONS ?=
+# Processes that run the tests.
+JOBS ?= 2
+
+SOURCES := pyproject.toml constraints.txt constraints-core.txt tools/environment.sh
+CORE_PYTHON := $(or $(PYTHON),3.11)
+CORE := .venv-core-$(notdir $(CORE_PYTHON))
+# One thread each: the tests run a process per core, and the benchmarks compare single threads.
+PYTEST := -m pytest -n $(JOBS)
+test test-all test-core bench: export OMP_NUM_THREADS = 1
+export PYTHON LAVA_PYTHON_VERSION
+
+help:
+	@echo "make demo        the main job on bundled data: train -> chip, proven spike for spike"
+	@echo "make test        the tests, on Python $(LAVA_PYTHON_VERSION) with Lava"
+	@echo "make test-all    the same with the long sweeps"
+	@echo "make test-core   the tests without Lava on a newer Python and torch (PYTHON=3.11)"
+	@echo "make bench       our emulator and training step beside Lava, numpy and snnTorch"
+	@echo "make lint        ruff and mypy"
+	@echo "make constraints resolve the pinned versions again"
+	@echo "make clean       remove the environments, caches and outputs that these made"
+
+demo: .venv/.installed
+	@target=lava; \
+	if ! .venv/bin/python -c "import lava.magma" 2>/dev/null; then \
+	  target=emulator; \
+	  echo "Lava was left out, since it needs Python $(LAVA_PYTHON_VERSION), which was not found: install that, then \`make clean demo\`."; \
+	fi; \
+	.venv/bin/neuroclip-export $(MODEL) --target $$target --out demo $(OPTIONS)
+
+test: .venv/.installed
+	.venv/bin/python $(PYTEST) -m "not long"
+
+test-all: .venv/.installed
+	.venv/bin/python $(PYTEST)
+
+test-core: $(CORE)/.installed
+	$(CORE)/bin/python $(PYTEST) -m "not long"
+
+bench: .venv/.installed
+	.venv/bin/python tests/benchmarks/bench_emulator.py
+	.venv/bin/python tests/benchmarks/bench_training.py
+
+lint: .venv/.installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv/.installed: $(SOURCES)
+	@sh tools/environment.sh lava .venv
+
+$(CORE)/.installed: $(SOURCES)
+	@sh tools/environment.sh core $(CORE) $(CORE_PYTHON)
+
+constraints: .venv/.installed
+	@sh tools/constraints.sh
+
+clean:
+	rm -rf .venv .venv-core-* .tools demo build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find deploy export neuroclip tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,122 @@
+"""Who may import whom, what an import costs, and what no file of this repository may contain."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("deploy", "neuroclip", "export")
+FILES = {
+    package: [
+        path for path in sorted((ROOT / package).rglob("*.py")) if "__pycache__" not in path.parts
+    ]
+    for package in PACKAGES
+}
+ALL_FILES = [path for files in FILES.values() for path in files]
+
+LEARNING = {"torch", "torchvision", "snntorch", "open_clip", "nirtorch", "tonic", "safetensors"}
+# All that `deploy` may use besides the standard library.
+DEPLOY_USES = {"numpy", "tqdm"}
+
+# Each is written so that it does not match itself.
+FORBIDDEN = {
+    "a path of one machine": r"(?<![\w.}])/(?:work|root|home|Users|opt|tmp)/\w",
+    "a path beside the repository": r"\.\./sh[a]red|\.\./\.\./",
+    "a package registry": r"p[y]pi\.|pythonh[o]sted|pytorch\.[o]rg/whl|--(?:extra-)?index-u[r]l|"
+    r"--find-l[i]nks",
+}
+
+
+def imported(path):
+    """Top-level names of every module that a file imports, inside functions too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("a relative import" if node.level else str(node.module).split(".")[0])
+    return names
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def tracked():
+    """The files under version control, as far as they are there."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_every_package_is_there():
+    for package in PACKAGES:
+        assert (ROOT / package / "__init__.py") in FILES[package]
+
+
+@pytest.mark.parametrize("path", FILES["deploy"], ids=relative)
+def test_deploy_uses_numpy_and_tqdm_only(path):
+    assert imported(path) - set(sys.stdlib_module_names) - DEPLOY_USES <= {"deploy"}
+
+
+@pytest.mark.parametrize("path", FILES["neuroclip"], ids=relative)
+def test_neuroclip_knows_neither_lava_nor_export(path):
+    assert not imported(path) & {"lava", "export", "a relative import"}
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=relative)
+def test_every_module_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "module", ["deploy", "neuroclip", "export", "export.lava", "export.cli", "neuroclip.cli"]
+)
+def test_importing_needs_neither_torch_nor_lava(module):
+    code = f"import {module}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert module.split(".")[0] in loaded
+    assert not set(loaded) & (LEARNING | {"lava"})
+
+
+def test_nobody_imports_tests():
+    # Lava's wheels install a top-level package of this name.
+    guilty = [relative(p) for p in tracked() if p.suffix == ".py" and "tests" in imported(p)]
+    assert guilty == []
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_file_contains(what):
+    pattern, found = re.compile(FORBIDDEN[what]), []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            if pattern.search(line):
+                found.append(f"{relative(path)}:{number}: {line.strip()[:100]}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("a path of one machine", "Path('/ro" + "ot/data')"),
+        ("a path beside the repository", "../sha" + "red/data"),
+        ("a package registry", "https://py" + "pi.org/simple"),
+    ],
+)
+def test_what_is_forbidden_would_be_found(what, text):
+    assert re.search(FORBIDDEN[what], text)
