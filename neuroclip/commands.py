@@ -114,6 +114,8 @@ def train_clip(out: Path, seed: int, epochs: int | None) -> int:
     """Train the small CLIP of the demonstration on the digit pictures again."""
     from neuroclip.train_clip import train_digits_clip
 
+    with staged(out, ()):
+        pass
     trained = train_digits_clip(out, seed, **({} if epochs is None else {"epochs": epochs}))
     print(trained)
     return 0

@@ -271,6 +271,23 @@ def test_train_and_use_an_adapter(
     assert (out / "chip.safetensors").read_bytes() == first
 
 
+def test_a_training_that_cannot_be_resumed(
+    refused: Refused, recordings_folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("open_clip")
+    out = tmp_path / "adapter"
+    command = ["train", "--data", str(recordings_folder), "--shots", "2", "--out", str(out)]
+    command += ["--steps", "4", "--epochs", "2", "--quantized-epochs", "1"]
+    assert main([*command, "--hidden", "6"]) == 0
+    refused(main, *command, "--hidden", "7", "--resume", says=("another training",))
+    for state in sorted(out.glob("state-*")):
+        whole = state.read_bytes()
+        for content in (whole[:500], b"", b"text", bytes(len(whole))):
+            state.write_bytes(content)
+            refused(main, *command, "--hidden", "6", "--resume", says=(state,))
+        state.write_bytes(whole)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -305,6 +322,7 @@ def test_an_output_of_train_that_cannot_be_written(
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         base = ("--data", recordings_folder, "--shots", "1", "--epochs", "1")
         refused(main, "train", *base, "--out", out, says=(out,))
+        refused(main, "train", "clip", "--out", out, says=(f"{out}: cannot write",))
     refused(main, "train", "--data", recordings_folder)
 
 
