@@ -4,17 +4,18 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.errors import BadInput
+from deploy.errors import BadInput, ToolError
 
 # No array file this toolchain writes or needs is larger; a small file that declares more is hostile.
 MAX_ARRAY_BYTES = 4 << 30
@@ -49,6 +50,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield a hidden folder inside `folder`; on success its files move up, on failure it vanishes.
+
+    names: every file that may result. Those not made this time are removed, so that what `folder`
+    holds is of one run. The last of them is removed first and moved last: where it is, all is whole.
+    Raises BadInput where the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        missing = [p for p in (folder, *folder.parents) if not p.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot write: {error.strerror or error}") from error
+    try:
+        yield temporary
+        for name in reversed(names):
+            if name == names[-1] or not (temporary / name).exists():
+                (folder / name).unlink(missing_ok=True)
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.replace(temporary / name, folder / name)
+    except ToolError as error:
+        # Files are named as they would have been called.
+        raise type(error)(str(error).replace(str(temporary), str(folder))) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for made in missing:
+            with suppress(OSError):  # not empty: the run succeeded
+                made.rmdir()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
@@ -71,7 +105,9 @@ def read_json(path: Path, limit: int = 64 << 20) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError as error:
+        raise BadInput(f"{path}: JSON nested too deeply") from error
+    except ValueError as error:  # no UTF-8, no JSON, or a number of too many digits
         raise BadInput(f"{path}: not valid JSON: {error}") from error
 
 
@@ -118,8 +154,11 @@ def read_npz(path: Path, limit: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]
                     arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, ValueError, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise BadInput(f"{path}: not a readable .npz file: {error}") from error
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:
+        # zipfile, zlib, tokenize and numpy each have errors of their own for damaged bytes.
+        raise BadInput(f"{path}: not a readable .npz file: {_line(error)}") from error
     return arrays
 
 
@@ -139,8 +178,10 @@ def read_npy(path: Path, limit: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
             return np.lib.format.read_array(stream, allow_pickle=False)
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise BadInput(f"{path}: not a readable .npy file: {error}") from error
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:  # numpy, tokenize: as above
+        raise BadInput(f"{path}: not a readable .npy file: {_line(error)}") from error
 
 
 def sha256(path: Path) -> str:
@@ -170,6 +211,10 @@ def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...
 
 def _byte_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return math.prod(shape) * dtype.itemsize
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _umask() -> int:

@@ -46,7 +46,8 @@ class Trace:
 
 def first_samples(trace: Trace, count: int) -> Trace:
     """The trace with its recordings cut to the first `count` samples; totals stay those of all."""
-    cut = {q: {n: a[:count] for n, a in getattr(trace, q).items()} for q in QUANTITIES}
+    # Copied: a view would keep the whole recording in memory.
+    cut = {q: {n: a[:count].copy() for n, a in getattr(trace, q).items()} for q in QUANTITIES}
     return Trace(
         trace.samples, trace.timesteps, **cut, messages=trace.messages, readout=trace.readout
     )
@@ -95,6 +96,8 @@ def load_trace(path: Path) -> dict[str, NDArray[Any]]:
             raise BadInput(
                 f"{path}: entry '{entry}' of shape {array.shape} is not a recording NAME/s|u|v"
             )
+        if array.dtype.kind not in "biu":
+            raise BadInput(f"{path}: entry '{entry}' holds {array.dtype}, expected integers")
     if not arrays:
         raise BadInput(f"{path}: the trace is empty")
     return arrays

@@ -3,14 +3,13 @@
 import argparse
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from deploy.errors import BadInput, ToolError
-from deploy.files import read_json
+from deploy.command import run_command, seed_argument
+from deploy.errors import BadInput
+from deploy.files import read_json, staged
 from deploy.report import summary
 from export.deployment import Deployment
 from export.pipeline import Options, Stages, run, write
@@ -35,15 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(given)
-    command = shlex.join(["neuroclip-export", *given])
-    try:
-        return _export(options, command)
-    except ToolError as error:
-        print(f"neuroclip-export: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("neuroclip-export: interrupted", file=sys.stderr)
-        return 130
+    # Which files are made does not depend on whether a run was resumed.
+    command = shlex.join(["neuroclip-export", *(a for a in given if a != "--resume")])
+    return run_command("neuroclip-export", lambda: _export(options, command))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="checkpoint folder, .nir file, or bundled name")
@@ -79,7 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
     add("--strict", action="store_true", help="an edge that a register can reach is an error")
-    add("--seed", type=int, default=0, metavar="N", help="of the split and of everything random")
+    add(
+        "--seed",
+        type=seed_argument,
+        default=0,
+        metavar="N",
+        help="of the split and of everything random",
+    )
     add(
         "--jobs",
         type=_positive,
@@ -100,11 +100,11 @@ def _export(options: argparse.Namespace, command: str) -> int:
         raise BadInput(f"--target {options.target}: not supported yet")
     if options.calibrate is not None:
         raise BadInput("--calibrate: post-training quantization is not supported yet")
-    # Which files are made does not depend on whether a run was resumed.
-    command = command.replace(" --resume", "")
     if options.resume and (status := _finished(options.out, command)) is not None:
         return status
-    _check_writable(options.out)
+    # An output folder that cannot be written is refused before any work is done for it.
+    with staged(options.out, ()):
+        pass
     stages = Stages()
     with stages.time("data"):
         deployment = _deployment(options)
@@ -142,34 +142,26 @@ def _deployment(options: argparse.Namespace) -> Deployment:
             raise BadInput("--labels: a NIR graph has no text encoder; labels need a checkpoint")
         data = None if options.data is None else Path(options.data)
         return from_nir(Path(model), data, options.samples)
-    if find_spec("torch") is None or find_spec("open_clip") is None:
+    try:
+        from export.from_checkpoint import from_checkpoint
+    except ImportError as error:
         raise BadInput(
-            "a checkpoint needs torch and open_clip: pip install 'neuroclip[learn]' "
-            "(a .nir file needs neither)"
-        )
-    from export.from_checkpoint import from_checkpoint
+            f"a checkpoint needs torch and what belongs to it ({error}): "
+            "pip install 'neuroclip[learn]' (a .nir file needs none of it)"
+        ) from error
 
     return from_checkpoint(
         model, options.data, options.samples, options.labels, options.seed, options.dt
     )
 
 
-def _check_writable(out: Path) -> None:
-    """Refuse an output folder that cannot be written before any work is done for it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise BadInput(f"--out {out}: cannot write: {error.strerror or error}") from error
-
-
 def _finished(out: Path, command: str) -> int | None:
     """The exit status of a finished run of the same command in `out`, or None where there is none."""
-    if not (out / "report.json").is_file():
+    try:
+        report = read_json(out / "report.json")
+    except BadInput:  # none, or a damaged one: the run is made again
         return None
-    report = read_json(out / "report.json")
-    if not isinstance(report, dict) or report.get("command") != command:
+    if not isinstance(report, dict) or report.get("command") != command or "ok" not in report:
         return None
     return _print_outcome(out, report)
 
@@ -182,7 +174,10 @@ def _print_outcome(out: Path, report: dict[str, Any]) -> int:
     for pair in report["parity"]["pairs"]:
         first = pair["first_register"] or pair["first_divergence"]
         if first is not None:
-            found = ", ".join(f"{key} {value}" for key, value in first.items())
+            found = ", ".join(
+                f"{key} {list(value) if isinstance(value, tuple) else value}"
+                for key, value in first.items()
+            )
             print(f"neuroclip-export: {pair['a']} ≠ {pair['b']}: {found}", file=sys.stderr)
     return 1
 

@@ -32,10 +32,10 @@ def from_checkpoint(
     labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
     taken to be its classes in order. Raises BadInput naming the file and the value.
     """
-    model = model or DEFAULT_MODEL
+    model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
-    data = data or "digits"
+    data = "digits" if data is None else data
     dataset = _one_recording(Path(data)) if Path(data).is_file() else open_dataset(data, seed)
     names, adapter = checkpoint.labels, checkpoint.chip_adapter
     if labels is not None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import read_npy, read_npz
+from deploy.program import MESSAGE_MAX, MESSAGE_MIN
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_file import read_nir
@@ -59,14 +60,20 @@ def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     spikes = arrays["spikes"]
     if spikes.ndim < 3 or 0 in spikes.shape:
         raise BadInput(f"{path}: 'spikes' has shape {spikes.shape}, expected [samples, time, ...]")
-    if spikes.dtype.kind not in "biu":
-        if (
-            spikes.dtype.kind != "f"
-            or not np.isfinite(spikes).all()
-            or (spikes != np.rint(spikes)).any()
-        ):
-            raise BadInput(f"{path}: 'spikes' of type {spikes.dtype} are not integers")
-        spikes = spikes.astype(np.int32)
+    whole = spikes.dtype.kind in "biu" or (
+        spikes.dtype.kind == "f"
+        and bool(np.isfinite(spikes).all())
+        and bool((spikes == np.rint(spikes)).all())
+    )
+    if not whole:
+        raise BadInput(f"{path}: 'spikes' of type {spikes.dtype} are not integers")
+    for value in (spikes.min(), spikes.max()):
+        if not MESSAGE_MIN <= value <= MESSAGE_MAX:
+            raise BadInput(
+                f"{path}: 'spikes' holds {value}, no message of 24 bits "
+                f"({MESSAGE_MIN}..{MESSAGE_MAX})"
+            )
+    spikes = spikes.astype(np.int32)
     labels = arrays.get("labels")
     if labels is not None and (labels.shape != spikes.shape[:1] or labels.dtype.kind not in "iu"):
         raise BadInput(

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.program import (
+    BIAS_EXP_MAX,
+    BIAS_MANT_MIN,
     DECAY_MAX,
     VTH_MAX,
     WEIGHT_MAX,
@@ -32,6 +34,8 @@ _DECAY_RESIDUAL = 1e-5
 _MAX_EXPONENT = 40
 
 
+# What overflows becomes infinite and is refused by name; numpy's warnings would only add lines.
+@np.errstate(over="ignore", invalid="ignore")
 def lower(
     graph: nir.NIRGraph,
     *,
@@ -160,6 +164,10 @@ def _population(
             f"{gain[np.abs(gain - 1).argmax()]:.6g}, exact lowering needs 1"
         )
     for layer, synapse in layers.items():
+        if isinstance(synapse, nir.Affine) and np.size(synapse.bias) != shape[0]:
+            raise BadInput(
+                f"node '{layer}': bias has {np.size(synapse.bias)} values for {shape[0]} neurons"
+            )
         if isinstance(synapse, nir.Affine) and np.any(synapse.bias):
             if (du != DECAY_MAX).any():
                 raise BadInput(
@@ -187,6 +195,8 @@ def _decay(name: str, field: str, tau: Float, dt: float) -> NDArray[np.int64]:
     """The decay k of a time constant: τ = 4096·dt/k."""
     if (tau <= 0).any():
         raise BadInput(f"node '{name}': {field} {tau.min()} is not positive")
+    if tau.min() < dt * (1 - _DECAY_RESIDUAL):
+        raise BadInput(f"node '{name}': {field} {tau.min()} is shorter than one step, dt {dt}")
     exact = 4096 * dt / tau
     k = np.rint(exact)
     worst = int(np.abs(exact - k).argmax())
@@ -209,6 +219,8 @@ def _scale(name: str, layers: Mapping[str, Any], drive: Float, threshold: Float)
         ):
             break
         biases = drive * scale * 64
+        if np.abs(biases).max() > -BIAS_MANT_MIN << BIAS_EXP_MAX:
+            break
         if (
             all((half == np.rint(half)).all() for half in halves)
             and (threshold * scale == np.rint(threshold * scale)).all()

@@ -1,5 +1,6 @@
 """NIR files: written atomically, and read from strangers, what they declare being checked first."""
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def read_nir(path: Path) -> nir.NIRGraph:
     path = Path(path)
     try:
         with h5py.File(path, "r") as file:
-            _check_group(path, file, MAX_GRAPH_BYTES)
+            _check_group(path, file, MAX_GRAPH_BYTES, set())
         graph = nir.read(path)
     except BadInput:
         raise
@@ -33,8 +34,9 @@ def read_nir(path: Path) -> nir.NIRGraph:
         raise BadInput(f"{path}: cannot read: {reason}") from error
     except Exception as error:
         # nir validates with assertions and bare KeyErrors; to its user all of them mean the same.
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{path}: not a NIR graph that nir can read: {text}") from error
+        where, cause = _unreadable_node(path) or ("", error)
+        text = " ".join(str(cause).split()) or type(cause).__name__
+        raise BadInput(f"{path}: {where}not a NIR graph that nir can read: {text}") from error
     if not isinstance(graph, nir.NIRGraph):
         raise BadInput(f"{path}: holds a {type(graph).__name__}, expected a graph")
     for name, node in graph.nodes.items():
@@ -44,12 +46,34 @@ def read_nir(path: Path) -> nir.NIRGraph:
 
 def write_nir(path: Path, graph: nir.NIRGraph) -> None:
     """Write a NIR file atomically."""
+    # Through memory: on a full disk HDF5 ends in errors of its own that no handler can name.
+    content = io.BytesIO()
+    nir.write(content, graph)
     with atomic_path(path) as temporary:
-        nir.write(temporary, graph)
+        temporary.write_bytes(content.getvalue())
 
 
-def _check_group(path: Path, group: h5py.Group, remaining: int) -> int:
-    """Check every entry below a group; returns the bytes that the limit still allows."""
+def _unreadable_node(path: Path) -> tuple[str, Exception] | None:
+    """The first node that cannot be read by itself, for the message, and why."""
+    name, entry = None, {}
+    try:
+        with h5py.File(path, "r") as file:
+            for name in file["node/nodes"]:
+                entry = nir.serialization.hdf2dict(file["node/nodes"][name])
+                nir.dict2NIRNode(entry)
+    except Exception as error:
+        if name is None:
+            return None
+        kind = f"{entry['type']}: " if isinstance(entry.get("type"), str) else ""
+        return f"node '{name}': {kind}", error
+    return None
+
+
+def _check_group(path: Path, group: h5py.Group, remaining: int, seen: set[int]) -> int:
+    """Check every entry below a group; returns the bytes that the limit still allows.
+
+    seen: addresses of the groups on the way, since a group may be linked into itself.
+    """
     for name in group:
         link = group.get(name, getlink=True)
         where = f"{group.name.rstrip('/')}/{name}"
@@ -59,7 +83,10 @@ def _check_group(path: Path, group: h5py.Group, remaining: int) -> int:
             )
         entry = group[name]
         if isinstance(entry, h5py.Group):
-            remaining = _check_group(path, entry, remaining)
+            address = h5py.h5o.get_info(entry.id).addr
+            if address in seen:
+                raise BadInput(f"{path}: entry '{where}' is a group that is linked twice")
+            remaining = _check_group(path, entry, remaining, seen | {address})
             continue
         if not isinstance(entry, h5py.Dataset):
             raise BadInput(f"{path}: entry '{where}' is neither a group nor a data set")

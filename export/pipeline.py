@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,23 @@ from deploy.counts import count
 from deploy.counts import to_json as counts_json
 from deploy.emulator import check_inputs, emulate
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
-from deploy.errors import CheckFailed
-from deploy.files import write_json
+from deploy.errors import BadInput, CheckFailed
+from deploy.files import staged, write_json
 from deploy.mapping import save_mapping
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.partition import partition
 from deploy.program import Program, load_program, registers, save_program
 from deploy.proof import Proof, prove, require
 from deploy.report import write_report
-from deploy.trace import Record, Trace, concatenate, first_samples, record_bytes, save_trace
+from deploy.trace import (
+    MAX_RECORD_BYTES,
+    Record,
+    Trace,
+    concatenate,
+    first_samples,
+    record_bytes,
+    save_trace,
+)
 from deploy.validate import require_valid
 from export.deployment import Deployment
 from export.lava.latency import latency_steps
@@ -38,6 +46,17 @@ from export.versions import versions
 from neuroclip.statistics import wilson_interval
 
 SCHEMA = 1
+
+# What an output folder receives; the report comes last, so that a folder with it is whole.
+GRAPH_FILES = ("model.nir", "program.npz")
+OUTPUT_FILES = (
+    *GRAPH_FILES,
+    "lava_network.py",
+    "trace.npz",
+    "mapping.json",
+    "report.html",
+    "report.json",
+)
 
 # A chunk of samples whose recordings of every state take this much: what is held at once.
 _CHUNK_BYTES = 256 << 20
@@ -104,16 +123,20 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     """Lower, execute, compare, map, count and report; returns the report, written to `options.out`.
 
     Raises BadInput for what cannot be lowered, and CheckFailed where the program breaks a hard limit
-    of the chip, both before anything is written. A parity that does not hold is in the report.
+    of the chip; then, as after a kill, the files of the last run are still there. A parity that does
+    not hold is in the report.
     """
-    stages = stages or Stages()
+    with staged(options.out, OUTPUT_FILES) as folder:
+        return _run(deployment, replace(options, out=folder), stages or Stages())
+
+
+def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, Any]:
     chip = load_chip(options.chip)
     sets = bundled_coefficients()
     if options.coefficients is not None:
         sets = (load_coefficients(options.coefficients),)
     with stages.time("lower"):
-        program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
-        check_inputs(program, deployment.inputs)
+        program = _lowered(deployment, options)
         proof = prove(program, deployment.timesteps)
         if options.strict:
             require(proof)
@@ -175,12 +198,27 @@ def write(deployment: Deployment, options: Options) -> Program:
 
     Raises BadInput for what cannot be lowered, CheckFailed where a register differs.
     """
-    program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
-    program = _through_files(deployment, program, options)
-    for executor in executors(deployment, program, options, Stages()):
-        different = compare_registers(executor.held(), registers(program))
-        if different is not None:
-            raise CheckFailed(f"{executor.name} and the written program differ in {different}")
+    with staged(options.out, GRAPH_FILES) as folder:
+        options = replace(options, out=folder)
+        program = _lowered(deployment, options)
+        program = _through_files(deployment, program, options)
+        for executor in executors(deployment, program, options, Stages()):
+            different = compare_registers(executor.held(), registers(program))
+            if different is not None:
+                raise CheckFailed(f"{executor.name} and the written program differ in {different}")
+    return program
+
+
+def _lowered(deployment: Deployment, options: Options) -> Program:
+    """The program of a deployment, which its data fits; errors name the model or the data."""
+    try:
+        program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
+    except BadInput as error:
+        raise BadInput(f"{deployment.model}: {error}") from error
+    try:
+        check_inputs(program, deployment.inputs)
+    except BadInput as error:
+        raise BadInput(f"{deployment.data}: {error}") from error
     return program
 
 
@@ -240,6 +278,7 @@ def run_all(
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes."""
     per_sample = record_bytes(program, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
+    recorded = min(options.record_samples, MAX_RECORD_BYTES // per_sample)
     kept: list[Trace] = []
     predictions: dict[str, list[NDArray[np.int64]]] = {e.name: [] for e in found}
     pairs: dict[tuple[str, str], list[Parity]] = {}
@@ -262,7 +301,7 @@ def run_all(
                         start,
                     )
                     pairs.setdefault((a.name, b.name), []).append(chunk)
-            kept.append(first_samples(traces["emulator"], max(0, options.record_samples - start)))
+            kept.append(first_samples(traces["emulator"], max(0, recorded - start)))
             bar.update(len(next(iter(inputs.values()))))
     held = {e.name: e.held() for e in found}
     return Runs(

@@ -1,9 +1,10 @@
 """Checkpoints: a trained adapter as a folder of one JSON configuration and two safetensors files."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import torch
 from safetensors.torch import save_file
@@ -11,13 +12,21 @@ from torch import Tensor
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path, read_json, write_json
+from deploy.program import BIAS_EXP_MAX, MESSAGE_MAX, VTH_MAX
 from neuroclip.adapter import AdapterConfig, ChipAdapter, ChipScales, FloatAdapter, from_learned
 from neuroclip.clip import ClipSpec
 from neuroclip.frames import FrameOptions
-from neuroclip.weights import fill_module, read_weights
+from neuroclip.prompts import fill
+from neuroclip.weights import check_named, fill_module, read_weights
 
 FORMAT, VERSION = "neuroclip-adapter", 1
 CONFIG_FILE, FLOAT_FILE, CHIP_FILE = "config.json", "float.safetensors", "chip.safetensors"
+
+# Sizes and powers of two beyond these fit no machine and no float32.
+_MAX_SIZE = 1 << 24
+_MAX_EXPONENT = 64
+
+T = TypeVar("T")
 
 MODELS = Path(__file__).parent / "models"
 BUNDLED = ("neuroclip-digits", "neuroclip-digits-paper")
@@ -83,46 +92,111 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
         raise BadInput(f"{path}: not a {FORMAT} configuration of version {VERSION}")
     try:
-        clip = dict(raw["clip"])
-        digest = str(clip.pop("digest"))
-        config, scales = AdapterConfig(**raw["adapter"]), ChipScales(**raw["scales"])
-        labels, template = tuple(map(str, raw["labels"])), str(raw["template"])
-        frames, spec = FrameOptions(**raw["frames"]), ClipSpec(**clip)
+        config, scales = typed("adapter", raw, AdapterConfig), typed("scales", raw, ChipScales)
+        frames, (labels, template) = typed("frames", raw, FrameOptions), _texts(raw)
+        digest, clip = _clip(raw)
+        _check_ranges(config, scales, frames)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{path}: damaged configuration: {error}") from error
+    training = raw.get("training", {})
+    if not isinstance(training, dict):
+        raise BadInput(f"{path}: key 'training' is {training!r}, expected an object")
+    files = folder / FLOAT_FILE, folder / CHIP_FILE
+    floats, learned = (read_weights(file) for file in files)
+    # What a configuration declares takes no memory before the files are known to hold it.
+    sizes = {"down": (config.hidden, config.features), "text": (len(labels), config.features)}
+    check_named(
+        {name: torch.empty(shape, device="meta") for name, shape in sizes.items()},
+        {name: tensor for name, tensor in learned.items() if name in sizes},
+        files[1],
+    )
     text = torch.zeros(len(labels), config.features)
     float_adapter = FloatAdapter(config, text)
-    fill_module(float_adapter, read_weights(folder / FLOAT_FILE), folder / FLOAT_FILE)
+    fill_module(float_adapter, floats, files[0])
+    check_named(ChipAdapter(config, scales, text).learned(), learned, files[1])
+    if not bool((learned["deviation"] > 0).all()):
+        raise BadInput(
+            f"{files[1]}: tensor 'deviation' holds {float(learned['deviation'].min())}, "
+            "which is not positive"
+        )
+    chip_adapter = from_learned(config, scales, learned)
     return Checkpoint(
-        spec,
-        digest,
-        frames,
-        labels,
-        template,
-        float_adapter.eval(),
-        _chip_adapter(folder / CHIP_FILE, config, scales, text),
-        raw.get("training", {}),
+        clip, digest, frames, labels, template, float_adapter.eval(), chip_adapter.eval(), training
     )
 
 
-def _chip_adapter(
-    path: Path, config: AdapterConfig, scales: ChipScales, text: Tensor
-) -> ChipAdapter:
-    learned = read_weights(path)
-    # The adapter that this configuration describes says which tensors there are, of which shapes.
-    for name, expected in ChipAdapter(config, scales, text).learned().items():
-        if name not in learned:
-            raise BadInput(f"{path}: tensor '{name}' is missing: weights of another model")
-        if learned[name].shape != expected.shape:
-            raise BadInput(
-                f"{path}: tensor '{name}' has shape {tuple(learned[name].shape)}, "
-                f"the model needs {tuple(expected.shape)}"
-            )
-        if not bool(torch.isfinite(learned[name]).all()):
-            raise BadInput(f"{path}: tensor '{name}' holds NaN or infinity")
-    return from_learned(config, scales, learned).eval()
+def typed(key: str, raw: Mapping[str, Any], kind: type[T]) -> T:
+    """The dataclass `kind` from the object raw[key], each value of its field's type.
+
+    Raises BadInput naming the key and the value: missing, unknown, of another type, not finite.
+    """
+    entry = raw.get(key)
+    if not isinstance(entry, dict):
+        raise BadInput(f"key '{key}' is {entry!r}, expected an object")
+    hints = get_type_hints(kind)
+    odd = sorted(hints.keys() ^ entry.keys())
+    if odd:
+        raise BadInput(f"key '{key}.{odd[0]}' is {'missing' if odd[0] in hints else 'unknown'}")
+    for name, value in entry.items():
+        allowed = get_args(hints[name]) or (hints[name],)
+        good = type(value) in allowed or (float in allowed and type(value) is int)
+        if not (good or value in allowed) or (type(value) is float and not math.isfinite(value)):
+            raise BadInput(f"key '{key}.{name}' is {value!r}, expected {_words(allowed)}")
+    return kind(**entry)
+
+
+def _words(allowed: tuple[Any, ...]) -> str:
+    return " or ".join(a.__name__ if isinstance(a, type) else repr(a) for a in allowed)
+
+
+def _texts(raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    labels, template = raw.get("labels"), raw.get("template")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise BadInput(f"key 'labels' is {labels!r}, expected a list of text")
+    if not isinstance(template, str):
+        raise BadInput(f"key 'template' is {template!r}, expected text")
+    fill(labels, template)
+    return tuple(labels), template
+
+
+def _clip(raw: Mapping[str, Any]) -> tuple[str, ClipSpec]:
+    entry = raw.get("clip")
+    if not isinstance(entry, dict) or not isinstance(entry.get("digest"), str):
+        raise BadInput(f"key 'clip' is {entry!r}, expected an object with a digest")
+    spec = {name: value for name, value in entry.items() if name != "digest"}
+    return entry["digest"], typed("clip", {"clip": spec}, ClipSpec)
+
+
+def _check_ranges(config: AdapterConfig, scales: ChipScales, frames: FrameOptions) -> None:
+    """Refuse what no register holds, before anything is computed from it."""
+    limits: dict[str, tuple[float, float]] = {
+        "adapter.features": (1, _MAX_SIZE),
+        "adapter.hidden": (1, _MAX_SIZE),
+        "adapter.decay": (1 / 4096, 1),
+        "adapter.dropout": (0, 1),
+        "adapter.blend": (0, 1),
+        "adapter.message_max": (1, MESSAGE_MAX),
+        "adapter.message_exponent": (-_MAX_EXPONENT, _MAX_EXPONENT),
+        "scales.down_exponent": (-_MAX_EXPONENT, _MAX_EXPONENT),
+        "scales.up_exponent": (-_MAX_EXPONENT, _MAX_EXPONENT),
+        "scales.hidden_bias_exponent": (0, BIAS_EXP_MAX),
+        "scales.readout_bias_exponent": (0, BIAS_EXP_MAX),
+    }
+    for key, (low, high) in limits.items():
+        part, _, name = key.partition(".")
+        value = getattr(config if part == "adapter" else scales, name)
+        if not low <= value <= high:
+            raise BadInput(f"key '{key}' is {value}, expected {low:g} to {high:g}")
+    if config.steps != frames.steps:
+        raise BadInput(
+            f"keys 'adapter.steps' {config.steps} and 'frames.steps' {frames.steps} differ"
+        )
+    vth = config.threshold * 2.0 ** (scales.down_exponent + config.message_exponent)
+    if not 0 <= vth <= VTH_MAX:
+        raise BadInput(
+            f"key 'adapter.threshold' is {config.threshold}, a register of {vth:g}, "
+            f"expected 0 to {VTH_MAX}"
+        )
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -5,7 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.errors import BadInput, ToolError
+from deploy.command import run_command, seed_argument
+from deploy.errors import BadInput
+
+# Of the reports that this version writes and reads; see `export.pipeline`.
+SCHEMA = 1
 
 EXAMPLES = """examples:
   neuroclip zero-shot --data digits
@@ -19,16 +23,8 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status (0, 1 for a check that failed, 2 for bad input)."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except ToolError as error:
-        print(f"neuroclip: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("neuroclip: interrupted", file=sys.stderr)
-        return 130
+    options = _parser().parse_args(arguments)
+    return run_command("neuroclip", lambda: int(options.run(options)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("checkpoint", nargs="?", help="folder or bundled name")
     evaluate.add_argument("--data", default="digits", help="data set: digits, or a folder")
     evaluate.add_argument("--split", choices=("validation", "test"), default="test")
-    evaluate.add_argument("--seed", type=int, default=0, help="of the split")
+    evaluate.add_argument("--seed", type=seed_argument, default=0, help="of the split")
     evaluate.set_defaults(run=_evaluate)
 
     inspect = commands.add_parser("inspect", help="layers, registers, proof and cost of a program")
@@ -108,7 +104,9 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
     frames.add_argument("--rendering", choices=("polarity", "presence", "intensity"))
     frames.add_argument("--threshold", type=int, metavar="N", help="counts above it are seen")
     frames.add_argument("--normalisation", choices=("half", "clip"), help="the paper's or CLIP's")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of everything random")
+    parser.add_argument(
+        "--seed", type=seed_argument, default=0, help="of the split and of everything random"
+    )
 
 
 def _frame_options(options: argparse.Namespace) -> dict[str, object]:
@@ -162,7 +160,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     from deploy.inspect import inspect
-
     from deploy.program import load_program
 
     print(inspect(load_program(options.program), options.timesteps, options.chip))
@@ -187,8 +184,9 @@ def _report(options: argparse.Namespace) -> int:
 
     def read(folder: Path) -> dict:
         report = read_json(folder / "report.json")
-        if not isinstance(report, dict) or "schema" not in report:
-            raise BadInput(f"{folder / 'report.json'}: not a report")
+        known = isinstance(report, dict) and report.get("schema") == SCHEMA
+        if not known or not isinstance(report.get("ok"), bool):
+            raise BadInput(f"{folder / 'report.json'}: not a report of version {SCHEMA}")
         return report
 
     report = read(options.run_folder)
@@ -197,7 +195,10 @@ def _report(options: argparse.Namespace) -> int:
         return 0
     print(summary(report))
     folder = options.run_folder
-    program, trace = load_program(folder / "program.npz"), load_trace(folder / "trace.npz")
+    program = load_program(folder / "program.npz")
+    # A run with --record none has no trace; its report has no raster.
+    recorded = folder / "trace.npz"
+    trace = load_trace(recorded) if recorded.exists() else {}
     write_report(folder / "report.html", report, trace, program)
     return 0 if report["ok"] else 1
 

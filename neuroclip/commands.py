@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from deploy.files import write_json
+from deploy.files import staged, write_json
 from neuroclip.adapter import AdapterConfig, Cut
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
 from neuroclip.classify import classify_events, classify_pictures
@@ -22,6 +23,9 @@ from neuroclip.prompts import template_for
 from neuroclip.training import Examples, Recipe, train_adapter
 from neuroclip.variants import variant_features
 from neuroclip.zero_shot import accuracy, zero_shot_scores
+
+# The paper's adapters have C/8, 128 at most; more than this is a mistyped number.
+MAX_HIDDEN = 1 << 16
 
 
 def train(
@@ -41,6 +45,11 @@ def train(
     resume: bool,
 ) -> int:
     """Train an adapter on a few shots per class; the validation split picks the epoch."""
+    if hidden is not None and not 1 <= hidden <= MAX_HIDDEN:
+        raise BadInput(f"--hidden {hidden}: expected 1 to {MAX_HIDDEN} neurons")
+    # A folder that cannot be written is refused before any work is done for it.
+    with staged(out, ()):
+        pass
     encoder = load_clip(ClipSpec(clip, pretrained))
     dataset = open_dataset(data, seed)
     frames = framing(dataset, frame_options)
@@ -51,13 +60,13 @@ def train(
         variant_features(encoder, dataset, shot_indices, frames, variants, seed),
         dataset.labels[shot_indices],
     )
+    chosen = part_of(dataset, "validation")
     validation = Examples.of(
-        dataset_features(encoder, dataset, dataset.validation, frames),
-        dataset.labels[dataset.validation],
+        dataset_features(encoder, dataset, chosen, frames), dataset.labels[chosen]
     )
     config = AdapterConfig(
         features=text.shape[1],
-        hidden=hidden or max(1, text.shape[1] // 2),
+        hidden=max(1, text.shape[1] // 2) if hidden is None else hidden,
         steps=frames.steps,
         cut=cut,
     )
@@ -105,6 +114,8 @@ def train_clip(out: Path, seed: int, epochs: int | None) -> int:
     """Train the small CLIP of the demonstration on the digit pictures again."""
     from neuroclip.train_clip import train_digits_clip
 
+    with staged(out, ()):
+        pass
     trained = train_digits_clip(out, seed, **({} if epochs is None else {"epochs": epochs}))
     print(trained)
     return 0
@@ -127,7 +138,7 @@ def zero_shot(
     dataset = open_dataset(data, seed)
     names = dataset.class_names if labels is None else split_labels(labels)
     template = template or template_for(dataset.name)
-    indices = getattr(dataset, split)
+    indices = part_of(dataset, split)
     if pictures and dataset.name != "digits":
         raise BadInput(f"--pictures: data set '{dataset.name}' has no still pictures")
     if pictures:
@@ -150,10 +161,15 @@ def zero_shot(
 
 def evaluate(checkpoint: str | None, data: str, split: str, seed: int) -> int:
     """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot."""
-    loaded = load_checkpoint(checkpoint or DEFAULT_MODEL)
+    loaded = load_checkpoint(DEFAULT_MODEL if checkpoint is None else checkpoint)
     encoder = clip_of(loaded)
     dataset = open_dataset(data, seed)
-    indices = getattr(dataset, split)
+    if len(dataset.class_names) != len(loaded.labels):
+        raise BadInput(
+            f"{data}: {len(dataset.class_names)} classes, the adapter was trained on "
+            f"{len(loaded.labels)}"
+        )
+    indices = part_of(dataset, split)
     features = dataset_features(encoder, dataset, indices, loaded.frames)
     truth, x = dataset.labels[indices], torch.from_numpy(features)
     with torch.no_grad():
@@ -176,6 +192,14 @@ def clip_of(checkpoint: Checkpoint) -> Clip:
             f"adapter was trained on, {checkpoint.clip_digest[:12]}"
         )
     return clip
+
+
+def part_of(dataset: EventDataset, split: str) -> NDArray[np.int64]:
+    """The indices of a split, "validation" or "test". Raises BadInput where it is empty."""
+    indices: NDArray[np.int64] = getattr(dataset, split)
+    if not len(indices):
+        raise BadInput(f"{dataset.name}: the {split} split holds no recordings")
+    return indices
 
 
 def framing(dataset: EventDataset, options: Mapping[str, Any]) -> FrameOptions:

@@ -2,7 +2,6 @@
 
 import hashlib
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +40,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise BadInput(
             f"{path}: a pickle with code or a damaged one; only plain tensors are loaded"
         ) from error
-    except (RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # its unpickler has errors of every kind for damaged bytes
         raise BadInput(f"{path}: not a readable torch weight file: {_line(error)}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
@@ -57,29 +58,44 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def check_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Check that tensors are those of a module, which may lie on the meta device.
 
-    Raises BadInput naming the file, the tensor and the value: a tensor missing or unknown, of
-    another shape, or holding NaN or infinity.
+    Raises BadInput as `check_named` does.
     """
-    own = module.state_dict()
-    for name in own:
-        if name not in tensors:
-            raise BadInput(f"{path}: tensor '{name}' is missing: weights of another model")
-    for name, tensor in tensors.items():
-        if name not in own:
-            raise BadInput(f"{path}: unknown tensor '{name}': weights of another model")
-        if tensor.shape != own[name].shape:
-            raise BadInput(
-                f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, "
-                f"the model needs {tuple(own[name].shape)}"
-            )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BadInput(f"{path}: tensor '{name}' holds NaN or infinity")
+    check_named(module.state_dict(), tensors, path)
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors into a module. Raises BadInput as `check_tensors` does."""
+    """Copy tensors into a module. Raises BadInput as `check_named` does."""
     check_tensors(module, tensors, path)
     module.load_state_dict(dict(tensors))
+
+
+def check_named(
+    expected: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], path: Path
+) -> None:
+    """Check that a file's tensors are those of a model; `expected` may hold shapes only ("meta").
+
+    Raises BadInput naming the file, the tensor and the value: a tensor missing or unknown, of
+    another shape or kind of number, or holding NaN or infinity.
+    """
+    for name in expected:
+        if name not in tensors:
+            raise BadInput(f"{path}: tensor '{name}' is missing: weights of another model")
+    for name, tensor in tensors.items():
+        if name not in expected:
+            raise BadInput(f"{path}: unknown tensor '{name}': weights of another model")
+        needed = expected[name]
+        if tensor.shape != needed.shape:
+            raise BadInput(
+                f"{path}: tensor '{name}' has shape {tuple(tensor.shape)}, "
+                f"the model needs {tuple(needed.shape)}"
+            )
+        if tensor.is_floating_point() != needed.is_floating_point() or tensor.is_complex():
+            raise BadInput(
+                f"{path}: tensor '{name}' holds {tensor.dtype}, the model needs {needed.dtype}"
+            )
+        # As the model will hold it: what float64 can, float32 may not.
+        if not bool(torch.isfinite(tensor.to(needed.dtype)).all()):
+            raise BadInput(f"{path}: tensor '{name}' holds NaN or infinity")
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -1,0 +1,165 @@
+"""Small models and data that the tests of the commands share, made once per session."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+CLASSES, STEPS, SENSOR = 10, 4, 34
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the session's own: tests neither read nor fill the user's."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def graph_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A NIR file of 6 inputs, 5 LIF neurons with small thresholds, and 3 integrators."""
+    nir = pytest.importorskip("nir")
+    rng = np.random.default_rng(5)
+    dv = np.array([1, 700, 1500, 2500, 4095])
+    tau = 4096 * 1e-4 / dv
+    graph = nir.NIRGraph(
+        {
+            "in": nir.Input(np.array([6])),
+            "fc1": nir.Affine(2.0 * rng.integers(-9, 10, (5, 6)), np.full(5, 1.0)),
+            "lif": nir.LIF(
+                tau=tau, r=4096 / dv, v_leak=0.0 * dv, v_threshold=0.0 * dv + 12, v_reset=0.0 * dv
+            ),
+            "fc2": nir.Linear(2.0 * rng.integers(-9, 10, (3, 5))),
+            "sum": nir.I(r=np.full(3, 1e4)),
+            "out": nir.Output(np.array([3])),
+        },
+        [("in", "fc1"), ("fc1", "lif"), ("lif", "fc2"), ("fc2", "sum"), ("sum", "out")],
+    )
+    path = tmp_path_factory.mktemp("graph") / "graph.nir"
+    nir.write(path, graph)
+    return path
+
+
+@pytest.fixture(scope="session")
+def spikes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve samples of eight steps for `graph_file`, with labels."""
+    rng = np.random.default_rng(6)
+    path = tmp_path_factory.mktemp("spikes") / "spikes.npz"
+    np.savez(path, spikes=rng.integers(0, 2, (12, 8, 6), dtype=np.uint8), labels=np.arange(12) % 3)
+    return path
+
+
+@pytest.fixture(scope="session")
+def recordings_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Event recordings in N-MNIST's layout: of ten classes, ten for training and two for test."""
+    root = tmp_path_factory.mktemp("recordings")
+    for part, count, offset in (("Train", 10, 0), ("Test", 2, 50)):
+        for label in range(CLASSES):
+            for number in range(count):
+                path = root / part / str(label) / f"{number:05d}.bin"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(event_bytes(label * 100 + offset + number))
+    return root
+
+
+def event_bytes(seed: int, events: int = 120) -> bytes:
+    """Random events around a place that depends on the seed, in N-MNIST's five bytes each."""
+    rng = np.random.default_rng(seed)
+    raw = np.zeros((events, 5), np.uint8)
+    raw[:, :2] = np.clip(rng.normal(rng.uniform(8, 26, 2), 4, (events, 2)), 0, SENSOR - 1)
+    raw[:, 2] = rng.integers(0, 2, events) << 7
+    raw[:, 4] = np.arange(events)
+    return raw.tobytes()
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint() -> Callable[[Path], Path]:
+    """Writes a small adapter, untrained but with normalisations that make its neurons fire."""
+    torch = pytest.importorskip("torch")
+    for package in ("snntorch", "open_clip", "tonic", "nirtorch"):
+        pytest.importorskip(package)
+    from neuroclip.adapter import AdapterConfig, FloatAdapter, quantized
+    from neuroclip.checkpoint import Checkpoint, save_checkpoint
+    from neuroclip.clip import ClipSpec, encode_text, load_clip
+    from neuroclip.frames import FrameOptions
+    from neuroclip.prompts import template_for
+
+    clip, template = load_clip(), template_for("nmnist")
+    labels = tuple(map(str, range(CLASSES)))
+    text = torch.from_numpy(encode_text(clip, labels, template))
+
+    def make(folder: Path) -> Path:
+        generator = torch.Generator().manual_seed(0)
+        torch.manual_seed(0)
+        adapter = FloatAdapter(AdapterConfig(features=text.shape[1], hidden=8, steps=STEPS), text)
+        features = torch.randn(64, STEPS, text.shape[1], generator=generator)
+        for _ in range(40):
+            adapter.train()(torch.nn.functional.normalize(features, dim=-1))
+        torch.nn.init.constant_(adapter.norm_hidden.weight, 6.0)
+        save_checkpoint(
+            folder,
+            Checkpoint(
+                ClipSpec(),
+                clip.digest,
+                FrameOptions(steps=STEPS, slicing="time"),
+                labels,
+                template,
+                adapter.eval(),
+                quantized(adapter),
+                {"data": "nmnist"},
+            ),
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(
+    tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[Path], Path]
+) -> Path:
+    """A whole checkpoint; tests that damage one copy it first."""
+    return make_checkpoint(tmp_path_factory.mktemp("model") / "adapter")
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a command that must refuse its input: status 2, one line, no traceback, nothing written.
+
+    Call as refused(main, *arguments, says=[...]): every text of `says` stands in the line, which is
+    returned.
+    """
+    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
+
+    def run(main: Callable[[list[str]], int], *arguments: object, says: tuple = ()) -> str:
+        before = listing(tmp_path)
+        capsys.readouterr()
+        try:
+            status = main([str(a) for a in arguments])
+        except SystemExit as usage:
+            status = usage.code
+        captured = capsys.readouterr()
+        lines = captured.err.splitlines()
+        assert status == 2, (status, captured)
+        assert lines and "Traceback" not in captured.err, captured
+        # argparse prints the usage of a command before its one line.
+        if lines[0].startswith("usage:"):
+            lines = [line for line in lines if "error:" in line]
+        assert len(lines) == 1, lines
+        for text in says:
+            assert str(text) in lines[0], (text, lines[0])
+        assert listing(tmp_path) == before
+        return lines[0]
+
+    return run
+
+
+def listing(folder: Path) -> SimpleNamespace:
+    """Every file below a folder with its content, to compare."""
+    return SimpleNamespace(
+        files={p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()},
+        folders={p.relative_to(folder) for p in folder.rglob("*") if p.is_dir()},
+    )
