@@ -173,7 +173,11 @@ def merge(chunks: list[Parity], first_register: RegisterDifference | None) -> Pa
         sum(c.spike_mismatches for c in chunks),
         sum(c.states_compared for c in chunks),
         sum(c.state_mismatches for c in chunks),
-        next((c.first_divergence for c in chunks if c.first_divergence), None),
+        min(
+            (c.first_divergence for c in chunks if c.first_divergence),
+            key=lambda found: (found.step, found.sample),
+            default=None,
+        ),
     )
 
 

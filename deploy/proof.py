@@ -61,6 +61,15 @@ class Proof:
             if edge.verdict == "observed only"
         ]
 
+    @property
+    def warnings(self) -> list[str]:
+        """One line per edge that can be reached: the program runs, but not alike everywhere."""
+        return [
+            f"node '{node}': {name}: {e.range[0]}..{e.range[1]} against {e.limit[0]}..{e.limit[1]} "
+            f"(margin {100 * e.margin:.1f} %); observed only, simulators may differ"
+            for node, name, e in self.reachable
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """The proof as `report.json` holds it."""
         return {

@@ -12,7 +12,8 @@ from deploy.errors import BadInput
 from deploy.files import read_json, staged
 from deploy.report import summary
 from export.deployment import Deployment
-from export.pipeline import Options, Stages, run, write
+from export.pipeline import Options, run, write
+from export.stages import Stages
 
 TARGETS = ("lava", "emulator", "nir", "netx", "sanafe")
 
@@ -169,6 +170,8 @@ def _finished(out: Path, command: str) -> int | None:
 def _print_outcome(out: Path, report: dict[str, Any]) -> int:
     """Print the summary of a report; a parity check that failed is named, with exit status 1."""
     print(summary(report, out / "report.html"))
+    for warning in report.get("warnings", []):
+        print(f"neuroclip-export: warning: {warning}", file=sys.stderr)
     if report["ok"]:
         return 0
     for pair in report["parity"]["pairs"]:

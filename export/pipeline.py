@@ -1,65 +1,55 @@
 """The run behind `neuroclip-export`: lower, execute, compare, map, count, report."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.baseline import baseline
 from deploy.chip import load_chip
 from deploy.costs import core_report
 from deploy.counts import count
 from deploy.counts import to_json as counts_json
-from deploy.emulator import check_inputs, emulate
+from deploy.emulator import check_inputs
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import staged, write_json
 from deploy.mapping import save_mapping
-from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
+from deploy.parity import compare_registers, recordings
 from deploy.partition import partition
 from deploy.program import Program, load_program, registers, save_program
-from deploy.proof import Proof, prove, require
+from deploy.proof import prove, require
 from deploy.report import write_report
-from deploy.trace import (
-    MAX_RECORD_BYTES,
-    Record,
-    Trace,
-    concatenate,
-    first_samples,
-    record_bytes,
-    save_trace,
-)
+from deploy.trace import Record, Trace, save_trace
 from deploy.validate import require_valid
 from export.deployment import Deployment
+from export.executors import (
+    Executor,
+    emulator_executor,
+    lava_executor,
+    run_all,
+    torch_executor,
+)
 from export.lava.latency import latency_steps
 from export.lower import lower
 from export.nir_file import read_nir, write_nir
+from export.outcome import accuracy_json, parity_json, predictions_json
+from export.stages import Stages
 from export.versions import versions
-from neuroclip.statistics import wilson_interval
 
 SCHEMA = 1
 
 # What an output folder receives; the report comes last, so that a folder with it is whole.
-GRAPH_FILES = ("model.nir", "program.npz")
 OUTPUT_FILES = (
-    *GRAPH_FILES,
+    "model.nir",
+    "program.npz",
     "lava_network.py",
     "trace.npz",
     "mapping.json",
     "report.html",
     "report.json",
 )
-
-# A chunk of samples whose recordings of every state take this much: what is held at once.
-_CHUNK_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -79,44 +69,6 @@ class Options:
     lava_python: Path | None = None
     timeout: float = 600.0
     command: str = ""
-
-
-@dataclass(frozen=True)
-class Executor:
-    """One way to run a program: `run` gives a trace of every state, `held` the registers behind it."""
-
-    name: str
-    run: Callable[[Mapping[str, NDArray[Any]]], Trace]
-    held: Callable[[], Mapping[str, NDArray[Any]]]
-
-
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """What running all samples on all executors gave.
-
-    trace: of the emulator, its recordings cut to the first samples, its totals over all. predictions:
-    {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples.
-    """
-
-    trace: Trace
-    predictions: Mapping[str, NDArray[np.int64]]
-    pairs: tuple[Parity, ...]
-
-
-class Stages:
-    """Seconds spent in each stage of a run."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Add the time of a block to a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 def run(deployment: Deployment, options: Options, stages: Stages | None = None) -> dict[str, Any]:
@@ -152,8 +104,8 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             from export.lava.script import write_lava_script
 
             write_lava_script(options.out / "lava_network.py", program, deployment.timesteps)
-    found = executors(deployment, program, options, stages)
-    runs = run_all(deployment, program, found, options, stages)
+    found = _executors(deployment, program, options, stages)
+    runs = run_all(deployment, program, found, options.record_samples, stages)
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
@@ -172,22 +124,24 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             "timesteps": deployment.timesteps,
             "latency_steps": latency,
             "timings": stages.seconds,
-            "accuracy": _accuracy(deployment, runs),
-            "predictions": _predictions(deployment, runs),
+            "accuracy": accuracy_json(deployment, runs),
+            "predictions": predictions_json(deployment, runs),
             "proof": proof.to_json(),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
-            "parity": _parity(runs.pairs),
+            "parity": parity_json(runs.pairs),
             "counts": counts_json(counts),
             **energy_report(counts, sets),
             "baseline": baseline(program, counts),
             "cores": core_report(program, chip, mapping),
-            "unsupported": _warnings(proof),
+            # What a target cannot do is refused by name before anything runs.
+            "unsupported": [],
+            "warnings": proof.warnings,
             "versions": versions(),
         }
         if options.record != "none":
             save_trace(options.out / "trace.npz", _recorded(runs.trace, options.record))
         save_mapping(options.out / "mapping.json", mapping)
-        shown = recordings(runs.trace) | _messages(deployment, runs.trace.samples)
+        shown = recordings(runs.trace) | _messages(deployment, options.record_samples)
         write_report(options.out / "report.html", report, shown, program)
         write_json(options.out / "report.json", report)
     return report
@@ -198,11 +152,11 @@ def write(deployment: Deployment, options: Options) -> Program:
 
     Raises BadInput for what cannot be lowered, CheckFailed where a register differs.
     """
-    with staged(options.out, GRAPH_FILES) as folder:
+    with staged(options.out, OUTPUT_FILES) as folder:
         options = replace(options, out=folder)
         program = _lowered(deployment, options)
         program = _through_files(deployment, program, options)
-        for executor in executors(deployment, program, options, Stages()):
+        for executor in _executors(deployment, program, options, Stages()):
             different = compare_registers(executor.held(), registers(program))
             if different is not None:
                 raise CheckFailed(f"{executor.name} and the written program differ in {different}")
@@ -222,95 +176,16 @@ def _lowered(deployment: Deployment, options: Options) -> Program:
     return program
 
 
-def executors(
+def _executors(
     deployment: Deployment, program: Program, options: Options, stages: Stages
 ) -> list[Executor]:
     """The executors that a target compares, in the order in which neighbours are compared."""
-    found = [
-        Executor(
-            "emulator", lambda x: _emulate(program, x, options.jobs), lambda: registers(program)
-        )
-    ]
+    found = [emulator_executor(program, options.jobs)]
     if deployment.network is not None:
-        from export.torch_run import run_torch, torch_registers
-
-        network = deployment.network
-        torch = Executor("torch", lambda x: run_torch(network, x), lambda: torch_registers(network))
-        found.insert(0, torch)
+        found.insert(0, torch_executor(deployment.network))
     if options.target == "lava":
-        found.append(lava_executor(program, options, stages))
+        found.append(lava_executor(program, stages, options.lava_python, options.timeout))
     return found
-
-
-def _emulate(program: Program, inputs: Mapping[str, NDArray[Any]], jobs: int) -> Trace:
-    """Emulate samples in `jobs` threads; samples are independent, so the trace is the same."""
-    samples = len(next(iter(inputs.values())))
-    edges = np.linspace(0, samples, min(jobs, samples) + 1).astype(int)
-    parts = [{name: x[a:b] for name, x in inputs.items()} for a, b in pairwise(edges)]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return concatenate(list(pool.map(lambda part: emulate(program, part), parts)))
-
-
-def lava_executor(program: Program, options: Options, stages: Stages) -> Executor:
-    """Lava's simulation in its worker process; its registers are those its models reported."""
-    from export.lava.client import run_lava
-
-    held: dict[str, NDArray[Any]] = {}
-
-    def execute(inputs: Mapping[str, NDArray[Any]]) -> Trace:
-        result = run_lava(program, inputs, python=options.lava_python, timeout=options.timeout)
-        held.update(result.registers)
-        for stage, seconds in result.timings.items():
-            name = f"lava {stage.removesuffix('_s')}"
-            stages.seconds[name] = stages.seconds.get(name, 0.0) + seconds
-        return result.trace
-
-    return Executor("lava", execute, lambda: held)
-
-
-def run_all(
-    deployment: Deployment,
-    program: Program,
-    found: list[Executor],
-    options: Options,
-    stages: Stages,
-) -> Runs:
-    """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes."""
-    per_sample = record_bytes(program, 1, deployment.timesteps, "all")
-    size = max(1, _CHUNK_BYTES // per_sample)
-    recorded = min(options.record_samples, MAX_RECORD_BYTES // per_sample)
-    kept: list[Trace] = []
-    predictions: dict[str, list[NDArray[np.int64]]] = {e.name: [] for e in found}
-    pairs: dict[tuple[str, str], list[Parity]] = {}
-    with tqdm(total=deployment.samples, desc="samples", disable=None) as bar:
-        for start in range(0, deployment.samples, size):
-            where = slice(start, start + size)
-            inputs = {name: x[where] for name, x in deployment.inputs.items()}
-            traces = {}
-            for executor in found:
-                with stages.time(executor.name):
-                    traces[executor.name] = executor.run(inputs)
-                predictions[executor.name].append(deployment.predict(traces[executor.name], where))
-            with stages.time("compare"):
-                for a, b in pairwise(found):
-                    chunk = compare_recordings(
-                        a.name,
-                        recordings(traces[a.name]),
-                        b.name,
-                        recordings(traces[b.name]),
-                        start,
-                    )
-                    pairs.setdefault((a.name, b.name), []).append(chunk)
-            kept.append(first_samples(traces["emulator"], max(0, recorded - start)))
-            bar.update(len(next(iter(inputs.values()))))
-    held = {e.name: e.held() for e in found}
-    return Runs(
-        concatenate(kept),
-        {name: np.concatenate(parts) for name, parts in predictions.items()},
-        tuple(
-            merge(chunks, compare_registers(held[a], held[b])) for (a, b), chunks in pairs.items()
-        ),
-    )
 
 
 def _through_files(deployment: Deployment, program: Program, options: Options) -> Program:
@@ -335,52 +210,3 @@ def _recorded(trace: Trace, record: Record) -> Trace:
 def _messages(deployment: Deployment, samples: int) -> dict[str, NDArray[Any]]:
     """What the inputs sent in the first samples, named as the recordings of populations are."""
     return {f"{name}/s": x[:samples] for name, x in deployment.inputs.items()}
-
-
-def _accuracy(deployment: Deployment, runs: Runs) -> dict[str, Any]:
-    """Accuracy per executor with its 95 % interval; null where it was not measured."""
-    names = {"quantized": "torch", "emulator": "emulator", "lava": "lava"}
-    predicted = {key: runs.predictions.get(executor) for key, executor in names.items()}
-    predicted = {"float": deployment.float_predictions} | predicted
-    return {key: _share_right(deployment.labels, p) for key, p in predicted.items()}
-
-
-def _share_right(
-    labels: NDArray[np.int64] | None, predicted: NDArray[np.int64] | None
-) -> dict[str, Any] | None:
-    if labels is None or predicted is None:
-        return None
-    correct = int((labels == predicted).sum())
-    low, high = wilson_interval(correct, len(labels))
-    return {
-        "value": correct / len(labels),
-        "low": low,
-        "high": high,
-        "correct": correct,
-        "total": len(labels),
-    }
-
-
-def _predictions(deployment: Deployment, runs: Runs) -> dict[str, Any]:
-    """The first predictions of the emulator, for the reader."""
-    shown = runs.predictions["emulator"][:20]
-    labels = deployment.labels
-    return {
-        "labels": list(deployment.class_names),
-        "first": [
-            {"sample": i, "label": None if labels is None else int(labels[i]), "predicted": int(p)}
-            for i, p in enumerate(shown)
-        ],
-    }
-
-
-def _parity(pairs: tuple[Parity, ...]) -> dict[str, Any]:
-    return {"ok": all(pair.ok for pair in pairs), "pairs": [pair.to_json() for pair in pairs]}
-
-
-def _warnings(proof: Proof) -> list[str]:
-    return [
-        f"node '{node}': {name} can reach {edge.range[0]}..{edge.range[1]} "
-        f"beyond {edge.limit[0]}..{edge.limit[1]}; not portable, observed only"
-        for node, name, edge in proof.reachable
-    ]
