@@ -193,13 +193,14 @@ def _report(options: argparse.Namespace) -> int:
     if options.other is not None:
         print(compare(report, read(options.other)))
         return 0
-    print(summary(report))
-    folder = options.run_folder
-    program = load_program(folder / "program.npz")
-    # A run with --record none has no trace; its report has no raster.
-    recorded = folder / "trace.npz"
-    trace = load_trace(recorded) if recorded.exists() else {}
-    write_report(folder / "report.html", report, trace, program)
+    folder, page = options.run_folder, options.run_folder / "report.html"
+    # The page of the run itself also shows the messages of its inputs, which no other file keeps.
+    if not page.exists():
+        program = load_program(folder / "program.npz")
+        # A run with --record none has no trace; its report has no raster.
+        recorded = folder / "trace.npz"
+        write_report(page, report, load_trace(recorded) if recorded.exists() else {}, program)
+    print(summary(report, page))
     return 0 if report["ok"] else 1
 
 

@@ -17,10 +17,12 @@ from deploy.report.figures import (
     plain,
     shorten,
 )
-from deploy.report.read import at, number
+from deploy.report.read import at, items, number
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
 MAX_PAIRS = 3
+# Predictions that are shown in place of an accuracy.
+MAX_PREDICTIONS = 8
 # A terminal shows the whole summary at once; labels take LABEL of its columns.
 MAX_LINES, WIDTH, LABEL = 20, 100, 20
 
@@ -35,7 +37,10 @@ def summary(report: object, path: Path | None = None) -> str:
         ("result", f"{words.status(report)}: {_word(report, 'model')} → {_word(report, 'target')}")
     ]
     rows.append(("run", f"{words.size(report)}, seed {_word(report, 'seed')}"))
-    rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
+    if any(words.accuracy(report, executor) for executor in words.TITLES):
+        rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
+    else:
+        rows += [("accuracy", NOT_MEASURED), ("predicted", _predicted(report))]
     pairs = words.parity_pairs(report)
     rows += [(f"{at(p, 'a')} = {at(p, 'b')}", _pair(p)) for p in pairs[:MAX_PAIRS]]
     if not pairs:
@@ -96,6 +101,17 @@ def _accuracy(report: object, executor: str) -> str:
     if number(entry.get("correct")) is not None and number(entry.get("total")) is not None:
         text += f"  {count(entry['correct'])} of {count(entry['total'])}"
     return text
+
+
+def _predicted(report: object) -> str:
+    """The first predictions by class name, where no labels say whether they are right."""
+    names = items(at(report, "predictions", "labels"))
+    shown = []
+    for entry in items(at(report, "predictions", "first"))[:MAX_PREDICTIONS]:
+        index = number(at(entry, "predicted"))
+        known = index is not None and 0 <= index < len(names)
+        shown.append(f"sample {at(entry, 'sample')}: {names[int(index or 0)] if known else index}")
+    return ", ".join(shown) or NOT_MEASURED
 
 
 def _pair(entry: object) -> str:

@@ -110,8 +110,19 @@ def test_the_energy_range_names_the_sets_at_its_ends(report):
 def test_summary_of_an_empty_report_measures_nothing():
     found = lines_of(summary({}))
     assert found["result"].startswith("not decided")
-    for name in ("accuracy float", "parity", "cores", "synaptic operations", "energy"):
+    for name in ("accuracy", "predicted", "parity", "cores", "synaptic operations", "energy"):
         assert found[name] == "not measured"
+
+
+def test_summary_without_labels_says_what_was_predicted(report):
+    report["accuracy"] = dict.fromkeys(report["accuracy"])
+    report["predictions"] = {
+        "labels": ["zebra", "boat"],
+        "first": [{"sample": 0, "label": None, "predicted": 1}, {"sample": 1, "predicted": 7}],
+    }
+    lines = summary(report).splitlines()
+    assert any(line.split() == ["accuracy", "not", "measured"] for line in lines)
+    assert any(line.endswith("sample 0: boat, sample 1: 7") for line in lines)
 
 
 def test_summary_prints_no_control_characters(report):

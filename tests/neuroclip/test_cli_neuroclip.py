@@ -124,8 +124,15 @@ def test_the_report_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "graph.nir → emulator" in capsys.readouterr().out
 
 
+def test_the_page_of_a_run_stays_as_the_run_wrote_it(run: Path) -> None:
+    before = (run / "report.html").read_bytes()
+    assert main(["report", str(run)]) == 0
+    assert (run / "report.html").read_bytes() == before
+
+
 def test_the_report_of_a_run_without_a_trace(run: Path) -> None:
     (run / "trace.npz").unlink()
+    (run / "report.html").unlink()
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").read_text().rstrip().endswith("</html>")
 
@@ -158,6 +165,7 @@ def test_two_runs_side_by_side(
     ],
 )
 def test_a_damaged_run(refused: Refused, run: Path, name: str, content: bytes | None) -> None:
+    (run / "report.html").unlink()
     (run / name).unlink()
     if content is not None:
         (run / name).write_bytes(content)
