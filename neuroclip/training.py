@@ -8,6 +8,8 @@ data; the authors' release chose it on the test set.
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,14 +103,26 @@ def train_adapter(
     where the kept state is damaged or of another training.
     """
     torch.manual_seed(recipe.seed)
-    adapter = FloatAdapter(config, text)
-    stage = _Stage("float", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
-    history = _fit(adapter, stage, recipe, train, validation, state_folder, resume)
-    chip = quantized(adapter.eval())
-    # Weights that are held within the chip's range need no other pull toward zero.
-    stage = _Stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, 0.0)
-    history += _fit(chip, stage, recipe, train, validation, state_folder, resume)
+    with _one_thread():
+        adapter = FloatAdapter(config, text)
+        stage = _Stage("float", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
+        history = _fit(adapter, stage, recipe, train, validation, state_folder, resume)
+        chip = quantized(adapter.eval())
+        # Weights that are held within the chip's range need no other pull toward zero.
+        stage = _Stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, 0.0)
+        history += _fit(chip, stage, recipe, train, validation, state_folder, resume)
     return Trained(adapter, chip.eval(), history)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread: sums in another order would give other weights, and small products gain nothing."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

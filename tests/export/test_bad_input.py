@@ -631,7 +631,9 @@ def test_damaged_descriptions(
 
 
 @pytest.mark.parametrize("option", ["--chip", "--coefficients"])
-@pytest.mark.parametrize("name", ["loihi9000", "nowhere.json", "", str(Path("..", "..", "etc", "passwd"))])
+@pytest.mark.parametrize(
+    "name", ["loihi9000", "nowhere.json", "", str(Path("..", "..", "etc", "passwd"))]
+)
 def test_unknown_descriptions(
     refused: Refused, graph_file: Path, spikes_file: Path, tmp_path: Path, option: str, name: str
 ) -> None:

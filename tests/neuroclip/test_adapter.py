@@ -175,3 +175,15 @@ def test_the_schedule_warms_up_then_falls_to_nearly_zero() -> None:
     assert rates[0] == 0.1 and rates[1] == max(rates)
     assert all(a > b for a, b in pairwise(rates[1:]))
     assert rates[-1] < 0.01 and math.isclose(rates[1], 1, abs_tol=0.01)
+
+
+def test_weights_do_not_depend_on_the_number_of_threads() -> None:
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(weights(train()))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
