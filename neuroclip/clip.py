@@ -17,6 +17,7 @@ from deploy.errors import BadInput
 from deploy.files import read_json
 from neuroclip.frames import FrameOptions
 from neuroclip.prompts import fill
+from neuroclip.threads import one_thread
 from neuroclip.tokenizer import tokenize
 from neuroclip.weights import check_tensors, fill_module, read_weights, weights_digest
 
@@ -163,7 +164,8 @@ def encode_text(clip: Clip, labels: Sequence[str], template: str) -> NDArray[np.
     Raises BadInput as `neuroclip.prompts.fill` does.
     """
     tokens = clip.tokenize(fill(labels, template)).to(clip.device)
-    features: torch.Tensor = clip.module.encode_text(tokens, normalize=True)
+    with one_thread():
+        features: torch.Tensor = clip.module.encode_text(tokens, normalize=True)
     return features.float().cpu().numpy()
 
 

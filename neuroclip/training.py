@@ -8,8 +8,6 @@ data; the authors' release chose it on the test set.
 import hashlib
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from tqdm import tqdm
 from deploy.errors import BadInput
 from deploy.files import atomic_path
 from neuroclip.adapter import AdapterConfig, ChipAdapter, FloatAdapter, quantized
+from neuroclip.threads import one_thread
 
 Array = NDArray[np.float32]
 
@@ -103,7 +102,7 @@ def train_adapter(
     where the kept state is damaged or of another training.
     """
     torch.manual_seed(recipe.seed)
-    with _one_thread():
+    with one_thread():
         adapter = FloatAdapter(config, text)
         stage = _Stage("float", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
         history = _fit(adapter, stage, recipe, train, validation, state_folder, resume)
@@ -112,17 +111,6 @@ def train_adapter(
         stage = _Stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, 0.0)
         history += _fit(chip, stage, recipe, train, validation, state_folder, resume)
     return Trained(adapter, chip.eval(), history)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread: sums in another order would give other weights, and small products gain nothing."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
