@@ -117,6 +117,8 @@ def _frame_options(options: argparse.Namespace) -> dict[str, object]:
 def _train(options: argparse.Namespace) -> int:
     from neuroclip import commands
 
+    if options.what == "clip" and options.resume:
+        raise BadInput("--resume: the training of the CLIP takes minutes and starts over")
     if options.what == "clip":
         return commands.train_clip(options.out, options.seed, options.epochs)
     return commands.train(

@@ -117,7 +117,10 @@ def train_clip(out: Path, seed: int, epochs: int | None) -> int:
     with staged(out, ()):
         pass
     trained = train_digits_clip(out, seed, **({} if epochs is None else {"epochs": epochs}))
-    print(trained)
+    print(
+        f"validation accuracy on pictures: {100 * trained.validation:.1f} % (epoch {trained.epoch})"
+    )
+    print(f"CLIP: {out}")
     return 0
 
 

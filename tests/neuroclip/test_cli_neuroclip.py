@@ -332,6 +332,7 @@ def test_an_output_of_train_that_cannot_be_written(
         refused(main, "train", *base, "--out", out, says=(out,))
         refused(main, "train", "clip", "--out", out, says=(f"{out}: cannot write",))
     refused(main, "train", "--data", recordings_folder)
+    refused(main, "train", "clip", "--out", tmp_path / "clip", "--resume", says=("--resume",))
 
 
 def test_a_clip_folder_that_is_damaged(
