@@ -27,7 +27,7 @@ def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace
     of more than 2 GiB.
     """
     samples, timesteps = check_inputs(program, inputs)
-    trace = _empty_trace(program, samples, timesteps, record)
+    trace = empty_trace(program, samples, timesteps, record)
     state = {p.name: _cleared(samples, p.shape) for p in program.populations}
     weights = {c.name: c.weight.T.astype(np.float64) for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
@@ -112,7 +112,8 @@ def _cleared(samples: int, shape: tuple[int, ...]) -> tuple[Int64, Int64]:
     return np.zeros((samples, *shape), np.int64), np.zeros((samples, *shape), np.int64)
 
 
-def _empty_trace(program: Program, samples: int, timesteps: int, record: Record) -> Trace:
+def empty_trace(program: Program, samples: int, timesteps: int, record: Record) -> Trace:
+    """A trace of zeros to fill. Raises BadInput where the recording exceeds 2 GiB."""
     needed = record_bytes(program, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(

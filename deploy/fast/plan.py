@@ -1,0 +1,150 @@
+"""`Plan`: a program's populations in blocks, with registers and weights laid out for the kernels.
+
+A block is a strongly connected component of the network: one population without a connection to
+itself, which runs for all its steps at once, or a cycle, which must go step by step.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.program import Dense, Population, Program
+from deploy.proof import prove
+
+# While |a| stays below this, |u| ≤ 2^23 holds after one wrap, and every value of the recurrence
+# but the decay's product fits 32 bits.
+_NARROW_SUM = 2**18
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """A connection as the kernels read it.
+
+    rows: int8 [source size + 1, target size], the even weights halved; the last row is zero and
+    pads groups of rows. exact: the arithmetic in which every partial sum of the *whole* weights is
+    exact. start, source_start: of the target and, inside a block, the source in their blocks.
+    """
+
+    connection: Dense
+    rows: NDArray[np.int8]
+    exact: str
+    start: int
+    source_start: int
+    _matrices: dict[np.dtype[Any], NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    def matrix(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The weights [source size, target size] for a matrix product, made once."""
+        found = self._matrices.get(dtype)
+        if found is None:
+            found = self._matrices[dtype] = self.connection.weight.T.astype(dtype, order="C")
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Populations that need each other's messages, side by side on one axis of `size` neurons.
+
+    mu, mv: 4096 − decay of u and v; bias; threshold: vth << 6, beyond reach for an integrator;
+    each int32 (where `narrow`: no sum of the program can need more) or int64 [size].
+    outside, inside: connections from other blocks or inputs, and among its own populations.
+    """
+
+    populations: tuple[Population, ...]
+    starts: tuple[int, ...]
+    size: int
+    narrow: bool
+    mu: NDArray[Any]
+    mv: NDArray[Any]
+    bias: NDArray[Any]
+    threshold: NDArray[Any]
+    outside: tuple[Synapses, ...]
+    inside: tuple[Synapses, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A program ready to be emulated many times: see `prepare`."""
+
+    program: Program
+    blocks: tuple[Block, ...]
+
+
+def prepare(program: Program) -> Plan:
+    """Order a program into blocks and lay out its weights; later changes of its arrays are unseen."""
+    proof = prove(program, timesteps=0)
+    sums = {name: edges["synaptic sum beyond 21 bits"].range for name, edges in proof.edges.items()}
+    return Plan(
+        program,
+        tuple(_block(program, names, proof.arithmetic, sums) for names in _components(program)),
+    )
+
+
+def _block(
+    program: Program,
+    names: tuple[str, ...],
+    arithmetic: dict[str, str],
+    sums: dict[str, tuple[int, int]],
+) -> Block:
+    populations = tuple(program.population(name) for name in names)
+    ends = np.cumsum([p.size for p in populations]).tolist()
+    starts = dict(zip(names, [0, *ends[:-1]], strict=True))
+    synapses = [
+        Synapses(c, _rows(c), arithmetic[c.name], starts[name], starts.get(c.source, 0))
+        for name in names
+        for c in program.into(name)
+    ]
+    narrow = all(s.exact in ("int16", "float32") for s in synapses) and all(
+        -_NARROW_SUM <= sums[name][0] and sums[name][1] <= _NARROW_SUM for name in names
+    )
+    dtype = np.int32 if narrow else np.int64
+
+    def joined(values: list[Any]) -> NDArray[Any]:
+        return np.concatenate([np.asarray(v, dtype).reshape(-1) for v in values])
+
+    never = np.iinfo(np.int32).max
+    return Block(
+        populations,
+        tuple(starts.values()),
+        ends[-1],
+        narrow,
+        joined([4095 - p.du for p in populations]),
+        joined([4096 - p.dv for p in populations]),
+        joined([p.bias for p in populations]),
+        joined(
+            [
+                np.left_shift(p.vth, 6) if p.kind == "lif" else np.full(p.shape, never)
+                for p in populations
+            ]
+        ),
+        tuple(s for s in synapses if s.connection.source not in starts),
+        tuple(s for s in synapses if s.connection.source in starts),
+    )
+
+
+def _rows(c: Dense) -> NDArray[np.int8]:
+    rows = np.zeros((c.weight.shape[1] + 1, c.weight.shape[0]), np.int8)
+    rows[:-1] = c.weight.T >> 1
+    return rows
+
+
+def _components(program: Program) -> list[tuple[str, ...]]:
+    """Strongly connected components, each after those that reach it; names in program order."""
+    names = program.order
+    index = {name: i for i, name in enumerate(names)}
+    reach = np.eye(len(names), dtype=np.float32)
+    for c in program.connections:
+        if c.source in index:
+            reach[index[c.source], index[c.target]] = 1
+    while True:
+        further = np.minimum(reach @ reach, 1)
+        if np.array_equal(further, reach):
+            break
+        reach = further
+    together = (reach * reach.T).astype(bool)
+    # In a component every population is reached from the same number of populations, and a later
+    # component from strictly more than those that reach it.
+    firsts = [i for i in range(len(names)) if not together[i, :i].any()]
+    firsts.sort(key=lambda i: int(reach[:, i].sum()))
+    return [tuple(names[j] for j in np.flatnonzero(together[i])) for i in firsts]
