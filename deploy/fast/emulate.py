@@ -45,7 +45,7 @@ def emulate_fast(
     run = _backend(kernel)
     trace = empty_trace(plan.program, samples, timesteps, record)
     threads = max(1, min(threads or _cores(), samples))
-    size = _chunk_size(plan, timesteps, _CHUNK_BYTES[kernel])
+    size = _chunk_size(plan, timesteps, kernel)
     size = min(size, -(-samples // threads))
     chunks = [slice(a, min(a + size, samples)) for a in range(0, samples, size)]
 
@@ -127,15 +127,21 @@ def _fits(node: Input, data: NDArray[Any]) -> bool:
     )
 
 
-def _chunk_size(plan: Plan, timesteps: int, budget: int) -> int:
-    """Samples whose messages and largest block's sums and states stay below `budget` bytes."""
+def _chunk_size(plan: Plan, timesteps: int, kernel: Kernel) -> int:
+    """Samples whose messages, and sums and states of the largest block, stay below the budget."""
     sent = sum(n.size * (1 if n.binary else 4) for n in plan.program.inputs)
     sent += sum(block.size for block in plan.blocks)
-    largest = max(
-        block.size * 16 + sum(s.rows.shape[0] * 8 for s in block.outside)
-        for block in plan.blocks
-    )
-    return max(1, budget // (timesteps * (sent + largest)))
+    largest = max(_working_bytes(plan, block, kernel) for block in plan.blocks)
+    return max(1, _CHUNK_BYTES[kernel] // (timesteps * (sent + largest)))
+
+
+def _working_bytes(plan: Plan, block: Block, kernel: Kernel) -> int:
+    """Bytes per step of the sums of a block and of the largest product that makes them."""
+    graded = {n.name for n in plan.program.inputs if not n.binary}
+    products = [s for s in block.outside if kernel == "numpy" or s.connection.source in graded]
+    summed = bool(products) or len(block.outside) > 1 or len(block.populations) > 1
+    floats = max((8 * s.rows.shape[0] + 16 * s.rows.shape[1] for s in products), default=0)
+    return 8 * block.size * summed + floats
 
 
 def _backend(kernel: Kernel) -> _RunBlock:

@@ -43,6 +43,26 @@ def _decayed_of_type(x: Any, m: Any) -> Any:
     return wide
 
 
+def _like(x: Any, y: Any) -> Any:
+    """`x` as an integer of the type of `y`: 32-bit sums stay in 32-bit lanes."""
+    raise NotImplementedError  # compiled code only, see the overload
+
+
+@overload(_like)
+def _like_type(x: Any, y: Any) -> Any:
+    if y == types.int32:
+
+        def narrow(x: Any, y: Any) -> Any:
+            return np.int32(x)
+
+        return narrow
+
+    def wide(x: Any, y: Any) -> Any:
+        return np.int64(x)
+
+    return wide
+
+
 @njit(nogil=True, cache=True)
 def _active(row: Array, index: Array) -> int:
     """Write the places of non-zero messages to `index`, without branches; their number."""
@@ -148,22 +168,21 @@ def _advance(
     bias: Array,
     threshold: Array,
     s: Array,
-    counts: Array,
 ) -> None:
     """One step of neurons, every array [size]: see `deploy.program.Population`."""
     for j in range(u.shape[0]):
-        x = _decayed(u[j], mu[j]) + (a[j] << 6)
+        m = mu[j]
+        x = _like(_decayed(u[j], m) + _like(a[j] << 6, m), m)
         if x > _LIMIT:
-            x -= 2 * _LIMIT
+            x = _like(x - 2 * _LIMIT, m)
         elif x <= -_LIMIT:
-            x += 2 * _LIMIT
+            x = _like(x + 2 * _LIMIT, m)
         u[j] = x
-        y = _decayed(v[j], mv[j]) + x + bias[j]
-        y = min(max(y, -_LIMIT + 1), _LIMIT - 1)
+        y = _like(_like(_decayed(v[j], mv[j]) + x, m) + bias[j], m)
+        y = _like(min(max(y, _like(-_LIMIT + 1, m)), _like(_LIMIT - 1, m)), m)
         fired = y > threshold[j]
-        v[j] = 0 if fired else y
+        v[j] = _like(0, m) if fired else y
         s[j] = fired
-        counts[j] += fired
 
 
 @njit(nogil=True, cache=True)
@@ -204,7 +223,6 @@ def run_block(
     v_record: Array,
     record: bool,
     last_v: Array,
-    counts: Array,
 ) -> None:
     """All steps of a block: s [samples, time, size] and, where `record`, its u and v.
 
@@ -246,7 +264,6 @@ def run_block(
                 _advance(
                     a[first:last], u[first:last], v[first:last], mu[first:last], mv[first:last],
                     bias[first:last], threshold[first:last], s[g, t, first:last],
-                    counts[first:last],
                 )  # fmt: skip
             if record:
                 u_row, v_row = u_record[g, t], v_record[g, t]

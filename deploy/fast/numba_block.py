@@ -41,8 +41,9 @@ def run_numba(block: Block, messages: Messages, out: Recording) -> None:
         fused is not None,
         drive, bool(others), populations, table, flat,
         block.mu, block.mv, block.bias, block.threshold,
-        out.s, out.u, out.v, out.states, out.last_v, out.counts,
+        out.s, out.u, out.v, out.states, out.last_v,
     )  # fmt: skip
+    kernels.count_messages(out.s, out.counts)
 
 
 def _shift(synapses: Synapses) -> int:
