@@ -43,7 +43,7 @@ def emulate_fast(
     samples, timesteps = _check(plan.program, inputs)
     kernel = kernel or ("numba" if find_spec("numba") else "numpy")
     run = _backend(kernel)
-    trace = empty_trace(plan.program, samples, timesteps, record)
+    trace = empty_trace(plan.program, samples, timesteps, record, cleared=False)
     threads = max(1, min(threads or _cores(), samples))
     size = _chunk_size(plan, timesteps, kernel)
     size = min(size, -(-samples // threads))
@@ -91,7 +91,7 @@ def _messages(node: Input, data: NDArray[Any]) -> NDArray[Any]:
     flat = data.reshape(*data.shape[:2], -1)
     if not node.binary:
         return np.ascontiguousarray(flat, np.int32)
-    if flat.dtype in (np.bool_, np.int8):
+    if flat.dtype == np.int8:
         flat = flat.view(np.uint8)
     return np.ascontiguousarray(flat, np.uint8)
 

@@ -65,11 +65,11 @@ def _like_type(x: Any, y: Any) -> Any:
 
 @njit(nogil=True, cache=True)
 def _active(row: Array, index: Array) -> int:
-    """Write the places of non-zero messages to `index`, without branches; their number."""
+    """Write the places of spikes (a row of 0 and 1) to `index`, without branches; their number."""
     n = 0
     for j in range(row.shape[0]):
         index[n] = j
-        n += row[j] != 0
+        n += row[j]
     return n
 
 
