@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -41,7 +42,7 @@ def emulate_fast(
     """
     plan = program if isinstance(program, Plan) else prepare(program)
     samples, timesteps = _check(plan.program, inputs)
-    kernel = kernel or ("numba" if find_spec("numba") else "numpy")
+    kernel = kernel or ("numba" if _has_numba() else "numpy")
     run = _backend(kernel)
     trace = empty_trace(plan.program, samples, timesteps, record, cleared=False)
     threads = max(1, min(threads or _cores(), samples))
@@ -77,7 +78,8 @@ def _run_chunk(
         finish(block, out, trace, chunk)
         for p, first in zip(block.populations, block.starts, strict=True):
             part = slice(first, first + p.size)
-            messages[p.name], counts[p.name] = out.s[..., part], out.counts[part]
+            messages[p.name] = np.ascontiguousarray(out.s[..., part])
+            counts[p.name] = out.counts[part]
     return counts
 
 
@@ -87,13 +89,14 @@ def _add(trace: Trace, counts: dict[str, NDArray[Any]]) -> None:
 
 
 def _messages(node: Input, data: NDArray[Any]) -> NDArray[Any]:
-    """Messages as contiguous uint8 (binary) or int32 [samples, time, size], copied only if needed."""
+    """Messages as uint8 (binary) or int32 [samples, time, size], copied only where needed.
+
+    Kernels are compiled for arrays that are contiguous and writable.
+    """
     flat = data.reshape(*data.shape[:2], -1)
-    if not node.binary:
-        return np.ascontiguousarray(flat, np.int32)
-    if flat.dtype == np.int8:
+    if node.binary and flat.dtype == np.int8:
         flat = flat.view(np.uint8)
-    return np.ascontiguousarray(flat, np.uint8)
+    return np.require(flat, np.uint8 if node.binary else np.int32, ("C", "W"))
 
 
 def _count(messages: NDArray[Any], kernel: Kernel) -> NDArray[Any]:
@@ -110,7 +113,7 @@ def _check(program: Program, inputs: Messages) -> tuple[int, int]:
     """`check_inputs`, spared its array of comparisons where each input's extremes already fit."""
     known = {n.name for n in program.inputs}
     if inputs.keys() == known and all(_fits(n, inputs[n.name]) for n in program.inputs):
-        shapes = {inputs[name].shape[:2] for name in known}
+        shapes = {(len(x), x.shape[1]) for x in inputs.values()}
         if len(shapes) == 1:
             return shapes.pop()
     return check_inputs(program, inputs)
@@ -147,11 +150,16 @@ def _working_bytes(plan: Plan, block: Block, kernel: Kernel) -> int:
 def _backend(kernel: Kernel) -> _RunBlock:
     if kernel == "numpy":
         return run_numpy
-    if not find_spec("numba"):
+    if not _has_numba():
         raise BadInput("kernel 'numba': numba is not installed (pip install 'neuroclip[fast]')")
     from deploy.fast.numba_block import run_numba
 
     return run_numba
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None
 
 
 def _cores() -> int:

@@ -229,7 +229,7 @@ def run_block(
     source …: one connection from outside onto the whole block, summed on the fly where `fused`.
     drive [samples, time, size]: sums of all other outside connections, where `driven`.
     populations [n, 4]: start, stop, first and last row of `synapses`.
-    synapses [n, 6]: source start, source size, delay, shift, offset in `flat`, target start.
+    synapses [n, 5]: source start, source size, delay, shift, offset of its rows in `flat`.
     """
     samples, timesteps, size = s.shape
     a = np.zeros(size, mu.dtype)

@@ -15,7 +15,7 @@ Messages = dict[str, NDArray[Any]]
 
 def run_numpy(block: Block, messages: Messages, out: Recording) -> None:
     """Run a block for all steps of some samples; `messages` holds what it hears from outside."""
-    drive = np.zeros(out.s.shape, np.int32 if block.narrow else np.int64)
+    drive: NDArray[Any] = np.zeros(out.s.shape, np.int32 if block.narrow else np.int64)
     for synapses in block.outside:
         add_outside(synapses, messages[synapses.connection.source], drive)
     update = _Narrow(block, len(drive)) if block.narrow else _Wide(block, len(drive))
@@ -28,7 +28,7 @@ def run_numpy(block: Block, messages: Messages, out: Recording) -> None:
                 if c.target == p.name and t >= c.delay:
                     begin = synapses.source_start
                     heard = out.s[:, t - c.delay, begin : begin + synapses.rows.shape[0] - 1]
-                    drive[:, t, part] += synaptic_sums(synapses, heard).astype(drive.dtype)
+                    drive[:, t, part] += synaptic_sums(synapses, heard, drive.dtype)
             out.s[:, t, part] = update.step(drive[:, t, part], part)
         if out.states:
             # Casting int64 keeps the low 32 bits of a current beyond them, as the reference does.
@@ -77,9 +77,7 @@ class _Wide:
         block, u, v = self.block, self.u[:, part], self.v[:, part]
         x = _truncated(u * block.mu[part]) + (a << 6)
         u[...] = x - 2 * _LIMIT * (x > _LIMIT) + 2 * _LIMIT * (x <= -_LIMIT)
-        y = np.clip(
-            _truncated(v * block.mv[part]) + u + block.bias[part], -_LIMIT + 1, _LIMIT - 1
-        )
+        y = np.clip(_truncated(v * block.mv[part]) + u + block.bias[part], -_LIMIT + 1, _LIMIT - 1)
         fired = y > block.threshold[part]
         v[...] = np.where(fired, 0, y)
         return fired

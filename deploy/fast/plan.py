@@ -34,6 +34,11 @@ class Synapses:
     source_start: int
     _matrices: dict[np.dtype[Any], NDArray[Any]] = field(default_factory=dict, repr=False)
 
+    @property
+    def shift(self) -> int:
+        """The left shift of a sum of halved rows: one bit more than the weight exponent."""
+        return self.connection.exponent + 1
+
     def matrix(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """The weights [source size, target size] for a matrix product, made once."""
         found = self._matrices.get(dtype)
@@ -49,6 +54,8 @@ class Block:
     mu, mv: 4096 − decay of u and v; bias; threshold: vth << 6, beyond reach for an integrator;
     each int32 (where `narrow`: no sum of the program can need more) or int64 [size].
     outside, inside: connections from other blocks or inputs, and among its own populations.
+    spans, table, flat: the populations, and the inside connections with their rows in one array,
+    as `deploy.fast.kernels.run_block` describes them.
     """
 
     populations: tuple[Population, ...]
@@ -61,6 +68,9 @@ class Block:
     threshold: NDArray[Any]
     outside: tuple[Synapses, ...]
     inside: tuple[Synapses, ...]
+    spans: NDArray[np.int64]
+    table: NDArray[np.int64]
+    flat: NDArray[np.int8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +106,7 @@ def _block(
         for c in program.into(name)
     ]
     narrow = all(s.exact in ("int16", "float32") for s in synapses) and all(
-        -_NARROW_SUM <= sums[name][0] and sums[name][1] <= _NARROW_SUM for name in names
+        sums[name][0] >= -_NARROW_SUM and sums[name][1] <= _NARROW_SUM for name in names
     )
     dtype = np.int32 if narrow else np.int64
 
@@ -104,6 +114,7 @@ def _block(
         return np.concatenate([np.asarray(v, dtype).reshape(-1) for v in values])
 
     never = np.iinfo(np.int32).max
+    inside = tuple(s for s in synapses if s.connection.source in starts)
     return Block(
         populations,
         tuple(starts.values()),
@@ -119,8 +130,26 @@ def _block(
             ]
         ),
         tuple(s for s in synapses if s.connection.source not in starts),
-        tuple(s for s in synapses if s.connection.source in starts),
+        inside,
+        *_tables(populations, starts, inside),
     )
+
+
+def _tables(
+    populations: tuple[Population, ...], starts: dict[str, int], inside: tuple[Synapses, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
+    spans: list[tuple[int, ...]] = []
+    table: list[tuple[int, ...]] = []
+    offset = 0
+    flat = np.zeros(max(1, sum(s.rows.size for s in inside)), np.int8)
+    for p in populations:
+        mine = [s for s in inside if s.connection.target == p.name]
+        spans.append((starts[p.name], starts[p.name] + p.size, len(table), len(table) + len(mine)))
+        for s in mine:
+            table.append((s.source_start, s.rows.shape[0] - 1, s.connection.delay, s.shift, offset))
+            flat[offset : offset + s.rows.size] = s.rows.reshape(-1)
+            offset += s.rows.size
+    return np.array(spans, np.int64), np.array(table, np.int64).reshape(-1, 5), flat
 
 
 def _rows(c: Dense) -> NDArray[np.int8]:
