@@ -141,7 +141,7 @@ def _tables(
     spans: list[tuple[int, ...]] = []
     table: list[tuple[int, ...]] = []
     offset = 0
-    flat = np.zeros(max(1, sum(s.rows.size for s in inside)), np.int8)
+    flat = _aligned(max(1, sum(s.rows.size for s in inside)))
     for p in populations:
         mine = [s for s in inside if s.connection.target == p.name]
         spans.append((starts[p.name], starts[p.name] + p.size, len(table), len(table) + len(mine)))
@@ -153,9 +153,17 @@ def _tables(
 
 
 def _rows(c: Dense) -> NDArray[np.int8]:
-    rows = np.zeros((c.weight.shape[1] + 1, c.weight.shape[0]), np.int8)
+    width, height = c.weight.shape
+    rows = _aligned((height + 1) * width).reshape(height + 1, width)
     rows[:-1] = c.weight.T >> 1
     return rows
+
+
+def _aligned(size: int) -> NDArray[np.int8]:
+    """Zeros that begin a cache line: rows that straddle lines take a tenth longer to add."""
+    memory = np.zeros(size + 63, np.int8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + size]
 
 
 def _components(program: Program) -> list[tuple[str, ...]]:

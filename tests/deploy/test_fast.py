@@ -44,7 +44,10 @@ def weights(rng: np.random.Generator, shape: tuple[int, int]) -> Any:
 
 def random_program(rng: np.random.Generator) -> tuple[Program, dict[str, Any]]:
     """1–2 inputs, 1–4 populations, forward, recurrent and delayed connections, and messages."""
-    samples, timesteps = int(rng.choice([1, 2, 5])), int(rng.choice([1, 2, 9, 70]))
+    samples, timesteps = (
+        int(rng.choice([1, 2, 5])),
+        int(rng.choice([1, 2, 9, 70, 300], p=[0.1, 0.2, 0.3, 0.3, 0.1])),
+    )
     inputs, data = [], {}
     for i in range(rng.integers(1, 3)):
         shape = tuple(rng.integers(1, 6, rng.integers(1, 3)).tolist())
