@@ -17,6 +17,18 @@ _LIMIT = 2**23
 _GROUP = 256
 
 
+def _can_cache() -> bool:
+    """False where numba finds no folder to keep compiled code in: then each process compiles."""
+    try:
+        njit(cache=True)(_can_cache)
+    except RuntimeError:
+        return False
+    return True
+
+
+_CACHE = _can_cache()
+
+
 def _decayed(x: Any, m: Any) -> Any:
     """T(x·m) for m = 4096 − decay, T(y) = sign(y)·(|y| >> 12); types are those of `x`."""
     raise NotImplementedError  # compiled code only, see the overload
@@ -63,7 +75,7 @@ def _like_type(x: Any, y: Any) -> Any:
     return wide
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(nogil=True, cache=_CACHE, forceinline=True)
 def _active(row: Array, index: Array) -> int:
     """Write the places of spikes (a row of 0 and 1) to `index`, without branches; their number."""
     n = 0
@@ -73,7 +85,7 @@ def _active(row: Array, index: Array) -> int:
     return n
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(nogil=True, cache=_CACHE, forceinline=True)
 def _gather(
     row: Array,
     flat: Array,
@@ -147,7 +159,7 @@ def _gather(
         _add_shifted(sums, shift, target)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(nogil=True, cache=_CACHE, forceinline=True)
 def _add_shifted(sums: Array, shift: int, target: Array) -> None:
     if shift >= 0:
         scale = np.int32(1 << shift)
@@ -158,7 +170,7 @@ def _add_shifted(sums: Array, shift: int, target: Array) -> None:
             target[j] += sums[j] >> -shift
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(nogil=True, cache=_CACHE, forceinline=True)
 def _advance(
     a: Array,
     u: Array,
@@ -185,7 +197,7 @@ def _advance(
         s[j] = fired
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=_CACHE)
 def gather_rows(
     source: Array, flat: Array, start: int, width: int, delay: int, shift: int, drive: Array
 ) -> None:
@@ -202,7 +214,7 @@ def gather_rows(
             )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=_CACHE)
 def run_block(
     source: Array,
     source_flat: Array,
@@ -275,7 +287,7 @@ def run_block(
             last_row[j] = v[j]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=_CACHE)
 def count_messages(messages: Array, counts: Array) -> None:
     """counts [size] += non-zero messages of [samples, time, size]."""
     samples, timesteps, size = messages.shape

@@ -108,7 +108,7 @@ def check(program: Program, data: dict[str, Any], kernel: Any, record: Any = "al
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["none", "spikes", "all"]))
 def test_random_programs_equal_the_reference(kernel: Any, seed: int, record: Any) -> None:
     check(*random_program(np.random.default_rng(seed)), kernel, record)
