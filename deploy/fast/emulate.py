@@ -23,7 +23,7 @@ _RunBlock = Callable[[Block, dict[str, NDArray[Any]], Recording], None]
 
 # Messages, sums and states of the samples that a thread holds at one time: the kernels like them
 # in a core's cache, NumPy likes long arrays.
-_CHUNK_BYTES: dict[Kernel, int] = {"numba": 4 << 20, "numpy": 64 << 20}
+_CHUNK_BYTES: dict[Kernel, int] = {"numba": 8 << 20, "numpy": 64 << 20}
 
 
 def emulate_fast(

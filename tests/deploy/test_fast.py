@@ -171,6 +171,15 @@ def test_registers_at_their_edges(kernel: Any) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("top", [1000, 2**23 - 1])
+def test_only_above_the_threshold_a_neuron_fires(kernel: Any, top: int) -> None:
+    program = layer(1, 2, top=top, vth=[100, 98, 102])
+    trace = check(program, {"i": np.full((2, 1, 1), 50)}, kernel)
+    assert prepare(program).blocks[0].narrow == (top == 1000)
+    assert trace.v["n"][0, 0].tolist() == [6400, 0, 6400]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_products_beyond_64_bits_wrap_alike(kernel: Any) -> None:
     top = 2**23 - 1
     program = layer(300, 254, top=top, exponent=7, du=[-1, 0, 300], vth=10)
