@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deploy.emulator import Messages, check_inputs, empty_trace
 from deploy.errors import BadInput
-from deploy.fast.numpy_block import run_numpy
+from deploy.fast import numpy_block
 from deploy.fast.plan import Block, Plan, prepare
 from deploy.fast.recording import Recording, finish, start
 from deploy.program import Input, Program
@@ -101,7 +101,7 @@ def _messages(node: Input, data: NDArray[Any]) -> NDArray[Any]:
 
 def _count(messages: NDArray[Any], kernel: Kernel) -> NDArray[Any]:
     if kernel == "numpy":
-        return np.count_nonzero(messages, axis=(0, 1))
+        return numpy_block.count_messages(messages)
     from deploy.fast.kernels import count_messages
 
     counts = np.zeros(messages.shape[2], np.int32)
@@ -149,7 +149,7 @@ def _working_bytes(plan: Plan, block: Block, kernel: Kernel) -> int:
 
 def _backend(kernel: Kernel) -> _RunBlock:
     if kernel == "numpy":
-        return run_numpy
+        return numpy_block.run_numpy
     if not _has_numba():
         raise BadInput("kernel 'numba': numba is not installed (pip install 'neuroclip[fast]')")
     from deploy.fast.numba_block import run_numba

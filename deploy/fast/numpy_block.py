@@ -34,7 +34,17 @@ def run_numpy(block: Block, messages: Messages, out: Recording) -> None:
             # Casting int64 keeps the low 32 bits of a current beyond them, as the reference does.
             out.u[:, t], out.v[:, t] = update.u.astype(np.int64), update.v.astype(np.int64)
     out.last_v[...] = update.v
-    out.counts[...] = np.count_nonzero(out.s, axis=(0, 1))
+    out.counts[...] = count_messages(out.s)
+
+
+def count_messages(messages: NDArray[Any]) -> NDArray[np.int64]:
+    """Non-zero messages of [samples, time, size] per channel: int64 [size]."""
+    sent = (messages != 0).reshape(-1, messages.shape[2]).view(np.uint8)
+    counts = np.zeros(messages.shape[2], np.int64)
+    # 255 rows are counted in bytes before they are widened.
+    for first in range(0, len(sent), 255):
+        counts += np.add.reduce(sent[first : first + 255], axis=0, dtype=np.uint8)
+    return counts
 
 
 class _Narrow:
@@ -59,7 +69,9 @@ class _Narrow:
         np.trunc(v, out=v)
         v += u
         v += self.bias[part]
-        np.clip(v, -_LIMIT + 1, _LIMIT - 1, out=v)
+        # Half the time of `np.clip`.
+        np.maximum(v, -_LIMIT + 1, out=v)
+        np.minimum(v, _LIMIT - 1, out=v)
         fired = v > self.threshold[part]
         v[fired] = 0
         return fired

@@ -171,6 +171,16 @@ def test_registers_at_their_edges(kernel: Any) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("total", [2**18, 2**18 + 2, 2**20])
+def test_a_current_that_one_wrap_does_not_hold_needs_64_bits(kernel: Any, total: int) -> None:
+    """Without decay, u grows each step by what |a| > 2^18 leaves after the wrap."""
+    program = layer(1, [[2], [-2], [2]], top=total // 2, du=[-1, -1, 0], vth=131071)
+    assert prepare(program).blocks[0].narrow == (total == 2**18)
+    trace = check(program, {"i": np.full((1, 200, 1), total // 2)}, kernel)
+    assert (np.abs(trace.u["n"].astype(np.int64)) > 2**24).any() == (total == 2**20)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("top", [1000, 2**23 - 1])
 def test_only_above_the_threshold_a_neuron_fires(kernel: Any, top: int) -> None:
     program = layer(1, 2, top=top, vth=[100, 98, 102])
@@ -238,9 +248,13 @@ def test_without_numba_numpy_runs_and_a_wish_for_numba_is_refused(
 ) -> None:
     monkeypatch.setattr(front, "_has_numba", lambda: False)
     ran: list[str] = []
-    monkeypatch.setattr(
-        front, "run_numpy", lambda *a: (ran.append("numpy"), numpy_block.run_numpy(*a))
-    )
+    run = numpy_block.run_numpy
+
+    def noted(*arguments: Any) -> None:
+        ran.append("numpy")
+        run(*arguments)
+
+    monkeypatch.setattr(numpy_block, "run_numpy", noted)
     program, x = layer(2, 2), {"i": np.ones((1, 2, 2), np.uint8)}
     assert_equal(emulate(program, x), emulate_fast(program, x))
     assert ran == ["numpy"]
