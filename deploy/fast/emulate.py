@@ -1,6 +1,7 @@
 """`emulate_fast`: a program on many samples, in chunks, over threads."""
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,6 +18,10 @@ from deploy.fast.plan import Block, Plan, prepare
 from deploy.fast.recording import Recording, finish, start
 from deploy.program import Input, Program
 from deploy.trace import Record, Trace
+
+_KERNELS = "deploy.fast.kernels"
+# About a second of NumPy on one core.
+_SMALL_WORK = 25 * 10**9
 
 Kernel = Literal["numba", "numpy"]
 _RunBlock = Callable[[Block, dict[str, NDArray[Any]], Recording], None]
@@ -37,12 +42,13 @@ def emulate_fast(
 
     program: or its `Plan` from `prepare`, which saves the preparation when used again. inputs,
     record: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
-    (event-driven int8 rows; the default where numba is installed) or "numpy" (matrix products).
+    (event-driven int8 rows) or "numpy" (matrix products); by default numba where it is installed,
+    unless the work is less than loading, and the first time compiling, it would be.
     Raises BadInput as `emulate` does, and for "numba" where it is not installed.
     """
     plan = program if isinstance(program, Plan) else prepare(program)
     samples, timesteps = _check(plan.program, inputs)
-    kernel = kernel or ("numba" if _has_numba() else "numpy")
+    kernel = kernel or _choose(plan, samples, timesteps)
     run = _backend(kernel)
     trace = empty_trace(plan.program, samples, timesteps, record, cleared=False)
     threads = max(1, min(threads or _cores(), samples))
@@ -145,6 +151,18 @@ def _working_bytes(plan: Plan, block: Block, kernel: Kernel) -> int:
     summed = bool(products) or len(block.outside) > 1 or len(block.populations) > 1
     floats = max((8 * s.rows.shape[0] + 16 * s.rows.shape[1] for s in products), default=0)
     return 8 * block.size * summed + floats
+
+
+def _choose(plan: Plan, samples: int, timesteps: int) -> Kernel:
+    if not _has_numba():
+        return "numpy"
+    if _KERNELS in sys.modules:
+        return "numba"
+    synapses = sum(c.weight.size for c in plan.program.connections)
+    neurons = sum(block.size for block in plan.blocks)
+    # In multiply-accumulates of BLAS, by time: 50 for a neuron's update, 10^6 for its calls.
+    work = timesteps * (samples * (synapses + 50 * neurons) + 10**6 * len(plan.blocks))
+    return "numba" if work > _SMALL_WORK else "numpy"
 
 
 def _backend(kernel: Kernel) -> _RunBlock:

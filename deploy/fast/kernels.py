@@ -2,6 +2,8 @@
 
 Imported only where numba is installed. One spike adds one row of halved weights; 256 of them stay
 within 16 bits (256·127 < 2^15), so sums run in int16 lanes and are widened once per 256 spikes.
+
+All compiled functions share this file, since numba's cache sees changes of a caller's file only.
 """
 
 from typing import Any

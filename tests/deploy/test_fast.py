@@ -1,6 +1,7 @@
 """The fast emulator against the reference: every array of the trace equal, on either kernel."""
 
 import importlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -260,3 +261,13 @@ def test_without_numba_numpy_runs_and_a_wish_for_numba_is_refused(
     assert ran == ["numpy"]
     with pytest.raises(BadInput, match="numba is not installed"):
         emulate_fast(program, x, kernel="numba")
+
+
+def test_little_work_does_not_wait_for_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "_has_numba", lambda: True)
+    monkeypatch.delitem(sys.modules, "deploy.fast.kernels", raising=False)
+    plan = prepare(layer(1000, 2))
+    assert front._choose(plan, 1, 1) == "numpy"
+    assert front._choose(plan, 100_000, 1000) == "numba"
+    monkeypatch.setitem(sys.modules, "deploy.fast.kernels", front)
+    assert front._choose(plan, 1, 1) == "numba"
