@@ -198,6 +198,14 @@ def test_products_beyond_64_bits_wrap_alike(kernel: Any) -> None:
     x[0, 3:6] *= -1
     check(program, {"i": x}, kernel)
 
+    # u = −2^51 exactly: without decay its product is −2^63, whose magnitude overflows.
+    total, x = 2**31 + 2**4, np.zeros((1, 2, 300), np.int64)
+    for i in range(300):
+        x[0, 0, i] = min(top, total - x.sum())
+    program = layer(300, -128, top=top, exponent=7, du=-1, vth=10)
+    trace = check(program, {"i": x}, kernel)
+    assert trace.u["n"][0, :, 0].tolist() == [0, -(2**24)]
+
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_few_bytes_and_odd_arrays_change_nothing(
