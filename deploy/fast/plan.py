@@ -105,9 +105,8 @@ def _block(
         for name in names
         for c in program.into(name)
     ]
-    narrow = all(s.exact in ("int16", "float32") for s in synapses) and all(
-        sums[name][0] >= -_NARROW_SUM and sums[name][1] <= _NARROW_SUM for name in names
-    )
+    # Shifts are 7 bits at most, so sums fit 32 bits before theirs too.
+    narrow = all(sums[name][0] >= -_NARROW_SUM and sums[name][1] <= _NARROW_SUM for name in names)
     dtype = np.int32 if narrow else np.int64
 
     def joined(values: list[Any]) -> NDArray[Any]:
