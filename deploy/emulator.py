@@ -27,7 +27,7 @@ def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace
     of more than 2 GiB.
     """
     samples, timesteps = check_inputs(program, inputs)
-    trace = _empty_trace(program, samples, timesteps, record)
+    trace = empty_trace(program, samples, timesteps, record)
     state = {p.name: _cleared(samples, p.shape) for p in program.populations}
     weights = {c.name: c.weight.T.astype(np.float64) for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
@@ -112,7 +112,13 @@ def _cleared(samples: int, shape: tuple[int, ...]) -> tuple[Int64, Int64]:
     return np.zeros((samples, *shape), np.int64), np.zeros((samples, *shape), np.int64)
 
 
-def _empty_trace(program: Program, samples: int, timesteps: int, record: Record) -> Trace:
+def empty_trace(
+    program: Program, samples: int, timesteps: int, record: Record, cleared: bool = True
+) -> Trace:
+    """A trace to fill. Raises BadInput where the recording exceeds 2 GiB.
+
+    cleared: whether its recordings hold zeros; memory that is not cleared first is faster to fill.
+    """
     needed = record_bytes(program, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(
@@ -120,12 +126,13 @@ def _empty_trace(program: Program, samples: int, timesteps: int, record: Record)
         )
     shapes = {p.name: (samples, timesteps, *p.shape) for p in program.populations}
     spikes, states = record != "none", record == "all"
+    allocate = np.zeros if cleared else np.empty
     return Trace(
         samples,
         timesteps,
-        s={n: np.zeros(shape, np.uint8) for n, shape in shapes.items() if spikes},
-        u={n: np.zeros(shape, np.int32) for n, shape in shapes.items() if states},
-        v={n: np.zeros(shape, np.int32) for n, shape in shapes.items() if states},
+        s={n: allocate(shape, np.uint8) for n, shape in shapes.items() if spikes},
+        u={n: allocate(shape, np.int32) for n, shape in shapes.items() if states},
+        v={n: allocate(shape, np.int32) for n, shape in shapes.items() if states},
         messages={node.name: np.zeros(node.shape, np.int64) for node in program.sources},
         readout={
             p.name: np.zeros((samples, *p.shape), np.int32)
