@@ -48,6 +48,7 @@ test-core: $(CORE)/.installed
 
 bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_emulator.py
+	.venv/bin/python tests/benchmarks/bench_fast.py
 	.venv/bin/python tests/benchmarks/bench_training.py
 
 lint: .venv/.installed

@@ -67,12 +67,12 @@ kind=$1 venv=$2
 uv=$(find_uv)
 if [ "$kind" = core ]; then
     make_venv "$venv" "$3"
-    install "$venv" constraints-core.txt learn,test
+    install "$venv" constraints-core.txt learn,fast,test
 elif make_venv "$venv" "$lava_version" 2>/dev/null; then
-    install "$venv" constraints.txt learn,lava,test,dev
+    install "$venv" constraints.txt learn,fast,lava,test,dev
 else
     python=$(find_python)
     say "no Python $lava_version could be had; using $python, without Lava"
     make_venv "$venv" "$python"
-    install "$venv" constraints-core.txt learn,test,dev
+    install "$venv" constraints-core.txt learn,fast,test,dev
 fi
