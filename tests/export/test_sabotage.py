@@ -11,12 +11,12 @@ import pytest
 
 pytest.importorskip("nir")
 
-import deploy.emulator
 import export.lava.client as client
 from deploy.emulator import emulate
 from deploy.files import read_json
 from deploy.program import Program, load_program, registers
 from deploy.trace import Trace
+from export import executors
 from export.cli import main
 from export.lava.client import LavaRun
 
@@ -312,12 +312,12 @@ def test_an_emulator_that_is_wrong_is_found_by_torch(
 ) -> None:
     """The emulator is no judge of its own: here its neurons decay by one part in 4096 too little."""
     monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
-    right = deploy.emulator.step
 
-    def slow(population: Any, u: Any, v: Any, a: Any) -> Any:
-        return right(replace(population, dv=np.maximum(population.dv - 1, 0)), u, v, a)
+    def slow(program: Program, inputs: Any, threads: int) -> Any:
+        populations = [replace(p, dv=np.maximum(p.dv - 1, 0)) for p in program.populations]
+        return emulate(replace(program, populations=tuple(populations)), inputs)
 
-    monkeypatch.setattr(deploy.emulator, "step", slow)
+    monkeypatch.setattr(executors, "emulate_fast", slow)
     command = [str(checkpoint_folder), "--data", str(recordings_folder), "--samples", "12"]
     assert main([*command, "--out", str(tmp_path), "--target", "emulator"]) == 1
     assert "torch ≠ emulator: quantity" in capsys.readouterr().err
