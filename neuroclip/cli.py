@@ -162,7 +162,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     from deploy.inspect import inspect
-
     from deploy.program import load_program
 
     print(inspect(load_program(options.program), options.timesteps, options.chip))
