@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deploy.errors import BadInput, ToolError
 
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--variants", type=int, default=16, help="rotated and sheared copies of each recording"
     )
     train.add_argument("--resume", action="store_true", help="go on from a killed training")
+    _disk_arguments(train)
     train.set_defaults(run=_train)
 
     zero_shot = commands.add_parser("zero-shot", help="classify recordings by text alone")
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the digits' still pictures in place of their events",
     )
+    _disk_arguments(zero_shot)
     zero_shot.set_defaults(run=_zero_shot)
 
     evaluate = commands.add_parser("evaluate", help="accuracy of a trained adapter")
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", default="digits", help="data set: digits, or a folder")
     evaluate.add_argument("--split", choices=("validation", "test"), default="test")
     evaluate.add_argument("--seed", type=int, default=0, help="of the split")
+    _disk_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     inspect = commands.add_parser("inspect", help="layers, registers, proof and cost of a program")
@@ -111,6 +115,25 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the split and of everything random")
 
 
+def _disk_arguments(parser: argparse.ArgumentParser) -> None:
+    disk = parser.add_argument_group("data on disk")
+    disk.add_argument(
+        "--data-root",
+        metavar="DIR",
+        help="where data sets lie; --data may then be nmnist, cifar10dvs, es-imagenet or a folder "
+        "in it",
+    )
+    disk.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out recordings that cannot be read, and say how many (default: stop at one)",
+    )
+
+
+def _source(options: argparse.Namespace) -> dict[str, Any]:
+    return {"data_root": options.data_root, "skip_bad": options.skip_bad}
+
+
 def _frame_options(options: argparse.Namespace) -> dict[str, object]:
     names = ("steps", "slicing", "rendering", "threshold", "normalisation")
     return {name: getattr(options, name) for name in names}
@@ -135,6 +158,7 @@ def _train(options: argparse.Namespace) -> int:
         variants=options.variants,
         seed=options.seed,
         resume=options.resume,
+        **_source(options),
     )
 
 
@@ -151,13 +175,16 @@ def _zero_shot(options: argparse.Namespace) -> int:
         frame_options=_frame_options(options),
         split=options.split,
         seed=options.seed,
+        **_source(options),
     )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from neuroclip import commands
 
-    return commands.evaluate(options.checkpoint, options.data, options.split, options.seed)
+    return commands.evaluate(
+        options.checkpoint, options.data, options.split, options.seed, **_source(options)
+    )
 
 
 def _inspect(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """What the learning subcommands of `neuroclip` do: train, zero-shot, evaluate."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from neuroclip.adapter import AdapterConfig, Cut
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
 from neuroclip.classify import classify_events, classify_pictures
 from neuroclip.clip import Clip, ClipSpec, encode_text, load_clip
-from neuroclip.data import EventDataset, few_shot, open_dataset
+from neuroclip.data import EventDataset, few_shot, open_dataset, without_bad
 from neuroclip.features import dataset_features
 from neuroclip.frames import FrameOptions
 from neuroclip.framing import frames_for
@@ -22,6 +23,9 @@ from neuroclip.prompts import template_for
 from neuroclip.training import Examples, Recipe, train_adapter
 from neuroclip.variants import variant_features
 from neuroclip.zero_shot import accuracy, zero_shot_scores
+
+# Bad recordings that --skip-bad names one by one.
+MAX_REASONS = 20
 
 
 def train(
@@ -39,10 +43,12 @@ def train(
     variants: int,
     seed: int,
     resume: bool,
+    data_root: str | None = None,
+    skip_bad: bool = False,
 ) -> int:
     """Train an adapter on a few shots per class; the validation split picks the epoch."""
     encoder = load_clip(ClipSpec(clip, pretrained))
-    dataset = open_dataset(data, seed)
+    dataset = opened(data, seed, data_root, skip_bad, ("train", "validation"))
     frames = framing(dataset, frame_options)
     template = template_for(dataset.name)
     text = encode_text(encoder, dataset.class_names, template)
@@ -121,10 +127,12 @@ def zero_shot(
     pictures: bool,
     split: str,
     seed: int,
+    data_root: str | None = None,
+    skip_bad: bool = False,
 ) -> int:
     """Classify the recordings of a split, or the digits' still pictures, by their texts alone."""
     encoder = load_clip(ClipSpec(clip, pretrained))
-    dataset = open_dataset(data, seed)
+    dataset = opened(data, seed, data_root, skip_bad, (split,))
     names = dataset.class_names if labels is None else split_labels(labels)
     template = template or template_for(dataset.name)
     indices = getattr(dataset, split)
@@ -148,11 +156,18 @@ def zero_shot(
     return 0
 
 
-def evaluate(checkpoint: str | None, data: str, split: str, seed: int) -> int:
+def evaluate(
+    checkpoint: str | None,
+    data: str,
+    split: str,
+    seed: int,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+) -> int:
     """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot."""
     loaded = load_checkpoint(checkpoint or DEFAULT_MODEL)
     encoder = clip_of(loaded)
-    dataset = open_dataset(data, seed)
+    dataset = opened(data, seed, data_root, skip_bad, (split,))
     indices = getattr(dataset, split)
     features = dataset_features(encoder, dataset, indices, loaded.frames)
     truth, x = dataset.labels[indices], torch.from_numpy(features)
@@ -165,6 +180,23 @@ def evaluate(checkpoint: str | None, data: str, split: str, seed: int) -> int:
     for name, scores in rows.items():
         print(f"{name:10} {accuracy(scores, truth)}")
     return 0
+
+
+def opened(
+    data: str, seed: int, data_root: str | None, skip_bad: bool, parts: Sequence[str]
+) -> EventDataset:
+    """A data set; with `skip_bad` without the unreadable recordings of `parts`, which are counted."""
+    dataset = open_dataset(data, seed, data_root)
+    if not skip_bad:
+        return dataset
+    total = sum(len(getattr(dataset, part)) for part in parts)
+    dataset, reasons = without_bad(dataset, parts)
+    for reason in reasons[:MAX_REASONS]:
+        print(f"skipped {reason}", file=sys.stderr)
+    if len(reasons) > MAX_REASONS:
+        print(f"… and {len(reasons) - MAX_REASONS} more", file=sys.stderr)
+    print(f"skipped {len(reasons)} of {total} recordings that cannot be read")
+    return dataset
 
 
 def clip_of(checkpoint: Checkpoint) -> Clip:

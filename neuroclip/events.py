@@ -99,11 +99,16 @@ SUFFIXES = tuple(_READERS)
 """The kinds of event file that `read_recording` reads."""
 
 
-def read_recording(path: Path, width: int | None = None, height: int | None = None) -> Recording:
+def read_recording(
+    path: Path,
+    width: int | None = None,
+    height: int | None = None,
+    default: Sensor | None = None,
+) -> Recording:
     """Read one event recording; its suffix, one of `SUFFIXES`, says of which kind it is.
 
     The formats are described in `neuroclip.event_files`. `width` and `height` (pixels) are the
-    sensor of a file that does not say it; 34×34 for `.bin` and `.bs2`, N-MNIST's, by default.
+    sensor; `default` is the one of files that do not say it, N-MNIST's 34×34 for `.bin` and `.bs2`.
     Raises BadInput naming the file: unreadable, truncated, of another kind, a sensor that is not
     known or not the file's, or events that `Recording` refuses.
     """
@@ -112,21 +117,23 @@ def read_recording(path: Path, width: int | None = None, height: int | None = No
         raise BadInput(
             f"{path}: unknown event file type '{path.suffix}', expected one of {', '.join(SUFFIXES)}"
         )
+    events = _READERS[path.suffix](path)
     given = None if width is None or height is None else (width, height)
-    return checked_recording(path, _READERS[path.suffix](path), given)
-
-
-def checked_recording(path: Path, events: RawEvents, given: Sensor | None) -> Recording:
-    """A recording of what a reader returned; `given` is the sensor where the file says none.
-
-    Raises BadInput as `read_recording` does.
-    """
     if given and events.sensor and given != events.sensor:
         raise BadInput(
             f"{path}: the sensor is {_size(events.sensor)} by the file, {_size(given)} as given"
         )
-    default = (NMNIST_WIDTH, NMNIST_HEIGHT) if path.suffix in (".bin", ".bs2") else None
-    sensor = events.sensor or given or default
+    if default is None and path.suffix in (".bin", ".bs2"):
+        default = NMNIST_WIDTH, NMNIST_HEIGHT
+    return checked_recording(path, events, given or default)
+
+
+def checked_recording(path: Path, events: RawEvents, sensor: Sensor | None) -> Recording:
+    """A recording of what a reader returned; `sensor` is used where the file says none.
+
+    Raises BadInput: no sensor is known, or events that `Recording` refuses.
+    """
+    sensor = events.sensor or sensor
     if sensor is None:
         raise BadInput(f"{path}: the file does not say the sensor's size; it has to be given")
     return Recording(events.x, events.y, events.t, events.p, *sensor, name=str(path))
