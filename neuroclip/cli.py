@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   neuroclip zero-shot --data digits
   neuroclip train --data digits --shots 16 --out runs/adapter
   neuroclip evaluate runs/adapter --data path/to/N-MNIST
+  neuroclip watch path/to/recording.bin --checkpoint runs/adapter
   neuroclip inspect demo/program.npz
   neuroclip diff a/trace.npz b/trace.npz
   neuroclip report demo
@@ -80,6 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     _disk_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
+    watch = commands.add_parser("watch", help="classify a recording slice by slice as it comes in")
+    watch.add_argument("recording", type=Path, help="event file")
+    watch.add_argument("--checkpoint", help="folder or bundled name (default: by text alone)")
+    watch.add_argument(
+        "--like",
+        choices=("digits", "nmnist", "cifar10dvs", "es-imagenet"),
+        default="nmnist",
+        help="data set whose labels, prompt and framing are used without a checkpoint",
+    )
+    watch.add_argument("--labels", help='class names, "a,b,c" (default: those of --like)')
+    watch.add_argument("--template", help="prompt with one {} (default: that of --like)")
+    watch.add_argument("--sensor", metavar="WxH", help="pixels, of a file that does not say")
+    _clip_arguments(watch)
+    watch.set_defaults(run=_watch, clip=None)
+
     inspect = commands.add_parser("inspect", help="layers, registers, proof and cost of a program")
     inspect.add_argument("program", type=Path)
     inspect.add_argument("--timesteps", type=int, default=10, help="steps per sample")
@@ -100,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="digits", help="data set: digits (bundled), or a folder")
+    _clip_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of everything random")
+
+
+def _clip_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clip", default="digits", help="digits (bundled), a folder, or open_clip's"
     )
@@ -112,7 +133,6 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
     frames.add_argument("--rendering", choices=("polarity", "presence", "intensity"))
     frames.add_argument("--threshold", type=int, metavar="N", help="counts above it are seen")
     frames.add_argument("--normalisation", choices=("half", "clip"), help="the paper's or CLIP's")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of everything random")
 
 
 def _disk_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +204,22 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     return commands.evaluate(
         options.checkpoint, options.data, options.split, options.seed, **_source(options)
+    )
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from neuroclip import commands
+
+    return commands.watch_recording(
+        recording=options.recording,
+        checkpoint=options.checkpoint,
+        like=options.like,
+        clip=options.clip,
+        pretrained=options.pretrained,
+        labels=options.labels,
+        template=options.template,
+        sensor=options.sensor,
+        frame_options=_frame_options(options),
     )
 
 

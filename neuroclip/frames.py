@@ -57,17 +57,39 @@ class FrameOptions:
             raise BadInput(f"frames: threshold = {self.threshold} is negative")
 
 
-def slice_of_events(recording: Recording, options: FrameOptions) -> NDArray[np.int64]:
-    """The slice, 0 … T-1, of every event; int64 [events].
+@dataclass(frozen=True)
+class Span:
+    """What the slices of a recording are cut from: its number of events, first and last time, µs."""
+
+    events: int
+    first_us: int
+    last_us: int
+
+
+def span_of(recording: Recording) -> Span:
+    """The span of a whole recording."""
+    return Span(len(recording), int(recording.t[0]), int(recording.t[-1]))
+
+
+def slice_numbers(
+    t: NDArray[np.int64], start: int, span: Span, options: FrameOptions
+) -> NDArray[np.int64]:
+    """The slice, 0 … T-1, of events at t µs, of which the first is number `start`; int64 [events].
 
     By count: ⌊events / T⌋ events a slice, the last also takes the remainder; with fewer events than
     slices, one event a slice. By time: slice = ⌊T (t - t₀) / (t₁ - t₀ + 1 µs)⌋.
     """
     if options.slicing == "count":
-        size = max(len(recording) // options.steps, 1)
-        return np.minimum(np.arange(len(recording)) // size, options.steps - 1)
-    since = recording.t - recording.t[0]
-    return since * options.steps // (since[-1] + 1)
+        size = max(span.events // options.steps, 1)
+        numbers = np.arange(start, start + len(t)) // size
+    else:
+        numbers = (t - span.first_us) * options.steps // (span.last_us - span.first_us + 1)
+    return np.minimum(numbers, options.steps - 1)
+
+
+def slice_of_events(recording: Recording, options: FrameOptions) -> NDArray[np.int64]:
+    """The slice, 0 … T-1, of every event of a recording; int64 [events]."""
+    return slice_numbers(recording.t, 0, span_of(recording), options)
 
 
 def histograms(recording: Recording, options: FrameOptions) -> NDArray[np.int32]:

@@ -34,7 +34,7 @@ CIFAR10_CLASSES = (
 )
 
 # Sensors of the files that do not say theirs (Orchard et al. 2015; Li et al. 2017).
-_SENSORS: dict[str, Sensor] = {"nmnist": (34, 34), "cifar10dvs": (128, 128)}
+SENSORS: dict[str, Sensor] = {"nmnist": (34, 34), "cifar10dvs": (128, 128)}
 
 
 def folder_dataset(root: Path, seed: int = 0) -> EventDataset:
@@ -78,7 +78,7 @@ def folder_dataset(root: Path, seed: int = 0) -> EventDataset:
         raise BadInput(f"{root}: class '{name}' has {held}, at least 2 are needed")
     train, validation, test = split_parts(truth, np.array(is_test), seed)
     name = _name(root, class_names)
-    sensor = _SENSORS.get(name)
+    sensor = SENSORS.get(name)
     return EventDataset(
         name=name,
         names=tuple(str(path) for path in paths),
