@@ -49,6 +49,7 @@ test-core: $(CORE)/.installed
 bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_emulator.py
 	.venv/bin/python tests/benchmarks/bench_training.py
+	.venv/bin/python tests/benchmarks/bench_frames.py
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

@@ -4,6 +4,7 @@ Guo, Chen, Ma 2023 (NeuroCLIP, arXiv 2306.12073).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,11 +95,21 @@ def slice_of_events(recording: Recording, options: FrameOptions) -> NDArray[np.i
 
 def histograms(recording: Recording, options: FrameOptions) -> NDArray[np.int32]:
     """Event counts int32 [T, 2, height, width]; index 1 is the polarity bit."""
-    shape = (options.steps, 2, recording.height, recording.width)
-    flat = slice_of_events(recording, options) * 2 + recording.p
-    flat = (flat * recording.height + recording.y) * recording.width + recording.x
-    counts = np.bincount(flat, minlength=int(np.prod(shape)))
-    return counts.astype(np.int32).reshape(shape)
+    counts = np.empty((options.steps, 2, recording.height, recording.width), np.int32)
+    pixel = pixel_numbers(recording)
+    # Slice by slice, so that one slice's counts stay in a core's cache.
+    numbers = slice_of_events(recording, options)
+    ends = np.searchsorted(numbers, np.arange(options.steps + 1))
+    for step, (start, end) in enumerate(pairwise(ends)):
+        own = np.bincount(pixel[start:end], minlength=counts[0].size)
+        counts[step] = own.reshape(counts.shape[1:])
+    return counts
+
+
+def pixel_numbers(recording: Recording) -> NDArray[np.int64]:
+    """The place of every event in flat counts [2, height, width]; int64 [events]."""
+    row = recording.p * np.int64(recording.height) + recording.y
+    return row * recording.width + recording.x
 
 
 def gray_frames(counts: NDArray[np.int32], options: FrameOptions) -> NDArray[np.uint8]:

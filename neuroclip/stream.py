@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from neuroclip.events import Recording
-from neuroclip.frames import FrameOptions, Span, gray_frames, slice_numbers
+from neuroclip.frames import FrameOptions, Span, gray_frames, pixel_numbers, slice_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +54,12 @@ class FrameStream:
                 f"{self.t_us} µs"
             )
         numbers = slice_numbers(events.t, self.events, self.span, self.options)
-        size = self.counts[0].size
-        where = events.p * np.int64(size) + events.y * np.int64(events.width) + events.x
+        where = pixel_numbers(events)
         ends = np.searchsorted(numbers, np.arange(self.complete, numbers[-1] + 1), side="right")
         frames = []
         for start, end in pairwise([0, *map(int, ends)]):
             if end > start:
-                own = np.bincount(where[start:end], minlength=2 * size)
+                own = np.bincount(where[start:end], minlength=self.counts.size)
                 self.counts += own.astype(np.int32).reshape(self.counts.shape)
                 self.events, self.t_us = self.events + end - start, int(events.t[end - 1])
             # An event of a later slice is there: this one gets no more.
