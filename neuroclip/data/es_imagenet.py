@@ -6,7 +6,6 @@ pixels moved in eight steps, which is centred on 256×256 (Lin et al. 2021, Fron
 15:726582, public loader).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,41 +36,36 @@ def es_imagenet_dataset(root: Path, seed: int = 0) -> EventDataset:
 
     Raises BadInput: a bad line, a class without a name, a class with fewer than 2 recordings.
     """
-    lines = [line for part in LABEL_FILES for line in _read_labels(root, part)]
-    if not lines:
+    items = [item for part in LABEL_FILES for item in _read_labels(root, part)]
+    if not items:
         raise BadInput(f"{root}: its label files name no recording")
-    labels = np.array([line.label for line in lines], dtype=np.int64)
-    # Label files may start anywhere, a data set's labels are 0 … classes - 1.
-    present, dense = np.unique(labels, return_inverse=True)
-    names = _class_names(root, int(present[-1]))
-    counts = np.bincount(dense)
+    names, labels, sizes = zip(*items, strict=True)
+    # Some labels may have no recording; those of a data set are 0 … classes - 1.
+    present, truth = np.unique(np.array(labels, dtype=np.int64), return_inverse=True)
+    words = _class_names(root, int(present[-1]))
+    counts = np.bincount(truth)
     if counts.min() < 2:
         label = int(present[counts.argmin()])
         raise BadInput(f"{root}: class {label} has {counts.min()} recording, at least 2 are needed")
-    is_test = np.array([line.part == "val" for line in lines])
-    train, validation, test = split_parts(dense.astype(np.int64), is_test, seed)
+    is_test = np.array([name.startswith("val/") for name in names])
+    train, validation, test = split_parts(truth.astype(np.int64), is_test, seed)
     return EventDataset(
         name="es-imagenet",
-        names=tuple(f"{root}/{line.part}/{line.name}.npz" for line in lines),
-        labels=dense.astype(np.int64),
-        class_names=tuple(names[label] for label in present),
+        names=names,
+        labels=truth.astype(np.int64),
+        class_names=tuple(words[label] for label in present),
         train=train,
         validation=validation,
         test=test,
-        load=lambda index: _load(root, lines[index]),
+        load=lambda index: _load(root, names[index], labels[index], sizes[index]),
     )
 
 
-@dataclass(frozen=True)
-class _Line:
-    part: str
-    name: str
-    label: int
-    rows: int
-    columns: int
+_Item = tuple[str, int, tuple[int, int]]
+"""File below the root, label, and rows and columns of the picture; small, for there are millions."""
 
 
-def _read_labels(root: Path, part: str) -> list[_Line]:
+def _read_labels(root: Path, part: str) -> list[_Item]:
     path = root / LABEL_FILES[part]
     if not path.is_file():
         return []
@@ -83,22 +77,26 @@ def _read_labels(root: Path, part: str) -> list[_Line]:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not a text file: {error}") from error
-    found = []
+    found: list[_Item] = []
+    known: dict[tuple[int, int], tuple[int, int]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split()
-        if not words:
+        if not line.strip():
             continue
-        name = words[0].split(".")[0]
-        sizes = [int(word) for word in words[1:] if word.isascii() and word.isdecimal()]
-        if len(words) != 4 or len(sizes) != 3 or not name or name.startswith("/"):
+        try:
+            file, *numbers = line.split()
+            label, rows, columns = map(int, numbers)
+        except ValueError:
+            file, label, rows, columns = "", -1, 0, 0
+        if label < 0 or file.startswith("/"):
             raise BadInput(f"{path}: line {number}: {line!r} is not 'NAME CLASS ROWS COLUMNS'")
-        label, rows, columns = sizes
-        if not (1 <= rows <= ES_IMAGENET_SIZE and 1 <= columns <= ES_IMAGENET_SIZE):
+        size = rows, columns
+        if size not in known and not 1 <= min(size) <= max(size) <= ES_IMAGENET_SIZE:
             raise BadInput(
                 f"{path}: line {number}: a picture of {rows} × {columns} pixels, "
                 f"at most {ES_IMAGENET_SIZE} × {ES_IMAGENET_SIZE} are expected"
             )
-        found.append(_Line(part, name, label, rows, columns))
+        name = f"{part}/{file.split('.')[0]}.npz"
+        found.append((name, label, known.setdefault(size, size)))
     return found
 
 
@@ -118,12 +116,11 @@ def _class_names(root: Path, largest: int) -> list[str]:
     ]
 
 
-def _load(root: Path, line: _Line) -> Recording:
-    folder = root / line.part
-    path = folder / f"{line.name}.npz"
-    nested = folder / f"class{line.label}" / path.name
+def _load(root: Path, name: str, label: int, size: tuple[int, int]) -> Recording:
+    path = root / name
+    nested = path.parent / f"class{label}" / path.name
     if nested.is_file():
         path = nested
     # The public loader's own centring.
-    margin = ((ES_IMAGENET_SIZE - 2 - line.columns) // 2, (ES_IMAGENET_SIZE - 2 - line.rows) // 2)
-    return checked_recording(path, read(path, margin), None)
+    rows, columns = ((ES_IMAGENET_SIZE - 2 - side) // 2 for side in size)
+    return checked_recording(path, read(path, (columns, rows)), None)

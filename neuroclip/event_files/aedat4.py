@@ -24,9 +24,10 @@ def read(path: Path) -> RawEvents:
         if first is None:
             raise BadInput(f"{path}: holds no stream of events")
         events = read_aedat4(str(path))
-    except BadInput:
+    except (BadInput, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # tonic and aedat raise plain exceptions
+    except BaseException as error:
+        # tonic raises plain exceptions, and aedat's panics are not even of that class.
         raise BadInput(f"{path}: not a readable .aedat4 file: {_one_line(error)}") from error
     stream = streams[first]
     return RawEvents(
@@ -34,5 +35,5 @@ def read(path: Path) -> RawEvents:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__

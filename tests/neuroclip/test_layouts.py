@@ -83,7 +83,7 @@ def es_imagenet(root: Path, names: bool = True) -> Path:
 def test_es_imagenet(tmp_path: Path) -> None:
     dataset = open_dataset("es-imagenet", root=es_imagenet(tmp_path / "ES-ImageNet").parent)
     assert dataset.name == "es-imagenet" and dataset.class_names == ("tench", "goldfish", "shark")
-    assert [Path(dataset.names[i]).parts[-2] for i in dataset.test] == ["val"] * 3
+    assert [Path(dataset.names[i]).parts[0] for i in dataset.test] == ["val"] * 3
     assert len(dataset.train) + len(dataset.validation) == 12
     for index in (int(dataset.train[0]), int(dataset.test[1])):
         recording, label = dataset.load(index), dataset.labels[index]
