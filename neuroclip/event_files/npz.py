@@ -25,7 +25,11 @@ def read(path: Path, margin: tuple[int, int] = (0, 0)) -> RawEvents:
 
     Raises BadInput: unreadable, a field is missing or no number.
     """
-    arrays = read_npz(path)
+    try:
+        arrays = read_npz(path)
+    except (NotImplementedError, RuntimeError) as error:
+        # zipfile's words for an unknown compression, and for encryption.
+        raise BadInput(f"{path}: not a readable .npz file: {error}") from error
     if {"pos", "neg"} <= arrays.keys():
         for name in ("pos", "neg"):
             if arrays[name].ndim != 2 or arrays[name].shape[1] != 3:

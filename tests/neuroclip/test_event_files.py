@@ -133,6 +133,26 @@ def test_aedat4(tmp_path: Path) -> None:
         refused(path, ".aedat4")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (dv()[:-1], "declares packets up to byte"),
+        (dv() + b"tail", "ends within a packet"),
+        (dv().replace(b"outInfo", b"out\xc3nfo"), "no text"),
+        (dv()[:30], "truncated or damaged"),
+        (dv()[:16], "truncated or damaged"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_aedat4_never_reaches_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, words: str
+) -> None:
+    """Which aborts the whole process on some of these."""
+    monkeypatch.setitem(__import__("sys").modules, "aedat", None)
+    (tmp_path / "a.aedat4").write_bytes(content)
+    refused(tmp_path / "a.aedat4", words)
+
+
 def test_aedat4_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "aedat", None)
     (tmp_path / "a.aedat4").write_bytes(dv())
@@ -251,6 +271,11 @@ def test_npz_of_others(tmp_path: Path) -> None:
     back = read_recording(tmp_path / "es.npz")
     assert events_of(back) == [(5, 7, 1, 1), (9, 250, 0, 4), (3, 2, 1, 8)]
     assert (back.width, back.height) == (256, 256)
+    # A compression that nobody knows.
+    damaged = bytearray((tmp_path / "es.npz").read_bytes())
+    damaged[damaged.index(b"PK\1\2") + 10] = 77
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    refused(tmp_path / "damaged.npz", "not a readable .npz file")
     for bad in ({"pos": pos[:, :2]}, {"pos": pos * 0.5}):
         np.savez(tmp_path / "es.npz", **({"neg": neg} | bad))
         refused(tmp_path / "es.npz", "'pos'")
