@@ -1,4 +1,4 @@
-"""`.npz`: ours, SpikingJelly's converted data sets, N-ImageNet's, and ES-ImageNet's.
+"""`.npz`: ours, SpikingJelly's converted data sets, and ES-ImageNet's.
 
 - x, y, t, p [events] with width and height (`neuroclip.events.save_recording`), or without them
   (SpikingJelly's `events_np` folders);
