@@ -73,7 +73,7 @@ def without_bad(
                 good.append(int(index))
             except BadInput as error:
                 reasons.append(str(error))
-        if not good:
+        if len(getattr(dataset, part)) and not good:
             raise BadInput(f"{dataset.name}: no recording of '{part}' can be read: {reasons[-1]}")
         kept[part] = np.array(good, dtype=np.int64)
     return replace(dataset, **kept), tuple(reasons)

@@ -1,6 +1,7 @@
 """Data sets as users have them on disk: CIFAR10-DVS, ES-ImageNet, data roots, bad files."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,8 @@ def test_bad_recordings_are_left_out_and_the_split_stays(tmp_path: Path) -> None
         Path(before.names[index]).write_bytes(b"1234")
     with pytest.raises(BadInput, match="no recording of 'test' can be read"):
         without_bad(dataset, ("test",))
+    nothing = replace(dataset, test=dataset.test[:0])
+    assert without_bad(nothing, ("test",))[1] == ()
 
 
 def test_the_commands_stop_at_a_bad_recording_or_skip_it(
