@@ -142,8 +142,8 @@ def test_data_roots(tmp_path: Path) -> None:
         open_dataset("nmnist", root=tmp_path / "nowhere")
 
 
-def numerals(root: Path, per_class: int = 10) -> Path:
-    for label in range(2):
+def numerals(root: Path, classes: int = 2, per_class: int = 10) -> Path:
+    for label in range(classes):
         for number in range(per_class):
             write_five_bytes(root / "Train" / str(label) / f"{number}.bin", label * 100 + number)
     return root
@@ -175,7 +175,7 @@ def test_the_commands_stop_at_a_bad_recording_or_skip_it(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEUROCLIP_CACHE", str(tmp_path / "cache"))
-    dataset = open_dataset(numerals(tmp_path / "nmnist"))
+    dataset = open_dataset(numerals(tmp_path / "nmnist", classes=10, per_class=6))
     bad = Path(dataset.names[int(dataset.test[2])])
     bad.write_bytes(b"1234")
     arguments = ["zero-shot", "--data", "nmnist", "--data-root", str(tmp_path)]
