@@ -50,6 +50,7 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_emulator.py
 	.venv/bin/python tests/benchmarks/bench_fast.py
 	.venv/bin/python tests/benchmarks/bench_training.py
+	.venv/bin/python tests/benchmarks/bench_frames.py
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

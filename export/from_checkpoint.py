@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deploy.errors import BadInput
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_write import to_nir
@@ -75,8 +74,6 @@ def _predict(adapter: ChipAdapter, trace: Trace, features: torch.Tensor) -> NDAr
 
 def _one_recording(path: Path) -> EventDataset:
     """A data set of one recording, of which nothing but the recording is known."""
-    if path.suffix not in (".bin", ".npz"):
-        raise BadInput(f"{path}: event recordings are read from .bin (N-MNIST) and .npz files")
     recording = read_recording(path)
     none = np.zeros(0, np.int64)
     zero = np.zeros(1, np.int64)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroclip.events import NMNIST_HEIGHT, NMNIST_WIDTH, Recording
+from neuroclip.event_files.nmnist import NMNIST_HEIGHT, NMNIST_WIDTH
+from neuroclip.events import Recording
 
 # Recordings simulated at once: what keeps one step's arrays in a core's cache.
 _CHUNK = 64

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deploy.command import run_command, seed_argument
 from deploy.errors import BadInput
@@ -15,6 +16,7 @@ EXAMPLES = """examples:
   neuroclip zero-shot --data digits
   neuroclip train --data digits --shots 16 --out runs/adapter
   neuroclip evaluate runs/adapter --data path/to/N-MNIST
+  neuroclip watch path/to/recording.bin --checkpoint runs/adapter
   neuroclip inspect demo/program.npz
   neuroclip diff a/trace.npz b/trace.npz
   neuroclip report demo
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "--variants", type=int, default=16, help="rotated and sheared copies of each recording"
     )
     train.add_argument("--resume", action="store_true", help="go on from a killed training")
+    _disk_arguments(train)
     train.set_defaults(run=_train)
 
     zero_shot = commands.add_parser("zero-shot", help="classify recordings by text alone")
@@ -63,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the digits' still pictures in place of their events",
     )
+    _disk_arguments(zero_shot)
     zero_shot.set_defaults(run=_zero_shot)
 
     evaluate = commands.add_parser("evaluate", help="accuracy of a trained adapter")
@@ -70,7 +74,23 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", default="digits", help="data set: digits, or a folder")
     evaluate.add_argument("--split", choices=("validation", "test"), default="test")
     evaluate.add_argument("--seed", type=seed_argument, default=0, help="of the split")
+    _disk_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    watch = commands.add_parser("watch", help="classify a recording slice by slice as it comes in")
+    watch.add_argument("recording", type=Path, help="event file")
+    watch.add_argument("--checkpoint", help="folder or bundled name (default: by text alone)")
+    watch.add_argument(
+        "--like",
+        choices=("digits", "nmnist", "cifar10dvs", "es-imagenet"),
+        default="nmnist",
+        help="data set whose labels, prompt and framing are used without a checkpoint",
+    )
+    watch.add_argument("--labels", help='class names, "a,b,c" (default: those of --like)')
+    watch.add_argument("--template", help="prompt with one {} (default: that of --like)")
+    watch.add_argument("--sensor", metavar="WxH", help="pixels, of a file that does not say")
+    _clip_arguments(watch)
+    watch.set_defaults(run=_watch, clip=None)
 
     inspect = commands.add_parser("inspect", help="layers, registers, proof and cost of a program")
     inspect.add_argument("program", type=Path)
@@ -92,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="digits", help="data set: digits (bundled), or a folder")
+    _clip_arguments(parser)
+    parser.add_argument(
+        "--seed", type=seed_argument, default=0, help="of the split and of everything random"
+    )
+
+
+def _clip_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clip", default="digits", help="digits (bundled), a folder, or open_clip's"
     )
@@ -104,9 +131,25 @@ def _data_arguments(parser: argparse.ArgumentParser) -> None:
     frames.add_argument("--rendering", choices=("polarity", "presence", "intensity"))
     frames.add_argument("--threshold", type=int, metavar="N", help="counts above it are seen")
     frames.add_argument("--normalisation", choices=("half", "clip"), help="the paper's or CLIP's")
-    parser.add_argument(
-        "--seed", type=seed_argument, default=0, help="of the split and of everything random"
+
+
+def _disk_arguments(parser: argparse.ArgumentParser) -> None:
+    disk = parser.add_argument_group("data on disk")
+    disk.add_argument(
+        "--data-root",
+        metavar="DIR",
+        help="where data sets lie; --data may then be nmnist, cifar10dvs, es-imagenet or a folder "
+        "in it",
     )
+    disk.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out recordings that cannot be read, and say how many (default: stop at one)",
+    )
+
+
+def _source(options: argparse.Namespace) -> dict[str, Any]:
+    return {"data_root": options.data_root, "skip_bad": options.skip_bad}
 
 
 def _frame_options(options: argparse.Namespace) -> dict[str, object]:
@@ -135,6 +178,7 @@ def _train(options: argparse.Namespace) -> int:
         variants=options.variants,
         seed=options.seed,
         resume=options.resume,
+        **_source(options),
     )
 
 
@@ -151,13 +195,32 @@ def _zero_shot(options: argparse.Namespace) -> int:
         frame_options=_frame_options(options),
         split=options.split,
         seed=options.seed,
+        **_source(options),
     )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from neuroclip import commands
 
-    return commands.evaluate(options.checkpoint, options.data, options.split, options.seed)
+    return commands.evaluate(
+        options.checkpoint, options.data, options.split, options.seed, **_source(options)
+    )
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from neuroclip.watch_command import watch_recording
+
+    return watch_recording(
+        recording=options.recording,
+        checkpoint=options.checkpoint,
+        like=options.like,
+        clip=options.clip,
+        pretrained=options.pretrained,
+        labels=options.labels,
+        template=options.template,
+        sensor=options.sensor,
+        frame_options=_frame_options(options),
+    )
 
 
 def _inspect(options: argparse.Namespace) -> int:

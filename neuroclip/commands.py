@@ -1,6 +1,7 @@
 """What the learning subcommands of `neuroclip` do: train, zero-shot, evaluate."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from neuroclip.adapter import AdapterConfig, Cut
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
 from neuroclip.classify import classify_events, classify_pictures
 from neuroclip.clip import Clip, ClipSpec, encode_text, load_clip
-from neuroclip.data import EventDataset, few_shot, open_dataset
+from neuroclip.data import EventDataset, few_shot, open_dataset, without_bad
 from neuroclip.features import dataset_features
 from neuroclip.frames import FrameOptions
 from neuroclip.framing import frames_for
@@ -26,6 +27,9 @@ from neuroclip.zero_shot import accuracy, zero_shot_scores
 
 # The paper's adapters have C/8, 128 at most; more than this is a mistyped number.
 MAX_HIDDEN = 1 << 16
+
+# Bad recordings that --skip-bad names one by one.
+MAX_REASONS = 20
 
 
 def train(
@@ -43,6 +47,8 @@ def train(
     variants: int,
     seed: int,
     resume: bool,
+    data_root: str | None = None,
+    skip_bad: bool = False,
 ) -> int:
     """Train an adapter on a few shots per class; the validation split picks the epoch."""
     if hidden is not None and not 1 <= hidden <= MAX_HIDDEN:
@@ -51,7 +57,7 @@ def train(
     with staged(out, ()):
         pass
     encoder = load_clip(ClipSpec(clip, pretrained))
-    dataset = open_dataset(data, seed)
+    dataset = opened(data, seed, data_root, skip_bad, ("train", "validation"))
     frames = framing(dataset, frame_options)
     template = template_for(dataset.name)
     text = encode_text(encoder, dataset.class_names, template)
@@ -135,10 +141,12 @@ def zero_shot(
     pictures: bool,
     split: str,
     seed: int,
+    data_root: str | None = None,
+    skip_bad: bool = False,
 ) -> int:
     """Classify the recordings of a split, or the digits' still pictures, by their texts alone."""
     encoder = load_clip(ClipSpec(clip, pretrained))
-    dataset = open_dataset(data, seed)
+    dataset = opened(data, seed, data_root, skip_bad, (split,))
     names = dataset.class_names if labels is None else split_labels(labels)
     template = template or template_for(dataset.name)
     indices = part_of(dataset, split)
@@ -162,11 +170,18 @@ def zero_shot(
     return 0
 
 
-def evaluate(checkpoint: str | None, data: str, split: str, seed: int) -> int:
+def evaluate(
+    checkpoint: str | None,
+    data: str,
+    split: str,
+    seed: int,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+) -> int:
     """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot."""
     loaded = load_checkpoint(DEFAULT_MODEL if checkpoint is None else checkpoint)
     encoder = clip_of(loaded)
-    dataset = open_dataset(data, seed)
+    dataset = opened(data, seed, data_root, skip_bad, (split,))
     if len(dataset.class_names) != len(loaded.labels):
         raise BadInput(
             f"{data}: {len(dataset.class_names)} classes, the adapter was trained on "
@@ -184,6 +199,23 @@ def evaluate(checkpoint: str | None, data: str, split: str, seed: int) -> int:
     for name, scores in rows.items():
         print(f"{name:10} {accuracy(scores, truth)}")
     return 0
+
+
+def opened(
+    data: str, seed: int, data_root: str | None, skip_bad: bool, parts: Sequence[str]
+) -> EventDataset:
+    """A data set; with `skip_bad` without the unreadable recordings of `parts`, which are counted."""
+    dataset = open_dataset(data, seed, data_root)
+    if not skip_bad:
+        return dataset
+    total = sum(len(getattr(dataset, part)) for part in parts)
+    dataset, reasons = without_bad(dataset, parts)
+    for reason in reasons[:MAX_REASONS]:
+        print(f"skipped {reason}", file=sys.stderr)
+    if len(reasons) > MAX_REASONS:
+        print(f"… and {len(reasons) - MAX_REASONS} more", file=sys.stderr)
+    print(f"skipped {len(reasons)} of {total} recordings that cannot be read")
+    return dataset
 
 
 def clip_of(checkpoint: Checkpoint) -> Clip:

@@ -7,20 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tonic.io import read_mnist_file
 
 from deploy.errors import BadInput
-from deploy.files import read_npz, write_npz
-
-# N-MNIST's sensor crop, in pixels (Orchard et al. 2015, Front. Neurosci. 9:437).
-NMNIST_WIDTH = 34
-NMNIST_HEIGHT = 34
-
-# Bytes of one event in the N-MNIST / N-Caltech101 file format: x, y, polarity and 23 bits of time.
-_EVENT_BYTES = 5
-# 50 million events; the longest N-MNIST recording holds under ten thousand.
-_MAX_BIN_BYTES = 250_000_000
-_TONIC_EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)])
+from deploy.files import write_npz
+from neuroclip.event_files import aedat, aedat4, dat, hdf5, nmnist, npz
+from neuroclip.event_files.nmnist import NMNIST_HEIGHT, NMNIST_WIDTH
+from neuroclip.event_files.raw import RawEvents, Sensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,19 +85,62 @@ class Recording:
             raise BadInput(f"{self.name}: event {i} has {field} = {int(values[i])}, {what}")
 
 
-def read_recording(path: Path, width: int = NMNIST_WIDTH, height: int = NMNIST_HEIGHT) -> Recording:
-    """Read one event recording: N-MNIST `.bin` (through tonic) or `.npz` of `save_recording`.
+_READERS = {
+    ".bin": nmnist.read,
+    ".bs2": nmnist.read,
+    ".aedat": aedat.read,
+    ".aedat4": aedat4.read,
+    ".dat": dat.read,
+    ".npz": npz.read,
+    ".h5": hdf5.read,
+    ".hdf5": hdf5.read,
+}
+SUFFIXES = tuple(_READERS)
+"""The kinds of event file that `read_recording` reads."""
 
-    `width` and `height` (pixels) are the sensor of a `.bin` file, which does not hold them.
-    Raises BadInput naming the file: unreadable, truncated, of another kind, or events that
-    `Recording` refuses.
+
+def read_recording(
+    path: Path,
+    width: int | None = None,
+    height: int | None = None,
+    default: Sensor | None = None,
+) -> Recording:
+    """Read one event recording; its suffix, one of `SUFFIXES`, says of which kind it is.
+
+    The formats are described in `neuroclip.event_files`. `width` and `height` (pixels) are the
+    sensor; `default` is the one of files that do not say it, N-MNIST's 34×34 for `.bin` and `.bs2`.
+    Raises BadInput naming the file: unreadable, truncated, of another kind, a sensor that is not
+    known or not the file's, or events that `Recording` refuses.
     """
     path = Path(path)
-    if path.suffix == ".bin":
-        return _read_bin(path, width, height)
-    if path.suffix == ".npz":
-        return _read_npz(path)
-    raise BadInput(f"{path}: unknown event file type '{path.suffix}', expected .bin or .npz")
+    if path.suffix not in _READERS:
+        raise BadInput(
+            f"{path}: unknown event file type '{path.suffix}', expected one of {', '.join(SUFFIXES)}"
+        )
+    events = _READERS[path.suffix](path)
+    given = None if width is None or height is None else (width, height)
+    if given and events.sensor and given != events.sensor:
+        raise BadInput(
+            f"{path}: the sensor is {_size(events.sensor)} by the file, {_size(given)} as given"
+        )
+    if default is None and path.suffix in (".bin", ".bs2"):
+        default = NMNIST_WIDTH, NMNIST_HEIGHT
+    return checked_recording(path, events, given or default)
+
+
+def checked_recording(path: Path, events: RawEvents, sensor: Sensor | None) -> Recording:
+    """A recording of what a reader returned; `sensor` is used where the file says none.
+
+    Raises BadInput: no sensor is known, or events that `Recording` refuses.
+    """
+    sensor = events.sensor or sensor
+    if sensor is None:
+        raise BadInput(f"{path}: the file does not say the sensor's size; it has to be given")
+    return Recording(events.x, events.y, events.t, events.p, *sensor, name=str(path))
+
+
+def _size(sensor: Sensor) -> str:
+    return f"{sensor[0]}×{sensor[1]}"
 
 
 def save_recording(path: Path, recording: Recording) -> None:
@@ -131,42 +166,3 @@ def recording_digest(recording: Recording) -> str:
     for values in (recording.x, recording.y, recording.t, recording.p):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
-
-
-def _read_bin(path: Path, width: int, height: int) -> Recording:
-    try:
-        size = path.stat().st_size
-        if size > _MAX_BIN_BYTES:
-            raise BadInput(f"{path}: {size} bytes of events exceed the limit of {_MAX_BIN_BYTES}")
-        if size == 0:
-            raise BadInput(f"{path}: the recording holds zero events")
-        if size % _EVENT_BYTES:
-            raise BadInput(
-                f"{path}: {size} bytes are not whole events of {_EVENT_BYTES} bytes: truncated"
-            )
-        events = read_mnist_file(str(path), dtype=_TONIC_EVENT)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    return Recording(
-        events["x"], events["y"], events["t"], events["p"], width, height, name=str(path)
-    )
-
-
-def _read_npz(path: Path) -> Recording:
-    arrays = read_npz(path)
-    wanted = ("x", "y", "t", "p", "width", "height")
-    missing = [field for field in wanted if field not in arrays]
-    if missing:
-        raise BadInput(f"{path}: no field '{missing[0]}'; an event recording holds {wanted}")
-    for field in ("width", "height"):
-        if arrays[field].shape != () or arrays[field].dtype.kind not in "iu":
-            raise BadInput(f"{path}: field '{field}' is not one integer")
-    return Recording(
-        arrays["x"],
-        arrays["y"],
-        arrays["t"],
-        arrays["p"],
-        int(arrays["width"]),
-        int(arrays["height"]),
-        name=str(path),
-    )

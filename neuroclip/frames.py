@@ -4,6 +4,7 @@ Guo, Chen, Ma 2023 (NeuroCLIP, arXiv 2306.12073).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,26 +58,58 @@ class FrameOptions:
             raise BadInput(f"frames: threshold = {self.threshold} is negative")
 
 
-def slice_of_events(recording: Recording, options: FrameOptions) -> NDArray[np.int64]:
-    """The slice, 0 … T-1, of every event; int64 [events].
+@dataclass(frozen=True)
+class Span:
+    """What the slices of a recording are cut from: its number of events, first and last time, µs."""
+
+    events: int
+    first_us: int
+    last_us: int
+
+
+def span_of(recording: Recording) -> Span:
+    """The span of a whole recording."""
+    return Span(len(recording), int(recording.t[0]), int(recording.t[-1]))
+
+
+def slice_numbers(
+    t: NDArray[np.int64], start: int, span: Span, options: FrameOptions
+) -> NDArray[np.int64]:
+    """The slice, 0 … T-1, of events at t µs, of which the first is number `start`; int64 [events].
 
     By count: ⌊events / T⌋ events a slice, the last also takes the remainder; with fewer events than
     slices, one event a slice. By time: slice = ⌊T (t - t₀) / (t₁ - t₀ + 1 µs)⌋.
     """
     if options.slicing == "count":
-        size = max(len(recording) // options.steps, 1)
-        return np.minimum(np.arange(len(recording)) // size, options.steps - 1)
-    since = recording.t - recording.t[0]
-    return since * options.steps // (since[-1] + 1)
+        size = max(span.events // options.steps, 1)
+        numbers = np.arange(start, start + len(t)) // size
+    else:
+        numbers = (t - span.first_us) * options.steps // (span.last_us - span.first_us + 1)
+    return np.minimum(numbers, options.steps - 1)
+
+
+def slice_of_events(recording: Recording, options: FrameOptions) -> NDArray[np.int64]:
+    """The slice, 0 … T-1, of every event of a recording; int64 [events]."""
+    return slice_numbers(recording.t, 0, span_of(recording), options)
 
 
 def histograms(recording: Recording, options: FrameOptions) -> NDArray[np.int32]:
     """Event counts int32 [T, 2, height, width]; index 1 is the polarity bit."""
-    shape = (options.steps, 2, recording.height, recording.width)
-    flat = slice_of_events(recording, options) * 2 + recording.p
-    flat = (flat * recording.height + recording.y) * recording.width + recording.x
-    counts = np.bincount(flat, minlength=int(np.prod(shape)))
-    return counts.astype(np.int32).reshape(shape)
+    counts = np.empty((options.steps, 2, recording.height, recording.width), np.int32)
+    pixel = pixel_numbers(recording)
+    # Slice by slice, so that one slice's counts stay in a core's cache.
+    numbers = slice_of_events(recording, options)
+    ends = np.searchsorted(numbers, np.arange(options.steps + 1))
+    for step, (start, end) in enumerate(pairwise(ends)):
+        own = np.bincount(pixel[start:end], minlength=counts[0].size)
+        counts[step] = own.reshape(counts.shape[1:])
+    return counts
+
+
+def pixel_numbers(recording: Recording) -> NDArray[np.int64]:
+    """The place of every event in flat counts [2, height, width]; int64 [events]."""
+    row = recording.p * np.int64(recording.height) + recording.y
+    return row * recording.width + recording.x
 
 
 def gray_frames(counts: NDArray[np.int32], options: FrameOptions) -> NDArray[np.uint8]:

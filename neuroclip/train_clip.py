@@ -25,7 +25,7 @@ from neuroclip.clip import (
     own_clip,
 )
 from neuroclip.data.digits import PICTURE_SIZE, digit_pictures, digits_split
-from neuroclip.events import NMNIST_HEIGHT
+from neuroclip.event_files.nmnist import NMNIST_HEIGHT
 from neuroclip.frames import FrameOptions
 from neuroclip.prompts import template_for
 from neuroclip.tokenizer import VOCABULARY

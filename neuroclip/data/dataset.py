@@ -1,10 +1,12 @@
 """A data set of labelled event recordings, loaded one at a time, with its split."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from deploy.errors import BadInput
 from neuroclip.events import Recording
@@ -51,3 +53,27 @@ def few_shot(dataset: EventDataset, shots: int, seed: int) -> NDArray[np.int64]:
             )
         chosen.append(random.permutation(members)[:shots])
     return np.sort(np.concatenate(chosen))
+
+
+def without_bad(
+    dataset: EventDataset, parts: Sequence[str]
+) -> tuple[EventDataset, tuple[str, ...]]:
+    """The data set without the recordings of some parts that cannot be read, and why not.
+
+    parts: of "train", "validation", "test"; every recording of them is read once, the split of the
+    others stays as it is. Raises BadInput where nothing is left of a part.
+    """
+    reasons: list[str] = []
+    kept: dict[str, Any] = {}
+    for part in parts:
+        good = []
+        for index in tqdm(getattr(dataset, part), desc=f"check {part}", disable=None, leave=False):
+            try:
+                dataset.load(int(index))
+                good.append(int(index))
+            except BadInput as error:
+                reasons.append(str(error))
+        if len(getattr(dataset, part)) and not good:
+            raise BadInput(f"{dataset.name}: no recording of '{part}' can be read: {reasons[-1]}")
+        kept[part] = np.array(good, dtype=np.int64)
+    return replace(dataset, **kept), tuple(reasons)
