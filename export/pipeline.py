@@ -25,7 +25,8 @@ from deploy.files import write_json
 from deploy.mapping import save_mapping
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.partition import partition
-from deploy.program import Program, load_program, registers, save_program
+from deploy.program import Program, registers
+from deploy.program_file import load_program, save_program
 from deploy.proof import Proof, prove, require
 from deploy.report import write_report
 from deploy.trace import Record, Trace, concatenate, first_samples, record_bytes, save_trace
