@@ -4,13 +4,13 @@ Time in a `Program` is sample time: connections have zero latency plus an intege
 cleared at the start of every sample, and step t of a population is its response to input step t.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections import Dense, check_connection
+from deploy.connections import Connection, Conv2d, Dense, Sparse, check_connection
 from deploy.errors import BadInput
 from deploy.registers import (
     BIAS_EXP_MAX,
@@ -35,6 +35,8 @@ __all__ = [
     "DECAY_MAX",
     "VTH_MAX",
     "WEIGHT_MAX",
+    "Connection",
+    "Conv2d",
     "Dense",
     "Input",
     "IntArray",
@@ -42,6 +44,7 @@ __all__ = [
     "Population",
     "Program",
     "Shape",
+    "Sparse",
     "bias_registers",
     "equal",
     "make_input",
@@ -127,7 +130,7 @@ class Program:
 
     inputs: tuple[Input, ...]
     populations: tuple[Population, ...]
-    connections: tuple[Dense, ...]
+    connections: tuple[Connection, ...]
     outputs: tuple[Output, ...]
     order: tuple[str, ...] = field(init=False, repr=False)
     """Population names, each after every population that reaches it without delay."""
@@ -164,11 +167,11 @@ class Program:
         """The input or population called `name`. Raises BadInput where there is none."""
         return next((n for n in self.inputs if n.name == name), None) or self.population(name)
 
-    def into(self, name: str) -> tuple[Dense, ...]:
+    def into(self, name: str) -> tuple[Connection, ...]:
         """The connections that end in `name`, in their order of definition."""
         return tuple(c for c in self.connections if c.target == name)
 
-    def out_of(self, name: str) -> tuple[Dense, ...]:
+    def out_of(self, name: str) -> tuple[Connection, ...]:
         """The connections that start in `name`, in their order of definition."""
         return tuple(c for c in self.connections if c.source == name)
 
@@ -258,10 +261,16 @@ def equal(a: Program, b: Program) -> bool:
         )
         and [(p.name, p.shape, p.kind) for p in a.populations]
         == [(p.name, p.shape, p.kind) for p in b.populations]
-        and [(c.name, c.source, c.target) for c in a.connections]
-        == [(c.name, c.source, c.target) for c in b.connections]
+        and len(a.connections) == len(b.connections)
+        and all(_same(m, n) for m, n in zip(a.connections, b.connections, strict=True))
         and first.keys() == second.keys()
         and all(np.array_equal(first[name], second[name]) for name in first)
+    )
+
+
+def _same(a: Connection, b: Connection) -> bool:
+    return type(a) is type(b) and all(
+        np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)
     )
 
 

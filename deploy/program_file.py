@@ -1,16 +1,17 @@
 """The file of a `Program`: one versioned .npz, a JSON header beside the register arrays."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.connections import KINDS, Connection, Sparse, kind
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
 from deploy.program import (
-    Dense,
     Output,
     Population,
     Program,
@@ -20,6 +21,9 @@ from deploy.registers import IntArray, as_register, check_shape
 
 FORMAT = "neuroclip-program"
 VERSION = 1
+
+# Fields of connections that are arrays of the file; all others are in its header.
+_ARRAYS = ("weight", "indices", "indptr")
 
 
 def save_program(path: Path, program: Program) -> None:
@@ -32,6 +36,8 @@ def save_program(path: Path, program: Program) -> None:
             arrays[f"{p.name}/{register}"] = _compact(getattr(p, register))
     for c in program.connections:
         arrays[f"{c.name}/weight"] = c.weight.astype(np.int16)
+        if isinstance(c, Sparse):
+            arrays |= {f"{c.name}/indices": c.indices, f"{c.name}/indptr": c.indptr}
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -40,14 +46,8 @@ def save_program(path: Path, program: Program) -> None:
             {"name": p.name, "shape": p.shape, "kind": p.kind} for p in program.populations
         ],
         "connections": [
-            {
-                "kind": "dense",
-                "name": c.name,
-                "source": c.source,
-                "target": c.target,
-                "exponent": c.exponent,
-                "delay": c.delay,
-            }
+            {"kind": kind(c)}
+            | {f.name: getattr(c, f.name) for f in fields(c) if f.name not in _ARRAYS}
             for c in program.connections
         ],
         "outputs": [
@@ -81,17 +81,7 @@ def load_program(path: Path) -> Program:
                 for n in header["inputs"]
             ),
             tuple(_read_population(p, arrays) for p in header["populations"]),
-            tuple(
-                Dense(
-                    c["name"],
-                    c["source"],
-                    c["target"],
-                    np.ascontiguousarray(arrays[f"{c['name']}/weight"], dtype=np.int32),
-                    c["exponent"],
-                    c["delay"],
-                )
-                for c in header["connections"]
-            ),
+            tuple(_read_connection(c, arrays) for c in header["connections"]),
             tuple(Output(o["name"], o["source"], o["quantity"]) for o in header["outputs"]),
         )
     except KeyError as error:
@@ -110,6 +100,24 @@ def _read_population(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
         for r in ("du", "dv", "vth", "bias_mant", "bias_exp")
     }
     return Population(name, shape, **values, kind=entry["kind"])
+
+
+def _read_connection(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Connection:
+    of = KINDS.get(entry["kind"])
+    if of is None:
+        raise BadInput(
+            f"node '{entry['name']}': unknown kind of connection {entry['kind']!r}, "
+            f"known: {', '.join(KINDS)}"
+        )
+    values: dict[str, Any] = {}
+    for f in fields(of):
+        if f.name in _ARRAYS:
+            array = arrays[f"{entry['name']}/{f.name}"]
+            values[f.name] = as_register(entry["name"], f.name, array, array.shape)
+        else:
+            value = entry[f.name]
+            values[f.name] = tuple(value) if isinstance(value, list) else value
+    return of(**values)
 
 
 def _compact(values: IntArray) -> IntArray:
