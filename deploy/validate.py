@@ -130,10 +130,13 @@ def output_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
     fan: dict[str, NDArray[np.int64]] = {
         p.name: np.zeros(p.size, np.int64) for p in program.populations
     }
-    for index in {core.index for core in mapping.cores}:
+    listed: dict[int, list[Core]] = defaultdict(list)
+    for core in mapping.cores:
+        listed[core.index].append(core)
+    for same_index in listed.values():
         reached: dict[str, NDArray[np.bool_]] = {}
-        for core in mapping.cores:
-            for c, targets in _connections_on(program, core) if core.index == index else ():
+        for core in same_index:
+            for c, targets in _connections_on(program, core):
                 has_list = _list_sizes(c, targets) > 0
                 reached[c.source] = reached.get(c.source, False) | has_list
         for name in reached.keys() & fan.keys():
