@@ -200,7 +200,7 @@ def test_a_partition_is_legal_and_costed_alike_by_partitioner_and_validator(
         assert validate(program, chip, mapping) == []
     below = replace(chip, **{resource: Limit(0, "a test") for resource in RESOURCES})
     found = {(v.rule, v.where): v.used for v in validate(program, below, mapping)}
-    report = core_report(program, below, mapping)
+    report = core_report(program, chip, mapping)
     ours = {
         (resource, f"core {core['index']}"): used
         for core in report["list"]
