@@ -93,7 +93,8 @@ def connection_axons(c: Connection, ranges: Ranges) -> int:
 
 def reached(c: Connection, ranges: Ranges) -> NDArray[np.bool_]:
     """The sources with a synapse onto the targets of any range: [source size]."""
-    return np.logical_or.reduce([reach(c, *bounds) for bounds in ranges])
+    masks = [reach(c, *bounds) for bounds in ranges]
+    return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
 
 
 def destinations(
@@ -105,13 +106,14 @@ def destinations(
     """
     found = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
     for held in cores:
-        on_core = {name: np.zeros(len(count), np.bool_) for name, count in found.items()}
+        on_core: dict[str, NDArray[np.bool_]] = {}
         for name, ranges in held.items():
             for c in program.into(name):
-                if c.source in on_core:
-                    on_core[c.source] |= reached(c, ranges)
-        for name, count in found.items():
-            count += on_core[name]
+                if c.source in found:
+                    mask = reached(c, ranges)
+                    on_core[c.source] = on_core[c.source] | mask if c.source in on_core else mask
+        for name, mask in on_core.items():
+            found[name] += mask
     return found
 
 
