@@ -60,11 +60,11 @@ def assert_same_trace(a, b):
 
 @needs_lava
 @pytest.mark.parametrize(
-    ("first", "timesteps", "samples"), [(100, 8, 6), (105, 3, 12), (110, 1, 20)]
+    ("first", "timesteps", "samples"), [(100, 8, 6), (110, 3, 12), (120, 1, 20)]
 )
 def test_lava_holds_and_does_what_the_emulator_does(random_program, first, timesteps, samples):
-    """Three starts of Lava, five random networks each, of all kinds, with loops and delayed skips."""
-    program = beside([random_program(seed) for seed in range(first, first + 5)])
+    """Three starts of Lava, eight random networks each, of all kinds, with loops and delayed skips."""
+    program = beside([random_program(seed) for seed in range(first, first + 8)])
     assert {type(c).__name__ for c in program.connections} == {"Dense", "Sparse", "Conv2d"}
     inputs = data(program, first, samples, timesteps)
     expected = emulate(program, inputs)
