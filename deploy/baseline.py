@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.counts import Counts
 from deploy.program import Program
+from deploy.synapses import synapses
 
 # Horowitz 2014, Computing's Energy Problem (ISSCC), 45 nm, 0.9 V: INT8 multiplication 0.2 pJ and
 # addition 0.03 pJ; FP32 multiplication 3.7 pJ and addition 0.9 pJ.
@@ -41,7 +42,8 @@ def baseline(program: Program, counts: Counts) -> dict[str, Any]:
     addition per binary message and target, a MAC per graded message and target. Zero weights count
     on both sides. `total_j` is the ANN's INT8 arithmetic.
     """
-    weights = sum(c.weight.size for c in program.connections)
+    each = {c.name: synapses(c) for c in program.connections}
+    weights = sum(each.values())
     macs = counts.timesteps * weights
     dense = {name: n / counts.samples for name, n in counts.synaptic_ops_dense.items()}
     snn_macs = sum(n for name, n in dense.items() if name in counts.graded)
@@ -65,7 +67,7 @@ def baseline(program: Program, counts: Counts) -> dict[str, Any]:
             "host (encoder, read-out)",
         ],
         "accuracy": "that of the quantized network is taken; no ANN was trained",
-        "per_node": {c.name: counts.timesteps * c.weight.size for c in program.connections},
+        "per_node": {name: counts.timesteps * n for name, n in each.items()},
         "one_pass": {
             "macs": weights,
             "int8_j": weights * INT8_MAC_J,

@@ -39,8 +39,8 @@ class Chip:
     """A system of equal chips and the limits of each neurocore.
 
     The costs behind the limits, for a core of n target neurons (see `deploy.costs`):
-    an input axon's synapse list takes n·(synapse_bits [+ delay_bits]) + axon_bits bits, in blocks
-    of at most synapses_per_block synapses, each rounded up to words of word_bits.
+    an input axon's synapse list takes n·(synapse_bits [+ delay_bits] [+ index_bits]) + axon_bits
+    bits, in blocks of at most synapses_per_block synapses, each rounded up to words of word_bits.
     """
 
     name: str
@@ -71,6 +71,10 @@ class Chip:
     """Bits of a synapse block's header."""
     synapses_per_block: Limit
     """Synapses under one header; None for any number."""
+    index_bits: Limit
+    """Further bits of a synapse in a sparse list: which target it is for."""
+    shared_kernels: Limit
+    """1 where a core stores a convolution's kernels once, 0 where it lists every synapse."""
 
     @property
     def cores(self) -> int:
@@ -87,7 +91,7 @@ LIMITS = tuple(f.name for f in fields(Chip) if f.name not in ("name", "descripti
 # Limits that may be unknown (null): what they bound is then not checked.
 _OPTIONAL = ("synapse_formats", "synapses_per_block", "output_axons")
 
-_MAY_BE_ZERO = ("message_bits", "delay_bits", "axon_bits")
+_MAY_BE_ZERO = ("message_bits", "delay_bits", "axon_bits", "index_bits", "shared_kernels")
 
 
 def amount(limit: Limit) -> int:

@@ -3,7 +3,7 @@
 Definitions, as integers over all samples:
 
     synaptic_ops        Σ over connections, Σ_j messages_j · (non-zero weights of source j)
-    synaptic_ops_dense  the same with zero weights included: messages_j · targets
+    synaptic_ops_dense  the same with zero weights included: messages_j · synapses of source j
     macs, acs           synaptic_ops split by connection as NeuroBench does (Yik et al. 2025):
                         multiply-accumulates where messages are graded, accumulates where every
                         message is −1, 0 or 1
@@ -12,12 +12,12 @@ Definitions, as integers over all samples:
     messages            Σ_j messages_j · distinct remote cores that hold a target of j (needs a
                         mapping); an input is on the host, so that every core is remote to it
     weight_bytes        one byte a weight, zeros included; a property of the network, not of a run
+    synapses            weights counted wherever they are used: a kernel's at every position
 
 A message over a connection with a delay is counted when it is sent: also if it would arrive after
 the last step of its sample.
 """
 
-from collections.abc import Iterable
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.mapping import Core, Mapping
 from deploy.program import Input, Population, Program
+from deploy.synapses import fan_out, reach, synapses
 
 PerNode = Dict[str, int]
 
@@ -49,7 +50,7 @@ class CoreCounts:
 class Counts:
     """Exact totals over all samples, by node name; see the module for the definitions.
 
-    synaptic_ops, synaptic_ops_dense, weight_bytes: by connection; neuron_updates, spikes: by
+    synaptic_ops, synaptic_ops_dense, weight_bytes, synapses: by connection; neuron_updates, spikes: by
     population; input_messages: by input; messages: by sender, None without a mapping.
     graded: connections whose messages are graded; spiking: populations that can fire.
     hops: None until cores are placed on the mesh.
@@ -64,6 +65,7 @@ class Counts:
     input_messages: PerNode
     messages: PerNode | None
     weight_bytes: PerNode
+    synapses: PerNode
     graded: frozenset[str]
     spiking: frozenset[str]
     per_core: tuple[CoreCounts, ...] | None
@@ -87,9 +89,9 @@ class Counts:
 
     @property
     def messages_per_synapse(self) -> float:
-        """Messages per synapse and inference: dense synaptic operations / (samples · weights)."""
-        weights = self.samples * sum(self.weight_bytes.values())
-        return sum(self.synaptic_ops_dense.values()) / weights if weights else 0.0
+        """Messages per synapse and inference: dense synaptic operations / (samples · synapses)."""
+        number = self.samples * sum(self.synapses.values())
+        return sum(self.synaptic_ops_dense.values()) / number if number else 0.0
 
 
 def count(
@@ -108,24 +110,27 @@ def count(
     if samples < 1 or timesteps < 1:
         raise BadInput(f"counts: {samples} samples of {timesteps} steps, expected at least 1 of 1")
     sent = {node.name: _sent(node, messages, samples * timesteps) for node in program.sources}
-    nonzero = {c.name: (c.weight != 0).sum(axis=0) for c in program.connections}
+    reached = None if mapping is None else _remote_cores(program, mapping)
     return Counts(
         samples,
         timesteps,
-        synaptic_ops={c.name: _dot(sent[c.source], nonzero[c.name]) for c in program.connections},
-        synaptic_ops_dense={
-            c.name: _total(sent[c.source]) * c.weight.shape[0] for c in program.connections
+        synaptic_ops={
+            c.name: _dot(sent[c.source], fan_out(c, zeros=False)) for c in program.connections
         },
+        synaptic_ops_dense={c.name: _dot(sent[c.source], fan_out(c)) for c in program.connections},
         neuron_updates={p.name: p.size * samples * timesteps for p in program.populations},
         spikes={p.name: _total(sent[p.name]) for p in program.populations},
         input_messages={n.name: _total(sent[n.name]) for n in program.inputs},
-        messages=None if mapping is None else _messages(program, sent, mapping),
+        messages=None
+        if reached is None
+        else {name: _dot(sent[name], cores) for name, cores in reached.items()},
         weight_bytes={c.name: c.weight.size for c in program.connections},
+        synapses={c.name: synapses(c) for c in program.connections},
         graded=frozenset(c.name for c in program.connections if _graded(program.source(c.source))),
         spiking=frozenset(p.name for p in program.populations if p.kind == "lif"),
         per_core=None
-        if mapping is None
-        else tuple(_core(program, sent, mapping, c, samples * timesteps) for c in mapping.cores),
+        if mapping is None or reached is None
+        else tuple(_core(program, sent, reached, c, samples * timesteps) for c in mapping.cores),
     )
 
 
@@ -206,33 +211,25 @@ def _dot(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
     return int(np.dot(a.astype(object), b.astype(object)))
 
 
-def _target_cores(program: Program, mapping: Mapping, name: str) -> set[int]:
-    targets = {c.target for c in program.out_of(name)}
-    return {core.index for target in targets for core in mapping.cores_of(target)}
-
-
-def _messages(program: Program, sent: Dict[str, NDArray[np.int64]], mapping: Mapping) -> PerNode:
-    totals = {
-        n.name: _total(sent[n.name]) * len(_target_cores(program, mapping, n.name))
-        for n in program.inputs
-    }
-    for p in program.populations:
-        reached = _target_cores(program, mapping, p.name)
-        totals[p.name] = sum(
-            _total(sent[p.name][s.start : s.stop]) * len(reached - {core.index})
-            for core, s in _slices(mapping.cores, p.name)
-        )
-    return totals
-
-
-def _slices(cores: Iterable[Core], population: str) -> list[tuple[Core, Any]]:
-    return [(core, s) for core in cores for s in core.slices if s.population == population]
+def _remote_cores(program: Program, mapping: Mapping) -> dict[str, NDArray[np.int64]]:
+    """{sender: distinct remote cores that each of its neurons has a synapse on, int64 [size]}."""
+    found = {node.name: np.zeros(node.size, np.int64) for node in program.sources}
+    for core in mapping.cores:
+        reached = {name: np.zeros(len(cores), np.bool_) for name, cores in found.items()}
+        for s in core.slices:
+            for c in program.into(s.population):
+                reached[c.source] |= reach(c, s.start, s.stop)
+        for s in core.slices:
+            reached[s.population][s.start : s.stop] = False
+        for name, on_core in reached.items():
+            found[name] += on_core
+    return found
 
 
 def _core(
     program: Program,
     sent: Dict[str, NDArray[np.int64]],
-    mapping: Mapping,
+    reached: Dict[str, NDArray[np.int64]],
     core: Core,
     updates: int,
 ) -> CoreCounts:
@@ -240,10 +237,10 @@ def _core(
     ops = dense = spikes = messages = 0
     for s in core.slices:
         for c in program.into(s.population):
-            ops += _dot(sent[c.source], (c.weight[s.start : s.stop] != 0).sum(axis=0))
-            dense += _total(sent[c.source]) * s.size
-        fired = _total(sent[s.population][s.start : s.stop])
-        spikes += fired
-        messages += fired * len(_target_cores(program, mapping, s.population) - {core.index})
+            ops += _dot(sent[c.source], fan_out(c, s.start, s.stop, zeros=False))
+            dense += _dot(sent[c.source], fan_out(c, s.start, s.stop))
+        fired = sent[s.population][s.start : s.stop]
+        spikes += _total(fired)
+        messages += _dot(fired, reached[s.population][s.start : s.stop])
     neurons = sum(s.size for s in core.slices)
     return CoreCounts(core.index, neurons, ops, dense, neurons * updates, spikes, messages)

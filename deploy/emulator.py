@@ -8,12 +8,9 @@ from numpy.typing import NDArray
 
 from deploy.arithmetic import Int64, shifted_sum, step
 from deploy.errors import BadInput
-from deploy.program import Dense, Program
+from deploy.program import Program
+from deploy.synapses import synaptic_sums
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
-
-# Every integer up to here is a float64, so a float64 matrix product of integers whose partial sums
-# stay below it is exact, and runs on BLAS.
-_FLOAT64_EXACT = 2**53
 
 Messages = Mapping[str, NDArray[Any]]
 
@@ -29,7 +26,7 @@ def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace
     samples, timesteps = check_inputs(program, inputs)
     trace = empty_trace(program, samples, timesteps, record)
     state = {p.name: _cleared(samples, p.shape) for p in program.populations}
-    weights = {c.name: c.weight.T.astype(np.float64) for c in program.connections}
+    sums = {c.name: synaptic_sums(c) for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
     past: dict[str, dict[int, Int64]] = {name: {} for name in trace.messages}
     longest = max((c.delay for c in program.connections), default=0)
@@ -44,9 +41,8 @@ def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace
             for c in program.into(name):
                 message = past[c.source].get(t - c.delay)
                 if message is not None:
-                    a += shifted_sum(_product(c, weights[c.name], message), c.exponent).reshape(
-                        a.shape
-                    )
+                    total = sums[c.name](message.reshape(samples, -1))
+                    a += shifted_sum(total, c.exponent).reshape(a.shape)
             u, v, s = step(population, u, v, a)
             state[name], past[name][t] = (u, v), s.astype(np.int64)
             for recording, values in ((trace.s, s), (trace.u, u), (trace.v, v)):
@@ -95,17 +91,6 @@ def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
             )
     assert sizes is not None  # a program has at least one input
     return sizes
-
-
-def _product(c: Dense, weights: NDArray[np.float64], message: Int64) -> Int64:
-    """Σ weight·message as [samples, target]; float64 is used because its bound is checked here."""
-    flat = message.reshape(len(message), -1)
-    largest = (
-        int(np.abs(flat).max(initial=0)) * int(np.abs(c.weight).max(initial=0)) * flat.shape[1]
-    )
-    if largest >= _FLOAT64_EXACT:
-        return flat @ c.weight.T.astype(np.int64)
-    return np.matmul(flat.astype(np.float64), weights).astype(np.int64)
 
 
 def _cleared(samples: int, shape: tuple[int, ...]) -> tuple[Int64, Int64]:

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.chip import Chip, amount, load_chip
-from deploy.costs import core_report, population_words
+from deploy.connections import Connection, Conv2d, kind
+from deploy.costs import core_report
 from deploy.errors import BadInput, CheckFailed
 from deploy.partition import partition
 from deploy.program import Program
 from deploy.proof import Proof, prove
 from deploy.report.figures import plain
+from deploy.synapses import synapses
 
 
 def inspect(program: Program, timesteps: int, chip_name: str | Path = "loihi2") -> str:
@@ -60,16 +62,29 @@ def _connections(program: Program) -> list[str]:
         [
             c.name,
             f"{c.source} → {c.target}",
-            _shape(c.weight.shape),
-            _span(c.weight),
-            f"{100 * float((c.weight == 0).mean()):.1f} %",
+            _described(c),
+            str(synapses(c)),
+            _span(c.weight) if c.weight.size else "none",
+            f"{100 * float((c.weight == 0).mean()) if c.weight.size else 0:.1f} %",
             str(c.exponent),
             str(c.delay),
         ]
         for c in program.connections
     ]
-    head = ["name", "source → target", "shape", "weights", "zeros", "exponent", "delay"]
-    return _aligned(head, rows, "lllrrrr")
+    head = ["name", "source → target", "kind", "synapses", "weights", "zeros", "exponent", "delay"]
+    return _aligned(head, rows, "lllrrrrr")
+
+
+def _described(c: Connection) -> str:
+    """The kind of a connection and what makes it, defaults left out."""
+    if not isinstance(c, Conv2d):
+        return f"{kind(c)} {c.target_size} × {c.source_size}"
+    said = [f"conv2d {_shape(c.weight.shape)}"]
+    for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
+        y, x = getattr(c, name)
+        if (y, x) != (usual, usual):
+            said.append(f"{name} {y}" if y == x else f"{name} {y} × {x}")
+    return ", ".join(said if c.groups == 1 else [*said, f"groups {c.groups}"])
 
 
 def _outputs(program: Program) -> list[str]:
@@ -124,15 +139,10 @@ def _cost(program: Program, chip: Chip) -> list[str]:
     except CheckFailed as error:
         return [f"does not fit: {error}"]
     report = core_report(program, chip, mapping)
-    words = {
-        p.name: sum(
-            population_words(program, chip, p, part.size)
-            for core in mapping.cores
-            for part in core.slices
-            if part.population == p.name
-        )
-        for p in program.populations
-    }
+    # The partitioner puts one population on a core.
+    words = {p.name: 0 for p in program.populations}
+    for core in report["list"]:
+        words[core["slices"][0]["population"]] += core["used"]["synapse_words"]
     rows = [
         [p.name, str(p.size), str(words[p.name]), str(report["per_node"][p.name])]
         for p in program.populations

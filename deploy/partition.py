@@ -13,10 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.chip import Chip, amount
-from deploy.costs import destination_cores, neuron_groups, population_words, synapse_formats
+from deploy.costs import connection_words, destinations, neuron_groups, synapse_formats
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping, Slice
 from deploy.program import Input, Population, Program
+from deploy.synapses import reach_size
+
+Cut = list[tuple[int, int]]
+
+_HELP = {
+    "output_axons": "give its target layers fewer neurons or fewer inputs, so that they need fewer cores",
+    "synapse_words": "prune its inputs, give it fewer channels, or split its input over two layers",
+    "input_axons": "give the layer fewer inputs (channels, a smaller frame) or split its input over "
+    "two layers",
+}
 
 
 def partition(program: Program, chip: Chip) -> Mapping:
@@ -27,25 +37,25 @@ def partition(program: Program, chip: Chip) -> Mapping:
     for node in program.inputs:
         _check_message_bits(chip, node)
     for population in program.populations:
-        _check_input_axons(program, chip, population)
         _check_synapse_formats(program, chip, population)
-        _check_one_neuron(program, chip, population)
-    # More cores of a target cost its senders output axons, which can only make their slices
-    # smaller: the core counts grow until they no longer change.
     groups = neuron_groups(program)
-    count = {p.name: 1 for p in program.populations}
+    # Output axons depend on the cuts of the targets, and cuts on the output axons: from one core a
+    # population on, the most cores that each neuron was ever seen to reach only grow, until the
+    # cuts no longer change.
+    cuts: dict[str, Cut] = {p.name: [(0, p.size)] for p in program.populations}
+    reaches = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
     while True:
+        held = [{name: [bounds]} for name, cut in cuts.items() for bounds in cut]
+        now = destinations(program, held)
+        reaches = {name: np.maximum(seen, now[name]) for name, seen in reaches.items()}
+        before = cuts
         cuts = {
-            p.name: _cut(
-                program, chip, p, destination_cores(program, count, p.name), groups[p.name]
-            )
+            p.name: _cut(program, chip, p, reaches[p.name], groups[p.name])
             for p in program.populations
         }
-        grown = {name: len(cut) for name, cut in cuts.items()}
-        _check_cores(chip, grown)
-        if grown == count:
+        _check_cores(chip, {name: len(cut) for name, cut in cuts.items()})
+        if cuts == before:
             break
-        count = grown
     slices = [Slice(name, *bounds) for name, cut in cuts.items() for bounds in cut]
     return Mapping(chip.name, tuple(Core(i, (part,)) for i, part in enumerate(slices)))
 
@@ -54,48 +64,75 @@ def _cut(
     program: Program,
     chip: Chip,
     population: Population,
-    destinations: int,
+    reaches: NDArray[np.int64],
     groups: NDArray[np.int64],
-) -> list[tuple[int, int]]:
+) -> Cut:
     """(start, stop) of the fewest slices, equal in size where that fits."""
-    capacity = _capacity(program, chip, population, destinations)
-    most = amount(chip.neuron_groups)
-    if -(-population.size // capacity) > chip.cores:
-        _too_many_cores(chip, {population.name: -(-population.size // capacity)})
-    cut: list[tuple[int, int]] = []
+    excess = _limits(program, chip, population, reaches, groups)
+    cut: Cut = []
     start = 0
     while start < population.size:
-        stop = min(start + capacity, population.size)
-        first = np.sort(np.unique(groups[start:stop], return_index=True)[1])
-        if len(first) > most:
-            stop = start + int(first[most])
+        stop = _furthest(start, min(start + amount(chip.neurons), population.size), excess)
         cut.append((start, stop))
         start = stop
+        if len(cut) > chip.cores and start < population.size:
+            _too_many_cores(chip, {population.name: -(-population.size * len(cut) // start)})
     edges = [population.size * i // len(cut) for i in range(len(cut) + 1)]
     even = list(pairwise(edges))
-    fits = all(
-        stop - start <= capacity and len(np.unique(groups[start:stop])) <= most
-        for start, stop in even
-    )
-    return even if fits else cut
+    return even if not any(excess(*bounds) for bounds in even) else cut
 
 
-def _capacity(program: Program, chip: Chip, population: Population, destinations: int) -> int:
-    """Most neurons of a population, all of one group, that one core can hold; at least 1."""
-    most = min(amount(chip.neurons), population.size)
-    if destinations and chip.output_axons.value is not None:
-        _check_output_axons(chip, population, destinations)
-        most = min(most, chip.output_axons.value // destinations)
-    words = amount(chip.synapse_words)
-    return _largest(most, lambda n: population_words(program, chip, population, n) <= words)
+def _limits(
+    program: Program,
+    chip: Chip,
+    population: Population,
+    reaches: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> Callable[[int, int], str | None]:
+    """The function that says which resource, if any, the slice start ≤ i < stop has not enough of.
+
+    It raises CheckFailed where a slice of one neuron has not.
+    """
+    incoming = program.into(population.name)
+    sent = np.concatenate([[0], np.cumsum(reaches)])
+    all_axons = sum(c.source_size for c in incoming)
+
+    def used(resource: str, start: int, stop: int) -> int:
+        if resource == "neurons":
+            return stop - start
+        if resource == "output_axons":
+            return int(sent[stop] - sent[start])
+        if resource == "neuron_groups":
+            return len(np.unique(groups[start:stop]))
+        if resource == "input_axons":
+            return sum(reach_size(c, start, stop) for c in incoming)
+        return sum(connection_words(chip, c, [(start, stop)]) for c in incoming)
+
+    def excess(start: int, stop: int) -> str | None:
+        for resource in (
+            "neurons", "output_axons", "neuron_groups", "input_axons", "synapse_words",
+        ):  # fmt: skip
+            limit = getattr(chip, resource).value
+            if limit is None or (resource == "input_axons" and all_axons <= limit):
+                continue
+            number = used(resource, start, stop)
+            if number > limit:
+                if stop - start == 1:
+                    what = f"{resource.replace('_', ' ')} of a single neuron"
+                    _refuse(population.name, what, number, limit, _HELP[resource])
+                return resource
+        return None
+
+    return excess
 
 
-def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest n in 1..most that fits, where 1 fits and fitting ends once."""
-    low, high = 1, most
+def _furthest(start: int, last: int, excess: Callable[[int, int], str | None]) -> int:
+    """The largest stop up to `last` of a slice that fits; one neuron fits, and fitting ends once."""
+    excess(start, start + 1)
+    low, high = start + 1, last
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+        low, high = (low, middle - 1) if excess(start, middle) else (middle, high)
     return low
 
 
@@ -111,38 +148,12 @@ def _check_message_bits(chip: Chip, node: Input) -> None:
         )
 
 
-def _check_input_axons(program: Program, chip: Chip, population: Population) -> None:
-    """Dense synapses need every source on every core of the target: cutting does not help."""
-    used = sum(program.source(c.source).size for c in program.into(population.name))
-    _refuse(
-        population.name, "input axons of every core", used, chip.input_axons.value,
-        "give the layer fewer inputs (channels, a smaller frame) or split its input over two layers",
-    )  # fmt: skip
-
-
 def _check_synapse_formats(program: Program, chip: Chip, population: Population) -> None:
     """Every core of a population holds the formats of all its incoming connections."""
-    used = len(synapse_formats(list(program.into(population.name))))
+    used = len(synapse_formats(program.into(population.name)))
     _refuse(
         population.name, "synapse formats of every core", used, chip.synapse_formats.value,
         "let its connections share weight exponents",
-    )  # fmt: skip
-
-
-def _check_one_neuron(program: Program, chip: Chip, population: Population) -> None:
-    """One neuron with its whole fan-in must fit one core."""
-    used = population_words(program, chip, population, 1)
-    _refuse(
-        population.name, "synapse words of a single neuron", used, chip.synapse_words.value,
-        "prune its inputs, give it fewer channels, or split its input over two layers",
-    )  # fmt: skip
-
-
-def _check_output_axons(chip: Chip, population: Population, destinations: int) -> None:
-    """One neuron's destination cores must fit one core's output axons."""
-    _refuse(
-        population.name, "output axons of a single neuron", destinations, chip.output_axons.value,
-        "give its target layers fewer neurons or fewer inputs, so that they need fewer cores",
     )  # fmt: skip
 
 

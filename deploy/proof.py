@@ -4,7 +4,7 @@ Public bit-accurate simulators and the chip agree except at these edges, so a pr
 undelayed messages that can reach none of them is *portable*: every simulator gives its spikes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from deploy.arithmetic import STATE_SHIFT, UV_LIMIT, decayed, shifted_sum
 from deploy.errors import CheckFailed
-from deploy.program import Dense, Population, Program
+from deploy.program import Connection, Population, Program
+from deploy.synapses import sum_bounds, synaptic_sums
 
 Int64 = NDArray[np.int64]
 Verdict = Literal["proven for all inputs", "proven for the stated input range", "observed only"]
@@ -146,23 +147,18 @@ def require(proof: Proof) -> None:
         )
 
 
-def _sum_range(c: Dense, low: Int64, high: Int64) -> tuple[Int64, Int64]:
-    """The smallest and largest Σ w·m of each target neuron for messages in [low, high] or silent."""
+def _sum_range(c: Connection, low: Int64, high: Int64) -> tuple[Int64, Int64]:
+    """The smallest and largest sum of each target neuron for messages in [low, high] or silent."""
     low, high = np.minimum(low.reshape(-1), 0), np.maximum(high.reshape(-1), 0)
-    positive, negative = (
-        np.maximum(c.weight, 0).astype(np.int64),
-        np.minimum(c.weight, 0).astype(np.int64),
-    )
-    return (
-        shifted_sum(positive @ low + negative @ high, c.exponent),
-        shifted_sum(positive @ high + negative @ low, c.exponent),
-    )
+    lowest, highest = sum_bounds(c, low, high)
+    return shifted_sum(lowest, c.exponent), shifted_sum(highest, c.exponent)
 
 
-def _narrowest(c: Dense, low: Int64, high: Int64) -> str:
+def _narrowest(c: Connection, low: Int64, high: Int64) -> str:
     """The narrowest arithmetic that holds every partial sum of the connection exactly."""
-    largest = np.maximum(np.abs(low), np.abs(high)).reshape(-1)
-    bound = int((np.abs(c.weight).astype(np.int64) @ largest).max(initial=0))
+    largest = np.maximum(np.abs(low), np.abs(high)).reshape(1, -1)
+    magnitudes = synaptic_sums(replace(c, weight=np.abs(c.weight)))(largest)
+    bound = int(magnitudes.max(initial=0))
     return next(name for name, limit in _EXACT if bound <= limit)
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deploy.chip import Chip, Limit, amount
+from deploy.connections import Connection, Conv2d, Dense, Sparse
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping
 from deploy.program import Program
@@ -105,18 +107,10 @@ def neurons(program: Program, chip: Chip, mapping: Mapping) -> Found:
 
 
 def synapse_words(program: Program, chip: Chip, mapping: Mapping) -> Found:
-    """Synapse memory a core: one list of synapses for every source neuron of every connection."""
+    """Synapse memory a core: a list for every source neuron, or the kernels of a convolution once."""
 
     def used(core: Core) -> int:
-        held = Counter(name for name, _ in _neurons_on(core))
-        words = 0
-        for connection in program.connections:
-            if held[connection.target]:
-                source_size = connection.weight.shape[1]
-                words += source_size * _list_words(
-                    chip, held[connection.target], connection.delay != 0
-                )
-        return words
+        return sum(_memory(chip, c, held) for c, held in _connections_on(program, core))
 
     yield from _over(mapping, "synapse_words", chip.synapse_words, used)
 
@@ -125,24 +119,31 @@ def input_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
     """Synapse lists a core: one per (connection, source neuron) that reaches it."""
 
     def used(core: Core) -> int:
-        held = {name for name, _ in _neurons_on(core)}
-        return sum(c.weight.shape[1] for c in program.connections if c.target in held)
+        held = _connections_on(program, core)
+        return sum(int((_list_sizes(c, targets) > 0).sum()) for c, targets in held)
 
     yield from _over(mapping, "input_axons", chip.input_axons, used)
 
 
 def output_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
     """(Neuron, destination core) pairs a core sends to."""
-    holders: dict[str, set[int]] = defaultdict(set)
+    fan: dict[str, NDArray[np.int64]] = {
+        p.name: np.zeros(p.size, np.int64) for p in program.populations
+    }
+    listed: dict[int, list[Core]] = defaultdict(list)
     for core in mapping.cores:
-        for s in core.slices:
-            holders[s.population].add(core.index)
-    reached: dict[str, set[int]] = defaultdict(set)
-    for connection in program.connections:
-        reached[connection.source] |= holders[connection.target]
+        listed[core.index].append(core)
+    for same_index in listed.values():
+        reached: dict[str, NDArray[np.bool_]] = {}
+        for core in same_index:
+            for c, targets in _connections_on(program, core):
+                has_list = _list_sizes(c, targets) > 0
+                reached[c.source] = reached.get(c.source, False) | has_list
+        for name in reached.keys() & fan.keys():
+            fan[name] += reached[name]
 
     def used(core: Core) -> int:
-        return sum(len(reached[name]) for name, _ in _neurons_on(core))
+        return sum(int(fan[name][i]) for name, i in _neurons_on(core))
 
     yield from _over(mapping, "output_axons", chip.output_axons, used)
 
@@ -161,12 +162,16 @@ def neuron_groups(program: Program, chip: Chip, mapping: Mapping) -> Found:
 
 
 def synapse_formats(program: Program, chip: Chip, mapping: Mapping) -> Found:
-    """Distinct weight formats (exponent, delayed or not) a core."""
+    """Distinct weight formats (kind, exponent, delayed or not) a core."""
 
     def used(core: Core) -> int:
         held = {name for name, _ in _neurons_on(core)}
         return len(
-            {f"{c.exponent}/{c.delay != 0}" for c in program.connections if c.target in held}
+            {
+                f"{type(c).__name__}/{c.exponent}/{c.delay != 0}"
+                for c in program.connections
+                if c.target in held
+            }
         )
 
     yield from _over(mapping, "synapse_formats", chip.synapse_formats, used)
@@ -206,10 +211,55 @@ def _neurons_on(core: Core) -> list[tuple[str, int]]:
     return [(s.population, i) for s in core.slices for i in range(s.start, s.stop)]
 
 
-def _list_words(chip: Chip, synapses: int, delayed: bool) -> int:
+def _connections_on(program: Program, core: Core) -> list[tuple[Connection, NDArray[np.int64]]]:
+    """The connections that end on a core, each with the target neurons there."""
+    held: dict[str, list[int]] = defaultdict(list)
+    for name, i in _neurons_on(core):
+        held[name].append(i)
+    return [(c, np.array(held[c.target])) for c in program.connections if c.target in held]
+
+
+def _list_sizes(c: Connection, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Synapses of each source neuron onto the targets, zero weights included."""
+    if isinstance(c, Dense):
+        return np.full(c.weight.shape[1], len(targets), np.int64)
+    if isinstance(c, Sparse):
+        rows = [c.indices[c.indptr[i] : c.indptr[i + 1]] for i in targets]
+        return np.bincount(np.concatenate(rows), minlength=c.source_size)
+    outputs, inputs, height, width = c.weight.shape
+    channel, y, x = np.unravel_index(targets, c.target_shape)
+    first = channel // (outputs // c.groups) * inputs
+    sizes = np.zeros(c.source_shape, np.int64)
+    for dy in range(height):
+        for dx in range(width):
+            from_y = y * c.stride[0] + dy * c.dilation[0] - c.padding[0]
+            from_x = x * c.stride[1] + dx * c.dilation[1] - c.padding[1]
+            real = (from_y >= 0) & (from_y < c.size[0]) & (from_x >= 0) & (from_x < c.size[1])
+            for i in range(inputs):
+                np.add.at(sizes, (first[real] + i, from_y[real], from_x[real]), 1)
+    return sizes.reshape(-1)
+
+
+def _memory(chip: Chip, c: Connection, targets: NDArray[np.int64]) -> int:
+    """Words of the lists that one connection needs for the targets."""
+    delayed = c.delay != 0
+    if isinstance(c, Conv2d) and chip.shared_kernels.value == 1:
+        outputs, inputs, height, width = c.weight.shape
+        channels = set(np.unravel_index(targets, c.target_shape)[0].tolist())
+        in_group = Counter(channel * c.groups // outputs for channel in channels)
+        lists = [n * height * width for n in in_group.values() for _ in range(inputs)]
+        return sum(_list_words(chip, n, delayed, False) for n in lists)
+    sizes = Counter(_list_sizes(c, targets).tolist())
+    indexed = not isinstance(c, Dense)
+    return sum(times * _list_words(chip, n, delayed, indexed) for n, times in sizes.items())
+
+
+def _list_words(chip: Chip, synapses: int, delayed: bool, indexed: bool) -> int:
     each = amount(chip.synapse_bits)
     if delayed:
         each += amount(chip.delay_bits)
+    if indexed:
+        each += amount(chip.index_bits)
     words, left = 0, synapses
     while left > 0:
         here = left

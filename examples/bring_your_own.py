@@ -17,7 +17,8 @@ from torch import nn
 
 from deploy.emulator import emulate
 from deploy.parity import compare
-from deploy.program import registers, save_program
+from deploy.program import registers
+from deploy.program_file import save_program
 from deploy.proof import prove
 from export.lower import lower
 from export.nir_file import read_nir, write_nir

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.emulator import emulate
-from deploy.program import load_program
+from deploy.program_file import load_program
 from export.lava import build
 
 

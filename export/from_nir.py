@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import read_npy, read_npz
-from deploy.program import MESSAGE_MAX, MESSAGE_MIN
+from deploy.registers import MESSAGE_MAX, MESSAGE_MIN
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_file import read_nir

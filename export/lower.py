@@ -1,6 +1,7 @@
 """NIR → `Program`: registers recovered from the graph's values, exactly or not at all."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import nir
@@ -14,19 +15,20 @@ from deploy.program import (
     DECAY_MAX,
     VTH_MAX,
     WEIGHT_MAX,
-    Dense,
+    Connection,
     Output,
     Population,
     Program,
+    Shape,
     make_input,
     make_population,
 )
 from export.nir_file import DEFAULT_DT
+from export.nir_layers import SYNAPSES, connection, layer_shape, layer_weight
 
 Float = NDArray[np.float64]
 
 NEURONS = (nir.LIF, nir.IF, nir.LI, nir.I, nir.CubaLIF, nir.CubaLI)
-SYNAPSES = (nir.Linear, nir.Affine)
 
 # A decay register recovered from a time constant counts as exact within this much of an integer.
 _DECAY_RESIDUAL = 1e-5
@@ -51,36 +53,65 @@ def lower(
     synapses = {n: node for n, node in graph.nodes.items() if isinstance(node, SYNAPSES)}
     neurons = {n: node for n, node in graph.nodes.items() if isinstance(node, NEURONS)}
     for name, node in graph.nodes.items():
-        if not isinstance(node, (*SYNAPSES, *NEURONS, nir.Input, nir.Output)):
+        if not isinstance(node, (*SYNAPSES, *NEURONS, nir.Input, nir.Output, nir.Flatten)):
             raise BadInput(f"node '{name}': {type(node).__name__} is not supported yet")
-    into = {name: [a for a, b in graph.edges if b == name] for name in graph.nodes}
+    into = {name: _through_flatten(graph, name) for name in graph.nodes}
 
     inputs = [
         make_input(name, _shape(name, node), *(input_ranges or {}).get(name, (0, 1)))
         for name, node in graph.nodes.items()
         if isinstance(node, nir.Input)
     ]
+    shapes = {node.name: node.shape for node in inputs}
     populations: list[Population] = []
-    connections: list[Dense] = []
+    connections: list[Connection] = []
     for name in _in_order(graph, neurons):
         layers = {a: synapses[a] for a in into[name] if a in synapses}
         if not layers or len(layers) != len(into[name]):
             other = next((a for a in into[name] if a not in synapses), None)
             what = f"'{other}' ends in it without weights" if other else "nothing ends in it"
-            raise BadInput(f"node '{name}': {what}; a Linear or Affine layer is expected before it")
-        population, scale = _population(name, neurons[name], layers, dt)
+            raise BadInput(f"node '{name}': {what}; a layer of synapses is expected before it")
+        sources = {}
+        for layer in layers:
+            before = into[layer]
+            if len(before) != 1 or isinstance(graph.nodes[before[0]], SYNAPSES):
+                raise BadInput(
+                    f"node '{layer}': one input or neuron is expected before it, not {before}"
+                )
+            # A loop's own shape is that of its population, which another layer gives.
+            sources[layer] = before[0], shapes.get(before[0])
+        weights = {
+            layer: layer_weight(layer, node, sources[layer][1]) for layer, node in layers.items()
+        }
+        found = {
+            layer: layer_shape(layer, node, weights[layer], sources[layer][1])
+            for layer, node in layers.items()
+        }
+        if len({prod(shape) for shape in found.values()}) != 1:
+            raise BadInput(
+                f"node '{name}': the layers before it have different shapes "
+                f"{sorted(set(found.values()))}"
+            )
+        # A convolution says more about the shape than a dense layer does.
+        shapes[name] = max(found.values(), key=len)
+        population, scale = _population(name, neurons[name], shapes[name], layers, weights, dt)
         populations.append(population)
         for layer, node in layers.items():
-            sources = into[layer]
-            if len(sources) != 1 or isinstance(graph.nodes[sources[0]], SYNAPSES):
-                raise BadInput(
-                    f"node '{layer}': one input or neuron is expected before it, not {sources}"
-                )
-            weight = np.rint(np.asarray(node.weight, np.float64) * scale).astype(np.int32)
-            connections.append(Dense(layer, sources[0], name, weight))
+            weight = np.rint(weights[layer] * scale).astype(np.int32)
+            source, shape = sources[layer]
+            connections.append(connection(layer, node, source, name, weight, shape))
     return Program(
         tuple(inputs), tuple(populations), tuple(connections), _outputs(graph, neurons, populations)
     )
+
+
+def _through_flatten(graph: nir.NIRGraph, name: str) -> list[str]:
+    """The nodes before a node. Flattening changes nothing: neurons are numbered in C order."""
+    found: list[str] = []
+    for before in [a for a, b in graph.edges if b == name]:
+        flattens = isinstance(graph.nodes[before], nir.Flatten)
+        found += _through_flatten(graph, before) if flattens else [before]
+    return found
 
 
 def _shape(name: str, node: nir.Input) -> tuple[int, ...]:
@@ -121,21 +152,24 @@ def _outputs(
 
 
 def _population(
-    name: str, node: Any, layers: Mapping[str, Any], dt: float
+    name: str,
+    node: Any,
+    shape: Shape,
+    layers: Mapping[str, Any],
+    weights: Mapping[str, Float],
+    dt: float,
 ) -> tuple[Population, float]:
     """The population of a neuron node, and the power of two that makes its layers integers."""
-    sizes = {int(np.shape(layer.weight)[0]) for layer in layers.values()}
-    if len(sizes) != 1:
-        raise BadInput(f"node '{name}': the layers before it have different sizes {sorted(sizes)}")
-    shape = (sizes.pop(),)
 
     def parameter(field: str) -> Float:
         values = np.asarray(getattr(node, field), np.float64)
-        if values.size not in (1, shape[0]):
+        if values.size == 1:
+            return np.broadcast_to(values.reshape(()), shape)
+        if values.size != prod(shape):
             raise BadInput(
-                f"node '{name}': {field} has {values.size} values for {shape[0]} neurons"
+                f"node '{name}': {field} has {values.size} values for {prod(shape)} neurons"
             )
-        return np.broadcast_to(values.reshape(-1), shape)
+        return values.reshape(shape)
 
     fires = isinstance(node, nir.LIF | nir.IF | nir.CubaLIF)
     if fires and parameter("v_reset").any():
@@ -161,22 +195,26 @@ def _population(
     if not np.allclose(gain, 1, rtol=1e-9, atol=0):
         raise BadInput(
             f"node '{name}': its gain (r, w_in and time constants together) is "
-            f"{gain[np.abs(gain - 1).argmax()]:.6g}, exact lowering needs 1"
+            f"{gain.flat[np.abs(gain - 1).argmax()]:.6g}, exact lowering needs 1"
         )
     for layer, synapse in layers.items():
-        if isinstance(synapse, nir.Affine) and np.size(synapse.bias) != shape[0]:
-            raise BadInput(
-                f"node '{layer}': bias has {np.size(synapse.bias)} values for {shape[0]} neurons"
-            )
-        if isinstance(synapse, nir.Affine) and np.any(synapse.bias):
+        if getattr(synapse, "bias", None) is None:
+            continue
+        bias = np.asarray(synapse.bias, np.float64)
+        # One for every neuron; of a convolution, one for every channel.
+        per_channel = isinstance(synapse, nir.Conv2d) and bias.size == shape[0]
+        if bias.size != prod(shape) and not per_channel:
+            raise BadInput(f"node '{layer}': bias has {bias.size} values for {prod(shape)} neurons")
+        if bias.any():
             if (du != DECAY_MAX).any():
                 raise BadInput(
                     f"node '{layer}': a bias before node '{name}' passes its synaptic filter, "
                     "which no register does; use v_leak"
                 )
-            drive = drive + np.asarray(synapse.bias, np.float64).reshape(-1)
+            spread = (-1,) + (1,) * (len(shape) - 1) if per_channel else shape
+            drive = drive + bias.reshape(spread)
     threshold = parameter("v_threshold") if fires else np.zeros(shape)
-    scale = _scale(name, layers, drive, threshold)
+    scale = _scale(name, weights, drive, threshold)
     return (
         make_population(
             name,
@@ -200,19 +238,19 @@ def _decay(name: str, field: str, tau: Float, dt: float) -> NDArray[np.int64]:
     exact = 4096 * dt / tau
     k = np.rint(exact)
     worst = int(np.abs(exact - k).argmax())
-    if abs(exact[worst] - k[worst]) >= _DECAY_RESIDUAL or not 1 <= k[worst] <= 4096:
+    if abs(exact.flat[worst] - k.flat[worst]) >= _DECAY_RESIDUAL or not 1 <= k.flat[worst] <= 4096:
         raise BadInput(
-            f"node '{name}': {field} {tau[worst]} is a decay of {exact[worst]:.6g}/4096 at dt {dt}, "
-            "no register holds it"
+            f"node '{name}': {field} {tau.flat[worst]} is a decay of {exact.flat[worst]:.6g}/4096 at "
+            f"dt {dt}, no register holds it"
         )
     return k.astype(np.int64)
 
 
-def _scale(name: str, layers: Mapping[str, Any], drive: Float, threshold: Float) -> float:
+def _scale(name: str, weights: Mapping[str, Float], drive: Float, threshold: Float) -> float:
     """The smallest power of two under which weights are even integers, and threshold and bias fit."""
     for exponent in range(_MAX_EXPONENT + 1):
         scale = 2.0**exponent
-        halves = [np.asarray(layer.weight, np.float64) * (scale / 2) for layer in layers.values()]
+        halves = [weight * (scale / 2) for weight in weights.values()]
         if (
             any((np.abs(half) > WEIGHT_MAX // 2).any() for half in halves)
             or (threshold * scale > VTH_MAX).any()
@@ -228,6 +266,6 @@ def _scale(name: str, layers: Mapping[str, Any], drive: Float, threshold: Float)
         ):
             return scale
     raise BadInput(
-        f"node '{name}': its weights {sorted(layers)}, threshold and bias are not integers of the chip "
+        f"node '{name}': its weights {sorted(weights)}, threshold and bias are not integers of the chip "
         "under any common power of two; quantize the model first"
     )

@@ -18,7 +18,8 @@ from deploy.files import staged, write_json
 from deploy.mapping import save_mapping
 from deploy.parity import compare_registers, recordings
 from deploy.partition import partition
-from deploy.program import Program, load_program, registers, save_program
+from deploy.program import Program, registers
+from deploy.program_file import load_program, save_program
 from deploy.proof import prove, require
 from deploy.report import write_report
 from deploy.trace import Record, Trace, save_trace

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path, read_json, write_json
-from deploy.program import BIAS_EXP_MAX, MESSAGE_MAX, VTH_MAX
+from deploy.registers import BIAS_EXP_MAX, MESSAGE_MAX, VTH_MAX
 from neuroclip.adapter import AdapterConfig, ChipAdapter, ChipScales, FloatAdapter, from_learned
 from neuroclip.clip import ClipSpec
 from neuroclip.frames import FrameOptions

@@ -225,7 +225,7 @@ def _watch(options: argparse.Namespace) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     from deploy.inspect import inspect
-    from deploy.program import load_program
+    from deploy.program_file import load_program
 
     print(inspect(load_program(options.program), options.timesteps, options.chip))
     return 0
@@ -243,7 +243,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from deploy.files import read_json
-    from deploy.program import load_program
+    from deploy.program_file import load_program
     from deploy.report import compare, summary, write_report
     from deploy.trace import load_trace
 

@@ -8,15 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.program import (
-    Dense,
-    Output,
-    Program,
-    load_program,
-    make_input,
-    make_population,
-    save_program,
-)
+from deploy.program import Dense, Output, Program, make_input, make_population
+from deploy.program_file import load_program, save_program
 
 ROOT = Path(__file__).parents[1]
 

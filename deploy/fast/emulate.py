@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.emulator import Messages, check_inputs, empty_trace
+from deploy.emulator import Messages, check_inputs, empty_trace, emulate
 from deploy.errors import BadInput
 from deploy.fast import numpy_block
 from deploy.fast.plan import Block, Plan, prepare
 from deploy.fast.recording import Recording, finish, start
-from deploy.program import Input, Program
+from deploy.program import Dense, Input, Program
 from deploy.trace import Record, Trace
 
 _KERNELS = "deploy.fast.kernels"
@@ -43,9 +43,12 @@ def emulate_fast(
     program: or its `Plan` from `prepare`, which saves the preparation when used again. inputs,
     record: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
     (event-driven int8 rows) or "numpy" (matrix products); by default numba where it is installed,
-    unless the work is less than loading, and the first time compiling, it would be.
+    unless the work is less than loading, and the first time compiling, it would be. Programs with
+    other than dense connections run on the reference.
     Raises BadInput as `emulate` does, and for "numba" where it is not installed.
     """
+    if isinstance(program, Program) and not all(isinstance(c, Dense) for c in program.connections):
+        return emulate(program, inputs, record)
     plan = program if isinstance(program, Plan) else prepare(program)
     samples, timesteps = _check(plan.program, inputs)
     kernel = kernel or _choose(plan, samples, timesteps)

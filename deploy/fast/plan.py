@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.errors import BadInput
 from deploy.program import Dense, Population, Program
 from deploy.proof import prove
 
@@ -82,7 +83,10 @@ class Plan:
 
 
 def prepare(program: Program) -> Plan:
-    """Order a program into blocks and lay out its weights; later changes of its arrays are unseen."""
+    """Order a program into blocks and lay out its weights; later changes of its arrays are unseen.
+
+    Raises BadInput naming a connection that is not dense.
+    """
     proof = prove(program, timesteps=0)
     sums = {name: edges["synaptic sum beyond 21 bits"].range for name, edges in proof.edges.items()}
     return Plan(
@@ -100,10 +104,14 @@ def _block(
     populations = tuple(program.population(name) for name in names)
     ends = np.cumsum([p.size for p in populations]).tolist()
     starts = dict(zip(names, [0, *ends[:-1]], strict=True))
+    incoming = [(name, c) for name in names for c in program.into(name)]
+    for _, c in incoming:
+        if not isinstance(c, Dense):
+            raise BadInput(f"node '{c.name}': only dense connections are planned; use emulate_fast")
     synapses = [
         Synapses(c, _rows(c), arithmetic[c.name], starts[name], starts.get(c.source, 0))
-        for name in names
-        for c in program.into(name)
+        for name, c in incoming
+        if isinstance(c, Dense)
     ]
     # Shifts are 7 bits at most, so sums fit 32 bits before theirs too.
     narrow = all(sums[name][0] >= -_NARROW_SUM and sums[name][1] <= _NARROW_SUM for name in names)

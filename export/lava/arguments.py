@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from deploy.program import Dense, Input, IntArray, Population, Program, Shape
+from deploy.errors import BadInput
+from deploy.program import Connection, Conv2d, Dense, Input, IntArray, Population, Program, Shape
+from deploy.synapses import expand, synapses
 
 
 def neuron_arguments(
@@ -27,15 +29,78 @@ def neuron_arguments(
     }
 
 
-def synapse_arguments(program: Program, connection: Dense) -> dict[str, Any]:
-    """Arguments of Lava's Dense; the sign mode is explicit, since Lava otherwise guesses it."""
-    from lava.utils.weightutils import SignMode
+# Lava's Sparse takes about 130 bytes a synapse while it starts.
+MAX_SYNAPSES = 1 << 25
+# Lava's fixed-point Conv wraps its sums at 24 bits.
+_CONV_LIMIT = 2**23
 
+
+def synapse_arguments(program: Program, connection: Connection) -> dict[str, Any]:
+    """Arguments of Lava's Dense, or of its Sparse for any other kind.
+
+    The sign mode is explicit, since Lava otherwise guesses it. A convolution's synapses are listed:
+    a step of Lava's Sparse takes 2 to 16 ns a synapse, its Conv 10 to 1 000 µs a channel pair, and
+    on all but very large frames of few channels this is slower. Raises BadInput for more synapses
+    than Lava can hold.
+    """
+    from lava.utils.weightutils import SignMode
+    from scipy.sparse import csr_matrix
+
+    weights: Any
+    if isinstance(connection, Dense):
+        weights = connection.weight
+    else:
+        check_size(connection)
+        listed = expand(connection)
+        shape = (listed.target_size, listed.source_size)
+        weights = csr_matrix((listed.weight, listed.indices, listed.indptr), shape)
     return {
-        "weights": connection.weight,
+        "weights": weights,
         "weight_exp": connection.exponent,
         "num_weight_bits": 8,
         "sign_mode": SignMode.MIXED,
+        "num_message_bits": message_bits(program.source(connection.source)),
+        "name": connection.name,
+    }
+
+
+def check_size(connection: Connection) -> None:
+    """Refuse, by name, a connection with more synapses than Lava's Sparse can hold (BadInput)."""
+    number = synapses(connection)
+    if not isinstance(connection, Dense) and number > MAX_SYNAPSES:
+        raise BadInput(
+            f"node '{connection.name}': {number} synapses exceed the {MAX_SYNAPSES} that the Lava "
+            "target lists one by one; the emulator runs it"
+        )
+
+
+def runs_as_conv(program: Program, connection: Connection) -> bool:
+    """Whether Lava's fixed-point Conv computes a connection exactly.
+
+    It ignores the weight exponent, wraps sums at 24 bits, and holds sizes in 8 bits.
+    """
+    if not isinstance(connection, Conv2d) or connection.exponent != 0:
+        return False
+    source = program.source(connection.source)
+    low, high = (0, 1) if isinstance(source, Population) else (source.low.min(), source.high.max())
+    most = max(abs(int(low)), abs(int(high)))
+    sums = np.abs(connection.weight).sum(axis=(1, 2, 3), dtype=np.int64)
+    sizes = (
+        *connection.weight.shape[2:], *connection.stride, *connection.padding,
+        *connection.dilation, connection.groups,
+    )  # fmt: skip
+    return int(sums.max()) * most < _CONV_LIMIT and max(sizes) < 128
+
+
+def conv_arguments(program: Program, connection: Conv2d) -> dict[str, Any]:
+    """Arguments of Lava's Conv, which convolves (flipped kernels) in width-height-channel order."""
+    return {
+        "weight": connection.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1),
+        "input_shape": connection.source_shape[::-1],
+        "stride": connection.stride[::-1],
+        "padding": connection.padding[::-1],
+        "dilation": connection.dilation[::-1],
+        "groups": connection.groups,
         "num_message_bits": message_bits(program.source(connection.source)),
         "name": connection.name,
     }

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from deploy.emulator import Messages, check_inputs
 from deploy.errors import BadInput
 from deploy.files import read_json
-from deploy.program import Program, save_program
+from deploy.program import Program
+from deploy.program_file import save_program
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
+from export.lava.arguments import check_size
 from export.lava.job import RESULT, Job, Slots, allocate, remove_shared_memory, slots, write_job
 from export.lava.latency import latency_steps
 from export.lava.results import read_registers, read_trace
@@ -60,6 +62,8 @@ def run_lava(
     """
     samples, timesteps = check_inputs(program, inputs)
     latency = latency_steps(program)
+    for c in program.connections:
+        check_size(c)
     needed = record_bytes(program, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(

@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.errors import BadInput
 from deploy.program import Program
+from export.lava.arguments import check_size, runs_as_conv
 from export.lava.latency import latency_steps
 
 INSTALL = (
@@ -28,6 +29,8 @@ def stock_latency(program: Program, timesteps: int) -> dict[str, int]:
                 f"node '{c.name}': with delay {c.delay}, Lava's stock processes carry messages into "
                 "the next sample; `run_lava` and the emulator clear them"
             )
+        if not runs_as_conv(program, c):
+            check_size(c)
     return latency_steps(program)
 
 

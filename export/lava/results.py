@@ -1,12 +1,15 @@
 """Reading what a worker's network wrote into the files of its job."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.errors import CheckFailed
 from deploy.files import read_npz
-from deploy.program import Program
+from deploy.program import Connection, Dense, Program
+from deploy.synapses import expand
 from deploy.trace import Trace
 from export.lava.job import Job, Slots
 
@@ -47,5 +50,34 @@ def read_registers(program: Program, where: Slots) -> dict[str, NDArray[Any]]:
             found[f"{p.name}/{register}"] = np.broadcast_to(value, p.shape)
     for c in program.connections:
         held_by_c = read_npz(where.connections[c.name].registers)
-        found |= {f"{c.name}/{register}": value for register, value in held_by_c.items()}
+        found[f"{c.name}/weight"] = (
+            held_by_c["weight"] if isinstance(c, Dense) else _weight(c, held_by_c)
+        )
+        found |= {f"{c.name}/{register}": held_by_c[register] for register in ("exponent", "delay")}
     return found
+
+
+def _weight(c: Connection, held: dict[str, NDArray[Any]]) -> NDArray[np.int32]:
+    """What the model held as lists of synapses, in the shape of the connection's weight.
+
+    A kernel's weight that is held with different values is reported by one that is not the
+    program's; one that falls on the padding everywhere is held by no synapse and taken as it is.
+    Raises CheckFailed where synapses were held that the program does not have.
+    """
+    numbers = np.arange(c.weight.size, dtype=np.int32).reshape(c.weight.shape)
+    listed = expand(replace(c, weight=numbers))
+
+    def places(indptr: NDArray[Any], indices: NDArray[Any]) -> NDArray[np.int64]:
+        rows = np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+        return rows * c.source_size + indices
+
+    ours, theirs = places(listed.indptr, listed.indices), places(held["indptr"], held["indices"])
+    at = np.searchsorted(ours, theirs)
+    if (at == len(ours)).any() or (ours[at] != theirs).any():
+        raise CheckFailed(f"node '{c.name}': Lava held synapses that the program does not have")
+    values = np.zeros(len(ours), np.int32)  # Lava drops the weights that are zero
+    values[at] = held["weight"]
+    weight = c.weight.reshape(-1).copy()
+    different = values != weight[listed.weight]
+    weight[listed.weight[different]] = values[different]
+    return weight.reshape(c.weight.shape)

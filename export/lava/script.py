@@ -19,7 +19,7 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
 
-from deploy.program import load_program
+from deploy.program_file import load_program
 from export.lava import build
 
 TIMESTEPS = {timesteps}

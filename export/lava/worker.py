@@ -46,7 +46,7 @@ def _run(path: Path) -> dict[str, Any]:
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
 
-    from deploy.program import load_program
+    from deploy.program_file import load_program
     from export.lava.job import read_job, shared_memory_prefix, slots
     from export.lava.latency import latency_steps
     from export.lava.processes.recorded import RecordedNetwork
@@ -60,7 +60,9 @@ def _run(path: Path) -> dict[str, Any]:
     )
     steps = job.samples * job.timesteps + max(latency.values())
     network.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-    threading.Thread(target=_end_with_actors, args=(network.runtime,), daemon=True).start()
+    ran = threading.Event()
+    watch = threading.Thread(target=_end_with_actors, args=(network.runtime, ran), daemon=True)
+    watch.start()
     running = time.monotonic()
     try:
         network.run(condition=RunSteps(num_steps=steps))
@@ -69,6 +71,9 @@ def _run(path: Path) -> dict[str, Any]:
         told = [a.exception[0] for a in _actors(network.runtime) if a.exception]
         raise told[-1] if told else error from error
     ended = time.monotonic()
+    # Two threads that wait for one process can both miss that it has ended.
+    ran.set()
+    watch.join()
     network.stop()
     return {
         "running": running,
@@ -130,10 +135,9 @@ def _end_with_client(folder: Path) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _end_with_actors(runtime: Any) -> None:
+def _end_with_actors(runtime: Any, ran: threading.Event) -> None:
     """Lava waits for ever for a process of its own that was killed; end with a message instead."""
-    while True:
-        time.sleep(0.2)
+    while not ran.wait(0.2):
         for actor in _actors(runtime):
             try:
                 status = actor.exitcode

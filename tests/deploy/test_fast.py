@@ -279,3 +279,13 @@ def test_little_work_does_not_wait_for_a_compiler(monkeypatch: pytest.MonkeyPatc
     assert front._choose(plan, 100_000, 1000) == "numba"
     monkeypatch.setitem(sys.modules, "deploy.fast.kernels", front)
     assert front._choose(plan, 1, 1) == "numba"
+
+
+def test_other_connections_run_on_the_reference(random_program):
+    for seed in range(6):
+        program = random_program(seed)
+        image = program.inputs[0]
+        x = np.random.default_rng(seed).integers(image.low, image.high + 1, (2, 6, *image.shape))
+        fast, slow = emulate_fast(program, {"image": x}), emulate(program, {"image": x})
+        for (_, _, a), (_, _, b) in zip(fast.recorded(), slow.recorded(), strict=True):
+            assert np.array_equal(a, b)

@@ -39,8 +39,8 @@ def test_registers_and_shapes():
     assert nodes["hidden"] == "hidden lif 3 4095 400 12 -8..16"
     assert nodes["scores"] == "scores integrator 1 4095 300 131071 0"
     edges = words_of(text, "connections")
-    assert edges["fc1"] == "fc1 frames → hidden 3 × 4 -20..10 25.0 % -1 0"
-    assert edges["fc2"] == "fc2 hidden → scores 1 × 3 2 0.0 % 0 2"
+    assert edges["fc1"] == "fc1 frames → hidden dense 3 × 4 12 -20..10 25.0 % -1 0"
+    assert edges["fc2"] == "fc2 hidden → scores dense 1 × 3 3 2 0.0 % 0 2"
     assert words_of(text, "outputs")["out"] == "out membrane potential v of scores"
 
 

@@ -15,11 +15,10 @@ from deploy.program import (
     Program,
     bias_registers,
     equal,
-    load_program,
     make_input,
     make_population,
-    save_program,
 )
+from deploy.program_file import load_program, save_program
 
 
 def weights(rng: np.random.Generator, targets: int, sources: int) -> np.ndarray:

@@ -19,7 +19,7 @@ h5py = pytest.importorskip("h5py")
 nir = pytest.importorskip("nir")
 
 from deploy.errors import BadInput
-from deploy.program import load_program
+from deploy.program_file import load_program
 from deploy.trace import load_trace
 from export.cli import main
 from export.from_nir import read_spikes

@@ -20,7 +20,8 @@ nir = pytest.importorskip("nir")
 
 from deploy.emulator import emulate
 from deploy.files import read_json, read_npz
-from deploy.program import load_program, registers
+from deploy.program import registers
+from deploy.program_file import load_program
 from deploy.trace import first_samples, load_trace
 from export import executors
 from export.cli import main

@@ -11,17 +11,8 @@ import pytest
 
 from deploy.emulator import emulate
 from deploy.errors import BadInput
-from deploy.program import (
-    VTH_MAX,
-    Dense,
-    Output,
-    Program,
-    load_program,
-    make_input,
-    make_population,
-    registers,
-    save_program,
-)
+from deploy.program import VTH_MAX, Dense, Output, Program, make_input, make_population, registers
+from deploy.program_file import load_program, save_program
 from export.lava import build
 from export.lava.client import run_lava
 from export.lava.latency import latency_steps
@@ -160,7 +151,7 @@ STOCK = """
 import sys
 import numpy as np
 from tqdm import tqdm
-from deploy.program import load_program
+from deploy.program_file import load_program
 from export.lava import build
 
 tqdm(disable=False, file=sys.stdout).close()  # has set multiprocessing's start method

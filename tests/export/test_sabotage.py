@@ -14,7 +14,8 @@ pytest.importorskip("nir")
 import export.lava.client as client
 from deploy.emulator import emulate
 from deploy.files import read_json
-from deploy.program import Program, load_program, registers
+from deploy.program import Program, registers
+from deploy.program_file import load_program
 from deploy.trace import Trace
 from export import executors
 from export.cli import main

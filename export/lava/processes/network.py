@@ -7,11 +7,20 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF, LIFReset
+from lava.proc.sparse.process import Sparse
 
-from deploy.program import Program
-from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
+from deploy.program import Conv2d, Program
+from deploy.program import Dense as DenseSynapses
+from export.lava.arguments import (
+    conv_arguments,
+    loose_parts,
+    neuron_arguments,
+    runs_as_conv,
+    synapse_arguments,
+)
 
 
 class Network(AbstractProcess):
@@ -45,7 +54,7 @@ class Network(AbstractProcess):
 @implements(proc=Network, protocol=LoihiProtocol)
 @tag("bit_accurate_loihi", "fixed_pt")
 class NetworkModel(AbstractSubProcessModel):
-    """Inputs → Dense → LIFReset → … → outputs, one process per population and connection."""
+    """Inputs → Dense, Sparse or Conv → LIFReset → …, one process per population and connection."""
 
     def __init__(self, proc: AbstractProcess) -> None:
         program, timesteps = proc.proc_params["program"], proc.proc_params["timesteps"]
@@ -60,10 +69,19 @@ class NetworkModel(AbstractSubProcessModel):
             proc.v[p.name].alias(neuron.v)
         senders = dict(proc.inputs) | {name: neuron.s_out for name, neuron in neurons.items()}
         for index, c in enumerate(program.connections):
-            dense = Dense(**synapse_arguments(program, c))
-            setattr(self, f"connection_{index}", dense)
-            senders[c.source].flatten().connect(dense.s_in)
-            dense.a_out.reshape(program.population(c.target).shape).connect(neurons[c.target].a_in)
+            target = neurons[c.target].a_in
+            if isinstance(c, Conv2d) and runs_as_conv(program, c):
+                # On a chip a Conv stores its kernels once.
+                synapse = Conv(**conv_arguments(program, c))
+                senders[c.source].transpose((2, 1, 0)).connect(synapse.s_in)
+                synapse.a_out.transpose((2, 1, 0)).connect(target)
+            else:
+                synapse = (Dense if isinstance(c, DenseSynapses) else Sparse)(
+                    **synapse_arguments(program, c)
+                )
+                senders[c.source].flatten().connect(synapse.s_in)
+                synapse.a_out.reshape(program.population(c.target).shape).connect(target)
+            setattr(self, f"connection_{index}", synapse)
         for name, port in proc.outputs.items():
             neurons[name].s_out.connect(port)
         parts = loose_parts(program)

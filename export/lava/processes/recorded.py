@@ -10,11 +10,17 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 
+from deploy.program import Dense as DenseSynapses
 from deploy.program import Program
 from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
 from export.lava.job import PROGRESS, Slots
 from export.lava.latency import extra_steps
-from export.lava.processes.recording import RecordingDense, RecordingLIF, SpikeSource
+from export.lava.processes.recording import (
+    RecordingDense,
+    RecordingLIF,
+    RecordingSparse,
+    SpikeSource,
+)
 
 
 class RecordedNetwork(AbstractProcess):
@@ -27,7 +33,7 @@ class RecordedNetwork(AbstractProcess):
 @implements(proc=RecordedNetwork, protocol=LoihiProtocol)
 @tag("bit_accurate_loihi", "fixed_pt")
 class RecordedNetworkModel(AbstractSubProcessModel):
-    """SpikeSource → RecordingDense → RecordingLIF → …, all of flat shape."""
+    """SpikeSource → RecordingDense or RecordingSparse → RecordingLIF → …, all of flat shape."""
 
     def __init__(self, proc: AbstractProcess) -> None:
         program, latency = proc.proc_params["program"], proc.proc_params["latency"]
@@ -47,16 +53,17 @@ class RecordedNetworkModel(AbstractSubProcessModel):
             )
         processes = list(senders.values())
         for c in program.connections:
-            dense = RecordingDense(
+            kind = RecordingDense if isinstance(c, DenseSynapses) else RecordingSparse
+            synapse = kind(
                 slot=slots.connections[c.name],
                 extra=extra[c.name],
                 delay=c.delay,
                 target=slots.populations[c.target],
                 **synapse_arguments(program, c),
             )
-            senders[c.source].s_out.connect(dense.s_in)
-            dense.a_out.connect(senders[c.target].a_in)
-            processes.append(dense)
+            senders[c.source].s_out.connect(synapse.s_in)
+            synapse.a_out.connect(senders[c.target].a_in)
+            processes.append(synapse)
         parts = loose_parts(program)
         if parts:
             processes.append(LIF(shape=(1,)))

@@ -21,6 +21,8 @@ from lava.proc.dense.models import AbstractPyDenseModelBitAcc
 from lava.proc.dense.process import Dense
 from lava.proc.lif.models import AbstractPyLifModelFixed
 from lava.proc.lif.process import LIFReset
+from lava.proc.sparse.models import AbstractPySparseModelBitAcc
+from lava.proc.sparse.process import Sparse
 from numpy.typing import NDArray
 
 from export.lava.job import Slot
@@ -70,16 +72,26 @@ class RecordingDense(Dense):
         super().__init__(slot=slot, extra=extra, delay=delay, target=target, **arguments)
 
 
-@implements(proc=RecordingDense, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("bit_accurate_loihi", "fixed_pt")
-class PyRecordingDense(AbstractPyDenseModelBitAcc):
-    """Lava's bit-accurate Dense; it clips and truncates its weights in its first step."""
+class RecordingSparse(Sparse):
+    """Lava's Sparse with the same additions as RecordingDense."""
+
+    def __init__(
+        self, *, slot: Slot, extra: int, delay: int, target: Slot, **arguments: Any
+    ) -> None:
+        super().__init__(slot=slot, extra=extra, delay=delay, target=target, **arguments)
+
+
+class Delayed:
+    """Before a bit-accurate model of Lava's synapses: the delay, its end, and the record."""
 
     a_buff: Any
+    proc_params: Any
+    weights: Any
+    weight_exp: int
+    time_step: int
 
     def __init__(self, proc_params: Any) -> None:
-        super().__init__(proc_params)
+        super().__init__(proc_params)  # type: ignore[call-arg]
         # The sums that follow a_buff, the next one to be sent.
         self.waiting: deque[Any] = deque([0] * proc_params["extra"])
         self.delay: int = proc_params["delay"]
@@ -90,7 +102,7 @@ class PyRecordingDense(AbstractPyDenseModelBitAcc):
         if self.target.step(self.time_step) < self.delay:
             # What arrives this early in a sample was sent in the one before.
             self.a_buff[:] = 0
-        super().run_spk()
+        super().run_spk()  # type: ignore[misc]
         if self.waiting:
             self.waiting.append(self.a_buff)
             self.a_buff = self.waiting.popleft() + np.zeros_like(self.a_buff)
@@ -98,10 +110,33 @@ class PyRecordingDense(AbstractPyDenseModelBitAcc):
             aligned = self.target.latency - self.proc_params["slot"].latency - 1
             np.savez(
                 self.proc_params["slot"].registers,
-                weight=self.weights,
+                **self.held(),
                 exponent=np.int32(self.weight_exp),
                 delay=np.int32(len(self.waiting) - aligned),
             )
+
+    def held(self) -> dict[str, Any]:
+        """The weights as the model holds them."""
+        return {"weight": self.weights}
+
+
+@implements(proc=RecordingDense, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("bit_accurate_loihi", "fixed_pt")
+class PyRecordingDense(Delayed, AbstractPyDenseModelBitAcc):
+    """Lava's bit-accurate Dense; it clips and truncates its weights in its first step."""
+
+
+@implements(proc=RecordingSparse, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("bit_accurate_loihi", "fixed_pt")
+class PyRecordingSparse(Delayed, AbstractPySparseModelBitAcc):
+    """Lava's bit-accurate Sparse; it also drops the weights that are zero."""
+
+    def held(self) -> dict[str, Any]:
+        """The lists of synapses that are left, as scipy's compressed rows."""
+        w = self.weights
+        return {"weight": w.data, "indices": w.indices, "indptr": w.indptr}
 
 
 class RecordingLIF(LIFReset):

@@ -1,0 +1,224 @@
+"""Convolution and sparse connections on Lava: registers, spikes and states equal the emulator's."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.connections import Conv2d, Sparse, one_to_one
+from deploy.emulator import emulate
+from deploy.errors import BadInput, CheckFailed
+from deploy.program import Output, Program, make_input, make_population, registers
+from deploy.program_file import save_program
+from export.lava.arguments import MAX_SYNAPSES, runs_as_conv
+from export.lava.client import run_lava
+from export.lava.job import Job, slots
+from export.lava.network import stock_latency
+from export.lava.results import read_registers
+
+needs_lava = pytest.mark.skipif(
+    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
+)
+
+
+def beside(programs):
+    """Several programs as one whose parts do not touch: one start of Lava runs them all."""
+
+    def named(i, node, *fields):
+        return replace(node, **{f: f"p{i}.{getattr(node, f)}" for f in ("name", *fields)})
+
+    return Program(
+        tuple(named(i, n) for i, p in enumerate(programs) for n in p.inputs),
+        tuple(named(i, n) for i, p in enumerate(programs) for n in p.populations),
+        tuple(
+            named(i, c, "source", "target") for i, p in enumerate(programs) for c in p.connections
+        ),
+        tuple(named(i, o, "source") for i, p in enumerate(programs) for o in p.outputs),
+    )
+
+
+def data(program, seed, samples, timesteps):
+    rng = np.random.default_rng(seed)
+    return {
+        n.name: rng.integers(n.low, n.high + 1, (samples, timesteps, *n.shape))
+        for n in program.inputs
+    }
+
+
+def assert_same_trace(a, b):
+    for quantity in ("s", "u", "v", "messages", "readout"):
+        first, second = getattr(a, quantity), getattr(b, quantity)
+        assert first.keys() == second.keys()
+        for name, array in first.items():
+            np.testing.assert_array_equal(array, second[name], f"{quantity} of {name}")
+
+
+@needs_lava
+@pytest.mark.parametrize(
+    ("first", "timesteps", "samples"), [(100, 8, 6), (110, 3, 12), (120, 1, 20)]
+)
+def test_lava_holds_and_does_what_the_emulator_does(random_program, first, timesteps, samples):
+    """Three starts of Lava, eight random networks each, of all kinds, with loops and delayed skips."""
+    program = beside([random_program(seed) for seed in range(first, first + 8)])
+    assert {type(c).__name__ for c in program.connections} == {"Dense", "Sparse", "Conv2d"}
+    inputs = data(program, first, samples, timesteps)
+    expected = emulate(program, inputs)
+    run = run_lava(program, inputs, progress=False)
+    held = registers(program)
+    assert run.registers.keys() == held.keys()
+    for name, register in held.items():
+        np.testing.assert_array_equal(run.registers[name], register, name)
+    assert_same_trace(run.trace, expected)
+    # A parity of silent networks would prove nothing.
+    rates = [s.mean() for name, s in expected.s.items() if expected.v[name].any() or s.any()]
+    assert sum(0.02 < rate < 0.98 for rate in rates) >= 5
+
+
+@needs_lava
+@pytest.mark.parametrize("index", [(1, 0, 2, 1), (0, 0, 0, 0)])
+def test_a_changed_kernel_is_seen_in_what_lava_held(index):
+    rng = np.random.default_rng(3)
+    weight = (2 * rng.integers(1, 100, (2, 1, 3, 2))).astype(np.int32)
+    conv = Conv2d("conv", "image", "n", weight, (4, 5), padding=(1, 1))
+    program = Program(
+        (make_input("image", (1, 4, 5)),),
+        (make_population("n", (2, 4, 6)), make_population("m", (48,))),
+        (conv, one_to_one("one", "n", "m", 48)),
+        (Output("o", "m", "s"),),
+    )
+    changed = weight.copy()
+    changed[index] = 0 if index == (0, 0, 0, 0) else changed[index] + 2
+    other = replace(program, connections=(replace(conv, weight=changed), program.connections[1]))
+    held = run_lava(other, data(program, 0, 1, 2), "none", progress=False).registers
+    assert np.argwhere(held["conv/weight"] != weight).tolist() == [list(index)]
+    np.testing.assert_array_equal(held["one/weight"], program.connections[1].weight)
+
+
+def test_synapses_that_the_program_does_not_have_are_refused(tmp_path):
+    c = Sparse(
+        "c", "i", "n", np.array([2, 4], np.int32), np.array([0, 2], np.int32),
+        np.array([0, 1, 2], np.int32), 3,
+    )  # fmt: skip
+    program = Program((make_input("i", (3,)),), (make_population("n", (2,)),), (c,), ())
+    where = slots(tmp_path, Job(1, 1, "none"), program, {"n": 1})
+    values = {r: np.zeros(1, np.int32) for r in ("du", "dv", "vth", "bias_mant", "bias_exp")}
+    np.savez(where.populations["n"].registers, **values)
+
+    def read(indices, weight):
+        np.savez(
+            where.connections["c"].registers, weight=weight, indices=indices, indptr=[0, 1, 2],
+            exponent=0, delay=0,
+        )  # fmt: skip
+        return read_registers(program, where)["c/weight"].tolist()
+
+    assert read([0, 2], [2, 4]) == [2, 4]
+    assert read([0, 2], [2, 8]) == [2, 8]
+    for indices in ([0, 1], [1, 2]):
+        with pytest.raises(CheckFailed, match="'c': Lava held synapses that the program does not"):
+            read(indices, [2, 4])
+
+
+def wide(channels):
+    """A convolution of 3 × 3 over 64 × 64."""
+    weight = np.full((channels, channels, 3, 3), 2, np.int32)
+    shape = (channels, 64, 64)
+    return Program(
+        (make_input("image", shape),),
+        (make_population("n", shape),),
+        (Conv2d("conv", "image", "n", weight, (64, 64), padding=(1, 1)),),
+        (Output("o", "n", "s"),),
+    )
+
+
+def test_more_synapses_than_lava_lists_are_refused_by_name():
+    program = wide(32)
+    with pytest.raises(BadInput, match=rf"'conv': 36966400 synapses exceed the {MAX_SYNAPSES}"):
+        run_lava(program, data(program, 0, 1, 1))
+    # `build` makes it a Conv, and refuses it where a Conv would not be exact.
+    assert stock_latency(program, 1) == {"n": 1}
+    with pytest.raises(BadInput, match="'conv': 36966400 synapses exceed"):
+        stock_latency(
+            replace(program, connections=(replace(program.connections[0], exponent=1),)), 1
+        )
+
+
+@pytest.mark.parametrize(("high", "exact"), [(1, True), (8192, False), (8191, True)])
+def test_a_conv_is_stock_only_where_its_24_bits_hold_the_sums(high, exact):
+    program = wide(1)  # Σ|w| = 18, so one kernel of Σ|w| = 1024:
+    weight = np.zeros((1, 1, 3, 3), np.int32)
+    weight[0, 0, 0] = [254, 254, 254]
+    weight[0, 0, 1] = [254, 8, 0]
+    conv = replace(program.connections[0], weight=weight)
+    program = Program(
+        (make_input("image", (1, 64, 64), 0, high),), program.populations, (conv,), ()
+    )
+    assert runs_as_conv(program, conv) is exact
+    assert not runs_as_conv(program, replace(conv, exponent=-1))
+
+
+STOCK = """
+import numpy as np
+from deploy.program_file import load_program
+from export.lava import build
+
+program = load_program("program.npz")
+data = np.load("data.npz")
+samples, timesteps = data[program.inputs[0].name].shape[:2]
+network = build(program, timesteps)
+
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.io.sink import RingBuffer as Sink
+from lava.proc.io.source import RingBuffer as Source
+
+steps = samples * timesteps + max(network.latency.values())
+for name in network.inputs:
+    rows = data[name].reshape(-1, *data[name].shape[2:])
+    Source(data=np.moveaxis(rows, 0, -1)).s_out.connect(network.inputs[name])
+sinks = {}
+for name, port in network.outputs.items():
+    sinks[name] = Sink(shape=port.shape, buffer=steps)
+    port.connect(sinks[name].a_in)
+network.run(condition=RunSteps(num_steps=steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+found = {}
+for name, sink in sinks.items():
+    latency = network.latency[name]
+    spikes = np.moveaxis(sink.data.get(), -1, 0)[latency:][:samples * timesteps]
+    found[name] = spikes.reshape(samples, timesteps, *spikes.shape[1:])
+np.savez("spikes.npz", **found)
+network.stop()
+"""
+
+
+@needs_lava
+def test_stock_processes_spike_as_the_emulator(tmp_path, random_program):
+    """`build`: stock Conv, Sparse and Dense, the populations in their own shapes."""
+    programs = [random_program(seed, recurrent=False) for seed in range(200, 208)]
+    spiking = [
+        replace(p, outputs=tuple(Output(n.name, n.name, "s") for n in p.populations[:-1]))
+        for p in programs
+    ]
+    program = beside(spiking)
+    convolutions = [c for c in program.connections if isinstance(c, Conv2d)]
+    assert {runs_as_conv(program, c) for c in convolutions} == {True, False}
+    inputs = data(program, 1, 4, 5)
+    expected = emulate(program, inputs, "spikes")
+    save_program(tmp_path / "program.npz", program)
+    np.savez(tmp_path / "data.npz", **inputs)
+    subprocess.run(
+        [sys.executable, "-c", STOCK],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=100,
+        check=True,
+    )
+    with np.load(tmp_path / "spikes.npz") as found:
+        assert len(found.files) >= 8
+        for name in found.files:
+            np.testing.assert_array_equal(found[name], expected.s[name], name)
+    assert sum(expected.s[o.source].any() for o in program.outputs) >= 8
