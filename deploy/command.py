@@ -34,7 +34,7 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ModuleNotFoundError as error:
-        message, status = f"{error}: pip install 'neuroclip[learn]'", BadInput.exit_status
+        message, status = f"{error}: pip install '.[learn]' in the repository", BadInput.exit_status
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message, status = f"{where}{error.strerror or error}", BadInput.exit_status

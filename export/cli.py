@@ -148,7 +148,7 @@ def _deployment(options: argparse.Namespace) -> Deployment:
     except ImportError as error:
         raise BadInput(
             f"a checkpoint needs torch and what belongs to it ({error}): "
-            "pip install 'neuroclip[learn]' (a .nir file needs none of it)"
+            "pip install '.[learn]' in the repository (a .nir file needs none of it)"
         ) from error
 
     return from_checkpoint(
