@@ -172,7 +172,9 @@ def _backend(kernel: Kernel) -> _RunBlock:
     if kernel == "numpy":
         return numpy_block.run_numpy
     if not _has_numba():
-        raise BadInput("kernel 'numba': numba is not installed (pip install '.[fast]' in the repository)")
+        raise BadInput(
+            "kernel 'numba': numba is not installed (pip install '.[fast]' in the repository)"
+        )
     from deploy.fast.numba_block import run_numba
 
     return run_numba
