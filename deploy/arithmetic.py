@@ -45,13 +45,13 @@ def step(
 
         u ← wrap(T(u·(4096 − (du + 1))) + (a << 6))
         v ← clip(T(v·(4096 − dv)) + u + bias)
-        s = v > (vth << 6);  v ← 0 where s        (an integrator never fires)
+        s = v > (vth << 6);  v ← 0 where s
 
-    The `+ 1` is Loihi's ds_offset: the register du holds the decay minus one.
+    The `+ 1` is Loihi's ds_offset: the register du holds the decay minus one. An integrator is a
+    neuron of threshold 131071, which fires in the last 64 values below the clip: `deploy.proof` says
+    whether it can.
     """
     u = wrapped(decayed(u, population.du + 1) + (a << STATE_SHIFT))
     v = clipped(decayed(v, population.dv) + u + population.bias)
-    if population.kind == "integrator":
-        return u, v, np.zeros(v.shape, dtype=np.bool_)
     s = v > (population.vth.astype(np.int64) << STATE_SHIFT)
     return u, np.where(s, 0, v), s

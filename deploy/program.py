@@ -84,12 +84,12 @@ class Population:
 
         u ← T(u·(4096 − (du + 1))) + (a << 6)
         v ← clip(T(v·(4096 − dv)) + u + (bias_mant << bias_exp))
-        s = v > (vth << 6), then v ← 0 where s        (kind "lif"; an "integrator" never fires)
+        s = v > (vth << 6), then v ← 0 where s
 
     Registers are int32 [*shape]: du, dv in 0..4095 (du is the decay minus one: 4095 clears the
     current each step; −1, no current decay, is legal in the emulator and in Lava), vth in
-    0..131071, bias_mant in −4096..4095, bias_exp in 0..7. An integrator's vth is 131071, the value
-    it holds on a chip, where a neuron that never fires is one that cannot reach its threshold.
+    0..131071, bias_mant in −4096..4095, bias_exp in 0..7. An integrator's vth is 131071: on a
+    chip, a neuron that never fires is one that cannot reach its threshold, and the proof says so.
     """
 
     name: str

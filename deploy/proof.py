@@ -104,8 +104,7 @@ def prove(program: Program, timesteps: int) -> Proof:
     for node in program.inputs:
         ranges[node.name] = node.low.astype(np.int64), node.high.astype(np.int64)
     for p in program.populations:
-        fires = 0 if p.kind == "integrator" else 1
-        ranges[p.name] = np.zeros(p.shape, np.int64), np.full(p.shape, fires, np.int64)
+        ranges[p.name] = np.zeros(p.shape, np.int64), np.ones(p.shape, np.int64)
 
     binary = {n.name: n.binary for n in program.inputs} | {
         p.name: True for p in program.populations

@@ -99,12 +99,11 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             latency = latency_steps(program)
         mapping = partition(program, chip)
         require_valid(program, chip, mapping)
+    warnings = list(proof.warnings)
     with stages.time("write"):
         program = _through_files(deployment, program, options)
         if options.target == "lava":
-            from export.lava.script import write_lava_script
-
-            write_lava_script(options.out / "lava_network.py", program, deployment.timesteps)
+            warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
     runs = run_all(deployment, program, found, options.record_samples, stages)
     with stages.time("report"):
@@ -136,7 +135,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             "cores": core_report(program, chip, mapping),
             # What a target cannot do is refused by name before anything runs.
             "unsupported": [],
-            "warnings": proof.warnings,
+            "warnings": warnings,
             "versions": versions(),
         }
         if options.record != "none":
@@ -200,6 +199,17 @@ def _through_files(deployment: Deployment, program: Program, options: Options) -
     if different is not None:
         raise CheckFailed(f"{graph_file}: read back, it holds another {different}")
     return loaded
+
+
+def _write_script(program: Program, timesteps: int, out: Path) -> list[str]:
+    """Write lava_network.py, or say why stock Lava processes, unlike our worker's, cannot do it."""
+    from export.lava.script import write_lava_script
+
+    try:
+        write_lava_script(out / "lava_network.py", program, timesteps)
+    except BadInput as error:
+        return [f"lava_network.py is not written: {error}"]
+    return []
 
 
 def _recorded(trace: Trace, record: Record) -> Trace:

@@ -20,30 +20,20 @@ def run_torch(
 ) -> Trace:
     """Run a chip network on one input {name: integers [samples, time, channels]}, step by step.
 
-    Spikes are what the modules return, states what they hold; nothing is computed again.
+    Spikes and states are what the modules hold after each step; nothing is computed again.
     """
     neurons = _neurons(network)
     ((input_name, messages),) = inputs.items()
     device = next(network.parameters()).device
-    returned: dict[str, Tensor] = {}
-    hooks = [
-        module.register_forward_hook(lambda m, _, out, name=name: returned.update({name: out}))
-        for name, module in neurons.items()
-    ]
     steps: dict[str, list[NDArray[np.int32]]] = defaultdict(list)
-    try:
-        for module in neurons.values():
-            module.reset_mem()
-        for t in range(messages.shape[1]):
-            network(torch.from_numpy(np.ascontiguousarray(messages[:, t])).to(device))
-            for name, module in neurons.items():
-                fires = module.kind == "lif"
-                steps[f"{name}/s"].append(_integers(returned[name]) * fires)
-                steps[f"{name}/u"].append(_integers(module.syn))
-                steps[f"{name}/v"].append(_integers(module.mem))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for module in neurons.values():
+        module.reset_mem()
+    for t in range(messages.shape[1]):
+        network(torch.from_numpy(np.ascontiguousarray(messages[:, t])).to(device))
+        for name, module in neurons.items():
+            steps[f"{name}/s"].append(_integers(module.fired))
+            steps[f"{name}/u"].append(_integers(module.syn))
+            steps[f"{name}/v"].append(_integers(module.mem))
     held = {entry: np.stack(values, axis=1) for entry, values in steps.items()}
     messages_sent = {input_name: np.count_nonzero(messages, axis=0).sum(axis=0, dtype=np.int64)}
     return Trace(

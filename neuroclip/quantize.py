@@ -135,8 +135,9 @@ class ChipNeuron(snn.Synaptic):
         u ← wrap(T(u·(4096 − (du + 1))/4096) + 64·a)
         v ← clip(T(v·(4096 − dv)/4096) + u + B);   s = v > 64·vth;   v ← 0 where s
 
-    T truncates toward zero. An "integrator" never fires and returns v. State lives in the module
-    (snnTorch's `init_hidden`), in float64; `reset_mem()` clears it between samples.
+    T truncates toward zero. An "integrator" has the largest threshold and returns v. State lives in
+    the module (snnTorch's `init_hidden`), in float64, as do the spikes of the last step (`fired`);
+    `reset_mem()` clears it between samples.
 
     bias: float [size], real-valued; B = 2^e·clamp(round(bias·unit/2^e)) has a mantissa of 13 bits
     and the exponent e = bias_exponent. unit: what 1.0 of the real-valued model is in units of v.
@@ -161,7 +162,7 @@ class ChipNeuron(snn.Synaptic):
             threshold=torch.tensor(float(vth * V_UNIT), dtype=torch.float64),
             spike_grad=SpikeGradient(width * unit),
             init_hidden=True,
-            reset_mechanism="zero" if kind == "lif" else "none",
+            reset_mechanism="zero",
             reset_delay=False,
         )
         self.du, self.dv, self.vth, self.kind, self.unit = du, dv, vth, kind, float(unit)
@@ -177,12 +178,8 @@ class ChipNeuron(snn.Synaptic):
 
     def forward(self, a: Tensor) -> Tensor:
         """One step: synaptic sums a [..., size] → spikes, or v for an integrator."""
-        spikes = super().forward(a)
-        return self.mem if self.kind == "integrator" else spikes.to(torch.float64)
-
-    def fire(self, mem: Tensor) -> Tensor:
-        """Spikes of this step; an integrator has none."""
-        return torch.zeros_like(mem) if self.kind == "integrator" else super().fire(mem)
+        self.fired = super().forward(a).to(torch.float64)
+        return self.mem if self.kind == "integrator" else self.fired
 
     def _chip_step(self, a: Tensor) -> tuple[Tensor, Tensor]:
         u = _Truncate.apply(self.syn.to(torch.float64) * ((4095 - self.du) / 4096)) + V_UNIT * a

@@ -52,7 +52,7 @@ class Synapses:
 class Block:
     """Populations that need each other's messages, side by side on one axis of `size` neurons.
 
-    mu, mv: 4096 − decay of u and v; bias; threshold: vth << 6, beyond reach for an integrator;
+    mu, mv: 4096 − decay of u and v; bias; threshold: vth << 6;
     each int32 (where `narrow`: no sum of the program can need more) or int64 [size].
     outside, inside: connections from other blocks or inputs, and among its own populations.
     spans, table, flat: the populations, and the inside connections with their rows in one array,
@@ -120,7 +120,6 @@ def _block(
     def joined(values: list[Any]) -> NDArray[Any]:
         return np.concatenate([np.asarray(v, dtype).reshape(-1) for v in values])
 
-    never = np.iinfo(np.int32).max
     inside = tuple(s for s in synapses if s.connection.source in starts)
     return Block(
         populations,
@@ -130,12 +129,7 @@ def _block(
         joined([4095 - p.du for p in populations]),
         joined([4096 - p.dv for p in populations]),
         joined([p.bias for p in populations]),
-        joined(
-            [
-                np.left_shift(p.vth, 6) if p.kind == "lif" else np.full(p.shape, never)
-                for p in populations
-            ]
-        ),
+        joined([np.left_shift(p.vth, 6) for p in populations]),
         tuple(s for s in synapses if s.connection.source not in starts),
         inside,
         *_tables(populations, starts, inside),

@@ -9,10 +9,11 @@ def latency_steps(program: Program) -> dict[str, int]:
 
     A population fed by an input has latency 1 (every connection sends last step's sum, then
     receives), one fed by that 2, and so on; one without sources runs beside the first layer. A
-    connection of delay d allows its target to lag d steps less. The smallest such latencies are
-    given. Sample step t of a population of latency k is chip step t + k, both counted from 1.
-    Raises BadInput naming the node where undelayed branches of different latency meet, and the
-    nodes of a cycle that needs more steps than its delays allow.
+    connection of delay d allows its target to lag d steps less. Where branches meet, the longest
+    counts, and the connections of the others hold their messages back (`extra_steps`). The smallest
+    such latencies are given. Sample step t of a population of latency k is chip step t + k, both
+    counted from 1. Raises BadInput naming the nodes of a cycle that needs more steps than its delays
+    allow.
     """
     latency = {n.name: 0 for n in program.inputs} | {p.name: 1 for p in program.populations}
     for _ in latency:
@@ -27,14 +28,6 @@ def latency_steps(program: Program) -> dict[str, int]:
             f"nodes {growing}: a cycle of more connections than steps of delay cannot run on a "
             "target that delays one step per layer; the emulator runs it"
         )
-    for p in program.populations:
-        into = program.into(p.name)
-        if any(latency[c.source] + 1 != latency[p.name] for c in into if not c.delay):
-            listed = ", ".join(f"'{c.source}' at {latency[c.source] + 1 - c.delay}" for c in into)
-            raise BadInput(
-                f"node '{p.name}': its sources arrive at different chip steps ({listed}); aligning "
-                "them is not supported yet by the Lava target; the emulator runs it"
-            )
     return {p.name: latency[p.name] for p in program.populations}
 
 

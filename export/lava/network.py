@@ -8,7 +8,7 @@ from typing import Any
 from deploy.errors import BadInput
 from deploy.program import Program
 from export.lava.arguments import check_size, runs_as_conv
-from export.lava.latency import latency_steps
+from export.lava.latency import extra_steps, latency_steps
 
 INSTALL = (
     "Lava runs on Python 3.10: python3.10 -m pip install lava-nc==0.10.0, or name a Python that has it "
@@ -31,7 +31,14 @@ def stock_latency(program: Program, timesteps: int) -> dict[str, int]:
             )
         if not runs_as_conv(program, c):
             check_size(c)
-    return latency_steps(program)
+    latency = latency_steps(program)
+    for name, held in extra_steps(program, latency).items():
+        if held:
+            raise BadInput(
+                f"node '{name}': its messages arrive {held} chip steps before those of a longer branch, "
+                "and Lava's stock processes do not hold them back; `run_lava` and the emulator do"
+            )
+    return latency
 
 
 def build_network(program: Program, timesteps: int) -> Any:

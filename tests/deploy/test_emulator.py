@@ -54,7 +54,16 @@ def test_decay_registers_at_their_ends() -> None:
 def test_current_wraps_and_membrane_potential_clips() -> None:
     u, v, _ = run(one_neuron(weight=254, du=-1, kind="integrator"), [255] * 4)
     assert u == [4145280, 8290560, 12435840 - 2**24, 12435840 - 2**24 + 4145280]
-    assert v[1] == 2**23 - 1
+    assert v[0] == 4145280
+    assert run(one_neuron(weight=254, du=-1, kind="integrator"), [-255] * 2)[1][1] == -(2**23) + 1
+
+
+def test_an_integrator_fires_at_its_edge_as_on_the_chip() -> None:
+    """Its threshold is 131071: what is above 131071·64 fires, and only the last 64 values are."""
+    steps = (131071 * 64) // 524160 + 1
+    _, v, s = run(one_neuron(weight=2, kind="integrator", bias=4095 << 7), [0] * (steps + 1))
+    assert s == [0] * (steps - 1) + [1, 0]
+    assert v[-3:] == [(steps - 1) * 524160, 0, 524160]
 
 
 def test_weight_exponents_shift_the_sum_with_floor() -> None:

@@ -230,22 +230,47 @@ def test_a_changed_register_is_seen_in_what_lava_held(tmp_path, sabotage):
     assert different == {(f"{target.name}/{sabotage}", where)}
 
 
-def test_branches_of_different_latency_are_refused_by_name():
-    weight = np.zeros((2, 2), np.int32)
-    program = Program(
-        (make_input("in", (2,)),),
-        (make_population("a", (2,)), make_population("b", (2,))),
+def skips(seed):
+    """Undelayed branches of different depth: the input reaches every layer, and a layer the last."""
+    rng = np.random.default_rng(seed)
+
+    def weight(target, source):
+        return (2 * rng.integers(-100, 101, (target, source))).astype(np.int32)
+
+    return Program(
+        (make_input("in", (5,), -7, 7),),
         (
-            Dense("x", "in", "a", weight),
-            Dense("y", "a", "b", weight),
-            Dense("z", "in", "b", weight),
+            make_population("a", (6,), vth=rng.integers(20, 400, 6), dv=100, bias=300),
+            make_population("b", (4,), vth=rng.integers(20, 400, 4), dv=300, du=2000, bias=-200),
+            make_population("c", (3,), kind="integrator", dv=50, bias=77),
         ),
-        (Output("o", "b", "s"),),
+        (
+            Dense("in-a", "in", "a", weight(6, 5)),
+            Dense("a-b", "a", "b", weight(4, 6)),
+            Dense("in-b", "in", "b", weight(4, 5)),
+            Dense("b-c", "b", "c", weight(3, 4)),
+            Dense("a-c", "a", "c", weight(3, 6), 1),
+            Dense("in-c", "in", "c", weight(3, 5)),
+        ),
+        (Output("o", "c", "v"),),
     )
-    with pytest.raises(
-        BadInput, match=r"'b': .*'a' at 2, 'in' at 1.*not supported yet by the Lava"
-    ):
-        latency_steps(program)
+
+
+def test_the_longest_branch_sets_the_latency_and_stock_processes_refuse_the_others(tmp_path):
+    assert latency_steps(skips(0)) == {"a": 1, "b": 2, "c": 3}
+    with pytest.raises(BadInput, match="'in-b': its messages arrive 1 chip steps before"):
+        write_lava_script(tmp_path / "lava_network.py", skips(0), 5)
+    assert not list(tmp_path.iterdir())
+
+
+@needs_lava
+@pytest.mark.parametrize(("seed", "timesteps"), [(0, 7), (1, 1), (2, 2)])
+def test_skip_connections_meet_in_the_right_step(seed, timesteps):
+    program = skips(seed)
+    inputs = {"in": np.random.default_rng(seed).integers(-7, 8, (25, timesteps, 5))}
+    expected = emulate(program, inputs)
+    assert expected.s["a"].any() and expected.s["b"].any()
+    assert_same_trace(run_lava(program, inputs, progress=False).trace, expected)
 
 
 @needs_lava
