@@ -1,6 +1,5 @@
 """Reading and writing files: atomic writes, and array files whose size is checked before it is read."""
 
-import hashlib
 import json
 import math
 import os
@@ -182,15 +181,6 @@ def read_npy(path: Path, limit: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
         raise
     except Exception as error:  # numpy, tokenize: as above
         raise BadInput(f"{path}: not a readable .npy file: {_line(error)}") from error
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as hexadecimal text."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="a run's report again, or two runs side by side")
     report.add_argument("run_folder", type=Path, metavar="RUN")
     report.add_argument("other", type=Path, nargs="?", metavar="RUN")
+    report.add_argument("--html", type=Path, metavar="FILE", help="two runs as a page as well")
     report.set_defaults(run=_report)
     return parser
 
@@ -242,9 +243,9 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from deploy.files import read_json
+    from deploy.files import read_json, write_text
     from deploy.program_file import load_program
-    from deploy.report import compare, summary, write_report
+    from deploy.report import compare, compare_html, summary, write_report
     from deploy.trace import load_trace
 
     def read(folder: Path) -> dict:
@@ -256,8 +257,15 @@ def _report(options: argparse.Namespace) -> int:
 
     report = read(options.run_folder)
     if options.other is not None:
-        print(compare(report, read(options.other)))
+        other = read(options.other)
+        if options.html is not None:
+            write_text(options.html, compare_html(report, other))
+        print(compare(report, other))
         return 0
+    if options.html is not None:
+        raise BadInput(
+            f"--html {options.html}: of one run the page is {options.run_folder}/report.html"
+        )
     folder, page = options.run_folder, options.run_folder / "report.html"
     # The page of the run itself also shows the messages of its inputs, which no other file keeps.
     if not page.exists():

@@ -1,6 +1,7 @@
 """The report of a run: one self-contained HTML page, the printed summary, two runs side by side."""
 
+from deploy.report.compare import compare_html
 from deploy.report.html import render, write_report
 from deploy.report.text import compare, summary
 
-__all__ = ["compare", "render", "summary", "write_report"]
+__all__ = ["compare", "compare_html", "render", "summary", "write_report"]

@@ -150,6 +150,13 @@ def test_two_runs_side_by_side(
     assert capsys.readouterr().out.strip()
 
 
+def test_two_runs_as_a_page(run: Path, finished: Path, tmp_path: Path, refused: Refused) -> None:
+    page = tmp_path / "both.html"
+    assert main(["report", str(run), str(finished), "--html", str(page)]) == 0
+    assert "Two runs side by side" in page.read_text()
+    refused(main, "report", run, "--html", tmp_path / "one.html", says=("--html",))
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
