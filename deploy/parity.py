@@ -89,9 +89,8 @@ def compare_registers(a: Arrays, b: Arrays) -> RegisterDifference | None:
     """The first register, in a's order, that a and b do not hold alike; None where all are equal."""
     for name in [*a, *(n for n in b if n not in a)]:
         if name not in a or name not in b:
-            return RegisterDifference(
-                name, (), None if name not in a else 0, None if name not in b else 0
-            )
+            values = [int(np.ravel(held[name])[0]) if name in held else None for held in (a, b)]
+            return RegisterDifference(name, (0,), *values)
         first, second = np.asarray(a[name]), np.asarray(b[name])
         if first.shape != second.shape:
             raise BadInput(f"register '{name}': shapes {first.shape} and {second.shape} differ")

@@ -180,11 +180,11 @@ def _edges(
         # Beyond the register the edge is reached already; holding the bound there keeps it finite.
         u_low, u_high = np.maximum(u_low, -UV_LIMIT), np.minimum(u_high, UV_LIMIT)
         v_low, v_high = np.maximum(v_low, -UV_LIMIT), np.minimum(v_high, UV_LIMIT)
-        if p.kind == "lif":
-            # What does not fire stays at or below the threshold; what fires returns to zero.
-            ceiling = p.vth.astype(np.int64) << STATE_SHIFT
-            v_high = np.maximum(np.minimum(v_high, ceiling), 0)
-            v_low = np.minimum(v_low, 0)
+        # What does not fire stays at or below the threshold; what can fire can return to zero.
+        ceiling = p.vth.astype(np.int64) << STATE_SHIFT
+        fires = v_high > ceiling
+        v_high = np.where(fires, ceiling, v_high)
+        v_low = np.where(fires, np.minimum(v_low, 0), v_low)
         if all(
             np.array_equal(x, y)
             for x, y in zip(before, (u_low, u_high, v_low, v_high), strict=True)

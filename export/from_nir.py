@@ -26,6 +26,9 @@ def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
     inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(inputs) != 1:
         raise BadInput(f"{model}: {len(inputs)} inputs; graphs with one input are supported")
+    ends = [name for name, node in graph.nodes.items() if isinstance(node, nir.Output)]
+    # A graph without an output is refused when it is lowered.
+    output = next((before for before, node in graph.edges if node in ends), "")
     if data is None:
         raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")
     spikes, labels = read_spikes(data)
@@ -39,7 +42,7 @@ def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
         input_ranges={inputs[0]: (min(0, int(spikes.min())), max(1, int(spikes.max())))},
         labels=labels,
         class_names=(),
-        predict=_most_active,
+        predict=lambda trace, _: _most_active(trace, output),
         float_predictions=None,
         host=("reading the output",),
         chip=("the whole graph",),
@@ -83,12 +86,8 @@ def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     return spikes, None if labels is None else labels.astype(np.int64)
 
 
-def _most_active(trace: Trace, _: slice) -> NDArray[np.int64]:
-    """The output neuron with the highest potential, or, where outputs fire, the most spikes.
-
-    The last population in network order is the output.
-    """
-    last = list(trace.messages)[-1]
-    values = trace.readout[last] if last in trace.readout else trace.s[last].sum(axis=1)
+def _most_active(trace: Trace, output: str) -> NDArray[np.int64]:
+    """The neuron of the output with the highest potential, or, where it fires, the most spikes."""
+    values = trace.readout[output] if output in trace.readout else trace.s[output].sum(axis=1)
     flat: NDArray[Any] = values.reshape(len(values), -1)
     return flat.argmax(axis=1).astype(np.int64)

@@ -173,6 +173,14 @@ def _lowered(deployment: Deployment, options: Options) -> Program:
         check_inputs(program, deployment.inputs)
     except BadInput as error:
         raise BadInput(f"{deployment.data}: {error}") from error
+    classes = len(deployment.class_names) or program.population(program.outputs[0].source).size
+    labels = () if deployment.labels is None else deployment.labels
+    for sample, label in enumerate(labels):
+        if not 0 <= label < classes:
+            raise BadInput(
+                f"{deployment.data}: label {label} of sample {sample} is not one of the {classes} "
+                f"classes 0..{classes - 1}"
+            )
     return program
 
 

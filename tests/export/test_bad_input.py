@@ -810,3 +810,14 @@ def test_weights_of_damaged_bytes(tmp_path: Path) -> None:
     safetensors.save_file(tensors, tmp_path / "file.safetensors")
     for name in ("new.pt", "old.pt", "file.safetensors"):
         assert_read_or_refused(tmp_path / name, read_weights, 150)
+
+
+@pytest.mark.parametrize("label", [3, -1, 10**12])
+def test_a_label_that_is_no_class(
+    refused: Refused, graph_file: Path, tmp_path: Path, label: int
+) -> None:
+    spikes = tmp_path / "spikes.npz"
+    np.savez(spikes, spikes=np.ones((2, 4, 6), np.uint8), labels=np.array([0, label]))
+    says = ("spikes.npz", f"label {label} of sample 1", "3 classes 0..2")
+    base = ("--target", "emulator", "--out", tmp_path / "out")
+    refused(main, graph_file, "--data", spikes, *base, says=says)

@@ -599,3 +599,28 @@ def test_no_temporary_folder_is_one_line(
     assert export("--target", "lava") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "nowhere") in line and not (tmp_path / "out").exists()
+
+
+def test_the_prediction_is_that_of_the_output_node(tmp_path: Path) -> None:
+    """The node before the output counts, wherever it stands: here a dead end lies beyond it."""
+    weight = np.array([[2.0, 8.0], [8.0, 2.0], [4.0, 4.0]])
+    sums = {name: nir.I(r=np.full(3, 1e4)) for name in ("b", "z")}
+    graph = nir.NIRGraph(
+        {
+            "in": nir.Input(np.array([2])),
+            "wb": nir.Linear(weight),
+            "wz": nir.Linear(weight[::-1].copy()),
+            **sums,
+            "out": nir.Output(np.array([3])),
+        },
+        [("in", "wb"), ("wb", "b"), ("in", "wz"), ("wz", "z"), ("b", "out")],
+    )
+    nir.write(tmp_path / "graph.nir", graph)
+    spikes = np.zeros((2, 3, 2), np.uint8)
+    spikes[0, :, 0] = spikes[1, :, 1] = 1
+    np.savez(tmp_path / "spikes.npz", spikes=spikes, labels=np.array([1, 0]))
+    command = [str(tmp_path / "graph.nir"), "--data", str(tmp_path / "spikes.npz")]
+    assert main([*command, "--target", "emulator", "--out", str(tmp_path / "out")]) == 0
+    report = read_json(tmp_path / "out" / "report.json")
+    assert [entry["predicted"] for entry in report["predictions"]["first"]] == [1, 0]
+    assert report["accuracy"]["emulator"]["correct"] == 2
