@@ -93,6 +93,11 @@ def _notes(layers: tuple[NetLayer, ...]) -> list[str]:
                 f"node '{layer.name}': netx delays what enters this layer, lava-dl what leaves it; "
                 "with a bias the two differ, and lava-dl's is taken"
             )
+        if layer.kind == "dense_rec" and "bias" in layer.values and layer.ints("bias").any():
+            found.append(
+                f"node '{layer.name}': lava-dl's training adds the bias of a recurrent layer to its "
+                "current, the chip (as netx) to its potential"
+            )
         if layer.neuron is not None and np.any(layer.neuron.get("wgtExp", 0)):
             found.append(f"node '{layer.name}': netx ignores its wgtExp, which is taken here")
         if layer.kind == "average":
