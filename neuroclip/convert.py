@@ -6,9 +6,9 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from deploy.edges import SYNAPTIC_SUM_MAX
 from deploy.errors import BadInput
 from deploy.program import VTH_MAX
-from deploy.proof import SYNAPTIC_SUM_MAX
 from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron, bias_exponent, weight_exponent
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("snntorch")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.arithmetic import step
+from deploy.neurons import cleared, step
 from deploy.program import make_population
 from neuroclip.quantize import (
     ChipLinear,
@@ -40,16 +40,16 @@ def test_a_neuron_is_the_chip_recurrence_at_every_edge(seed: int) -> None:
     if not np.array_equal(neuron.integer_bias().detach().numpy(), bias):
         return  # this bias has no mantissa and exponent of its own
     population = make_population("n", (7,), du=du, dv=dv, vth=vth, bias=bias, kind=kind)
-    u, v = np.zeros((3, 7), np.int64), np.zeros((3, 7), np.int64)
+    state = cleared(population, 3)
     neuron.reset_mem()
-    for _ in range(6):
+    for t in range(6):
         a = rng.integers(-140_000, 140_001, (3, 7))
-        u, v, s = step(population, u, v, a)
+        state, s = step(population, state, a, t)
         with torch.no_grad():
             out = neuron(torch.from_numpy(a.astype(np.float64))).numpy()
-        assert np.array_equal(neuron.syn.numpy(), u)
-        assert np.array_equal(neuron.mem.numpy(), v)
-        assert np.array_equal(out, v if kind == "integrator" else s)
+        assert np.array_equal(neuron.syn.numpy(), state["u"])
+        assert np.array_equal(neuron.mem.numpy(), state["v"])
+        assert np.array_equal(out, state["v"] if kind == "integrator" else s)
 
 
 def test_weights_are_even_and_legal_whatever_training_does() -> None:
