@@ -25,6 +25,8 @@ from export.net_synapses import connections
 # The weight of a spike where spikes are counted: the smallest that 8 bits with a sign hold.
 COUNT = 2
 
+LAYERS = ("input", "flatten", "dense", "dense_rec", "conv", "pool", "average")
+
 
 @dataclass(frozen=True, eq=False)
 class _Front:
@@ -105,9 +107,12 @@ def _layer(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
         return _image(layer, front, v_offset)
     if layer.kind == "average":
         return _average(layer, front)
-    raise layer.refuse(
-        f"layers of type {layer.kind!r} are not supported; "
-        "input, flatten, dense, dense_rec, conv, pool and average are"
+    raise _unsupported(layer)
+
+
+def _unsupported(layer: NetLayer) -> BadInput:
+    return layer.refuse(
+        f"layers of type {layer.kind!r} are not supported; {', '.join(LAYERS)} are"
     )
 
 
@@ -124,8 +129,10 @@ def _input(first: NetLayer, given: Shape | None, message: tuple[Any, Any]) -> tu
         shape = given
     elif first.kind in ("dense", "dense_rec"):
         shape = (_dense_weight(first, prod(_shape(first))).shape[1],)
-    else:
+    elif first.kind in LAYERS:
         raise first.refuse("the file does not say what shape its input has; the data must")
+    else:
+        raise _unsupported(first)
     name = first.name if first.kind == "input" and first.neuron is None else "input"
     return make_input(name, shape, *message), _Front(name, shape, np.zeros(prod(shape), np.int64))
 

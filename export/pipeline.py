@@ -218,16 +218,16 @@ def _through_files(
     """
     graph_file, program_file = options.out / "model.nir", options.out / "program.npz"
     unwritten: list[str] = []
-    graph = deployment.graph
-    if graph is None:
-        try:
-            graph = program_graph(program, options.dt)
-        except BadInput as error:
-            unwritten.append(f"model.nir is not written: {error}")
     again = program
-    if graph is not None:
-        write_nir(graph_file, graph)
+    try:
+        write_nir(graph_file, deployment.graph or program_graph(program, options.dt))
         again = lower(read_nir(graph_file), dt=options.dt, input_ranges=deployment.input_ranges)
+    except BadInput as error:
+        if deployment.graph is not None:
+            raise
+        graph_file.unlink(missing_ok=True)
+        reason = str(error).replace(f"{graph_file}: ", "")
+        unwritten.append(f"model.nir is not written: {reason}")
     save_program(program_file, again)
     loaded = load_program(program_file)
     different = compare_registers(registers(program), registers(loaded))
