@@ -35,7 +35,7 @@ def from_net(
     program = read_net(model, input_shape=shape, input_range=message)
     name = program.inputs[0].name
     found: tuple[str, ...] = ()
-    offsets = {p.name: 1 for p in program.populations} if decay == "plus-one" else {}
+    offsets = {layer.name: 1 for layer in layers} if decay == "plus-one" else {}
     recorded = _recordings(data, len(spikes)) if decay == "auto" else {}
     if recorded:
         try:
@@ -100,6 +100,8 @@ def _notes(layers: tuple[NetLayer, ...]) -> list[str]:
             )
         if layer.neuron is not None and np.any(layer.neuron.get("wgtExp", 0)):
             found.append(f"node '{layer.name}': netx ignores its wgtExp, which is taken here")
+        if layer.neuron is not None and np.any(layer.neuron.get("refDelay", 1) != np.int64(1)):
+            found.append(f"node '{layer.name}': netx ignores its refDelay, which is taken here")
         if layer.kind == "average":
             found.append(
                 f"node '{layer.name}': v is 128 times the spikes of a class, not their mean"

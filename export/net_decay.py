@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.fast import emulate_fast
+from deploy.populations import register_arrays
 from deploy.program import Program, Shape
 from export.net_read import read_net
 
@@ -52,7 +53,7 @@ def decay_offsets(
         wrong = mismatches(layer, offsets)
         if not wrong:
             continue
-        dv = stored.population(layer).dv
+        dv = register_arrays(stored.population(layer)).get("dv", np.zeros(1, np.int32))
         if not dv.any() or mismatches(layer, offsets | {layer: 1}):
             found.append(
                 f"node '{layer}': {wrong} of {size} recorded spikes differ with its stored vDecay, "

@@ -15,11 +15,11 @@ import numpy as np
 
 from deploy.connections import Connection, Dense, one_to_one
 from deploy.errors import BadInput
-from deploy.program import Input, Output, Population, Program, Shape, make_input, make_population
+from deploy.program import AnyPopulation, Input, Output, Program, Shape, make_input, make_population
 from deploy.registers import IntArray, check_shape
 from export.net_file import Ints, NetLayer, read_layers
 from export.net_images import image_synapses
-from export.net_neuron import neuron_of, population_of
+from export.net_neuron import neurons_of, without
 from export.net_synapses import connections
 
 # The weight of a spike where spikes are counted: the smallest that 8 bits with a sign hold.
@@ -41,7 +41,7 @@ class _Front:
 class _Made:
     """What a layer becomes, and the delays of its axons [neurons]; None: none."""
 
-    population: Population
+    population: AnyPopulation
     connections: Sequence[Connection]
     delays: Ints | None = None
 
@@ -111,9 +111,7 @@ def _layer(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
 
 
 def _unsupported(layer: NetLayer) -> BadInput:
-    return layer.refuse(
-        f"layers of type {layer.kind!r} are not supported; {', '.join(LAYERS)} are"
-    )
+    return layer.refuse(f"layers of type {layer.kind!r} are not supported; {', '.join(LAYERS)} are")
 
 
 def _input(first: NetLayer, given: Shape | None, message: tuple[Any, Any]) -> tuple[Input, _Front]:
@@ -144,20 +142,18 @@ def _check_flatten(layer: NetLayer, front: _Front) -> None:
 
 
 def _encoder(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
-    """An input layer's neurons, driven by messages m: u ← … + (m << 6).
+    """An input layer's neurons, driven by messages m: u ← … + (m << 6), or a = m of sigma-delta.
 
     The stored transform m = x·weight + bias of data x is the encoder's. netx has messages set as
     bias mantissas, which gives the same v and s where iDecay is 4096.
     """
     if front.source != "input":
         raise layer.refuse("an input layer stands first")
-    neuron = neuron_of(layer, front.shape, v_offset)
-    values = {k: v for k, v in layer.values.items() if k not in ("weight", "bias")}
-    plain = NetLayer(layer.index, layer.name, layer.kind, values, layer.neuron)
+    population, _ = neurons_of(without(layer, "weight", "bias"), front.shape, v_offset)
     size = prod(front.shape)
     # Twice the message, halved: a weight of 8 bits is even.
     drive = one_to_one(f"{layer.name}_weight", "input", layer.name, size, 2, exponent=-1)
-    return _Made(population_of(plain, front.shape, neuron), [drive])
+    return _Made(population, [drive])
 
 
 def _dense(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
@@ -167,11 +163,9 @@ def _dense(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
         raise layer.refuse(
             f"weight of shape {weight.shape}, '{front.source}' before it has shape {front.shape}"
         )
-    neuron = neuron_of(layer, (size,), v_offset)
-    population = population_of(layer, (size,), neuron)
+    population, exponent = neurons_of(layer, (size,), v_offset)
     own, after = _delays(layer, size, weight.shape[1])
     name = f"{layer.name}_weight"
-    exponent = neuron.weight_exponent
     synapses = Dense(name, front.source, layer.name, _matrix(weight, size), exponent)
     found = connections(synapses, front.delays + own)
     if layer.kind == "dense_rec":
@@ -197,9 +191,8 @@ def _matrix(weight: Ints, size: int) -> IntArray:
 
 def _image(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
     shape = _shape(layer)
-    neuron = neuron_of(layer, shape, v_offset)
-    synapses = image_synapses(layer, front.source, front.shape, shape, neuron.weight_exponent)
-    population = population_of(layer, shape, neuron)
+    population, exponent = neurons_of(layer, shape, v_offset)
+    synapses = image_synapses(layer, front.source, front.shape, shape, exponent)
     _, after = _delays(layer, shape[0], 0)
     if after is not None:
         after = np.broadcast_to(after[:, None], (shape[0], prod(shape[1:]))).reshape(-1)
@@ -218,7 +211,7 @@ def _average(layer: NetLayer, front: _Front) -> _Made:
     return _Made(population, connections(synapses, front.delays))
 
 
-def _relay(last: Population, front: _Front) -> _Made:
+def _relay(last: AnyPopulation, front: _Front) -> _Made:
     """Delays after the last layer: neurons that repeat each spike when it arrives."""
     if last.kind == "integrator":
         raise BadInput(f"node '{last.name}': delays of neurons that never fire")

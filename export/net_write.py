@@ -18,6 +18,7 @@ from deploy.connections import Connection, Conv2d, Dense
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import atomic_path
 from deploy.parity import compare_registers
+from deploy.populations import is_plain
 from deploy.program import (
     BIAS_MANT_MAX,
     BIAS_MANT_MIN,
@@ -77,10 +78,15 @@ def netx_program(program: Program) -> Program:
     connections: list[Connection] = []
     before: Input | Population = program.inputs[0]
     for name in chain:
-        link = _link(program, before.name, program.population(name))
+        population = program.population(name)
+        if not is_plain(population):
+            raise BadInput(
+                f"node '{name}': of a {population.kind} with its settings no .net file is written"
+            )
+        link = _link(program, before.name, population)
         if isinstance(link.forward, Conv2d) and len(before.shape) != 3:
             raise BadInput(f"node '{name}': netx has no convolution after a dense layer")
-        populations.append(_netx_population(program.population(name), link))
+        populations.append(_netx_population(population, link))
         connections += [c for c in (link.forward, link.loop) if c is not None]
         before = populations[-1]
     return Program(program.inputs, tuple(populations), tuple(connections), program.outputs[:1])
@@ -211,6 +217,7 @@ def _write(file: h5py.File, program: Program) -> None:
     _layer(file, drive.name, "input", drive.shape)
     shape = drive.shape
     for p in program.populations:
+        assert is_plain(p)
         forward, *loops = program.into(p.name)
         if isinstance(forward, Dense) and len(shape) > 1:
             _layer(file, f"{p.name}_flatten", "flatten", (forward.source_size, 1, 1))

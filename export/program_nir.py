@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deploy.connections import Connection, Conv2d, Dense
 from deploy.errors import BadInput
 from deploy.parity import compare_registers
+from deploy.populations import is_plain
 from deploy.program import DECAY_MAX, Population, Program, registers
 from export.lower import lower
 from export.nir_file import DEFAULT_DT
@@ -30,6 +31,10 @@ def program_graph(program: Program, dt: float = DEFAULT_DT) -> nir.NIRGraph:
     }
     edges: list[tuple[str, str]] = []
     for p in program.populations:
+        if not is_plain(p):
+            raise BadInput(
+                f"node '{p.name}': NIR has no neurons that compute a {p.kind} as this one"
+            )
         into = program.into(p.name)
         nodes[p.name], bias = _neuron(p, dt)
         for c in into:

@@ -32,7 +32,9 @@ def run(path, spikes, bits):
     sink = io.sink.RingBuffer(shape=net.out.shape, buffer=total + depth)
     source.s_out.connect(net.inp)
     net.out.connect(sink.a_in)
-    net.run(condition=RunSteps(num_steps=total + depth), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+    net.run(
+        condition=RunSteps(num_steps=total + depth), run_cfg=Loihi2SimCfg(select_tag="fixed_pt")
+    )
     found = sink.data.get()[..., depth:]
     net.stop()
     return found.transpose().reshape(samples, steps, *found.shape[-2::-1])

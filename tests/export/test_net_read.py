@@ -69,6 +69,17 @@ def test_decays_threshold_and_bias(net):
     assert [c.name for c in program.connections] == ["layer0_weight"]
 
 
+def test_neurons_without_memory_and_with_a_refractory_period(net):
+    forgets = CUBA | {"iDecay": 4096, "vDecay": 4096}
+    path = net(
+        layer("dense", (2,), forgets, weight=even(2, 3)),
+        layer("dense", (2,), CUBA | {"refDelay": 3}, weight=even(2, 2)),
+    )
+    first, second = read_net(path).populations
+    assert first.kind == "threshold" and (first.vth == 80).all()
+    assert second.refractory == 2
+
+
 def test_registers_of_each_neuron_and_of_each_channel(net):
     neuron = CUBA | {"iDecay": np.array([0, 4096]), "vThMant": np.arange(24)}
     conv = layer(
@@ -218,9 +229,7 @@ def test_an_average_counts_the_spikes_of_a_class(net):
 # ---------------------------------------------------------------- what is refused
 
 DENSE = layer("dense", (2,), weight=even(2, 3))
-CONV = layer(
-    "conv", (2, 3, 3), weight=even(2, 1, 2, 2), stride=1, padding=0, dilation=1, groups=1
-)
+CONV = layer("conv", (2, 3, 3), weight=even(2, 1, 2, 2), stride=1, padding=0, dilation=1, groups=1)
 IMAGE = layer("input", (1, 4, 4), None)
 
 
@@ -230,7 +239,7 @@ IMAGE = layer("input", (1, 4, 4), None)
         ([layer("convT", (2,))], "layers of type 'convT' are not supported"),
         ([layer("dense", (2,), CUBA | {"type": b"RF"}, weight=even(2, 3))], "type 'RF'"),
         ([layer("dense", (2,), CUBA | {"gradedSpike": True}, weight=even(2, 3))], "gradedSpike"),
-        ([layer("dense", (2,), CUBA | {"refDelay": 2}, weight=even(2, 3))], "refDelay 2"),
+        ([layer("dense", (2,), CUBA | {"refDelay": 0}, weight=even(2, 3))], "refractory is -1"),
         ([layer("dense", (2,), CUBA | {"weight_exp": 1.0}, weight=even(2, 3))], "weight_exp"),
         ([layer("dense", (2,), CUBA | {"vDecay": 4096}, weight=even(2, 3))], "vDecay 4096"),
         ([layer("dense", (2,), CUBA | {"iDecay": -1}, weight=even(2, 3))], "iDecay -1"),
@@ -288,7 +297,10 @@ def hostile(path, content):
         (lambda f: f.create_group("layer/1"), "not numbered from 0"),
         (lambda f: f.__setitem__("layer/0", 3), "not a group"),
         (lambda f: f.create_group("layer").__setitem__("0", f["layer"]), "linked twice"),
-        (lambda f: f.__setitem__("layer/0/weight", h5py.ExternalLink("b", "c")), "link out of place"),
+        (
+            lambda f: f.__setitem__("layer/0/weight", h5py.ExternalLink("b", "c")),
+            "link out of place",
+        ),
         (lambda f: f.create_dataset("layer/0/weight", (2**40,), "f4", chunks=(1024,)), "bytes"),
         # Ten million numbers that are nowhere in the file.
         (lambda f: f.create_dataset("layer/0/weight", (10**7,), "f4", chunks=(1024,)), "bytes"),
@@ -322,9 +334,7 @@ def test_damaged_bytes_are_refused_or_read(net):
 
 
 def export(model, data, out, *more, target="emulator"):
-    return main(
-        [str(a) for a in (model, "--data", data, "--target", target, "--out", out, *more)]
-    )
+    return main([str(a) for a in (model, "--data", data, "--target", target, "--out", out, *more)])
 
 
 @pytest.fixture
@@ -380,7 +390,9 @@ def test_the_command_refuses_in_one_line(net, refused, tmp_path, spikes):
     refused(main, model, "--data", spikes, *base, says=(model, "layer0", "'convT'"))
     refused(main, model, *base, says=("brings no data",))
     refused(main, "a.nir", "--net-decay", "stored", *base, says=("no .net file",))
-    refused(main, tmp_path / "missing.net", "--data", spikes, *base, says=("missing.net", "No such"))
+    refused(
+        main, tmp_path / "missing.net", "--data", spikes, *base, says=("missing.net", "No such")
+    )
     good = net(IMAGE, CONV)
     wrong = tmp_path / "wrong.npy"
     np.save(wrong, np.zeros((2, 3, 1, 4, 5), np.uint8))
@@ -389,9 +401,9 @@ def test_the_command_refuses_in_one_line(net, refused, tmp_path, spikes):
 
 def test_reading_needs_neither_torch_nor_lava(net, spikes, tmp_path):
     model = net(IMAGE, CONV)
+    run = [model, "--data", spikes, "--target", "emulator", "--out", tmp_path / "out"]
     code = (
-        "import sys; from export.cli import main; "
-        f"main({[str(a) for a in (model, '--data', spikes, '--target', 'emulator', '--out', tmp_path / 'o')]});"
+        f"import sys; from export.cli import main; main({[str(a) for a in run]});"
         "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'lava'}))"
     )
     root = Path(__file__).parents[2]

@@ -5,17 +5,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
-from deploy.connections import Dense, one_to_one
-from deploy.errors import BadInput
+from deploy.connections import Dense
 from deploy.fast import emulate_fast
-from deploy.parity import compare_registers
-from deploy.program import Output, Program, make_input, make_population, registers
-from export.net_read import read_net
-from export.net_write import netx_program, write_net
+from deploy.program import Output, Program, make_input, make_population
+from export.net_write import write_net
 
 SAMPLES, STEPS, NETWORKS = 3, 8, 12
 

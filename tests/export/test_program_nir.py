@@ -76,7 +76,10 @@ LISTED = Sparse(
     [
         (one_layer(Dense("c", "in", "n", EYE, 1)), "'c': NIR's weights have no exponent"),
         (one_layer(LISTED), "'c': NIR has no list of synapses"),
-        (one_layer(Dense("c", "in", "n", EYE), du=-1, dv=5), "'n': du -1 and dv 5 have an infinite"),
+        (
+            one_layer(Dense("c", "in", "n", EYE), du=-1, dv=5),
+            "'n': du -1 and dv 5 have an infinite",
+        ),
         (one_layer(Dense("c", "in", "n", EYE), du=7, dv=0), "'n': du 7 and dv 0 have an infinite"),
     ],
 )

@@ -48,8 +48,9 @@ def random_blocks(rng, delays):
                 padding=(1, 0), groups=groups, weight_scale=3, delay=delays, delay_shift=False,
             )
         )  # fmt: skip
-        shape = channels, *(
-            (n + 2 * p - kernel) // stride + 1 for n, p in zip(shape[1:], (1, 0), strict=True)
+        shape = (
+            channels,
+            *((n + 2 * p - kernel) // stride + 1 for n, p in zip(shape[1:], (1, 0), strict=True)),
         )
         if min(shape) < 1:
             return random_blocks(rng, delays)
@@ -62,7 +63,11 @@ def random_blocks(rng, delays):
         if kind is cuba.Dense and rng.random() < 0.5:
             more = {"norm": slayer.neuron.norm.MeanOnlyBatchNorm}
         if rng.random() < 0.5:
-            more |= {"shared_param": False, "current_decay": (0.1, 0.9), "voltage_decay": (0.1, 0.9)}
+            more |= {
+                "shared_param": False,
+                "current_decay": (0.1, 0.9),
+                "voltage_decay": (0.1, 0.9),
+            }
         blocks.append(
             kind(
                 neuron_parameters(rng, **more), size, targets, weight_scale=3, delay=delays,
@@ -162,9 +167,7 @@ def assert_equal_to_slayer(path: Path, seed: int, delays: bool) -> int:
 
 @pytest.mark.parametrize("delays", [False, True], ids=["no delays", "delays"])
 def test_random_networks_equal_slayer_in_every_state(tmp_path, delays):
-    fired = [
-        assert_equal_to_slayer(tmp_path / "a.net", seed, delays) for seed in range(NETWORKS)
-    ]
+    fired = [assert_equal_to_slayer(tmp_path / "a.net", seed, delays) for seed in range(NETWORKS)]
     assert sum(fired) > NETWORKS
 
 
@@ -183,7 +186,9 @@ def test_an_input_block_is_driven_by_transformed_data(tmp_path):
     data = np.random.default_rng(0).integers(-4, 4, (2, 3, 4, 5, 12)).astype(np.float32)
     with torch.no_grad():
         spikes = np.moveaxis(block(torch.from_numpy(data)).numpy(), -1, 1)
-        dense = slayer.block.cuba.Dense({"threshold": 1, "current_decay": 1, "voltage_decay": 0}, 60, 2)
+        dense = slayer.block.cuba.Dense(
+            {"threshold": 1, "current_decay": 1, "voltage_decay": 0}, 60, 2
+        )
         dense(torch.zeros(1, 60, 1))
         export_file(tmp_path / "a.net", [block, dense])
     with h5py.File(tmp_path / "a.net") as file:
@@ -231,7 +236,10 @@ def dense_block(**more):
 def test_quantize_hook_fx_allows_twice_what_a_weight_holds(tmp_path):
     quantized = slayer.utils.quantize_hook_fx(torch.tensor([-9.0, 9.0]), descale=True)
     assert quantized.tolist() == [-512, 510]
-    assert slayer.utils.quantize_hook_fx(torch.tensor([0.02, 0.05]), descale=True).tolist() == [2, 4]
+    assert slayer.utils.quantize_hook_fx(torch.tensor([0.02, 0.05]), descale=True).tolist() == [
+        2,
+        4,
+    ]
     block = slayer.block.cuba.Dense(
         {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.1}, 2, 1,
         pre_hook_fx=slayer.utils.quantize_hook_fx,
