@@ -233,13 +233,13 @@ def _delays(layer: NetLayer, targets: int, sources: int) -> tuple[Ints, Ints | N
     if "delay" not in layer.values:
         return none, None
     delays = layer.ints("delay")
+    if sources and delays.shape == (targets, sources):
+        return delays, None
     if delays.size == 1:
         return none, np.broadcast_to(delays.reshape(()), (targets,)).copy()
     if delays.size == targets:
         return none, delays.reshape(targets)
     if delays.size == sources and delays.ndim == 1:
-        return delays, None
-    if sources and delays.shape == (targets, sources):
         return delays, None
     raise layer.refuse(f"delay of shape {delays.shape} fits neither its neurons nor its synapses")
 
