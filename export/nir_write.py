@@ -16,6 +16,7 @@ from torch import nn
 from deploy.errors import BadInput
 from export.nir_file import DEFAULT_DT
 from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron
+from neuroclip.resets import require_chip_resets
 
 
 def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
@@ -23,6 +24,7 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
 
     Raises BadInput naming the module that NIR cannot express.
     """
+    require_chip_resets(network)
     names = {module: name for name, module in network.named_modules()}
     made: dict[int, str] = {}
 
