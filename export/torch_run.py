@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deploy.program import bias_registers
 from deploy.trace import Record, Trace
 from neuroclip.neurons import ChipNeuron, recorded
-from neuroclip.quantize import V_UNIT, ChipLinear
+from neuroclip.quantize import V_UNIT, ChipLinear, ChipSumPool2d
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def torch_registers(network: nn.Module) -> dict[str, NDArray[np.int32]]:
             for r, value in values.items()
         }
     for name, module in network.named_modules():
-        if isinstance(module, ChipLinear):
+        if isinstance(module, ChipLinear | ChipSumPool2d):
             found[f"{name}/weight"] = _integers(module.integer_weight())
             found |= {
                 f"{name}/exponent": np.array(0, np.int32),
