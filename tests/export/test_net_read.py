@@ -456,3 +456,25 @@ def test_a_recording_of_another_shape_is_refused(tmp_path, net, refused):
     np.savez(data, spikes=np.zeros((2, 400, 16), int), **{"layer0/s": exact[:, :3]})
     base = ("--target", "emulator", "--out", tmp_path / "out")
     refused(main, model, "--data", data, *base, says=(data, "layer0/s", "expected (2, 400, 60)"))
+
+
+def test_lava_runs_a_net_with_a_loop_and_delays(tmp_path, net, capsys):
+    """What netx cannot: pooling, delays behind a loop, an average; equal to the emulator."""
+    pytest.importorskip("lava.magma.core.run_conditions")
+    pool = layer(
+        "pool", (1, 2, 2), RELAY, weight=np.full((1, 1, 2, 2), 2.0), kernelSize=np.array([2, 2]),
+        stride=np.array([2, 2]), padding=np.array([0, 0]), dilation=np.array([1, 1]),
+    )  # fmt: skip
+    model = net(
+        IMAGE,
+        pool,
+        layer("flatten", (4, 1, 1), None),
+        layer("dense_rec", (4,), weight=even(4, 4), weight_rec=even(4, 4), delay=np.arange(4.0)),
+        layer("average", (2,), None),
+    )
+    data = tmp_path / "data.npy"
+    np.save(data, ones(1, 4, 4))
+    assert export(model, data, tmp_path / "out", target="lava") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    (pair,) = report["parity"]["pairs"]
+    assert pair["ok"] and pair["spikes_compared"] and not pair["state_mismatches"]
