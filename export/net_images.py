@@ -4,16 +4,14 @@ from math import prod
 
 import numpy as np
 
-from deploy.connections import Connection, Conv2d, Pair, Sparse
+from deploy.connections import Conv2d, Pair, Sparse
 from deploy.program import Shape
 from deploy.registers import MAX_NEURONS
 from deploy.synapses import expand
 from export.net_file import Ints, NetLayer
 
 
-def image_synapses(
-    layer: NetLayer, source: str, before: Shape, shape: Shape, exponent: int
-) -> Connection:
+def image_synapses(layer: NetLayer, source: str, before: Shape, shape: Shape) -> Conv2d | Sparse:
     """The synapses of a `conv` or `pool` layer of `shape` over a source of shape `before`.
 
     Weights are as stored, in torch's order [C_out, C_in / groups, y, x], and not yet checked.
@@ -39,7 +37,6 @@ def image_synapses(
         _pair(layer, "padding", 0),
         _pair(layer, "dilation", 1),
         groups,
-        exponent,
     )
     if c.source_shape[0] != before[0]:
         raise layer.refuse(
@@ -92,5 +89,5 @@ def _cropped(c: Conv2d, before: Shape) -> Sparse:
     indices = np.ravel_multi_index((channel[inside], y[inside], x[inside]), before)
     return Sparse(
         c.name, c.source, c.target, listed.weight[inside], indices.astype(np.int32),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), prod(before), c.exponent,
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), prod(before),
     )  # fmt: skip

@@ -6,7 +6,7 @@ the connections after it; the step that lava-dl lets pass from layer to layer is
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from export.net_synapses import connections
 
 # The weight of a spike where spikes are counted: the smallest that 8 bits with a sign hold.
 COUNT = 2
+
+# A layer of more neurons is for sixteen chips of Loihi 2; a small file that declares it is hostile.
+MAX_LAYER = 1 << 24
 
 LAYERS = ("input", "flatten", "dense", "dense_rec", "conv", "pool", "average")
 
@@ -191,8 +194,10 @@ def _matrix(weight: Ints, size: int) -> IntArray:
 
 def _image(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
     shape = _shape(layer)
+    # The shape is checked here, before anything of its size is made.
+    synapses = image_synapses(layer, front.source, front.shape, shape)
     population, exponent = neurons_of(layer, shape, v_offset)
-    synapses = image_synapses(layer, front.source, front.shape, shape, exponent)
+    synapses = replace(synapses, exponent=exponent)
     _, after = _delays(layer, shape[0], 0)
     if after is not None:
         after = np.broadcast_to(after[:, None], (shape[0], prod(shape[1:]))).reshape(-1)
@@ -247,4 +252,6 @@ def _delays(layer: NetLayer, targets: int, sources: int) -> tuple[Ints, Ints | N
 def _shape(layer: NetLayer) -> Shape:
     shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
     check_shape(layer.name, shape)
+    if prod(shape) > MAX_LAYER:
+        raise layer.refuse(f"its shape {shape} has more than {MAX_LAYER} elements")
     return shape
