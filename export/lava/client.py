@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from deploy.emulator import Messages, check_inputs
 from deploy.errors import BadInput
 from deploy.files import read_json
+from deploy.latency import latency_steps
 from deploy.program import Program
 from deploy.program_file import save_program
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
 from export.lava.arguments import check_size
 from export.lava.job import RESULT, Job, Slots, allocate, remove_shared_memory, slots, write_job
-from export.lava.latency import latency_steps
 from export.lava.results import read_registers, read_trace
 from export.lava.supervise import follow, worker_process
 

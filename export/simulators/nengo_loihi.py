@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from deploy.arithmetic import STATE_SHIFT, UV_LIMIT
 from deploy.emulator import Messages, check_inputs
 from deploy.errors import BadInput
+from deploy.latency import extra_steps, latency_steps
 from deploy.program import Population, Program
 from deploy.trace import Trace
-from export.lava.latency import extra_steps, latency_steps
 from export.simulators.common import refuse_graded, required, sample_synapses, trace_of
 
 
