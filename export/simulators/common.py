@@ -18,14 +18,14 @@ from deploy.trace import Trace
 States = Mapping[str, NDArray[Any]]
 
 
-def required(package: str) -> ModuleType:
+def required(package: str, extra: str = "oracles") -> ModuleType:
     """An optional package. Raises BadInput naming the extra that installs it."""
     try:
         return import_module(package)
     except ImportError as error:
         raise BadInput(
             f"{package.replace('_', '-')} cannot be imported ({error}); it comes with the extra "
-            "'oracles': pip install neuroclip[oracles]"
+            f"'{extra}': pip install neuroclip[{extra}]"
         ) from error
 
 
