@@ -11,7 +11,7 @@ from deploy.errors import BadInput
 from deploy.latency import extra_steps, latency_steps
 from deploy.program import Population, Program
 from deploy.trace import Trace
-from export.simulators.common import refuse_graded, required, sample_synapses, trace_of
+from export.simulators.common import required, sample_synapses, spiking_populations, trace_of
 
 
 def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
@@ -20,12 +20,12 @@ def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
     The current decay is given as du + 1, since Brian2Loihi adds no ds_offset of its own. Where the
     program is portable the trace equals the emulator's; elsewhere weights are clipped to 21 bits and
     shifted one by one by a negative exponent, and neither u nor v is bounded.
-    Raises BadInput for graded messages, a bias, registers that differ between the neurons of a
-    population (Brian2Loihi has neither), and where it is not installed.
+    Raises BadInput for other kinds of neurons, graded messages, a bias, registers that differ between
+    the neurons of a population (Brian2Loihi has neither), and where it is not installed.
     """
     samples, timesteps = check_inputs(program, inputs)
-    refuse_graded(program, "Brian2Loihi")
-    registers = {p.name: _registers(p) for p in program.populations}
+    populations = spiking_populations(program, "Brian2Loihi")
+    registers = {p.name: _registers(p) for p in populations}
     latency = latency_steps(program)
     extra = extra_steps(program, latency)
     with warnings.catch_warnings():
@@ -37,7 +37,7 @@ def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
     try:
         groups: dict[str, Any] = {
             p.name: package.LoihiNeuronGroup(samples * p.size, **registers[p.name])
-            for p in program.populations
+            for p in populations
         }
         made: list[Any] = list(groups.values())
         for node in program.inputs:
@@ -63,11 +63,11 @@ def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
             made.append(synapses)
         monitors = {
             (p.name, quantity): package.LoihiStateMonitor(groups[p.name], quantity, order=order)
-            for p in program.populations
+            for p in populations
             # The current is read in the slot in which synapses add to it: after them.
             for quantity, order in (("I", 1), ("v", 0))
         }
-        spikes_of = {p.name: package.LoihiSpikeMonitor(groups[p.name]) for p in program.populations}
+        spikes_of = {p.name: package.LoihiSpikeMonitor(groups[p.name]) for p in populations}
         network = package.LoihiNetwork(*made, *monitors.values(), *spikes_of.values())
         # A message of an input arrives in its own step, unlike on the chip.
         network.run(timesteps + max(latency.values()) - 1)
@@ -82,11 +82,11 @@ def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
     def states(quantity: str) -> dict[str, NDArray[np.int64]]:
         return {
             p.name: sample_time(p, np.asarray(getattr(monitors[p.name, quantity], quantity)))
-            for p in program.populations
+            for p in populations
         }
 
     s = {}
-    for p in program.populations:
+    for p in populations:
         raster = np.zeros((samples * p.size, timesteps + max(latency.values())), np.int64)
         monitor = spikes_of[p.name]
         raster[np.asarray(monitor.i), np.rint(np.asarray(monitor.t_) * 1000).astype(int)] = 1
@@ -111,4 +111,5 @@ def _registers(p: Population) -> dict[str, int]:
         "decay_I": int(p.du.flat[0]) + 1,
         "decay_v": int(p.dv.flat[0]),
         "threshold_v_mant": int(p.vth.flat[0]),
+        "refractory": p.refractory + 1,
     }

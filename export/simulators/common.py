@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deploy.emulator import Messages, empty_trace
 from deploy.errors import BadInput
+from deploy.populations import Population
 from deploy.program import Connection, Program
 from deploy.synapses import expand
 from deploy.trace import Trace
@@ -29,14 +30,26 @@ def required(package: str, extra: str = "oracles") -> ModuleType:
         ) from error
 
 
-def refuse_graded(program: Program, simulator: str) -> None:
-    """Raise BadInput naming the first input that can send anything but 0 and 1."""
+def spiking_populations(program: Program, simulator: str) -> tuple[Population, ...]:
+    """The populations of a program that sends spikes only, all of them leaky integrate-and-fire.
+
+    Raises BadInput naming the first input that can send anything but 0 and 1, or the first population
+    of another kind, or that is reset within a sample.
+    """
     for node in program.inputs:
         if not node.binary:
             raise BadInput(
                 f"input '{node.name}': messages of {int(node.low.min())}..{int(node.high.max())}; "
                 f"{simulator} carries spikes only"
             )
+    found: list[Population] = []
+    for p in program.populations:
+        if not isinstance(p, Population):
+            raise BadInput(f"node '{p.name}': {simulator} has no population of kind '{p.kind}'")
+        if p.reset_interval:
+            raise BadInput(f"node '{p.name}': {simulator} has no reset within a sample")
+        found.append(p)
+    return tuple(found)
 
 
 def sample_synapses(c: Connection, samples: int) -> scipy.sparse.csr_matrix:

@@ -16,21 +16,22 @@ from deploy.errors import BadInput
 from deploy.latency import extra_steps, latency_steps
 from deploy.program import Population, Program
 from deploy.trace import Trace
-from export.simulators.common import refuse_graded, required, sample_synapses, trace_of
+from export.simulators.common import required, sample_synapses, spiking_populations, trace_of
 
 
 def run_nengo_loihi(program: Program, inputs: Messages) -> Trace:
     """Run a program on `nengo_loihi.emulator.EmulatorInterface`; arguments and trace as `emulate`'s.
 
     A weight enters as weight·2^(6 + exponent), the synaptic accumulator's unit; decays, threshold and
-    bias as they are; v is clipped to ±(2^23 − 1). Where the program is portable the trace equals the
-    emulator's; elsewhere the accumulator of 21 bits and the wrap of u + bias at 23 bits tell.
-    Raises BadInput for graded messages, for messages that a connection must hold back (nengo-loihi has
-    no delays; a loop's own step is none), for a negative exponent that cuts bits of a weight, and
-    where nengo-loihi is not installed.
+    bias as they are, a refractory period one longer; v is clipped to ±(2^23 − 1). Where the program
+    is portable the trace equals the emulator's; elsewhere the accumulator of 21 bits and the wrap of
+    u + bias at 23 bits tell.
+    Raises BadInput for other kinds of neurons, for graded messages, for messages that a connection
+    must hold back (nengo-loihi has no delays; a loop's own step is none), for a negative exponent that
+    cuts bits of a weight, and where nengo-loihi is not installed.
     """
     samples, timesteps = check_inputs(program, inputs)
-    refuse_graded(program, "nengo-loihi")
+    populations = spiking_populations(program, "nengo-loihi")
     latency = latency_steps(program)
     for name, steps in extra_steps(program, latency).items():
         if steps:
@@ -40,9 +41,9 @@ def run_nengo_loihi(program: Program, inputs: Messages) -> Trace:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of nengo's version, see above
         required("nengo_loihi")
-        emulator = _emulator(program, inputs, samples)
+        emulator = _emulator(program, populations, inputs, samples)
     where: dict[str, slice] = {}
-    for p in program.populations:
+    for p in populations:
         start = max((s.stop for s in where.values()), default=0)
         where[p.name] = slice(start, start + samples * p.size)
     rows: dict[str, list[NDArray[np.int32]]] = {"s": [], "u": [], "v": []}
@@ -57,7 +58,12 @@ def run_nengo_loihi(program: Program, inputs: Messages) -> Trace:
             for name, lag in latency.items():
                 # What a deep layer did before its first sample step, of its bias alone, never was.
                 if step <= lag:
-                    for register in (state.current, state.voltage, state.spiked):
+                    for register in (
+                        state.current,
+                        state.voltage,
+                        state.spiked,
+                        state.ref_count,
+                    ):
                         register[where[name]] = 0
 
     def states(quantity: str) -> dict[str, NDArray[Any]]:
@@ -66,20 +72,22 @@ def run_nengo_loihi(program: Program, inputs: Messages) -> Trace:
             p.name: recorded[latency[p.name] : latency[p.name] + timesteps, where[p.name]]
             .reshape(timesteps, samples, *p.shape)
             .swapaxes(0, 1)
-            for p in program.populations
+            for p in populations
         }
 
     return trace_of(program, inputs, states("s"), states("u"), states("v"))
 
 
-def _emulator(program: Program, inputs: Messages, samples: int) -> Any:
+def _emulator(
+    program: Program, populations: tuple[Population, ...], inputs: Messages, samples: int
+) -> Any:
     """The emulator with a block for each population, holding its neurons for every sample."""
     from nengo_loihi.block import Axon, LoihiBlock, Synapse
     from nengo_loihi.emulator import EmulatorInterface
     from nengo_loihi.inputs import SpikeInput
 
-    blocks = {p.name: LoihiBlock(samples * p.size, p.name) for p in program.populations}
-    for p in program.populations:
+    blocks = {p.name: LoihiBlock(samples * p.size, p.name) for p in populations}
+    for p in populations:
         _set_registers(blocks[p.name].compartment, p, samples)
     sources: dict[str, Any] = dict(blocks)
     for node in program.inputs:
@@ -124,5 +132,5 @@ def _set_registers(compartment: Any, p: Population, samples: int) -> None:
     compartment.scale_u = compartment.scale_v = False
     compartment.vth = each(p.vth) << STATE_SHIFT
     compartment.bias = each(p.bias)
-    compartment.refract_delay = np.zeros(len(compartment.bias), np.int32)
+    compartment.refract_delay = np.full(len(compartment.bias), p.refractory + 1, np.int32)
     compartment.vmin, compartment.vmax = -UV_LIMIT + 1, UV_LIMIT - 1

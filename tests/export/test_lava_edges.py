@@ -85,6 +85,7 @@ def test_lava_does_at_the_edges_what_the_emulator_does(seed):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @needs_lava
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))

@@ -5,6 +5,7 @@ The second half pins, row by row, what each simulator is known to do beyond the 
 
 import importlib.util
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from deploy.connections import Conv2d, Dense, sum_pool
 from deploy.emulator import emulate
 from deploy.errors import BadInput
+from deploy.populations import make_ternary
 from deploy.program import Output, Program, make_input, make_population
 from deploy.proof import prove
 from export.simulators.brian2_loihi import run_brian2_loihi
@@ -35,11 +37,11 @@ SIMULATORS = [
 TIMESTEPS, SAMPLES = 12, 4
 
 
-def portable(seed, per_neuron, sparse, recurrent=True):
+def portable(seed, per_neuron, sparse, stateful=True):
     """A random program of 2 to 4 layers that no simulator can tell from another.
 
-    per_neuron: registers of each neuron, and biases. recurrent: loops onto a layer, and from a layer
-    to the one before, whose delay is the chip's own step a connection.
+    per_neuron: registers of each neuron, and biases. stateful: refractory periods, and loops onto a
+    layer or from a layer to the one before, whose delay is the chip's own step a connection.
     """
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in (rng.integers(1, 4), *rng.integers(2, 5, 2)))
@@ -73,11 +75,12 @@ def portable(seed, per_neuron, sparse, recurrent=True):
             dv=rng.integers(0, 4096, each),
             vth=rng.integers(0, 250, each),
             bias=rng.integers(-2000, 4000, each) if per_neuron else 0,
+            refractory=int(rng.choice([0, 0, 1, 4])) if stateful else 0,
         )
-        if recurrent and rng.random() < 0.6:
+        if stateful and rng.random() < 0.6:
             size = population.size
             connections.append(Dense(f"loop{i}", name, name, even(rng, (size, size)), delay=1))
-        if recurrent and populations and rng.random() < 0.4:
+        if stateful and populations and rng.random() < 0.4:
             sizes = populations[-1].size, population.size
             connections.append(
                 Dense(f"back{i}", name, populations[-1].name, even(rng, sizes), delay=2)
@@ -87,9 +90,9 @@ def portable(seed, per_neuron, sparse, recurrent=True):
     program = Program(
         (image,), tuple(populations), tuple(connections), (Output("o", source.name, "s"),)
     )
-    # The proof calls no loop portable; that nothing is in reach is what matters.
+    # The proof calls neither of these portable; that nothing is in reach is what matters.
     if prove(program, TIMESTEPS).reachable:
-        return portable(seed + 2**32, per_neuron, sparse, recurrent)
+        return portable(seed + 2**32, per_neuron, sparse, stateful)
     return program
 
 
@@ -152,7 +155,7 @@ def test_many_programs(random_sparse, simulator, programs):
 def test_what_the_proof_calls_portable_is_so(random_sparse, simulator):
     for seed in range(3):
         per_neuron = simulator is run_nengo_loihi
-        program = portable(seed, per_neuron, random_sparse, recurrent=False)
+        program = portable(seed, per_neuron, random_sparse, stateful=False)
         assert prove(program, TIMESTEPS).portable
         inputs = spikes(program, seed)
         expected = emulate(program, inputs)
@@ -325,6 +328,18 @@ def test_graded_messages_are_refused_by_name(simulator):
     inputs = {"in": np.zeros((1, 2, 2), int)}
     with pytest.raises(BadInput, match=r"'in': messages of 0\.\.7; .* carries spikes only"):
         simulator(two_layers(high=7), inputs)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_neurons_that_they_do_not_have_are_refused_by_name(simulator):
+    inputs = {"in": np.zeros((1, 2, 2), int)}
+    program = two_layers()
+    ternary = make_ternary("a", (2,), vth_lo=-5)
+    other = replace(program, populations=(ternary, program.populations[1]))
+    with pytest.raises(BadInput, match=r"node 'a': .* has no population of kind 'ternary'"):
+        simulator(other, inputs)
+    with pytest.raises(BadInput, match=r"node 'a': .* has no reset within a sample"):
+        simulator(two_layers(reset_interval=2), inputs)
 
 
 def test_what_one_of_them_lacks_is_refused_by_name():
