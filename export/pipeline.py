@@ -15,6 +15,7 @@ from deploy.emulator import check_inputs
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import staged, write_json
+from deploy.latency import latency_steps
 from deploy.mapping import save_mapping
 from deploy.parity import compare_registers, recordings
 from deploy.partition import partition
@@ -32,7 +33,6 @@ from export.executors import (
     run_all,
     torch_executor,
 )
-from export.lava.latency import latency_steps
 from export.lower import lower
 from export.net_write import write_net
 from export.nir_file import read_nir, write_nir

@@ -6,9 +6,9 @@ import sys
 from typing import Any
 
 from deploy.errors import BadInput
+from deploy.latency import extra_steps, latency_steps
 from deploy.program import Program
 from export.lava.arguments import check_size, runs_as_conv
-from export.lava.latency import extra_steps, latency_steps
 
 INSTALL = (
     "Lava runs on Python 3.10: python3.10 -m pip install lava-nc==0.10.0, or name a Python that has it "

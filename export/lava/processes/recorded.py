@@ -10,11 +10,11 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 
+from deploy.latency import extra_steps
 from deploy.program import Dense as DenseSynapses
 from deploy.program import Program
 from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
 from export.lava.job import PROGRESS, Slots
-from export.lava.latency import extra_steps
 from export.lava.processes.recording import (
     RecordingDense,
     RecordingLIF,
