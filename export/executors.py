@@ -1,7 +1,8 @@
 """The executors of a program, run beside each other and compared as they go."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.fast import emulate_fast
+from deploy.observe import observe
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.program import Program, registers
-from deploy.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
+from deploy.trace import (
+    MAX_RECORD_BYTES,
+    Observed,
+    Trace,
+    added,
+    concatenate,
+    first_samples,
+    record_bytes,
+)
 from export.deployment import Deployment
 from export.stages import Stages
 
@@ -35,12 +45,14 @@ class Runs:
     """What running all samples on all executors gave.
 
     trace: of the emulator, its recordings cut to the first samples, its totals over all. predictions:
-    {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples.
+    {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples. observed: how
+    often the emulator went beyond the edges of the watched populations, over all samples.
     """
 
     trace: Trace
     predictions: Mapping[str, NDArray[np.int64]]
     pairs: tuple[Parity, ...]
+    observed: Observed
 
 
 def torch_executor(network: Any) -> Executor:
@@ -82,15 +94,18 @@ def run_all(
     found: list[Executor],
     record_samples: int,
     stages: Stages,
+    watched: Collection[str] = (),
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
-    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most.
+    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. watched: the
+    populations that can leave their registers, whose edges are counted.
     """
     per_sample = record_bytes(program, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
     recorded = min(record_samples, MAX_RECORD_BYTES // per_sample)
     kept: list[Trace] = []
+    observed: list[Observed] = []
     predictions: dict[str, list[NDArray[np.int64]]] = {e.name: [] for e in found}
     pairs: dict[tuple[str, str], list[Parity]] = {}
     with tqdm(total=deployment.samples, desc="samples", disable=None) as bar:
@@ -112,6 +127,9 @@ def run_all(
                         start,
                     )
                     pairs.setdefault((a.name, b.name), []).append(chunk)
+            if watched:
+                with stages.time("observe"):
+                    observed.append(observe(program, inputs, traces["emulator"], watched))
             kept.append(first_samples(traces["emulator"], max(0, recorded - start)))
             bar.update(len(next(iter(inputs.values()))))
     held = {e.name: e.held() for e in found}
@@ -121,4 +139,5 @@ def run_all(
         tuple(
             merge(chunks, compare_registers(held[a], held[b])) for (a, b), chunks in pairs.items()
         ),
+        reduce(added, observed) if observed else {},
     )
