@@ -15,6 +15,7 @@ from deploy.emulator import emulate
 from deploy.errors import BadInput, CheckFailed
 from deploy.program import Output, Program, make_input, make_population, registers
 from deploy.program_file import save_program
+from deploy.synapses import synapses
 from export.lava.arguments import MAX_SYNAPSES, runs_as_conv
 from export.lava.client import run_lava
 from export.lava.job import Job, slots
@@ -156,10 +157,26 @@ def wide(channels):
     )
 
 
-def test_more_synapses_than_lava_lists_are_refused_by_name():
+@needs_lava
+def test_a_convolution_of_more_synapses_than_lava_lists_runs():
     program = wide(32)
-    with pytest.raises(BadInput, match=rf"'conv': 36966400 synapses exceed the {MAX_SYNAPSES}"):
-        run_lava(program, data(program, 0, 1, 1))
+    inputs = data(program, 0, 2, 2)
+    assert_same_trace(run_lava(program, inputs, progress=False).trace, emulate(program, inputs))
+
+
+def test_more_synapses_than_lava_lists_are_refused_by_name(monkeypatch):
+    sparse = Program(
+        (make_input("image", (9,)),),
+        (make_population("n", (9,)),),
+        (one_to_one("one", "image", "n", 9),),
+        (),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("export.lava.arguments.MAX_SYNAPSES", 8)
+        with pytest.raises(BadInput, match="'one': 9 synapses exceed the 8 that Lava's Sparse"):
+            run_lava(sparse, data(sparse, 0, 1, 1))
+    program = wide(32)
+    assert synapses(program.connections[0]) > MAX_SYNAPSES
     # `build` makes it a Conv, and refuses it where a Conv would not be exact.
     assert stock_latency(program, 1) == {"n": 1}
     with pytest.raises(BadInput, match="'conv': 36966400 synapses exceed"):
