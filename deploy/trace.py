@@ -76,11 +76,11 @@ def concatenate(traces: list[Trace]) -> Trace:
         joined("v"),
         {name: np.sum([t.messages[name] for t in traces], axis=0) for name in traces[0].messages},
         joined("readout"),
-        reduce(added, [t.observed for t in traces]),
+        reduce(_added, [t.observed for t in traces]),
     )
 
 
-def added(a: Observed, b: Observed) -> Observed:
+def _added(a: Observed, b: Observed) -> Observed:
     """What two runs of the same populations went beyond, together."""
     return {
         name: {edge: n + b[name][edge] for edge, n in edges.items()} for name, edges in a.items()

@@ -1,8 +1,7 @@
 """The executors of a program, run beside each other and compared as they go."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,7 @@ from deploy.fast import emulate_fast
 from deploy.observe import observe
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.program import Program, registers
-from deploy.trace import (
-    MAX_RECORD_BYTES,
-    Observed,
-    Trace,
-    added,
-    concatenate,
-    first_samples,
-    record_bytes,
-)
+from deploy.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
 from export.deployment import Deployment
 from export.stages import Stages
 
@@ -45,14 +36,12 @@ class Runs:
     """What running all samples on all executors gave.
 
     trace: of the emulator, its recordings cut to the first samples, its totals over all. predictions:
-    {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples. observed: how
-    often the emulator went beyond the edges of the watched populations, over all samples.
+    {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples.
     """
 
     trace: Trace
     predictions: Mapping[str, NDArray[np.int64]]
     pairs: tuple[Parity, ...]
-    observed: Observed
 
 
 def torch_executor(network: Any) -> Executor:
@@ -99,13 +88,12 @@ def run_all(
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
     record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. watched: the
-    populations that can leave their registers, whose edges are counted.
+    populations that can leave their registers: `Trace.observed` counts what went beyond.
     """
     per_sample = record_bytes(program, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
     recorded = min(record_samples, MAX_RECORD_BYTES // per_sample)
     kept: list[Trace] = []
-    observed: list[Observed] = []
     predictions: dict[str, list[NDArray[np.int64]]] = {e.name: [] for e in found}
     pairs: dict[tuple[str, str], list[Parity]] = {}
     with tqdm(total=deployment.samples, desc="samples", disable=None) as bar:
@@ -127,10 +115,11 @@ def run_all(
                         start,
                     )
                     pairs.setdefault((a.name, b.name), []).append(chunk)
+            trace = traces["emulator"]
             if watched:
                 with stages.time("observe"):
-                    observed.append(observe(program, inputs, traces["emulator"], watched))
-            kept.append(first_samples(traces["emulator"], max(0, recorded - start)))
+                    trace = replace(trace, observed=observe(program, inputs, trace, watched))
+            kept.append(first_samples(trace, max(0, recorded - start)))
             bar.update(len(next(iter(inputs.values()))))
     held = {e.name: e.held() for e in found}
     return Runs(
@@ -139,5 +128,4 @@ def run_all(
         tuple(
             merge(chunks, compare_registers(held[a], held[b])) for (a, b), chunks in pairs.items()
         ),
-        reduce(added, observed) if observed else {},
     )
