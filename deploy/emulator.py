@@ -11,7 +11,7 @@ from deploy.arithmetic import Int64, shifted_sum
 from deploy.edges import count_edges, limits
 from deploy.errors import BadInput, CheckFailed
 from deploy.neurons import cleared, recorded, resets, step
-from deploy.populations import recorded_states
+from deploy.populations import Spiking, recorded_states
 from deploy.program import Program
 from deploy.synapses import synaptic_sums
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
@@ -56,7 +56,8 @@ def emulate(
                 around = recorded(population, before), recorded(population, state[name])
                 for edge, count in count_edges(population, a, *around, s).items():
                     observed[name][edge] += count
-            check_messages(name, s, t)
+            if not isinstance(population, Spiking):
+                check_messages(name, s, t)
             past[name][t] = s
             for quantity, values in {"s": s, **recorded(population, state[name])}.items():
                 recording = getattr(trace, quantity)
