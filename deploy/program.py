@@ -11,11 +11,11 @@ import numpy as np
 
 from deploy.connections import Connection, Conv2d, Dense, Sparse, check_connection
 from deploy.errors import BadInput
+from deploy.population_checks import check_population
 from deploy.populations import (
     AnyPopulation,
     Population,
     bias_registers,
-    check_population,
     make_population,
     message_range,
     recorded_states,
