@@ -1,6 +1,6 @@
 """The reference emulator: a program, step by step, many samples at once, in exact integers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -123,13 +123,20 @@ def check_messages(name: str, s: Int64, t: int) -> None:
 
 
 def empty_trace(
-    program: Program, samples: int, timesteps: int, record: Record, cleared: bool = True
+    program: Program,
+    samples: int,
+    timesteps: int,
+    record: Record,
+    cleared: bool = True,
+    nodes: Collection[str] | None = None,
 ) -> Trace:
     """A trace to fill. Raises BadInput where the recording exceeds 2 GiB.
 
     cleared: whether its recordings hold zeros; memory that is not cleared first is faster to fill.
+    nodes: the populations to record, by default all.
     """
-    needed = record_bytes(program, samples, timesteps, record)
+    kept = [p for p in program.populations if nodes is None or p.name in nodes]
+    needed = record_bytes(kept, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
@@ -138,7 +145,7 @@ def empty_trace(
     allocate = np.zeros if cleared else np.empty
 
     def state(quantity: Literal["u", "v"]) -> dict[str, NDArray[np.int32]]:
-        recording = [p for p in program.populations if states and quantity in recorded_states(p)]
+        recording = [p for p in kept if states and quantity in recorded_states(p)]
         return {p.name: allocate((samples, timesteps, *p.shape), np.int32) for p in recording}
 
     return Trace(
@@ -146,7 +153,7 @@ def empty_trace(
         timesteps,
         s={
             p.name: allocate((samples, timesteps, *p.shape), message_type(p))
-            for p in program.populations
+            for p in kept
             if spikes
         },
         u=state("u"),

@@ -1,6 +1,6 @@
 """`Trace`: what an executor of a program saw, in sample time, and its file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
 from deploy.populations import AnyPopulation, message_range, recorded_states
-from deploy.program import Program
 
 Record = Literal["none", "spikes", "all"]
 QUANTITIES = ("s", "u", "v")
@@ -76,15 +75,17 @@ def concatenate(traces: list[Trace]) -> Trace:
     )
 
 
-def record_bytes(program: Program, samples: int, timesteps: int, record: Record) -> int:
-    """Bytes that a recording of every population takes in memory."""
+def record_bytes(
+    populations: Iterable[AnyPopulation], samples: int, timesteps: int, record: Record
+) -> int:
+    """Bytes that a recording of these populations takes in memory."""
 
     def per_neuron(p: AnyPopulation) -> int:
         message = np.dtype(message_type(p)).itemsize
         states = 4 * len(recorded_states(p))
         return {"none": 0, "spikes": message, "all": message + states}[record]
 
-    return samples * timesteps * sum(p.size * per_neuron(p) for p in program.populations)
+    return samples * timesteps * sum(p.size * per_neuron(p) for p in populations)
 
 
 def message_type(p: AnyPopulation) -> type[np.uint8] | type[np.int32]:

@@ -87,7 +87,7 @@ def run_all(
 
     record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most.
     """
-    per_sample = record_bytes(program, 1, deployment.timesteps, "all")
+    per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
     recorded = min(record_samples, MAX_RECORD_BYTES // per_sample)
     kept: list[Trace] = []

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -41,6 +41,7 @@ def emulate_fast(
     record: Record = "all",
     threads: int | None = None,
     kernel: Kernel | None = None,
+    nodes: Collection[str] | None = None,
 ) -> Trace:
     """Run a program as `deploy.emulator.emulate` does, equal bit for bit in every array.
 
@@ -48,7 +49,8 @@ def emulate_fast(
     record: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
     (event-driven, or matrix products where much is active) or "numpy" (matrix products); by default
     numba where it is installed, unless the work is less than loading, and the first time compiling,
-    it would be. Besides recordings, memory is taken for the samples that the threads hold.
+    it would be. nodes: the populations to record, by default all. Besides recordings, memory is
+    taken for the samples that the threads hold.
     Raises BadInput and CheckFailed as `emulate` does, and BadInput for "numba" where it is not
     installed.
     """
@@ -56,7 +58,7 @@ def emulate_fast(
     samples, timesteps = check_shapes(plan.program, inputs)
     kernel = kernel or _choose(plan, samples, timesteps)
     run = _backend(kernel)
-    trace = empty_trace(plan.program, samples, timesteps, record, cleared=False)
+    trace = empty_trace(plan.program, samples, timesteps, record, False, nodes)
     threads = max(1, min(threads or _cores(), samples))
     size = max(1, _CHUNK_BYTES // (timesteps * _step_bytes(plan, kernel, record)))
     size = min(size, -(-samples // (threads if threads == 1 else threads * _TURNS)))

@@ -33,7 +33,10 @@ class Recording:
 
 def start(block: Block, trace: Trace, layouts: dict[str, Layout], samples: slice) -> Recording:
     """Arrays for a block; states of one population in C order are written to the trace itself."""
-    count, states = samples.stop - samples.start, bool(trace.u)
+    count, states = (
+        samples.stop - samples.start,
+        any(p.name in kept for p in block.populations for kept in (trace.u, trace.v)),
+    )
     only = block.populations[0]
     direct = len(block.populations) == 1 and not layouts[only.name].last
 
@@ -69,11 +72,11 @@ def finish(
             first = begin // WORD
             bits = np.ascontiguousarray(recording.bits[..., first : first + words(p.size)])
             sent[p.name] = Spikes(bits, p.size, int(recording.counts[part].sum()))
-            if trace.s:
+            if p.name in trace.s:
                 trace.s[p.name][samples] = layout.outer(unpack(bits, p.size))
         else:
             sent[p.name] = graded = np.ascontiguousarray(recording.graded[..., part])
-            if trace.s:
+            if p.name in trace.s:
                 trace.s[p.name][samples] = layout.outer(graded)
         for kept, states in ((trace.u, recording.u), (trace.v, recording.v)):
             if p.name in kept and states.shape[2] == block.size:

@@ -64,7 +64,7 @@ def run_lava(
     latency = latency_steps(program)
     for c in program.connections:
         check_size(c)
-    needed = record_bytes(program, samples, timesteps, record)
+    needed = record_bytes(program.populations, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
