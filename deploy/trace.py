@@ -56,11 +56,16 @@ def first_samples(trace: Trace, count: int) -> Trace:
 
 
 def concatenate(traces: list[Trace]) -> Trace:
-    """Traces of consecutive samples of one program as one trace."""
+    """Traces of consecutive samples of one program as one trace.
+
+    Recordings of a node that later traces lack end with the last that has them.
+    """
 
     def joined(attribute: str) -> dict[str, NDArray[Any]]:
         return {
-            name: np.concatenate([getattr(t, attribute)[name] for t in traces])
+            name: np.concatenate(
+                [part[name] for t in traces if name in (part := getattr(t, attribute))]
+            )
             for name in getattr(traces[0], attribute)
         }
 
