@@ -321,6 +321,7 @@ def test_products_and_events_are_one(
 ) -> None:
     """Both ways of summing, whatever the activity, and in pieces as small as can be."""
     monkeypatch.setattr(schedule, "DENSE_PRODUCT_FROM", product_from)
+    monkeypatch.setattr(schedule, "DENSE_TARGETS", 1e9)
     monkeypatch.setattr(schedule, "KERNEL_PRODUCT_FROM", product_from)
     if few_bytes:
         monkeypatch.setattr(front, "_CHUNK_BYTES", 1)
