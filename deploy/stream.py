@@ -16,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from deploy.edges import limits
 from deploy.emulator import Messages, check_shapes
 from deploy.errors import BadInput
 from deploy.fast import Plan, emulate_fast, prepare
-from deploy.fast.counters import EdgeCounts, count_run, nothing_counted, to_record
 from deploy.fast.emulate import Kernel
 from deploy.files import read_npz, write_npz
 from deploy.jobs import Engine, run_jobs
+from deploy.observe import observe
 from deploy.program import Program
 from deploy.program_file import digest
 from deploy.proof import prove
+
+EdgeCounts = dict[str, dict[str, int]]
 
 # Recordings that counting takes at a time.
 _COUNT_BYTES = 64 << 20
@@ -211,15 +214,18 @@ def _potential(
 def _edges(plan: Plan, inputs: Messages, timesteps: int, kernel: Kernel | None) -> EdgeCounts:
     """Counters over all samples, some at a time; edges that are proven out of reach stay at zero."""
     proof = prove(plan.program, timesteps)
-    reached, recorded = {node for node, _, _ in proof.reachable}, to_record(plan, proof)
-    total = nothing_counted(plan)
+    reached = {node for node, _, _ in proof.reachable}
+    names = {p.name for p in plan.program.populations}
+    # Their states, and the messages of those before them, from which their sums are made.
+    recorded = reached | {c.source for n in reached for c in plan.program.into(n)} & names
+    total = {p.name: dict.fromkeys(limits(p), 0) for p in plan.program.populations}
     size = sum(plan.program.population(name).size for name in recorded)
     samples = len(next(iter(inputs.values())))
     step = max(1, _COUNT_BYTES // max(1, 40 * timesteps * size)) if reached else samples
     for first in range(0, samples if reached else 0, step):
         here = {name: x[first : first + step] for name, x in inputs.items()}
         trace = emulate_fast(plan, here, "all", 1, kernel, nodes=recorded)
-        for node, found in count_run(plan, here, trace, reached).items():
+        for node, found in observe(plan.program, here, trace, reached).items():
             for edge, times in found.items():
                 total[node][edge] += times
     return total

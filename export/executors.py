@@ -1,7 +1,7 @@
 """The executors of a program, run beside each other and compared as they go."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.fast import emulate_fast, prepare
+from deploy.observe import observe
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.program import Program, registers
 from deploy.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
@@ -95,11 +96,14 @@ def run_all(
     record_samples: int,
     stages: Stages,
     kept: Kept,
+    watched: Collection[str] = (),
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
     record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. kept: where
     chunks are kept, and found again; the last one always runs, so that registers are compared.
+    watched: the populations that can leave their registers: `Trace.observed` counts what went
+    beyond.
     """
     samples = deployment.samples
     per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
@@ -111,7 +115,8 @@ def run_all(
             last = start + size >= samples
             chunk = None if last else kept.load(start)
             if chunk is None:
-                chunk = _run_chunk(deployment, found, slice(start, start + size), recorded, stages)
+                where = slice(start, start + size)
+                chunk = _run_chunk(deployment, program, found, where, recorded, stages, watched)
                 if not last:
                     kept.save(start, chunk)
             chunks.append(chunk)
@@ -128,11 +133,18 @@ def run_all(
 
 
 def _run_chunk(
-    deployment: Deployment, found: list[Executor], where: slice, recorded: int, stages: Stages
+    deployment: Deployment,
+    program: Program,
+    found: list[Executor],
+    where: slice,
+    recorded: int,
+    stages: Stages,
+    watched: Collection[str],
 ) -> Chunk:
-    """Some samples on every executor. Alone, one records no state beyond the samples to keep."""
+    """Some samples on every executor. Alone and not watched, one records no state beyond the samples
+    to keep."""
     inputs = {name: x[where] for name, x in deployment.inputs.items()}
-    alone = len(found) == 1 and where.start >= recorded
+    alone = len(found) == 1 and where.start >= recorded and not watched
     traces, predictions = {}, {}
     for executor in found:
         run = executor.lean if alone and executor.lean is not None else executor.run
@@ -146,5 +158,8 @@ def _run_chunk(
             )
             for a, b in pairwise(found)
         )
-    trace = first_samples(traces["emulator"], max(0, recorded - where.start))
-    return Chunk(predictions, pairs, trace)
+    trace = traces["emulator"]
+    if watched:
+        with stages.time("observe"):
+            trace = replace(trace, observed=observe(program, inputs, trace, watched))
+    return Chunk(predictions, pairs, first_samples(trace, max(0, recorded - where.start)))

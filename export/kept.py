@@ -47,6 +47,7 @@ class Kept:
         header = {
             "key": self.key,
             "pairs": [asdict(pair) for pair in chunk.pairs],
+            "observed": chunk.trace.observed,
             "samples": chunk.trace.samples,
             "timesteps": chunk.trace.timesteps,
         }

@@ -114,9 +114,10 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
         if options.target == "lava":
             warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
+    watched = {node for node, _, _ in proof.reachable}
     what = (deployment.data_sha256, options.record_samples, *(e.name for e in found))
     kept = keep(out, options.resume, program, *what)
-    runs = run_all(deployment, program, found, options.record_samples, stages, kept)
+    runs = run_all(deployment, program, found, options.record_samples, stages, kept, watched)
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
@@ -137,7 +138,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             "timings": stages.seconds,
             "accuracy": accuracy_json(deployment, runs),
             "predictions": predictions_json(deployment, runs),
-            "proof": proof.to_json(),
+            "proof": proof.to_json() | ({"observed": runs.trace.observed} if watched else {}),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
             "parity": parity_json(runs.pairs),
             "counts": counts_json(counts),
