@@ -101,7 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="threads of the emulator (default: 1)",
     )
-    add("--resume", action="store_true", help="keep a finished run of the same command as it is")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on where a killed run of the same stopped; keep a finished one",
+    )
     add("--lava-python", type=Path, metavar="PATH", help="another Python, which has Lava")
     add(
         "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="for Lava (default: 600)"
@@ -133,6 +137,7 @@ def _export(options: argparse.Namespace, command: str) -> int:
         strict=options.strict,
         seed=options.seed,
         jobs=options.jobs,
+        resume=options.resume,
         lava_python=options.lava_python,
         timeout=options.timeout,
         command=command,

@@ -13,7 +13,7 @@ from deploy.counts import count
 from deploy.counts import to_json as counts_json
 from deploy.emulator import check_inputs
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
-from deploy.errors import BadInput, CheckFailed
+from deploy.errors import BadInput, CheckFailed, ToolError
 from deploy.files import staged, write_json
 from deploy.latency import latency_steps
 from deploy.mapping import save_mapping
@@ -33,6 +33,7 @@ from export.executors import (
     run_all,
     torch_executor,
 )
+from export.kept import forget, keep
 from export.lower import lower
 from export.net_write import write_net
 from export.nir_file import read_nir, write_nir
@@ -70,6 +71,7 @@ class Options:
     strict: bool = False
     seed: int = 0
     jobs: int = 1
+    resume: bool = False
     lava_python: Path | None = None
     timeout: float = 600.0
     command: str = ""
@@ -83,10 +85,17 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     not hold is in the report.
     """
     with staged(options.out, OUTPUT_FILES) as folder:
-        return _run(deployment, replace(options, out=folder), stages or Stages())
+        try:
+            report = _run(deployment, replace(options, out=folder), stages or Stages(), options.out)
+        except ToolError:
+            forget(options.out)
+            raise
+        forget(options.out)
+    return report
 
 
-def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, Any]:
+def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) -> dict[str, Any]:
+    """The run; what is written goes to `options.out`, chunks that are done are kept in `out`."""
     chip = load_chip(options.chip)
     sets = bundled_coefficients()
     if options.coefficients is not None:
@@ -110,7 +119,9 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
     watched = {node for node, _, _ in proof.reachable}
-    runs = run_all(deployment, program, found, options.record_samples, stages, watched)
+    what = (deployment.data_sha256, options.record_samples, *(e.name for e in found))
+    kept = keep(out, options.resume, program, *what)
+    runs = run_all(deployment, program, found, options.record_samples, stages, kept, watched)
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
