@@ -1,4 +1,4 @@
-"""A NIR file and a file of spikes, as a `Deployment`."""
+"""A NIR file and its data, as a `Deployment`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +13,31 @@ from deploy.files import read_npy, read_npz
 from deploy.registers import MESSAGE_MAX, MESSAGE_MIN
 from deploy.trace import Trace
 from export.deployment import Deployment
-from export.nir_file import read_nir
+from export.nir_file import DEFAULT_DT, read_nir
+from export.post_training import on_chip
+
+_Data = tuple[NDArray[Any], NDArray[np.int64] | None, tuple[str, ...]]
+# Of a data set of recordings, calibration takes so many; of a file of spikes, all.
+CALIBRATION_RECORDINGS = 20
 
 
-def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
-    """A graph and its spikes: `.npy` [samples, time, ...], or `.npz` with `spikes` (and `labels`).
+def from_nir(
+    model: Path,
+    data: str | Path | None,
+    samples: int | None,
+    *,
+    calibrate: str | Path | None = None,
+    dt: float = DEFAULT_DT,
+    frame_ms: float = 1.0,
+    steps: int = 300,
+    seed: int = 0,
+) -> Deployment:
+    """A graph, as it is or quantized, and its data: spikes, event recordings or a data set of them.
 
-    The input's range is that of the data, on which the proof then rests. Raises BadInput naming the
-    file and the value.
+    data: `.npy` [samples, time, ...], `.npz` with `spikes` (and `labels`), or what `read_event_frames`
+    takes, with frame_ms, steps and seed. calibrate: the same, for the choice of scales. dt: seconds
+    of one step. The input's range is that of the data, on which the proof then rests. Raises BadInput
+    naming the file and the value.
     """
     graph = read_nir(model)
     inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
@@ -31,22 +48,37 @@ def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
     output = next((before for before, node in graph.edges if node in ends), "")
     if data is None:
         raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")
-    spikes, labels = read_spikes(data)
+    shape = tuple(int(n) for n in np.atleast_1d(graph.nodes[inputs[0]].input_type["input"]))
+
+    def read(source: str | Path, count: int | None) -> _Data:
+        if Path(source).suffix in (".npy", ".npz"):
+            return *read_spikes(Path(source)), ()
+        from export.event_frames import read_event_frames
+
+        return read_event_frames(
+            str(source), shape, frame_ms=frame_ms, steps=steps, samples=count, seed=seed
+        )
+
+    spikes, labels, class_names = read(data, samples)
     spikes, labels = spikes[:samples], None if labels is None else labels[:samples]
-    return Deployment(
+    deployment = Deployment(
         model=model.name,
-        data=data.name,
+        data=Path(data).name,
         graph=graph,
         network=None,
         inputs={inputs[0]: spikes},
         input_ranges={inputs[0]: (min(0, int(spikes.min())), max(1, int(spikes.max())))},
         labels=labels,
-        class_names=(),
+        class_names=class_names,
         predict=lambda trace, _: _most_active(trace, output),
         float_predictions=None,
         host=("reading the output",),
         chip=("the whole graph",),
     )
+    if calibrate is None:
+        return on_chip(deployment, dt=dt)
+    chosen_on, _, _ = read(calibrate, CALIBRATION_RECORDINGS)
+    return on_chip(deployment, {inputs[0]: chosen_on}, str(calibrate), dt=dt)
 
 
 def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
@@ -76,7 +108,9 @@ def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
                 f"{path}: 'spikes' holds {value}, no message of 24 bits "
                 f"({MESSAGE_MIN}..{MESSAGE_MAX})"
             )
-    spikes = spikes.astype(np.int32)
+    # Small types stay: frames of many events take a quarter of what 32 bits do.
+    small = spikes.dtype.kind in "iu" and spikes.dtype.itemsize < 4
+    spikes = spikes if small else spikes.astype(np.int32)
     labels = arrays.get("labels")
     if labels is not None and (labels.shape != spikes.shape[:1] or labels.dtype.kind not in "iu"):
         raise BadInput(
