@@ -27,6 +27,8 @@ Int64 = NDArray[np.int64]
 _DECAY_RESIDUAL = 1e-5
 # To keep the proof's edge of 21 bits, weights may become coarser by so many octaves.
 _EDGE_OCTAVES = 2
+# A loss by truncation that is no more than this share of the threshold counts as none.
+_TRUNCATION = 0.01
 # Of the largest bias, in units of v.
 _BIAS_MAX = BIAS_MANT_MAX << BIAS_EXP_MAX
 
@@ -44,13 +46,15 @@ class Choice:
 class Quantized:
     """A neuron and the paths into it whose values are those of registers.
 
-    ratio_error: of each neuron's weights and bias as shares of its threshold (of an integrator:
-    as they are), root mean square relative to the float values: float64 [size].
+    loss: of each neuron, float64 [size]: the error of its weights and bias as shares of its threshold
+    (of an integrator: as they are), root mean square relative to the float values; to which comes,
+    where it is above 1 %, what truncating the decaying state takes off the potential, as a share of
+    the threshold.
     """
 
     neuron: Neuron
     paths: tuple[Path, ...]
-    ratio_error: Float
+    loss: Float
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Layer:
         self.unit = self._largest_of(neuron.unit)
         self._du = _decay(neuron.du, DECAY_MAX + 1)
         self._dv = _decay(neuron.dv, DECAY_MAX)
+        self._offset = _truncation(self._du, self._dv).reshape(-1)
         self.fits = self._fits({node.name: node for node in inputs})
 
     def mean_of(self, values: Float) -> Float:
@@ -183,21 +188,25 @@ class Layer:
             unit=np.ones(n.shape),
             rest=np.zeros(n.shape),
         )
-        error = np.sqrt(squares / np.where(whole > 0, whole, 1))
-        return Quantized(neuron, tuple(paths), error)
+        loss = np.sqrt(squares / np.where(whole > 0, whole, 1))
+        if self.fires:
+            truncated = self._offset / np.maximum(quantized, 0.5)
+            loss += np.where(truncated > _TRUNCATION, truncated, 0)
+        return Quantized(neuron, tuple(paths), loss)
 
     def error(self, choice: Choice, found: Quantized) -> LayerError:
         """What quantized values lose."""
         n, s = self.neuron, choice.scale[self.group]
-        weights = [0.0]
+        off, heaviest = 0.0, 0.0
         for path, integers in zip(self.paths, found.paths, strict=True):
             op = path.operator
-            off = np.abs(integers.operator.weight / _spread(op, s) - op.weight)
-            weights.append(float(off.max(initial=0) / (np.abs(op.weight).max(initial=0) or 1)))
+            each = np.abs(integers.operator.weight / _spread(op, s) - op.weight)
+            off = max(off, float(each.max(initial=0)))
+            heaviest = max(heaviest, float(np.abs(op.weight).max(initial=0)))
         return LayerError(
             self.scale_per,
             (float(s.min()), float(s.max())),
-            max(weights),
+            off / (heaviest or 1.0),
             _share(found.neuron.threshold.reshape(-1) / s, n.threshold) if self.fires else 0.0,
             _share(found.neuron.bias.reshape(-1) / s, n.bias),
             _span(n.du, self._du),
@@ -211,6 +220,16 @@ def _decay(fraction: Float, most: int) -> Int64:
     near = np.rint(exact)
     k = np.where(np.abs(exact - near) < _DECAY_RESIDUAL, near, np.floor(exact))
     return np.clip(k, np.where(fraction > 0, 1, 0), most).astype(np.int64)
+
+
+def _truncation(du: Int64, dv: Int64) -> Float:
+    """What truncation toward zero takes off a resting potential, in units of the synaptic sum.
+
+    Half a unit of v at each step, as long as it lasts: 1/dv steps, and for 1/du steps of u as well.
+    """
+    in_v = np.where(dv > 0, 4096 / np.maximum(dv, 1), 0.0)
+    in_u = np.where(du < 4096, 4096 / du, 0.0)
+    return 0.5 * in_v * (1 + in_u) / 64
 
 
 def _bias(values: Float) -> Int64 | None:

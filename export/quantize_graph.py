@@ -87,7 +87,7 @@ def _chosen(layer: Layer, inputs: tuple[Input, ...], calibration: Calibration | 
     for i, candidate in enumerate(candidates):
         found = layer.quantized(candidate)
         if found is not None:
-            errors[i] = np.round(layer.mean_of(found.ratio_error), _DIGITS)
+            errors[i] = np.round(layer.mean_of(found.loss), _DIGITS)
     scales = np.stack([c.scale for c in candidates])
     truncates = np.stack([c.truncates for c in candidates])
     ranked = np.lexsort((scales, errors), axis=0)
