@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.emulator import Messages, check_inputs, check_shapes, empty_trace
-from deploy.errors import BadInput
+from deploy.emulator import Messages, check_inputs, check_shapes, empty_trace, emulate
+from deploy.errors import BadInput, CheckFailed
 from deploy.fast import numpy_block
 from deploy.fast.plan import Block, Plan, prepare
 from deploy.fast.recording import Recording, finish, start
@@ -49,7 +49,8 @@ def emulate_fast(
     (event-driven, or matrix products where much is active) or "numpy" (matrix products); by default
     numba where it is installed, unless the work is less than loading, and the first time compiling,
     it would be. Besides recordings, memory is taken for the samples that the threads hold.
-    Raises BadInput as `emulate` does, and for "numba" where it is not installed.
+    Raises BadInput and CheckFailed as `emulate` does, and BadInput for "numba" where it is not
+    installed.
     """
     plan = program if isinstance(program, Plan) else prepare(program)
     samples, timesteps = check_shapes(plan.program, inputs)
@@ -64,13 +65,18 @@ def emulate_fast(
     def work(chunk: slice) -> dict[str, NDArray[np.int64]]:
         return _run_chunk(plan, inputs, chunk, trace, run)
 
-    if threads == 1:
-        for chunk in chunks:
-            _add(trace, work(chunk))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            for counts in pool.map(work, chunks):
-                _add(trace, counts)
+    try:
+        if threads == 1:
+            for chunk in chunks:
+                _add(trace, work(chunk))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                for counts in pool.map(work, chunks):
+                    _add(trace, counts)
+    except CheckFailed:
+        # A message that is too large: which is the first of all, the reference says.
+        emulate(plan.program, inputs, "none")
+        raise
     return trace
 
 
@@ -124,7 +130,7 @@ def _fits(node: Input, data: NDArray[Any]) -> bool:
 def _step_bytes(plan: Plan, kernel: Kernel, record: Record) -> int:
     """Bytes of the messages of a step of a sample, and of the states of the largest block."""
     sent = sum(n.size // 8 + 1 if n.binary else 4 * n.size for n in plan.program.inputs)
-    sent += sum(block.size // 8 for block in plan.blocks)
+    sent += sum(4 * block.size if block.graded else block.size // 8 for block in plan.blocks)
     states = 8 * (record == "all") + (kernel == "numpy")
     return sent + states * max(block.size for block in plan.blocks)
 

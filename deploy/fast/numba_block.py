@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from deploy.fast import kernels
 from deploy.fast.layout import LINK
+from deploy.fast.numpy_block import run_numpy
 from deploy.fast.plan import Block, Synapses
 from deploy.fast.products import add_products
 from deploy.fast.recording import Recording
@@ -21,6 +22,9 @@ _NOTHING = (
 
 def run_numba(block: Block, messages: Messages, out: Recording) -> None:
     """Run a block for all steps of some samples; `messages` holds what it hears from outside."""
+    if not block.compiled:
+        run_numpy(block, messages, out, add_sums)
+        return
     others = list(block.outside)
     fused: tuple[Any, ...] = _NOTHING
     # A single population sums its last event-driven connection as it goes.
@@ -29,10 +33,10 @@ def run_numba(block: Block, messages: Messages, out: Recording) -> None:
         others.remove(events[-1])
         fused = _arrays(events[-1], messages)
     samples, timesteps = out.bits.shape[:2]
-    u = np.zeros((samples, block.size), block.mu.dtype)
+    u = np.zeros((samples, block.size), block.sums)
     steps = pieces(samples, timesteps, block.size) if others else [(0, timesteps)]
     for first, stop in steps:
-        drive = np.zeros((samples, stop - first, block.size) if others else (1, 1, 1), u.dtype)
+        drive = np.zeros((samples, stop - first, block.size) if others else (1, 1, 1), block.sums)
         for synapses in others:
             add_sums(synapses, messages[synapses.connection.source], first, drive)
         kernels.run_block(  # type: ignore[call-arg]

@@ -1,7 +1,11 @@
 """A block of populations in NumPy alone: products over samples × time, updates over samples."""
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.emulator import check_messages
 from deploy.fast.neurons import update
 from deploy.fast.plan import Block, Synapses
 from deploy.fast.products import add_products, synaptic_sums
@@ -10,40 +14,45 @@ from deploy.fast.schedule import Driver, pieces
 from deploy.fast.spikes import Messages, count_messages, pack
 
 
-def run_numpy(block: Block, messages: Messages, out: Recording) -> None:
-    """Run a block for all steps of some samples; `messages` holds what it hears from outside."""
-    step_block(block, messages, out, add_products)
+def run_numpy(block: Block, messages: Messages, out: Recording, add: Driver = add_products) -> None:
+    """Run a block for all steps of some samples; `messages` holds what it hears from outside.
 
-
-def step_block(block: Block, messages: Messages, out: Recording, add: Driver) -> None:
-    """The same, its sums from outside made by `add`."""
+    add: makes the sums from outside. Raises CheckFailed for a message beyond 32 bits.
+    """
     samples, timesteps = out.bits.shape[:2]
     parts = [slice(b, b + p.size) for p, b in zip(block.populations, block.starts, strict=True)]
-    updates = [update(block, part, samples) for part in parts]
+    updates = [
+        update(p, n, block.narrow, samples)
+        for p, n in zip(block.populations, block.layouts, strict=True)
+    ]
     inside: list[list[Synapses]] = [
         [s for s in block.inside if s.connection.target == p.name] for p in block.populations
     ]
     place = {p.name: part for p, part in zip(block.populations, parts, strict=True)}
-    # Spikes as bytes, for as long as the longest delay inside the block can reach back to them.
+    # Messages, spikes as bytes, for as long as the longest delay inside the block can reach back to them.
     longest = max((s.connection.delay for s in block.inside), default=0)
-    sent = np.zeros((samples, 0, block.size), np.bool_)
+    kind: Any = np.int32 if block.graded else np.bool_
+    sent: NDArray[Any] = np.zeros((samples, 0, block.size), kind)
     for first, stop in pieces(samples, timesteps, block.size):
-        drive = np.zeros((samples, stop - first, block.size), block.mu.dtype)
+        drive: NDArray[Any] = np.zeros((samples, stop - first, block.size), block.sums)
         for synapses in block.outside:
             add(synapses, messages[synapses.connection.source], first, drive)
         before = sent[:, max(sent.shape[1] - longest, 0) :]
-        sent = np.concatenate([before, np.zeros(drive.shape, np.bool_)], axis=1)
+        sent = np.concatenate([before, np.zeros(drive.shape, kind)], axis=1)
         begin = first - before.shape[1]
         for t in range(first, stop):
             # Inside a cycle a population may hear this step's spikes of those before it.
             for i, part in enumerate(parts):
-                a = drive[:, t - first, part]
+                a: NDArray[Any] = drive[:, t - first, part]
                 for synapses in inside[i]:
                     c = synapses.connection
                     if t >= c.delay:
                         heard = sent[:, t - c.delay - begin, place[c.source]]
                         a += synaptic_sums(synapses, heard, drive.dtype)
-                sent[:, t - begin, part] = updates[i].step(a)
+                s = updates[i].step(a, t)
+                if s.dtype == np.int64:
+                    check_messages(block.populations[i].name, s, t)
+                sent[:, t - begin, part] = s
             if out.states:
                 for part, state in zip(parts, updates, strict=True):
                     # Casting int64 keeps the low 32 bits of a current beyond them, as the
@@ -52,6 +61,8 @@ def step_block(block: Block, messages: Messages, out: Recording, add: Driver) ->
                     out.v[:, t, part] = state.v.astype(np.int64)
         new = sent[:, first - begin :]
         pack(new, out.bits[:, first:stop])
+        if block.graded:
+            out.graded[:, first:stop] = new
         out.counts[...] += count_messages(new)
     for part, state in zip(parts, updates, strict=True):
         out.last_v[:, part] = state.v

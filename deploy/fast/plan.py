@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.edges import SYNAPTIC_SUM
 from deploy.fast.layout import (
     LINK,
     ROWS,
@@ -22,12 +23,16 @@ from deploy.fast.layout import (
     weights,
 )
 from deploy.fast.spikes import WORD, words
-from deploy.program import Connection, Population, Program
+from deploy.populations import AnyPopulation, Spiking, is_plain, message_range
+from deploy.program import Connection, Program
 from deploy.proof import prove
+from deploy.synapses import fan_in
 
 # While |a| stays below this, |u| ≤ 2^23 holds after one wrap, and every value of the recurrence
 # but the decay's product fits 32 bits.
 _NARROW_SUM = 2**18
+# The emulator stops at a larger message of a population.
+_MESSAGE = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,29 +60,39 @@ class Block:
     """Populations that need each other's messages, side by side on one axis of `size` neurons.
 
     Each starts at a whole word of spikes; neurons between two of them never fire.
-    mu, mv: 4096 − decay of u and v; bias; threshold: vth << 6;
-    each int32 (where `narrow`: no sum of the program can need more) or int64 [size].
+    narrow: no sum can need more than 32 bits for the neurons. compiled: all neurons are of the
+    model that the compiled kernels know. graded: some messages are other than 0 and 1.
+    mu, mv: 4096 − decay of u and v; bias; threshold: vth << 6; each int32 (where `narrow`) or int64
+    [size], and empty where not `compiled`.
     outside, inside: connections from other blocks or inputs, and among its own populations.
-    spans: int64 [populations, 5]: start, stop, first and last row of `links`, and whether no state
-    decays (u is this step's sum alone and v keeps all). links, rows, taps, table: the inside
-    connections with their weights joined.
+    layouts: of the populations. spans: int64 [populations, 5]: start, stop, first and last row of
+    `links`, and whether no state decays (u is this step's sum alone and v keeps all). links, rows,
+    taps, table: the inside connections with their weights joined.
     """
 
-    populations: tuple[Population, ...]
+    populations: tuple[AnyPopulation, ...]
     starts: tuple[int, ...]
     size: int
     narrow: bool
+    compiled: bool
+    graded: bool
     mu: NDArray[Any]
     mv: NDArray[Any]
     bias: NDArray[Any]
     threshold: NDArray[Any]
     outside: tuple[Synapses, ...]
     inside: tuple[Synapses, ...]
+    layouts: tuple[Layout, ...]
     spans: NDArray[np.int64]
     links: NDArray[np.int64]
     rows: NDArray[np.int8]
     taps: NDArray[np.int16]
     table: NDArray[np.int32]
+
+    @property
+    def sums(self) -> type[np.int32] | type[np.int64]:
+        """The type of the neurons' synaptic sums."""
+        return np.int32 if self.narrow else np.int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +110,11 @@ class Plan:
 
 def prepare(program: Program) -> Plan:
     """Order a program into blocks and lay out its weights; later changes of its arrays are unseen."""
+    # Steps matter only to populations whose messages grow with them, which are not relied on.
     proof = prove(program, timesteps=0)
-    sums = {name: edges["synaptic sum beyond 21 bits"].range for name, edges in proof.edges.items()}
+    sums = {
+        n: edges[SYNAPTIC_SUM].range for n, edges in proof.edges.items() if SYNAPTIC_SUM in edges
+    }
     found, components = layouts(program), _components(program)
     needed = {
         c.source: max(i for i, names in enumerate(components) if _hears(program, names, c.source))
@@ -122,33 +140,54 @@ def _block(
     ends = np.cumsum(widths).tolist()
     starts = dict(zip(names, [0, *ends[:-1]], strict=True))
     synapses = [
-        _synapses(c, arithmetic[c.name], starts, width, found)
+        _synapses(c, _exact(program, c, arithmetic[c.name]), starts, width, found)
         for name, width in zip(names, widths, strict=True)
         for c in program.into(name)
     ]
     # Shifts are 7 bits at most, so sums fit 32 bits before theirs too.
-    narrow = all(sums[name][0] >= -_NARROW_SUM and sums[name][1] <= _NARROW_SUM for name in names)
+    narrow = all(
+        name in sums
+        and all(_bounded(program, c) for c in program.into(name))
+        and sums[name][0] >= -_NARROW_SUM
+        and sums[name][1] <= _NARROW_SUM
+        for name in names
+    )
+    plain = [p for p in populations if is_plain(p)]
+    if len(plain) < len(populations):
+        plain = []
     dtype = np.int32 if narrow else np.int64
 
     def joined(values: list[Any], between: int) -> NDArray[Any]:
-        line = np.full(ends[-1], between, dtype)
-        for p, value in zip(populations, values, strict=True):
-            here = np.broadcast_to(np.asarray(value, dtype), p.shape)
-            line[starts[p.name] : starts[p.name] + p.size] = found[p.name].inner(here)
+        line = np.full(ends[-1] if plain else 0, between, dtype)
+        for p, value in zip(plain, values, strict=True):
+            line[starts[p.name] : starts[p.name] + p.size] = found[p.name].inner(value)
         return line
 
     inside = tuple(s for s in synapses if s.connection.source in starts)
-    mu, mv = (
-        joined([4095 - p.du for p in populations], 0),
-        joined([4096 - p.dv for p in populations], 4096),
-    )
-    threshold = joined([np.left_shift(p.vth, 6) for p in populations], 2**23)
-    bias = joined([p.bias for p in populations], 0)
+    mu, mv = joined([4095 - p.du for p in plain], 0), joined([4096 - p.dv for p in plain], 4096)
+    threshold = joined([np.left_shift(p.vth, 6) for p in plain], 2**23)
+    bias = joined([p.bias for p in plain], 0)
     return Block(
-        populations, tuple(starts.values()), ends[-1], narrow, mu, mv, bias, threshold,
+        populations, tuple(starts.values()), ends[-1], narrow, bool(plain),
+        any(message_range(p) != (0, 1) for p in populations), mu, mv, bias, threshold,
         tuple(s for s in synapses if s.connection.source not in starts), inside,
+        tuple(found[name] for name in names),
         _spans(populations, starts, widths, inside, mu, mv), *_joined(inside),
     )  # fmt: skip
+
+
+def _bounded(program: Program, c: Connection) -> bool:
+    """Whether the proof bounds the messages of a connection, however many steps a sample has."""
+    source = next((p for p in program.populations if p.name == c.source), None)
+    return source is None or isinstance(source, Spiking)
+
+
+def _exact(program: Program, c: Connection, proven: str) -> str:
+    """The arithmetic in which a connection's sums are exact."""
+    if _bounded(program, c):
+        return proven
+    largest = int(np.abs(c.weight).max(initial=0)) * fan_in(c) * _MESSAGE
+    return "float64" if largest <= 2**53 else "int64"
 
 
 def _synapses(
@@ -166,7 +205,7 @@ def _synapses(
 
 
 def _spans(
-    populations: tuple[Population, ...],
+    populations: tuple[AnyPopulation, ...],
     starts: dict[str, int],
     widths: list[int],
     inside: tuple[Synapses, ...],
@@ -178,7 +217,7 @@ def _spans(
     for p, width in zip(populations, widths, strict=True):
         start, stop = starts[p.name], starts[p.name] + width
         last = first + sum(s.connection.target == p.name for s in inside)
-        keeps = not mu[start:stop].any() and bool((mv[start:stop] == 4096).all())
+        keeps = len(mu) > 0 and not mu[start:stop].any() and bool((mv[start:stop] == 4096).all())
         spans.append((start, stop, first, last, int(keeps)))
         first = last
     return np.array(spans, np.int64)
