@@ -14,6 +14,7 @@ from deploy.registers import MESSAGE_MAX, MESSAGE_MIN
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_file import DEFAULT_DT, read_nir
+from export.normalise import normalise
 from export.post_training import on_chip
 
 _Data = tuple[NDArray[Any], NDArray[np.int64] | None, tuple[str, ...]]
@@ -43,12 +44,13 @@ def from_nir(
     inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(inputs) != 1:
         raise BadInput(f"{model}: {len(inputs)} inputs; graphs with one input are supported")
-    ends = [name for name, node in graph.nodes.items() if isinstance(node, nir.Output)]
-    # A graph without an output is refused when it is lowered.
-    output = next((before for before, node in graph.edges if node in ends), "")
     if data is None:
         raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")
-    shape = tuple(int(n) for n in np.atleast_1d(graph.nodes[inputs[0]].input_type["input"]))
+    try:
+        normalised = normalise(graph, dt=dt)
+    except BadInput as error:
+        raise BadInput(f"{model.name}: {error}") from error
+    shape, output = normalised.inputs[0].shape, normalised.readouts[0].source
 
     def read(source: str | Path, count: int | None) -> _Data:
         if Path(source).suffix in (".npy", ".npz"):
@@ -76,9 +78,9 @@ def from_nir(
         chip=("the whole graph",),
     )
     if calibrate is None:
-        return on_chip(deployment, dt=dt)
+        return on_chip(deployment, normalised, dt=dt)
     chosen_on, _, _ = read(calibrate, CALIBRATION_RECORDINGS)
-    return on_chip(deployment, {inputs[0]: chosen_on}, str(calibrate), dt=dt)
+    return on_chip(deployment, normalised, {inputs[0]: chosen_on}, str(calibrate), dt=dt)
 
 
 def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.edges import SYNAPTIC_SUM_MAX
 from deploy.errors import BadInput
 from deploy.program import (
     BIAS_EXP_MAX,
@@ -16,7 +17,6 @@ from deploy.program import (
     VTH_MAX,
     Input,
 )
-from deploy.proof import SYNAPTIC_SUM_MAX
 from export.graph import Neuron, Path
 from export.operators import Convolution, Dense, Operator, apply
 

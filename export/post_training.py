@@ -12,7 +12,6 @@ from export.deployment import Deployment, Quantization
 from export.graph import Graph
 from export.graph_nir import graph_to_nir
 from export.lower import lower_graph
-from export.normalise import normalise
 from export.quantize_graph import Calibration, quantize
 from export.simulate import simulate
 
@@ -22,19 +21,20 @@ _MAX_BYTES = 512 << 20
 
 def on_chip(
     deployment: Deployment,
+    graph: Graph,
     calibration: Mapping[str, NDArray[Any]] | None = None,
     calibration_name: str = "calibration",
     *,
     dt: float,
 ) -> Deployment:
-    """The deployment with a graph whose values are the chip's exactly.
+    """The deployment with a NIR graph whose values are the chip's exactly.
 
-    calibration: {input: integer messages [samples, time, *shape]} that scales are chosen on, as many
-    of the first samples as 512 MiB of spikes hold; without it they follow from the values alone.
+    graph: its own graph, normalised at a step of dt seconds. calibration: {input: integer messages
+    [samples, time, *shape]} that scales are chosen on, as many of the first samples as 512 MiB of
+    spikes hold; without it they follow from the values alone.
     Raises BadInput naming the node, or the data that do not fit.
     """
     try:
-        graph = normalise(deployment.graph, dt=dt)
         why = _inexact(graph, deployment.input_ranges)
         if why is None:
             return replace(deployment, quantization=Quantization(exact=True))
