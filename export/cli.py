@@ -11,7 +11,9 @@ from deploy.command import run_command, seed_argument
 from deploy.errors import BadInput
 from deploy.files import read_json, staged
 from deploy.report import summary
+from deploy.report.quantization import quantization_sentence
 from export.deployment import Deployment
+from export.fidelity import quantization_json
 from export.pipeline import Options, run, write
 from export.stages import Stages
 
@@ -26,6 +28,8 @@ EXAMPLES = """examples:
   neuroclip-export runs/adapter --data path/to/N-MNIST --target lava --out runs/nmnist
   neuroclip-export --labels "zero,one,seven" --target emulator
   neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
+  neuroclip-export float.nir --data spikes.npz --calibrate few.npz --target emulator
+  neuroclip-export float.nir --data path/to/N-MNIST --frame-ms 1 --steps 300 --target emulator
 
 exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
 2 for bad input or usage."""
@@ -132,6 +136,9 @@ def _export(options: argparse.Namespace, command: str) -> int:
     if options.target == "nir":
         write(deployment, settings)
         print(f"{options.out / 'model.nir'}: written, read back, and equal register by register")
+        lost = {"quantization": quantization_json(deployment.quantization, None)}
+        if sentence := quantization_sentence(lost):
+            print(sentence)
         return 0
     report = run(deployment, settings, stages)
     return _print_outcome(options.out, report)

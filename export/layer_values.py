@@ -194,6 +194,22 @@ class Layer:
             loss += np.where(truncated > _TRUNCATION, truncated, 0)
         return Quantized(neuron, tuple(paths), loss)
 
+    def require_held(self, found: Quantized) -> None:
+        """Raise BadInput where a threshold vanishes beside its weights or bias, or all weights do."""
+        n = self.neuron
+        lost = (n.threshold > 0) & (found.neuron.threshold == 0)
+        if self.fires and lost.any():
+            raise BadInput(
+                f"node '{n.name}': threshold {n.threshold[lost].flat[0]:.6g} is nothing beside the "
+                f"weights or the bias of its neuron; no registers hold both"
+            )
+        given = any(path.operator.weight.any() for path in self.paths)
+        if given and not any(path.operator.weight.any() for path in found.paths):
+            raise BadInput(
+                f"node '{n.name}': all its weights are nothing beside its threshold or bias; no "
+                "registers hold both"
+            )
+
     def error(self, choice: Choice, found: Quantized) -> LayerError:
         """What quantized values lose."""
         n, s = self.neuron, choice.scale[self.group]

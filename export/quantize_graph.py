@@ -44,6 +44,8 @@ class Calibration:
     trace: Trace
 
 
+# What overflows becomes infinite and is refused by name; numpy's warnings would only add lines.
+@np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 def quantize(
     graph: Graph,
     input_ranges: Mapping[str, tuple[Any, Any]],
@@ -71,6 +73,7 @@ def quantize(
         found = layer.quantized(choice)
         if found is None:
             raise BadInput(f"node '{neuron.name}': no scale brings its values into the registers")
+        layer.require_held(found)
         neurons.append(found.neuron)
         paths |= {path.name: path for path in found.paths}
         errors[neuron.name] = layer.error(choice, found)

@@ -23,6 +23,7 @@ Sums = Callable[[Float], Float]
 _BLOCK = 1 << 22
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def simulate(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> Trace:
     """Run a graph on samples; a trace in sample time whose potentials are float64 and unscaled.
 

@@ -24,11 +24,14 @@ def quantization_sentence(report: object) -> str | None:
         return None
     nodes = list(mapping(at(found, "nodes")).values())
     shares = [s for node in nodes if (s := _differing(node)) is not None]
-    differ = f"{percent(min(shares))} to {percent(max(shares))} of a node's" if shares else "no"
-    return (
+    sentence = (
         f"{_how(found)}; weights within {percent(_worst(nodes, 'weight_error'))}, thresholds within "
-        f"{percent(_worst(nodes, 'threshold_error'))}; {differ} spike values differ from float64"
+        f"{percent(_worst(nodes, 'threshold_error'))}"
     )
+    if not shares:
+        return sentence
+    ends = f"{percent(min(shares))} to {percent(max(shares))}"
+    return f"{sentence}; {ends} of a node's spike values differ from float64"
 
 
 def quantization_section(report: object) -> Markup | None:

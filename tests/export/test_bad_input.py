@@ -682,10 +682,10 @@ def test_a_seed_that_no_generator_takes(
     export(refused, checkpoint_folder, tmp_path, *data, "--seed", "-1", says=("seed",))
 
 
-def test_a_step_under_which_no_decay_is_a_register(
+def test_a_step_under_which_no_register_is_near(
     refused: Refused, graph_file: Path, spikes_file: Path, tmp_path: Path
 ) -> None:
-    for dt in ("3e-4", "1e-300", "1e300"):
+    for dt in ("1e-300", "1e300"):
         export(refused, graph_file, tmp_path, "--data", spikes_file, "--dt", dt, says=("node '",))
 
 

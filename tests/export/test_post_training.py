@@ -1,5 +1,6 @@
 """A float NIR file through the command: quantized, calibrated, reported, and exact ever after."""
 
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -123,6 +124,13 @@ def test_the_step_length_does_not_matter_without_leak(
         assert all(np.array_equal(one[key], other[key]) for key in one)
 
 
+def test_written_only(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [folder / "graph.nir", "--data", folder / "spikes.npz", "--out", tmp_path / "out"]
+    assert main([str(a) for a in [*command, "--target", "nir"]]) == 0
+    assert "quantized without calibration" in capsys.readouterr().out
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"model.nir", "program.npz"}
+
+
 @pytest.mark.parametrize(
     ("spikes", "message"),
     [
@@ -192,3 +200,30 @@ def test_frames_that_do_not_fit_are_refused_by_name(
         assert error.count("\n") == 1 and message in error
     with pytest.raises(SystemExit):
         main([str(a) for a in [*command, "--data", recordings_folder, "--frame-ms", "0"]])
+
+
+# ---------------------------------------------------------------- the published network
+
+
+@pytest.mark.long
+@pytest.mark.skipif("NEUROCLIP_DATA" not in os.environ, reason="NEUROCLIP_DATA is not set")
+@pytest.mark.parametrize(("target", "samples"), [("emulator", 1000), ("lava", 20)])
+def test_the_published_network_on_real_recordings(
+    tmp_path: Path, target: str, samples: int
+) -> None:
+    """Published platforms: 95.4 to 98.5 % (Pedersen et al. 2024). Scales chosen on bundled data."""
+    if target == "lava":
+        pytest.importorskip("lava")
+    data = Path(os.environ["NEUROCLIP_DATA"])
+    command = [data / "nir" / "cnn_sinabs.nir", "--data", data / "nmnist", "--samples", samples]
+    more = ["--calibrate", "digits", "--target", target, "--timeout", 3000, "--out", tmp_path]
+    assert main([str(a) for a in [*command, *more]]) == 0
+    report = read_json(tmp_path / "report.json")
+    if target == "lava":
+        (pair,) = report["parity"]["pairs"]
+        assert pair["registers_equal"] and pair["spikes_compared"] == 20 * 300 * 8970
+        assert pair["spike_mismatches"] == pair["state_mismatches"] == 0
+        return
+    for key in ("float", "emulator"):
+        assert report["accuracy"][key]["total"] == 1000
+        assert report["accuracy"][key]["value"] >= 0.954
