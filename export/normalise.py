@@ -37,9 +37,7 @@ def normalise(
     for name, node in flat.nodes.items():
         if not isinstance(node, (*LAYERS, *NEURONS, nir.Input, nir.Output)):
             raise BadInput(f"node '{name}': {type(node).__name__} is not supported")
-    before: dict[str, list[str]] = {name: [] for name in flat.nodes}
-    for a, b in flat.edges:
-        before[b].append(a)
+    before = flat.before()
     depth = depths(flat)
     order = linear_order(flat, before)
     shapes = shapes_of(flat, before, depth)
@@ -65,7 +63,7 @@ def normalise(
         ),
         tuple(n for n, _ in units),
         tuple(by_name[p.name] for p in paths),
-        _readouts(flat, before),
+        readouts_of(flat),
     )
     return fold_biases(found)
 
@@ -119,8 +117,9 @@ def _comparable(n: Neuron, paths: list[Path]) -> tuple[Neuron, list[Path]]:
     return replace(n, bias=n.bias * n.unit, unit=np.ones(n.shape)), changed
 
 
-def _readouts(flat: Flat, before: Mapping[str, list[str]]) -> tuple[Readout, ...]:
+def readouts_of(flat: Flat) -> tuple[Readout, ...]:
     """What each Output node reads, through nodes that change nothing."""
+    before = flat.before()
     found = []
     for name, node in flat.nodes.items():
         if not isinstance(node, nir.Output):
