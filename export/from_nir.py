@@ -14,6 +14,7 @@ from deploy.registers import MESSAGE_MAX, MESSAGE_MIN
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_file import read_nir
+from export.normalise import predicting_neuron
 
 
 def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
@@ -26,9 +27,7 @@ def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
     inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(inputs) != 1:
         raise BadInput(f"{model}: {len(inputs)} inputs; graphs with one input are supported")
-    ends = [name for name, node in graph.nodes.items() if isinstance(node, nir.Output)]
-    # A graph without an output is refused when it is lowered.
-    output = next((before for before, node in graph.edges if node in ends), "")
+    output = predicting_neuron(model, graph)
     if data is None:
         raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")
     spikes, labels = read_spikes(data)

@@ -9,6 +9,7 @@ import numpy as np
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path
+from export.complete import completed
 from export.nir_entries import read_entries
 from export.nir_read import graph_of
 
@@ -34,10 +35,10 @@ def read_nir(path: Path) -> nir.NIRGraph:
 
 
 def write_nir(path: Path, graph: nir.NIRGraph) -> None:
-    """Write a NIR file atomically."""
+    """Write a NIR file atomically. Raises BadInput where the graph's shapes do not chain."""
     # Through memory: on a full disk HDF5 ends in errors of its own that no handler can name.
     content = io.BytesIO()
-    nir.write(content, graph)
+    nir.write(content, completed(graph))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getvalue())
 

@@ -14,6 +14,7 @@ import numpy as np
 from deploy.errors import BadInput
 from export.inline import MAX_DEPTH
 from export.neurons import NEURONS
+from export.upstream import untyped_graph
 
 KINDS = {
     name: getattr(nir, name)
@@ -38,9 +39,9 @@ def graph_of(entries: Mapping[str, Any], name: str = "", depth: int = 0) -> nir.
     if depth > MAX_DEPTH:
         raise BadInput(f"node '{name[:_MAX_NAME]}': graphs are nested deeper than {MAX_DEPTH}")
     where = f"node '{name[:-1]}': " if name else ""
-    kind = entries.get("type")
-    if kind != "NIRGraph":
-        raise BadInput(f"{where}holds a node of type {_brief(kind)}, expected a NIRGraph")
+    if not _is_graph(entries):
+        kind = _brief(entries.get("type"))
+        raise BadInput(f"{where}holds a node of type {kind}, expected a NIRGraph")
     children, pairs = entries.get("nodes"), entries.get("edges")
     if not isinstance(children, dict) or not children:
         raise BadInput(f"{where}the graph has no nodes")
@@ -53,19 +54,20 @@ def graph_of(entries: Mapping[str, Any], name: str = "", depth: int = 0) -> nir.
         full = name + child
         if not isinstance(held, dict):
             raise BadInput(f"node '{full}': it is no group")
-        if held.get("type") == "NIRGraph":
+        if _is_graph(held):
             nodes[child] = graph_of(held, f"{full}.", depth + 1)
         else:
             nodes[child] = _node(full, held)
     edges = np.asarray([] if pairs is None else pairs)
     if pairs is None or (edges.size and (edges.ndim != 2 or edges.shape[1] != 2)):
         raise BadInput(f"{where}edges of shape {edges.shape}, expected pairs of names")
-    return nir.NIRGraph(
-        nodes,
-        [(_text(where, a), _text(where, b)) for a, b in edges.reshape(-1, 2)],
-        metadata=entries.get("metadata", {}),
-        type_check=False,
-    )
+    pairs = [(_text(where, a), _text(where, b)) for a, b in edges.reshape(-1, 2)]
+    return untyped_graph(nodes, pairs, _metadata(entries))
+
+
+def _is_graph(entries: Mapping[str, Any]) -> bool:
+    kind = entries.get("type")
+    return isinstance(kind, str) and kind == "NIRGraph"
 
 
 def _node(name: str, held: Mapping[str, Any]) -> Any:
@@ -73,13 +75,14 @@ def _node(name: str, held: Mapping[str, Any]) -> Any:
     made = KINDS.get(kind) if isinstance(kind, str) else None
     if made is None:
         raise BadInput(f"node '{name}': {_brief(kind)} is no type of node of NIR")
-    metadata = held.get("metadata", {})
-    if not isinstance(metadata, dict):
-        raise BadInput(f"node '{name}': its metadata is no group")
+    metadata = _metadata(held)
     if made in (nir.Input, nir.Output):
         if "shape" not in held:
             raise BadInput(f"node '{name}': {kind}: shape is missing")
-        return made(np.atleast_1d(np.asarray(held["shape"])), metadata=metadata)
+        shape = np.atleast_1d(np.asarray(held["shape"]))
+        if shape.dtype.kind not in "iu" or shape.ndim != 1:
+            raise BadInput(f"node '{name}': shape is {_brief(held['shape'])}, expected integers")
+        return made(shape, metadata=metadata)
     values = {}
     for field in fields(made):
         if field.name in ("output_type", "metadata") or (
@@ -113,6 +116,18 @@ def _node(name: str, held: Mapping[str, Any]) -> Any:
         ) from error
 
 
+def _metadata(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Text and numbers that are for information only, as far as they can be written again."""
+    held = entries.get("metadata", {})
+    if not isinstance(held, dict):
+        return {}
+    return {
+        key: value
+        for key, value in held.items()
+        if isinstance(value, str) or np.asarray(value).dtype.kind in "biuf"
+    }
+
+
 def _one_shape(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """nir asks for one shape of all parameters; a number for all neurons is one for each."""
     arrays = {field: np.asarray(value) for field, value in values.items()}
@@ -124,17 +139,18 @@ def _one_shape(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
             raise BadInput(
                 f"node '{name}': {field} of shape {array.shape} beside others of shape {largest}"
             )
-    return {
+    each = {
         field: np.broadcast_to(array.reshape(()) if array.size == 1 else array, largest)
         for field, array in arrays.items()
     }
+    # nir writes numbers, and arrays of some dimensions, but no array of none.
+    return each if largest else {field: array[()] for field, array in each.items()}
 
 
 def _text(where: str, value: Any) -> str:
-    try:
-        return value.decode("utf8") if isinstance(value, bytes) else str(value)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{where}an edge's name is no text: {_brief(value)}") from error
+    if not isinstance(value, str) or len(value) > _MAX_NAME * MAX_DEPTH or not value.isprintable():
+        raise BadInput(f"{where}an edge's name is no text: {_brief(value)}")
+    return value
 
 
 def _brief(value: Any) -> str:

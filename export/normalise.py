@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path as FilePath
 
 import nir
 import numpy as np
@@ -115,6 +116,21 @@ def _comparable(n: Neuron, paths: list[Path]) -> tuple[Neuron, list[Path]]:
             )
         changed.append(replace(p, operator=op))
     return replace(n, bias=n.bias * n.unit, unit=np.ones(n.shape)), changed
+
+
+def predicting_neuron(model: FilePath, graph: nir.NIRGraph) -> str:
+    """The neuron whose activity is the prediction of a graph: that of its Output node called
+    "output", or of the first by name. All others are recorded, and in the program's outputs.
+
+    Raises BadInput naming the file, where there is no output that a neuron reaches.
+    """
+    try:
+        found = sorted(readouts_of(inlined(graph)), key=lambda r: (r.name != "output", r.name))
+    except BadInput as error:
+        raise BadInput(f"{model}: {error}") from error
+    if not found:
+        raise BadInput(f"{model}: the graph has no Output node with a neuron before it")
+    return found[0].source
 
 
 def readouts_of(flat: Flat) -> tuple[Readout, ...]:
