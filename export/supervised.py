@@ -73,7 +73,10 @@ def _work(
     work: Callable[[], bytes], sending: int, cpu_seconds: float, memory: int
 ) -> NoReturn:  # the child's part
     try:
+        import faulthandler
         import resource
+
+        faulthandler.disable()
 
         # What libc says of a damaged heap is not for the user's terminal.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
