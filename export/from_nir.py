@@ -14,7 +14,7 @@ from deploy.registers import MESSAGE_MAX, MESSAGE_MIN
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.nir_file import DEFAULT_DT, read_nir
-from export.normalise import normalise
+from export.normalise import normalise, predicting_neuron
 from export.post_training import on_chip
 
 _Data = tuple[NDArray[Any], NDArray[np.int64] | None, tuple[str, ...]]
@@ -44,13 +44,14 @@ def from_nir(
     inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(inputs) != 1:
         raise BadInput(f"{model}: {len(inputs)} inputs; graphs with one input are supported")
+    output = predicting_neuron(model, graph)
     if data is None:
         raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")
     try:
         normalised = normalise(graph, dt=dt)
     except BadInput as error:
         raise BadInput(f"{model.name}: {error}") from error
-    shape, output = normalised.inputs[0].shape, normalised.readouts[0].source
+    shape = normalised.inputs[0].shape
 
     def read(source: str | Path, count: int | None) -> _Data:
         if Path(source).suffix in (".npy", ".npz"):

@@ -31,7 +31,13 @@ def own_shape(name: str, node: Any) -> Shape | None:
         np.shape(getattr(node, field)) for field in ("r", "tau", "v_threshold", "threshold", "tau_mem")
         if hasattr(node, field)
     )  # fmt: skip
-    return max(shapes, key=lambda shape: (int(np.prod(shape)), len(shape))) or None
+    found: Shape = max(shapes, key=lambda shape: (int(np.prod(shape)), len(shape)))
+    return without_batch(found) or None
+
+
+def without_batch(shape: Shape) -> Shape:
+    """(C, H, W) of (1, C, H, W): NIR has no batch dimension, some published files have one."""
+    return shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
 
 
 def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discretisation) -> Neuron:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path as FilePath
 
 import nir
 import numpy as np
@@ -37,9 +38,7 @@ def normalise(
     for name, node in flat.nodes.items():
         if not isinstance(node, (*LAYERS, *NEURONS, nir.Input, nir.Output)):
             raise BadInput(f"node '{name}': {type(node).__name__} is not supported")
-    before: dict[str, list[str]] = {name: [] for name in flat.nodes}
-    for a, b in flat.edges:
-        before[b].append(a)
+    before = flat.before()
     depth = depths(flat)
     order = linear_order(flat, before)
     shapes = shapes_of(flat, before, depth)
@@ -65,7 +64,7 @@ def normalise(
         ),
         tuple(n for n, _ in units),
         tuple(by_name[p.name] for p in paths),
-        _readouts(flat, before),
+        readouts_of(flat),
     )
     return fold_biases(found)
 
@@ -119,8 +118,24 @@ def _comparable(n: Neuron, paths: list[Path]) -> tuple[Neuron, list[Path]]:
     return replace(n, bias=n.bias * n.unit, unit=np.ones(n.shape)), changed
 
 
-def _readouts(flat: Flat, before: Mapping[str, list[str]]) -> tuple[Readout, ...]:
+def predicting_neuron(model: FilePath, graph: nir.NIRGraph) -> str:
+    """The neuron whose activity is the prediction of a graph: that of its Output node called
+    "output", or of the first by name. All others are recorded, and in the program's outputs.
+
+    Raises BadInput naming the file, where there is no output that a neuron reaches.
+    """
+    try:
+        found = sorted(readouts_of(inlined(graph)), key=lambda r: (r.name != "output", r.name))
+    except BadInput as error:
+        raise BadInput(f"{model}: {error}") from error
+    if not found:
+        raise BadInput(f"{model}: the graph has no Output node with a neuron before it")
+    return found[0].source
+
+
+def readouts_of(flat: Flat) -> tuple[Readout, ...]:
     """What each Output node reads, through nodes that change nothing."""
+    before = flat.before()
     found = []
     for name, node in flat.nodes.items():
         if not isinstance(node, nir.Output):
