@@ -1,6 +1,5 @@
 """One population in integers under given scales, and what they lose against its float values."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -18,7 +17,9 @@ from deploy.program import (
     Input,
 )
 from export.graph import Neuron, Path
-from export.operators import Convolution, Dense, Operator, apply
+from export.layer_error import LayerError
+from export.operator_rows import largest_sum, rows, spread
+from export.operators import Convolution
 
 Float = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -55,35 +56,6 @@ class Quantized:
     neuron: Neuron
     paths: tuple[Path, ...]
     loss: Float
-
-
-@dataclass(frozen=True)
-class LayerError:
-    """What the integers of one population lose, as shares of its largest weight, threshold and bias.
-
-    scale_per: "neuron", "channel" or "layer". scale: smallest and largest, in units of the chip's
-    synaptic sum. du, dv: smallest and largest decay in 1/4096, of the graph and as registers say it.
-    """
-
-    scale_per: str
-    scale: tuple[float, float]
-    weight: float
-    threshold: float
-    bias: float
-    du: tuple[float, float, int, int]
-    dv: tuple[float, float, int, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """As `report.json` holds it."""
-        return {
-            "scale_per": self.scale_per,
-            "scale": list(self.scale),
-            "weight_error": self.weight,
-            "threshold_error": self.threshold,
-            "bias_error": self.bias,
-            "du": {"float": list(self.du[:2]), "quantized": list(self.du[2:])},
-            "dv": {"float": list(self.dv[:2]), "quantized": list(self.dv[2:])},
-        }
 
 
 class Layer:
@@ -139,11 +111,11 @@ class Layer:
 
     def _fits(self, inputs: dict[str, Input]) -> Float:
         n = self.neuron
-        heaviest = np.max([_rows(p.operator, np.abs, np.maximum) for p in self.paths], axis=0)
+        heaviest = np.max([rows(p.operator, np.abs, np.maximum) for p in self.paths], axis=0)
         limits = [(heaviest, 2.0 * self._largest), (np.abs(n.bias), _BIAS_MAX / 64)]
         if self.fires:
             limits.append((n.threshold, float(VTH_MAX)))
-        bound = np.sum([_largest_sum(p, inputs.get(p.source or "")) for p in self.paths], axis=0)
+        bound = np.sum([largest_sum(p, inputs.get(p.source or "")) for p in self.paths], axis=0)
         with np.errstate(divide="ignore"):
             fits = np.min([limit / self._largest_of(v) for v, limit in limits], axis=0)
             # Rounding moves each of the weights by one at most.
@@ -167,11 +139,11 @@ class Layer:
         squares, whole, paths = np.zeros(self.size), np.zeros(self.size), []
         for path in self.paths:
             op = path.operator
-            half = _rounded(op.weight * _spread(op, s) / 2, _spread(op, truncates))
+            half = _rounded(op.weight * spread(op, s) / 2, spread(op, truncates))
             weight = 2 * np.clip(half, -self._largest, self._largest)
-            off = replace(op, weight=weight * _spread(op, one) - op.weight)
-            squares += _rows(off, np.square, np.add)
-            whole += _rows(op, np.square, np.add)
+            off = replace(op, weight=weight * spread(op, one) - op.weight)
+            squares += rows(off, np.square, np.add)
+            whole += rows(op, np.square, np.add)
             paths.append(replace(path, operator=replace(op, weight=weight)))
         drive = n.bias.reshape(-1)
         bias = _bias(_rounded(drive * s * 64, truncates))
@@ -216,7 +188,7 @@ class Layer:
         off, heaviest = 0.0, 0.0
         for path, integers in zip(self.paths, found.paths, strict=True):
             op = path.operator
-            each = np.abs(integers.operator.weight / _spread(op, s) - op.weight)
+            each = np.abs(integers.operator.weight / spread(op, s) - op.weight)
             off = max(off, float(each.max(initial=0)))
             heaviest = max(heaviest, float(np.abs(op.weight).max(initial=0)))
         return LayerError(
@@ -259,45 +231,13 @@ def _bias(values: Float) -> Int64 | None:
 
 
 def _rounded(values: NDArray[Any], truncates: NDArray[np.bool_]) -> Float:
-    return np.where(truncates, np.trunc(values), np.rint(values))
-
-
-def _largest_sum(path: Path, source: Input | None) -> Float:
-    """The largest |Σ w·m| of each target over the messages that the source can send: [size]."""
-    op = path.operator
-    low, high = np.zeros(op.source_size), np.ones(op.source_size)
-    if source is not None:
-        low, high = (
-            np.minimum(source.low.reshape(-1), 0.0),
-            np.maximum(source.high.reshape(-1), 0.0),
-        )
-    positive = replace(op, weight=np.maximum(op.weight, 0))
-    negative = replace(op, weight=np.minimum(op.weight, 0))
-    most = apply(positive, high[None]) + apply(negative, low[None])
-    least = apply(positive, low[None]) + apply(negative, high[None])
-    return np.maximum(most, -least)[0]
-
-
-def _spread(op: Operator, values: NDArray[Any]) -> NDArray[Any]:
-    """One value a target, against the weights of an operator; of a convolution, one a channel."""
-    if isinstance(op, Dense):
-        return values[:, None]
-    if isinstance(op, Convolution):
-        return values.reshape(op.weight.shape[0], -1)[:, :1, None, None]
-    return np.repeat(values, np.diff(op.indptr))
-
-
-def _rows(op: Operator, of: Callable[[Float], Float], reduce: np.ufunc) -> Float:
-    """`of` each weight, reduced over the synapses of each target: [size]."""
-    values = of(op.weight)
-    if isinstance(op, Dense):
-        return np.asarray(reduce.reduce(values, axis=1, initial=0))
-    if isinstance(op, Convolution):
-        each = reduce.reduce(values, axis=(1, 2, 3), initial=0)
-        return np.repeat(each, op.target_size // len(each))
-    found = np.zeros(op.target_size)
-    reduce.at(found, np.repeat(np.arange(op.target_size), np.diff(op.indptr)), values)
-    return found
+    if truncates.all():
+        return np.trunc(values)
+    return (
+        np.where(truncates, np.trunc(values), np.rint(values))
+        if truncates.any()
+        else np.rint(values)
+    )
 
 
 def _share(found: Float, wanted: Float) -> float:

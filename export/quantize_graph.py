@@ -22,7 +22,8 @@ from deploy.fast import emulate_fast
 from deploy.program import Input, make_input
 from deploy.trace import Trace
 from export.graph import Graph, Neuron, Path, Readout, Source
-from export.layer_values import Choice, Layer, LayerError, Quantized
+from export.layer_error import LayerError
+from export.layer_values import Choice, Layer, Quantized
 from export.lower import lower_graph
 
 Float = NDArray[np.float64]
