@@ -6,16 +6,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LayerError:
-    """What the integers of one population lose, as shares of its largest weight, threshold and bias.
+    """What the integers of one population lose, as shares of its largest weight and largest bias.
 
     scale_per: "neuron", "channel" or "layer". scale: smallest and largest, in units of the chip's
-    synaptic sum. du, dv: smallest and largest decay in 1/4096, of the graph and as registers say it.
+    synaptic sum; that of a neuron which fires is the one under which its threshold is exact. du,
+    dv: smallest and largest decay in 1/4096, of the graph and as registers say it.
     """
 
     scale_per: str
     scale: tuple[float, float]
     weight: float
-    threshold: float
     bias: float
     du: tuple[float, float, int, int]
     dv: tuple[float, float, int, int]
@@ -26,7 +26,6 @@ class LayerError:
             "scale_per": self.scale_per,
             "scale": list(self.scale),
             "weight_error": self.weight,
-            "threshold_error": self.threshold,
             "bias_error": self.bias,
             "du": {"float": list(self.du[:2]), "quantized": list(self.du[2:])},
             "dv": {"float": list(self.dv[:2]), "quantized": list(self.dv[2:])},

@@ -185,6 +185,10 @@ class Layer:
     def error(self, choice: Choice, found: Quantized) -> LayerError:
         """What quantized values lose."""
         n, s = self.neuron, choice.scale[self.group]
+        if self.fires:
+            threshold = n.threshold.reshape(-1)
+            exact = found.neuron.threshold.reshape(-1) / np.where(threshold > 0, threshold, 1)
+            s = np.where(threshold > 0, exact, s)
         off, heaviest = 0.0, 0.0
         for path, integers in zip(self.paths, found.paths, strict=True):
             op = path.operator
@@ -195,7 +199,6 @@ class Layer:
             self.scale_per,
             (float(s.min()), float(s.max())),
             off / (heaviest or 1.0),
-            _share(found.neuron.threshold.reshape(-1) / s, n.threshold) if self.fires else 0.0,
             _share(found.neuron.bias.reshape(-1) / s, n.bias),
             _span(n.du, self._du),
             _span(n.dv, self._dv),

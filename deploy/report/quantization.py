@@ -8,7 +8,6 @@ HEAD = (
     "node",
     "a scale for each",
     "weights off by",
-    "thresholds off by",
     "spikes a step, float",
     "integers",
     "spike values that differ",
@@ -24,13 +23,11 @@ def quantization_sentence(report: object) -> str | None:
         return None
     nodes = list(mapping(at(found, "nodes")).values())
     shares = [s for node in nodes if (s := _differing(node)) is not None]
-    sentence = (
-        f"{_how(found)}; weights within {percent(_worst(nodes, 'weight_error'))}, thresholds within "
-        f"{percent(_worst(nodes, 'threshold_error'))}"
-    )
+    sentence = f"{_how(found)}; weights within {percent(_worst(nodes, 'weight_error'))}"
     if not shares:
         return sentence
-    ends = f"{percent(min(shares))} to {percent(max(shares))}"
+    low, high = percent(min(shares)), percent(max(shares))
+    ends = low if low == high else f"{low} to {high}"
     return f"{sentence}; {ends} of a node's spike values differ from float64"
 
 
@@ -50,11 +47,11 @@ def quantization_section(report: object) -> Markup | None:
         el("p", f"Not exact on the chip: {why}." if why else missing("not said why")),
         el(
             "p",
-            f"The graph was {_how(found)}. Errors are shares of a layer's largest weight and largest "
-            "threshold. Spikes are those of the whole network beside the float64 simulation of the "
-            "graph: a layer inherits the differences of those before it.",
+            f"The graph was {_how(found)}. Errors are shares of a layer's largest weight, at the scale "
+            "under which each threshold is exact. Spikes are those of the whole network beside the "
+            "float64 simulation of the graph: a layer inherits the differences of those before it.",
         ),
-        table(HEAD, rows, "llrrrrr", "What became of each node"),
+        table(HEAD, rows, "llrrrr", "What became of each node"),
     )
 
 
@@ -82,7 +79,6 @@ def _row(node: object) -> list[Child]:
     return [
         f"{at(node, 'scale_per')}{between}",
         value(percent(at(node, "weight_error"))),
-        value(percent(at(node, "threshold_error"))),
         *(_rate(at(node, key)) for key in ("rate_float", "rate_quantized")),
         value(said),
     ]

@@ -500,7 +500,6 @@ def test_a_quantized_graph_has_a_section_of_its_own(report, recordings, program)
         "scale_per": "channel",
         "scale": [101.5, 230],
         "weight_error": 0.0041,
-        "threshold_error": 0.0007,
         "rate_float": 0.03125,
         "rate_quantized": 0.03,
         "spike_mismatches": 1200,

@@ -149,7 +149,7 @@ def test_values_that_are_exact_keep_every_spike() -> None:
     inputs = messages(graph, 1)
     integers, errors = quantize(graph, BINARY)
     assert np.array_equal(integers.paths[0].operator.weight, weight)
-    assert errors["n"].weight < 1e-12 and errors["n"].threshold < 1e-12
+    assert errors["n"].weight < 1e-12 and errors["n"].bias < 1e-12
     assert mismatches(graph, integers, inputs) == {"n": 0}
     assert simulate(graph, inputs).s["n"].any()
 
@@ -170,7 +170,7 @@ def test_a_scale_for_each_channel_beats_one_for_the_layer() -> None:
     each, errors = quantize(graph, BINARY)
     one, coarse = quantize(graph, BINARY, per_channel=False)
     assert (errors["a"].scale_per, errors["b"].scale_per) == ("channel", "neuron")
-    assert coarse["a"].scale_per == "layer" and coarse["a"].scale[0] == coarse["a"].scale[1]
+    assert coarse["a"].scale_per == "layer"
     assert errors["a"].scale[1] > 50 * errors["a"].scale[0]
     assert 5 * mismatches(graph, each, inputs)["a"] < mismatches(graph, one, inputs)["a"]
 
@@ -305,6 +305,7 @@ def test_the_registers_of_the_recorded_hardware_are_found(
     deployment = from_nir(tmp_path / "lif.nir", spikes(), None)
     assert deployment.quantization is not None and not deployment.quantization.exact
     assert "163.84" in deployment.quantization.why
+    assert deployment.quantization.layers["1"]["weight_error"] < 1e-8
     assert norse_registers(lower(deployment.graph)) == [4095, 163, 25, 0, 10]
 
 
