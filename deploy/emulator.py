@@ -15,6 +15,8 @@ from deploy.synapses import synaptic_sums
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
 
 Messages = Mapping[str, NDArray[Any]]
+# Messages whose range is checked at a time.
+_CHECKED = 1 << 24
 
 
 def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace:
@@ -62,6 +64,27 @@ def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace
 
 def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
     """(samples, timesteps) of inputs that fit a program's shapes and ranges, else BadInput."""
+    sizes = check_shapes(program, inputs)
+    for node in program.inputs:
+        data = inputs[node.name]
+        # Some samples at a time, so that a check takes little memory of its own.
+        block = max(1, _CHECKED // (sizes[1] * node.size))
+        for first in range(0, sizes[0], block):
+            part = data[first : first + block]
+            outside = (part < node.low) | (part > node.high)
+            if outside.any():
+                sample, step, *index = (int(i) for i in np.argwhere(outside)[0])
+                at = tuple(index)
+                raise BadInput(
+                    f"input '{node.name}': message {int(part[sample, step][at])} at sample "
+                    f"{first + sample}, step {step}, index {index} is outside "
+                    f"{int(node.low[at])}..{int(node.high[at])}"
+                )
+    return sizes
+
+
+def check_shapes(program: Program, inputs: Messages) -> tuple[int, int]:
+    """(samples, timesteps) of inputs of the right names, types and shapes, else BadInput."""
     known = {node.name for node in program.inputs}
     for name in inputs:
         if name not in known:
@@ -85,13 +108,6 @@ def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
                 f"input '{node.name}': {data.shape[:2]} samples and steps, others have {sizes}"
             )
         sizes = (data.shape[0], data.shape[1])
-        outside = (data < node.low) | (data > node.high)
-        if outside.any():
-            index = tuple(int(i) for i in np.argwhere(outside)[0])
-            raise BadInput(
-                f"input '{node.name}': message {int(data[index])} at sample {index[0]}, step {index[1]}, "
-                f"index {list(index[2:])} is outside {int(node.low[index[2:]])}..{int(node.high[index[2:]])}"
-            )
     assert sizes is not None  # a program has at least one input
     return sizes
 

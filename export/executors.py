@@ -17,6 +17,8 @@ from deploy.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, re
 from export.deployment import Deployment
 from export.stages import Stages
 
+Watch = Callable[[slice, Mapping[str, NDArray[Any]], Trace], None]
+
 # A chunk of samples whose recordings of every state take this much: what is held at once.
 _CHUNK_BYTES = 256 << 20
 
@@ -82,10 +84,12 @@ def run_all(
     found: list[Executor],
     record_samples: int,
     stages: Stages,
+    watch: Watch | None = None,
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
-    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most.
+    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. watch: is
+    shown each chunk: which samples, their inputs, the emulator's trace.
     """
     per_sample = record_bytes(program, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
@@ -112,6 +116,9 @@ def run_all(
                         start,
                     )
                     pairs.setdefault((a.name, b.name), []).append(chunk)
+            if watch is not None:
+                with stages.time("float graph"):
+                    watch(where, inputs, traces["emulator"])
             kept.append(first_samples(traces["emulator"], max(0, recorded - start)))
             bar.update(len(next(iter(inputs.values()))))
     held = {e.name: e.held() for e in found}

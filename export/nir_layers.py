@@ -21,7 +21,7 @@ LAYERS = (
     nir.Linear, nir.Affine, nir.Scale, nir.Flatten, nir.Delay, Wire, *CONVOLUTIONS, *POOLS,
 )  # fmt: skip
 
-MAX_NEURONS = 1 << 24
+MAX_NEURONS = 1 << 22
 """Values of one node at most: a hostile file says such things with one large padding."""
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deploy.baseline import baseline
@@ -32,6 +33,8 @@ from export.executors import (
     run_all,
     torch_executor,
 )
+from export.fidelity import Fidelity, quantization_json
+from export.fits import require_fan_in
 from export.lava.latency import latency_steps
 from export.lower import lower
 from export.nir_file import read_nir, write_nir
@@ -90,6 +93,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
         sets = (load_coefficients(options.coefficients),)
     with stages.time("lower"):
         program = _lowered(deployment, options)
+        require_fan_in(program, chip, deployment.model)
         proof = prove(program, deployment.timesteps)
         if options.strict:
             require(proof)
@@ -105,7 +109,13 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
         if options.target == "lava":
             warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
-    runs = run_all(deployment, program, found, options.record_samples, stages)
+    fidelity = None
+    if deployment.quantization is not None and deployment.quantization.reference is not None:
+        fidelity = Fidelity(deployment)
+    watch = None if fidelity is None else fidelity.watch
+    runs = run_all(deployment, program, found, options.record_samples, stages, watch)
+    if fidelity is not None:
+        deployment = replace(deployment, float_predictions=np.concatenate(fidelity.predictions))
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
@@ -126,6 +136,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             "timings": stages.seconds,
             "accuracy": accuracy_json(deployment, runs),
             "predictions": predictions_json(deployment, runs),
+            "quantization": quantization_json(deployment.quantization, fidelity),
             "proof": proof.to_json(),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
             "parity": parity_json(runs.pairs),

@@ -67,7 +67,7 @@ def test_every_package_is_there():
 
 @pytest.mark.parametrize("path", FILES["deploy"], ids=relative)
 def test_deploy_uses_numpy_and_tqdm_only(path):
-    allowed = DEPLOY_USES | ({"numba"} if relative(path) == KERNELS else set())
+    allowed = DEPLOY_USES | ({"numba", "llvmlite"} if relative(path) == KERNELS else set())
     assert imported(path) - set(sys.stdlib_module_names) - allowed <= {"deploy"}
 
 
