@@ -72,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--labels", metavar='"a,b,c"', help="other class names for the same model, not retrained")
     add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
+    add(
+        "--discretisation",
+        choices=("euler", "exp", "zoh"),
+        help="of a NIR graph's time constants (default: euler)",
+    )
     add("--calibrate", metavar="DATA", help="choose the scales of a float graph on these data")
     add(
         "--frame-ms",
@@ -159,11 +164,12 @@ def _deployment(options: argparse.Namespace) -> Deployment:
             options.samples,
             calibrate=options.calibrate,
             dt=options.dt,
+            discretisation=options.discretisation or "euler",
             frame_ms=options.frame_ms or 1.0,
             steps=options.steps or 300,
             seed=options.seed,
         )
-    for name in ("calibrate", "frame_ms", "steps"):
+    for name in ("calibrate", "discretisation", "frame_ms", "steps"):
         if getattr(options, name) is not None:
             raise BadInput(
                 f"--{name.replace('_', '-')}: a checkpoint is quantized and has its frames; "

@@ -4,6 +4,7 @@ nir's reader checks types with an inference that is wrong in places, and of nest
 (see `export.upstream`); nothing here depends on it. What does not fit is refused by the passes.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
@@ -107,7 +108,10 @@ def _node(name: str, held: Mapping[str, Any]) -> Any:
     if issubclass(made, NEURONS):
         values = _one_shape(name, values)
     try:
-        return made(**values, metadata=metadata)
+        with warnings.catch_warnings():
+            # nir computes types of numbers that overflow; ours are computed and refused later.
+            warnings.simplefilter("ignore")
+            return made(**values, metadata=metadata)
     except Exception as error:
         # nir validates with assertions and bare errors; to its user all of them mean the same.
         text = " ".join(str(error).split()) or type(error).__name__

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path as FilePath
 
 import nir
 import numpy as np
@@ -64,7 +63,7 @@ def normalise(
         ),
         tuple(n for n, _ in units),
         tuple(by_name[p.name] for p in paths),
-        readouts_of(flat),
+        _readouts(flat),
     )
     return fold_biases(found)
 
@@ -118,23 +117,9 @@ def _comparable(n: Neuron, paths: list[Path]) -> tuple[Neuron, list[Path]]:
     return replace(n, bias=n.bias * n.unit, unit=np.ones(n.shape)), changed
 
 
-def predicting_neuron(model: FilePath, graph: nir.NIRGraph) -> str:
-    """The neuron whose activity is the prediction of a graph: that of its Output node called
-    "output", or of the first by name. All others are recorded, and in the program's outputs.
-
-    Raises BadInput naming the file, where there is no output that a neuron reaches.
-    """
-    try:
-        found = sorted(readouts_of(inlined(graph)), key=lambda r: (r.name != "output", r.name))
-    except BadInput as error:
-        raise BadInput(f"{model}: {error}") from error
-    if not found:
-        raise BadInput(f"{model}: the graph has no Output node with a neuron before it")
-    return found[0].source
-
-
-def readouts_of(flat: Flat) -> tuple[Readout, ...]:
-    """What each Output node reads, through nodes that change nothing."""
+def _readouts(flat: Flat) -> tuple[Readout, ...]:
+    """What each Output node reads, through nodes that change nothing: that called "output" first,
+    since the first one predicts, the others by name."""
     before = flat.before()
     found = []
     for name, node in flat.nodes.items():
@@ -147,4 +132,4 @@ def readouts_of(flat: Flat) -> tuple[Readout, ...]:
             if not isinstance(flat.nodes[source], NEURONS):
                 raise BadInput(f"node '{name}': '{source}' before it is no neuron")
             found.append(Readout(name, source))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda r: (r.name != "output", r.name)))

@@ -34,6 +34,7 @@ from export.executors import (
     torch_executor,
 )
 from export.fidelity import Fidelity, quantization_json
+from export.fits import require_fan_in
 from export.lava.latency import latency_steps
 from export.lower import lower
 from export.nir_file import read_nir, write_nir
@@ -92,6 +93,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
         sets = (load_coefficients(options.coefficients),)
     with stages.time("lower"):
         program = _lowered(deployment, options)
+        require_fan_in(program, chip, deployment.model)
         proof = prove(program, deployment.timesteps)
         if options.strict:
             require(proof)

@@ -151,12 +151,13 @@ def text(file: Any, name: str, rng: np.random.Generator) -> None:
 
 def edge(file: Any, name: str, rng: np.random.Generator) -> None:
     if "node/edges" in file and isinstance(file["node/nodes"], h5py.Group):
-        held = [list(pair) for pair in file["node/edges"][()]]
+        held = [[a.decode(), b.decode()] for a, b in file["node/edges"][()]]
         names = [*file["node/nodes"], "nowhere"]
         for _ in range(int(rng.integers(1, 4))):
             held.append([str(rng.choice(names)), str(rng.choice(names))])
         del file["node/edges"]
-        file["node/edges"] = np.array(held, dtype=object)
+        data = np.array(held, dtype=object)
+        file.create_dataset("node/edges", data=data, dtype=h5py.string_dtype())
 
 
 def kind(file: Any, name: str, rng: np.random.Generator) -> None:
