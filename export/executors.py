@@ -1,7 +1,7 @@
 """The executors of a program, run beside each other and compared as they go."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from deploy.parity import Parity, compare_recordings, compare_registers, merge, 
 from deploy.program import Program, registers
 from deploy.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
 from export.deployment import Deployment
+from export.fidelity import FLOAT_GRAPH, Counted, added, measured
 from export.kept import Chunk, Kept
 from export.stages import Stages
 
@@ -43,11 +44,15 @@ class Runs:
 
     trace: of the emulator, its recordings cut to the first samples, its totals over all. predictions:
     {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples.
+    float_predictions, fidelity: of the float graph that the integers were made of, where there is
+    one: see `export.fidelity`.
     """
 
     trace: Trace
     predictions: Mapping[str, NDArray[np.int64]]
     pairs: tuple[Parity, ...]
+    float_predictions: NDArray[np.int64] | None = None
+    fidelity: Counted = field(default_factory=dict)
 
 
 def torch_executor(network: Any) -> Executor:
@@ -129,6 +134,10 @@ def run_all(
             merge([c.pairs[i] for c in chunks], compare_registers(held[a.name], held[b.name]))
             for i, (a, b) in enumerate(pairwise(found))
         ),
+        np.concatenate([c.predictions[FLOAT_GRAPH] for c in chunks])
+        if FLOAT_GRAPH in chunks[0].predictions
+        else None,
+        added(c.fidelity for c in chunks),
     )
 
 
@@ -144,7 +153,9 @@ def _run_chunk(
     """Some samples on every executor. Alone and not watched, one records no state beyond the samples
     to keep."""
     inputs = {name: x[where] for name, x in deployment.inputs.items()}
-    alone = len(found) == 1 and where.start >= recorded and not watched
+    quantization = deployment.quantization
+    quantized = quantization is not None and quantization.reference is not None
+    alone = len(found) == 1 and where.start >= recorded and not watched and not quantized
     traces, predictions = {}, {}
     for executor in found:
         run = executor.lean if alone and executor.lean is not None else executor.run
@@ -162,4 +173,8 @@ def _run_chunk(
     if watched:
         with stages.time("observe"):
             trace = replace(trace, observed=observe(program, inputs, trace, watched))
-    return Chunk(predictions, pairs, first_samples(trace, max(0, recorded - where.start)))
+    counted: Counted = {}
+    if quantized:
+        with stages.time("float graph"):
+            predictions[FLOAT_GRAPH], counted = measured(deployment, where, inputs, trace)
+    return Chunk(predictions, pairs, first_samples(trace, max(0, recorded - where.start)), counted)

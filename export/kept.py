@@ -6,7 +6,7 @@ They lie in a hidden folder inside the output folder, which goes once the run ha
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from deploy.parity import Divergence, Parity
 from deploy.program import Program
 from deploy.program_file import digest
 from deploy.trace import QUANTITIES, Trace
+from export.fidelity import Counted
 
 FOLDER = ".unfinished"
 _GROUPS = (*QUANTITIES, "messages", "readout")
@@ -26,11 +27,15 @@ _GROUPS = (*QUANTITIES, "messages", "readout")
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """What one chunk of samples came to: predictions by executor, pairs compared, and the trace."""
+    """What one chunk of samples came to: predictions by executor, pairs compared, and the trace.
+
+    fidelity: how its spikes compare with the float graph's, see `export.fidelity`; empty without one.
+    """
 
     predictions: dict[str, NDArray[np.int64]]
     pairs: tuple[Parity, ...]
     trace: Trace
+    fidelity: Counted = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Kept:
             "key": self.key,
             "pairs": [asdict(pair) for pair in chunk.pairs],
             "observed": chunk.trace.observed,
+            "fidelity": chunk.fidelity,
             "samples": chunk.trace.samples,
             "timesteps": chunk.trace.timesteps,
         }
@@ -74,7 +80,9 @@ class Kept:
                 found[group][name] = array
             predictions = found.pop("predictions")
             pairs = tuple(_pair(entry) for entry in header["pairs"])
-            return Chunk(predictions, pairs, Trace(header["samples"], header["timesteps"], **found))
+            found["observed"] = header["observed"]
+            trace = Trace(header["samples"], header["timesteps"], **found)
+            return Chunk(predictions, pairs, trace, header["fidelity"])
         except (BadInput, KeyError, ValueError, TypeError):  # damaged: it runs again
             return None
 

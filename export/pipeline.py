@@ -33,6 +33,8 @@ from export.executors import (
     run_all,
     torch_executor,
 )
+from export.fidelity import quantization_json
+from export.fits import require_fan_in
 from export.kept import forget, keep
 from export.lower import lower
 from export.net_write import write_net
@@ -102,6 +104,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
         sets = (load_coefficients(options.coefficients),)
     with stages.time("lower"):
         program = _lowered(deployment, options)
+        require_fan_in(program, chip, deployment.model)
         proof = prove(program, deployment.timesteps)
         if options.strict:
             require(proof)
@@ -122,6 +125,8 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
     what = (deployment.data_sha256, options.record_samples, *(e.name for e in found))
     kept = keep(out, options.resume, program, *what)
     runs = run_all(deployment, program, found, options.record_samples, stages, kept, watched)
+    if runs.float_predictions is not None:
+        deployment = replace(deployment, float_predictions=runs.float_predictions)
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
@@ -142,6 +147,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             "timings": stages.seconds,
             "accuracy": accuracy_json(deployment, runs),
             "predictions": predictions_json(deployment, runs),
+            "quantization": quantization_json(deployment.quantization, runs.fidelity),
             "proof": proof.to_json() | ({"observed": runs.trace.observed} if watched else {}),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
             "parity": parity_json(runs.pairs),

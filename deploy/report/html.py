@@ -18,10 +18,12 @@ from deploy.report.headline import headline, title
 from deploy.report.markup import Child, Markup, el, join
 from deploy.report.parity import parity_section
 from deploy.report.proof import proof_section
+from deploy.report.quantization import quantization_section
 from deploy.report.run import placement_section, repeat_section
 
 CONTENTS = {
     "accuracy": "Accuracy",
+    "quantization": "Quantization",
     "parity": "Parity",
     "placement": "What ran where",
     "activity": "Activity",
@@ -45,16 +47,20 @@ def render(
     measured". recordings: {"NAME/s": integers [samples, time, *shape], "NAME/v": int32 likewise},
     as in trace.npz; may be empty. program: gives the order of nodes and which are read-outs.
     """
+    quantization = quantization_section(report)
+    # Only a float graph has been quantized.
+    contents = {k: v for k, v in CONTENTS.items() if k != "quantization" or quantization}
     body = (
         headline(report),
         el(
             "nav",
-            *(el("a", title, href=f"#{identity}") for identity, title in CONTENTS.items()),
+            *(el("a", title, href=f"#{identity}") for identity, title in contents.items()),
             aria_label="Contents",
         ),
         el(
             "main",
             accuracy_section(report),
+            quantization,
             parity_section(report),
             placement_section(report),
             activity_section(report, recordings, program),

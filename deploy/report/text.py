@@ -17,6 +17,7 @@ from deploy.report.figures import (
     plain,
     shorten,
 )
+from deploy.report.quantization import quantization_sentence
 from deploy.report.read import at, items, number
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
@@ -41,6 +42,9 @@ def summary(report: object, path: Path | None = None) -> str:
         rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
     else:
         rows += [("accuracy", NOT_MEASURED), ("predicted", _predicted(report))]
+    quantization = quantization_sentence(report)
+    if quantization is not None:
+        rows.append(("quantization", quantization))
     pairs = words.parity_pairs(report)
     rows += [(f"{at(p, 'a')} = {at(p, 'b')}", _pair(p)) for p in pairs[:MAX_PAIRS]]
     if not pairs:

@@ -500,3 +500,32 @@ def test_text_contrast_is_accessible_in_light_and_dark(report, program):
                 assert contrast(theme[front], theme[back]) >= 4.5, (front, back)
         for i in range(7):  # areas need 3:1 only where no text says the same; the legend does
             assert contrast(theme[f"c{i}"], theme["page"]) >= 1.5
+
+
+def test_a_quantized_graph_has_a_section_of_its_own(report, recordings, program):
+    node = {
+        "scale_per": "channel",
+        "scale": [101.5, 230],
+        "weight_error": 0.0041,
+        "rate_float": 0.03125,
+        "rate_quantized": 0.03,
+        "spike_mismatches": 1200,
+        "spikes_compared": 60000,
+        "spikes_float": 1875,
+    }
+    report["quantization"] = {
+        "exact": False,
+        "why": "node 'a' <b>: no integers",
+        "calibration": "calib.npz",
+        "calibration_samples": 20,
+        "nodes": {"a": node, "b": {"scale_per": "layer"}},
+    }
+    page = Page(render(report, recordings, program))
+    assert "#quantization" in [a["href"] for tag, a in page.elements if tag == "a"]
+    for expected in (
+        *("node 'a' <b>: no integers", "calibrated on 20 samples of calib.npz", "0.4 %"),
+        *("channel (101.5 to 230)", "0.03125", "1 200 beside 1 875 spikes"),
+    ):
+        assert expected in page.text
+    report["quantization"] = {"exact": True, "nodes": {}}
+    assert "nothing was rounded" in Page(render(report, recordings, program)).text

@@ -222,3 +222,18 @@ def test_labels_are_kept_apart_and_inside():
     placed = spread([10, 11, 12, 200], 13, 0, 205)
     assert placed == [10, 23, 36, 200]
     assert spread([200, 203], 13, 0, 205) == [192, 205]
+
+
+def test_what_quantization_lost_is_one_row():
+    nodes = {
+        "a": {"weight_error": 0.004, "spike_mismatches": 2,
+              "spikes_compared": 1000},
+        "b": {"weight_error": 0.002, "spike_mismatches": 50,
+              "spikes_compared": 1000},
+    }  # fmt: skip
+    found = {"exact": False, "calibration": None, "nodes": nodes}
+    text = " ".join(summary(SYNTHETIC | {"quantization": found}).split())
+    assert "quantized without calibration, by its values alone; weights within 0.4 %" in text
+    assert "weights within 0.4 %; 0.2 % to 5.0 % of a node's spike values differ" in text
+    assert "exact: every value" in summary(SYNTHETIC | {"quantization": {"exact": True}})
+    assert "quantization" not in summary(SYNTHETIC | {"quantization": None})
