@@ -30,7 +30,7 @@ GRADED_BITS_MIN, GRADED_BITS_MAX = 8, 24
 SDN_BIAS_MAX = 2**15 - 1
 EXPONENT_MAX = 7
 # A program larger than this in one array cannot be for any machine that exists.
-_MAX_NEURONS = 1 << 31
+MAX_NEURONS = 1 << 31
 
 
 def as_register(name: str, register: str, values: Any, shape: Shape) -> IntArray:
@@ -52,8 +52,8 @@ def check_shape(name: str, shape: Iterable[int]) -> None:
     shape = tuple(shape)
     if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
         raise BadInput(f"node '{name}': shape {shape} is not a tuple of positive sizes")
-    if int(np.prod([int(n) for n in shape], dtype=object)) > _MAX_NEURONS:
-        raise BadInput(f"node '{name}': shape {shape} has more than {_MAX_NEURONS} elements")
+    if int(np.prod([int(n) for n in shape], dtype=object)) > MAX_NEURONS:
+        raise BadInput(f"node '{name}': shape {shape} has more than {MAX_NEURONS} elements")
 
 
 def check_range(name: str, register: str, values: IntArray, low: int, high: int) -> None:

@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   neuroclip-export --target emulator --samples 50       the same on our emulator, 50 recordings
   neuroclip-export runs/adapter --data path/to/N-MNIST --target lava --out runs/nmnist
   neuroclip-export --labels "zero,one,seven" --target emulator
+  neuroclip-export network.net --data spikes.npz --target emulator --out runs/net
   neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
 
 exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
@@ -49,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("model", nargs="?", metavar="MODEL", help="checkpoint folder, .nir file, or bundled name")
+    add(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="checkpoint folder, .nir file, lava-dl .net file, or bundled name",
+    )
     add("--target", choices=TARGETS, required=True, help="where to")
     add("--data", help="data set folder, event recording, or spikes (.npz, .npy); default: digits")
     add("--samples", type=_positive, metavar="N", help="only the first N samples of the test split")
@@ -73,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         "--record", choices=("none", "spikes", "all"), default="spikes", help="what trace.npz holds"
     )
     add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
+    add(
+        "--net-decay",
+        choices=("auto", "stored", "plus-one"),
+        default="auto",
+        help="vDecay of a .net file: as stored, one more, or (auto) one more in layers where the "
+        "recorded spikes in --data (LAYER/s) say so",
+    )
     add("--strict", action="store_true", help="an edge that a register can reach is an error")
     add(
         "--seed",
@@ -101,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace, command: str) -> int:
-    if options.target in ("netx", "sanafe"):
+    if options.target == "sanafe":
         raise BadInput(f"--target {options.target}: not supported yet")
     if options.calibrate is not None:
         raise BadInput("--calibrate: post-training quantization is not supported yet")
@@ -129,9 +142,12 @@ def _export(options: argparse.Namespace, command: str) -> int:
         timeout=options.timeout,
         command=command,
     )
-    if options.target == "nir":
+    if options.target in ("nir", "netx"):
         write(deployment, settings)
-        print(f"{options.out / 'model.nir'}: written, read back, and equal register by register")
+        for note in deployment.notes:
+            print(f"neuroclip-export: warning: {note}", file=sys.stderr)
+        written = "model.nir" if options.target == "nir" else "network.net"
+        print(f"{options.out / written}: written, read back, and equal register by register")
         return 0
     report = run(deployment, settings, stages)
     return _print_outcome(options.out, report)
@@ -139,8 +155,15 @@ def _export(options: argparse.Namespace, command: str) -> int:
 
 def _deployment(options: argparse.Namespace) -> Deployment:
     model = options.model
+    if options.net_decay != "auto" and not (model or "").endswith(".net"):
+        raise BadInput("--net-decay: MODEL is no .net file")
     if model is not None and model.endswith(".net"):
-        raise BadInput(f"{model}: lava-dl's .net files are not supported yet")
+        from export.from_net import from_net
+
+        if options.labels is not None:
+            raise BadInput("--labels: a .net file has no text encoder; labels need a checkpoint")
+        data = None if options.data is None else Path(options.data)
+        return from_net(Path(model), data, options.samples, options.net_decay)
     if model is not None and model.endswith(".nir"):
         from export.from_nir import from_nir
 

@@ -9,6 +9,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.program import Program
 from deploy.trace import Trace
 
 Predict = Callable[[Trace, slice], NDArray[np.int64]]
@@ -18,17 +19,18 @@ Predict = Callable[[Trace, slice], NDArray[np.int64]]
 class Deployment:
     """A model and its data.
 
-    model, data: their names for the report. graph: the network as NIR. network: the same as a torch
-    module, where there is one. inputs: {input: integer messages [samples, time, *shape]}, and
-    input_ranges: the smallest and largest message that their encoder lets through. labels: int64
-    [samples], and class_names of the predictions, where they are known. predict: a trace of the
-    samples in a slice → class of each. float_predictions: those of the model before quantization.
-    host, chip: what runs where, in words.
+    model, data: their names for the report. graph: the network as NIR; None where it came as a
+    `program` instead. network: the same as a torch module, where there is one. inputs: {input:
+    integer messages [samples, time, *shape]}, and input_ranges: the smallest and largest message
+    that their encoder lets through. labels: int64 [samples], and class_names of the predictions,
+    where they are known. predict: a trace of the samples in a slice → class of each.
+    float_predictions: those of the model before quantization. host, chip: what runs where, in words.
+    notes: what else its reader found, warnings of the report.
     """
 
     model: str
     data: str
-    graph: nir.NIRGraph
+    graph: nir.NIRGraph | None
     network: Any
     inputs: Mapping[str, NDArray[Any]]
     input_ranges: Mapping[str, tuple[int, int]]
@@ -38,6 +40,8 @@ class Deployment:
     float_predictions: NDArray[np.int64] | None
     host: tuple[str, ...]
     chip: tuple[str, ...]
+    program: Program | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -59,3 +63,10 @@ class Deployment:
         if self.labels is not None:
             digest.update(self.labels.tobytes())
         return digest.hexdigest()
+
+
+def most_active(trace: Trace, output: str) -> NDArray[np.int64]:
+    """The neuron of the output with the highest potential, or, where it fires, the most spikes."""
+    values = trace.readout[output] if output in trace.readout else trace.s[output].sum(axis=1)
+    flat: NDArray[Any] = values.reshape(len(values), -1)
+    return flat.argmax(axis=1).astype(np.int64)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.files import read_npy, read_npz
 from deploy.registers import MESSAGE_MAX, MESSAGE_MIN
-from deploy.trace import Trace
-from export.deployment import Deployment
+from export.deployment import Deployment, most_active
 from export.nir_file import read_nir
 
 
@@ -42,7 +41,7 @@ def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
         input_ranges={inputs[0]: (min(0, int(spikes.min())), max(1, int(spikes.max())))},
         labels=labels,
         class_names=(),
-        predict=lambda trace, _: _most_active(trace, output),
+        predict=lambda trace, _: most_active(trace, output),
         float_predictions=None,
         host=("reading the output",),
         chip=("the whole graph",),
@@ -84,10 +83,3 @@ def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
             f"expected {len(spikes)} integers"
         )
     return spikes, None if labels is None else labels.astype(np.int64)
-
-
-def _most_active(trace: Trace, output: str) -> NDArray[np.int64]:
-    """The neuron of the output with the highest potential, or, where it fires, the most spikes."""
-    values = trace.readout[output] if output in trace.readout else trace.s[output].sum(axis=1)
-    flat: NDArray[Any] = values.reshape(len(values), -1)
-    return flat.argmax(axis=1).astype(np.int64)

@@ -25,7 +25,7 @@ def read_nir(path: Path) -> nir.NIRGraph:
     path = Path(path)
     try:
         with h5py.File(path, "r") as file:
-            _check_group(path, file, MAX_GRAPH_BYTES, set())
+            check_group(path, file, MAX_GRAPH_BYTES, set())
         graph = nir.read(path)
     except BadInput:
         raise
@@ -69,10 +69,13 @@ def _unreadable_node(path: Path) -> tuple[str, Exception] | None:
     return None
 
 
-def _check_group(path: Path, group: h5py.Group, remaining: int, seen: set[int]) -> int:
+def check_group(
+    path: Path, group: h5py.Group, remaining: int, seen: set[int], limit: int = MAX_GRAPH_BYTES
+) -> int:
     """Check every entry below a group; returns the bytes that the limit still allows.
 
-    seen: addresses of the groups on the way, since a group may be linked into itself.
+    seen: addresses of the groups on the way, since a group may be linked into itself. limit: bytes
+    of the whole file, for the message. Raises BadInput naming the file and the entry.
     """
     for name in group:
         link = group.get(name, getlink=True)
@@ -86,7 +89,7 @@ def _check_group(path: Path, group: h5py.Group, remaining: int, seen: set[int]) 
             address = h5py.h5o.get_info(entry.id).addr
             if address in seen:
                 raise BadInput(f"{path}: entry '{where}' is a group that is linked twice")
-            remaining = _check_group(path, entry, remaining, seen | {address})
+            remaining = check_group(path, entry, remaining, seen | {address}, limit)
             continue
         if not isinstance(entry, h5py.Dataset):
             raise BadInput(f"{path}: entry '{where}' is neither a group nor a data set")
@@ -101,7 +104,7 @@ def _check_group(path: Path, group: h5py.Group, remaining: int, seen: set[int]) 
         if size > remaining:
             raise BadInput(
                 f"{path}: entry '{where}' of shape {entry.shape} brings the graph over "
-                f"{MAX_GRAPH_BYTES} bytes"
+                f"{limit} bytes"
             )
         remaining -= size
     return remaining

@@ -15,6 +15,7 @@ from deploy.emulator import check_inputs
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
 from deploy.errors import BadInput, CheckFailed, ToolError
 from deploy.files import staged, write_json
+from deploy.latency import latency_steps
 from deploy.mapping import save_mapping
 from deploy.parity import compare_registers, recordings
 from deploy.partition import partition
@@ -33,10 +34,11 @@ from export.executors import (
     torch_executor,
 )
 from export.kept import forget, keep
-from export.lava.latency import latency_steps
 from export.lower import lower
+from export.net_write import write_net
 from export.nir_file import read_nir, write_nir
 from export.outcome import accuracy_json, parity_json, predictions_json
+from export.program_nir import program_graph
 from export.stages import Stages
 from export.versions import versions
 
@@ -46,6 +48,7 @@ SCHEMA = 1
 OUTPUT_FILES = (
     "model.nir",
     "program.npz",
+    "network.net",
     "lava_network.py",
     "trace.npz",
     "mapping.json",
@@ -108,9 +111,10 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             latency = latency_steps(program)
         mapping = partition(program, chip)
         require_valid(program, chip, mapping)
-    warnings = list(proof.warnings)
+    warnings = [*deployment.notes, *proof.warnings]
     with stages.time("write"):
-        program = _through_files(deployment, program, options)
+        program, unwritten = _through_files(deployment, program, options)
+        warnings += unwritten
         if options.target == "lava":
             warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
@@ -160,14 +164,19 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
 
 
 def write(deployment: Deployment, options: Options) -> Program:
-    """Write model.nir and program.npz, both read back and equal to the model register by register.
+    """Write model.nir and program.npz, both read back and equal to the model register by register,
+    and for the target netx network.net too, with what a reader should know of it in the notes.
 
-    Raises BadInput for what cannot be lowered, CheckFailed where a register differs.
+    Raises BadInput for what cannot be lowered or written, CheckFailed where a register differs.
     """
     with staged(options.out, OUTPUT_FILES) as folder:
         options = replace(options, out=folder)
         program = _lowered(deployment, options)
-        program = _through_files(deployment, program, options)
+        program, unwritten = _through_files(deployment, program, options)
+        if options.target == "nir" and unwritten:
+            raise BadInput(f"{deployment.model}: {unwritten[0]}")
+        if options.target == "netx":
+            write_net(options.out / "network.net", program)
         for executor in _executors(deployment, program, options, Stages()):
             different = compare_registers(executor.held(), registers(program))
             if different is not None:
@@ -178,7 +187,10 @@ def write(deployment: Deployment, options: Options) -> Program:
 def _lowered(deployment: Deployment, options: Options) -> Program:
     """The program of a deployment, which its data fits; errors name the model or the data."""
     try:
-        program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
+        program = deployment.program
+        if program is None:
+            assert deployment.graph is not None
+            program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
     except BadInput as error:
         raise BadInput(f"{deployment.model}: {error}") from error
     try:
@@ -208,17 +220,32 @@ def _executors(
     return found
 
 
-def _through_files(deployment: Deployment, program: Program, options: Options) -> Program:
-    """Write the graph and the program, and read both back: what is written is what is run."""
+def _through_files(
+    deployment: Deployment, program: Program, options: Options
+) -> tuple[Program, list[str]]:
+    """Write the graph and the program, and read both back: what is written is what is run.
+
+    Returns the program as read, and why there is no model.nir where NIR cannot hold a program that
+    did not come as a graph.
+    """
     graph_file, program_file = options.out / "model.nir", options.out / "program.npz"
-    write_nir(graph_file, deployment.graph)
-    again = lower(read_nir(graph_file), dt=options.dt, input_ranges=deployment.input_ranges)
+    unwritten: list[str] = []
+    again = program
+    try:
+        write_nir(graph_file, deployment.graph or program_graph(program, options.dt))
+        again = lower(read_nir(graph_file), dt=options.dt, input_ranges=deployment.input_ranges)
+    except BadInput as error:
+        if deployment.graph is not None:
+            raise
+        graph_file.unlink(missing_ok=True)
+        reason = str(error).replace(f"{graph_file}: ", "")
+        unwritten.append(f"model.nir is not written: {reason}")
     save_program(program_file, again)
     loaded = load_program(program_file)
     different = compare_registers(registers(program), registers(loaded))
     if different is not None:
         raise CheckFailed(f"{graph_file}: read back, it holds another {different}")
-    return loaded
+    return loaded, unwritten
 
 
 def _write_script(program: Program, timesteps: int, out: Path) -> list[str]:

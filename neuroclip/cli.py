@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   neuroclip watch path/to/recording.bin --checkpoint runs/adapter
   neuroclip inspect demo/program.npz
   neuroclip diff a/trace.npz b/trace.npz
+  neuroclip diff a/trace.npz chip.npz --hardware-reading
   neuroclip report demo
 """
 
@@ -101,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     diff = commands.add_parser("diff", help="where two traces first differ")
     diff.add_argument("a", type=Path)
     diff.add_argument("b", type=Path)
+    diff.add_argument(
+        "--hardware-reading",
+        action="store_true",
+        help="B was read from a chip: v reads 128 at a spike, and all comes a step later per layer",
+    )
+    diff.add_argument(
+        "--program", type=Path, help="that both ran, for the layers (default: program.npz beside A)"
+    )
     diff.set_defaults(run=_diff)
 
     report = commands.add_parser("report", help="a run's report again, or two runs side by side")
@@ -237,7 +246,20 @@ def _diff(options: argparse.Namespace) -> int:
     from deploy.trace import load_trace
 
     a, b = str(options.a), str(options.b)
-    parity = compare_recordings(a, load_trace(options.a), b, load_trace(options.b))
+    first, second = load_trace(options.a), load_trace(options.b)
+    if options.hardware_reading:
+        from deploy.hardware import hardware_reading
+        from deploy.latency import latency_steps
+        from deploy.program_file import load_program
+
+        program = load_program(options.program or options.a.parent / "program.npz")
+        try:
+            first, second = hardware_reading(first, second, latency_steps(program))
+        except BadInput as error:
+            raise BadInput(f"{b}: {error}") from error
+    elif options.program is not None:
+        raise BadInput("--program: only --hardware-reading asks for the program")
+    parity = compare_recordings(a, first, b, second)
     print(parity.describe())
     return 0 if parity.ok else 1
 

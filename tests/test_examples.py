@@ -50,3 +50,14 @@ def test_own_lava_program(tmp_path: Path) -> None:
     save_program(tmp_path / "program.npz", program)
     lava, emulator = example("own_lava_program.py", tmp_path / "program.npz", 8).splitlines()[-2:]
     assert lava.partition("v = ")[2] == emulator.partition("v = ")[2] != ""
+
+
+@pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
+def test_run_in_other_simulators(graph_file: Path, spikes_file: Path) -> None:
+    printed = example("run_in_other_simulators.py", graph_file, spikes_file).splitlines()
+    assert printed[0] == "graph.nir: 12 samples of 8 steps"
+    for reader in ("snntorch", "norse", "sinabs"):
+        lines = [line for line in printed if line.startswith(reader)]
+        assert len(lines) == 2
+        if find_spec(reader) is not None:
+            assert "in its dialect  lif: 0 of 480 steps differ (76 spikes on the chip)" in lines[1]

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from deploy.emulator import Messages, check_inputs
 from deploy.errors import BadInput
 from deploy.files import read_json
+from deploy.latency import latency_steps
 from deploy.program import Program
 from deploy.program_file import save_program
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
 from export.lava.arguments import check_size, runs_as_ours
 from export.lava.job import RESULT, Job, Slots, allocate, remove_shared_memory, slots, write_job
-from export.lava.latency import latency_steps
 from export.lava.neurons import check_neurons
 from export.lava.results import read_registers, read_trace
-from export.lava.supervise import follow, worker_process
+from export.lava.supervise import HANG_S, follow, worker_process
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +51,14 @@ def run_lava(
     *,
     python: str | Path | None = None,
     timeout: float = 600.0,
+    hang: float = HANG_S,
     progress: bool = True,
 ) -> LavaRun:
     """Stream samples through one running Lava network (`select_tag="fixed_pt"`) with exact resets.
 
     inputs, record: as for `emulate`. python: an interpreter that has Lava, by default this one.
-    timeout: seconds for the whole run. progress: show a progress bar of chip steps on a terminal.
+    timeout: seconds for the whole run. hang: seconds without a step after which a run that has begun
+    is given up. progress: show a progress bar of chip steps on a terminal.
     However this ends, no process, shared memory or temporary file of the run is left.
     Raises BadInput for bad inputs, for a program that this target cannot run, and where `python`
     has no Lava; CheckFailed where the worker fails or does not end in time.
@@ -88,7 +90,7 @@ def run_lava(
         started = time.monotonic()
         with worker_process(folder, interpreter) as worker:
             steps = samples * timesteps + max(latency.values())
-            follow(worker, folder, _called(program), steps, timeout, progress)
+            follow(worker, folder, _called(program), steps, timeout, progress, hang)
             ended = time.monotonic()
             # The worker lives until everything is read: if this process is killed, it cleans up.
             result = read_json(folder / RESULT)

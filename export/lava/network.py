@@ -6,9 +6,9 @@ import sys
 from typing import Any
 
 from deploy.errors import BadInput
+from deploy.latency import extra_steps, latency_steps
 from deploy.program import Program
 from export.lava.arguments import check_size, runs_as_conv
-from export.lava.latency import extra_steps, latency_steps
 from export.lava.neurons import stock_interval
 
 INSTALL = (

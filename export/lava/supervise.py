@@ -18,6 +18,8 @@ from export.lava.network import INSTALL
 
 Worker = subprocess.Popen[bytes]
 
+# No network of a size that Lava can run needs this long for one step.
+HANG_S = 120.0
 _POLL_S = 0.05
 _ERRORS = "stderr.txt"
 
@@ -61,29 +63,53 @@ def worker_process(folder: Path, python: Path) -> Iterator[Worker]:
 
 
 def follow(
-    worker: Worker, folder: Path, network: str, steps: int, timeout: float, progress: bool
+    worker: Worker,
+    folder: Path,
+    network: str,
+    steps: int,
+    timeout: float,
+    progress: bool,
+    hang: float = HANG_S,
 ) -> None:
     """Show a worker's progress in chip steps until its result is there.
 
-    network: what the program is called in messages. timeout: seconds.
-    Raises BadInput where its Python has no Lava, CheckFailed where it fails or takes too long.
+    network: what the program is called in messages. timeout: seconds. hang: the run is given up where,
+    once begun, it makes no step for so many seconds; the step is what a recorder last wrote down.
+    Raises BadInput where its Python has no Lava, CheckFailed where it fails, hangs or takes too long.
     """
     reached = np.load(folder / PROGRESS, mmap_mode="r")
-    deadline = time.monotonic() + timeout
+    moved = time.monotonic()
+    deadline = moved + timeout
     with tqdm(total=steps, unit="step", desc="Lava", disable=None if progress else True) as bar:
+        before = 0
         while not (folder / RESULT).exists():
             with suppress(subprocess.TimeoutExpired):
                 worker.wait(_POLL_S)
-            step = int(reached[0])
+            step, now = int(reached[0]), time.monotonic()
+            if step > before:
+                before, moved = step, now
             bar.update(step - bar.n)
             if worker.returncode is not None:
                 raise _failure(worker, folder, f"{network}: the Lava worker", f"{step} of {steps}")
-            if time.monotonic() > deadline:
+            if 0 < step < steps and now - moved > hang:
                 raise CheckFailed(
-                    f"{network}: Lava did not end within {timeout:g} s; "
-                    f"it reached step {step} of {steps}"
+                    f"{network}: Lava hangs: no step for {hang:g} s after step {step} of {steps}"
+                )
+            if now > deadline:
+                raise CheckFailed(
+                    f"{network}: Lava did not end within {timeout:g} s; it reached step {step} of "
+                    f"{steps}, {_pace(step, steps, now - moved)}"
                 )
         bar.update(int(reached[0]) - bar.n)
+
+
+def _pace(step: int, steps: int, stood: float) -> str:
+    """Whether a run that ended too late was slow or stood still."""
+    if step == 0:
+        return "not begun yet"
+    if step == steps:
+        return "and was stopping"
+    return "still running" if stood < 1 else f"where it stood for {stood:.0f} s"
 
 
 def _failure(worker: Worker, folder: Path, subject: str, step: str) -> ToolError:

@@ -46,9 +46,9 @@ def _run(path: Path) -> dict[str, Any]:
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
 
+    from deploy.latency import latency_steps
     from deploy.program_file import load_program
     from export.lava.job import read_job, shared_memory_prefix, slots
-    from export.lava.latency import latency_steps
     from export.lava.processes.recorded import RecordedNetwork
 
     folder = path.parent

@@ -1,6 +1,7 @@
 """However a Lava run ends, nothing of it is left: no process, no shared memory, no temporary file."""
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from deploy.emulator import emulate
 from deploy.errors import BadInput, CheckFailed
 from deploy.program import Dense, Output, Program, make_input, make_population
 from export.lava.client import run_lava
+from export.lava.supervise import follow
 
 needs_lava = pytest.mark.skipif(
     importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
@@ -113,6 +115,80 @@ def test_a_timeout_while_lava_starts(nothing_left):
 
 
 @needs_lava
+def test_a_hang_is_told_from_the_recorders_file_long_before_the_timeout(nothing_left):
+    """One stopped neuron stops all: Lava's processes wait for each other in every step."""
+
+    def stop():
+        wait_for(lambda: steps_reached(nothing_left))
+        os.kill(processes(nothing_left)[-2], signal.SIGSTOP)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    told = r"'hidden': Lava hangs: no step for 3 s after step \d+ of 100001"
+    with pytest.raises(CheckFailed, match=told):
+        run_lava(network(), data(1000, 100), "none", timeout=500, hang=3, progress=False)
+    stopper.join()
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ([0], "reached step 0 of 50, not begun yet"),
+        ([4, 0], r"reached step 4 of 50, where it stood for \d+ s"),
+        ([50], "reached step 50 of 50, and was stopping"),
+        (range(1, 49), r"reached step \d+ of 50, still running"),
+    ],
+    ids=["start", "stand", "stop", "slow"],
+)
+def test_a_timeout_tells_slow_from_standing(tmp_path, steps, told):
+    np.save(tmp_path / "progress.npy", np.zeros(1, np.int64))
+    reached = np.load(tmp_path / "progress.npy", mmap_mode="r+")
+    ended = threading.Event()
+
+    def advance():
+        for step in steps:
+            reached[0] = max(step, reached[0])
+            if ended.wait(0.1):
+                return
+
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    recorder = threading.Thread(target=advance)
+    recorder.start()
+    try:
+        with pytest.raises(CheckFailed, match=rf"net: Lava did not end within 2 s; it {told}"):
+            follow(sleeper, tmp_path, "net", 50, 2, False)
+    finally:
+        ended.set()
+        recorder.join()
+        sleeper.kill()
+        sleeper.wait()
+
+
+def lasting():
+    """What outlives its process: POSIX shared memory and semaphores, and those of System V."""
+    found = {("posix", path.name) for path in Path("/dev/shm").iterdir()}
+    for kind in ("shm", "sem", "msg"):
+        lines = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
+        found |= {(kind, line.split()[1]) for line in lines}
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@needs_lava
+def test_fifty_runs_in_a_row_leave_nothing(nothing_left):
+    before, open_files = lasting(), len(list(Path("/proc/self/fd").iterdir()))
+    expected = emulate(network(), data())
+    for _ in range(50):
+        run = run_lava(network(), data(), timeout=120, progress=False)
+        np.testing.assert_array_equal(run.trace.s["hidden"], expected.s["hidden"])
+        assert list(nothing_left.iterdir()) == []
+    # Another program's may be there for a moment.
+    wait_for(lambda: not lasting() - before)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= open_files + 1
+
+
+@needs_lava
 @pytest.mark.parametrize(
     ("victim", "told"),
     [
@@ -202,6 +278,42 @@ def test_killing_the_client_while_it_reads_the_result(nothing_left):
     started.kill()
     started.communicate(timeout=30)
     wait_for(lambda: not list(nothing_left.glob("neuroclip-lava-*")))
+
+
+@needs_lava
+def test_from_a_python_without_lava(nothing_left, tmp_path, graph_file, spikes_file):
+    """The command under an interpreter that cannot import Lava, with another named for the worker."""
+    code = """
+        import sys, tempfile
+        tempfile.tempdir = sys.argv[1]
+
+        class NoLava:
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] == "lava":
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        sys.meta_path.insert(0, NoLava())
+        from export.cli import main
+        sys.exit(main(sys.argv[2:]))
+    """
+    # A virtual environment's own name for the interpreter, so that it is not "this one".
+    python = tmp_path / "python-with-lava"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    command = [graph_file, "--data", spikes_file, "--out", tmp_path / "out", "--target", "lava"]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), tmp_path, *map(str, command),
+         "--lava-python", python],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["parity"]["ok"] and report["parity"]["pairs"][0]["b"] == "lava"
+    timings = {"lava start", "lava run", "lava stop", "lava read"}
+    assert timings <= report["timings"].keys()
+    assert all(report["timings"][stage] > 0 for stage in timings)
 
 
 @needs_lava

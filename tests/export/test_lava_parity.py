@@ -11,11 +11,11 @@ import pytest
 
 from deploy.emulator import emulate
 from deploy.errors import BadInput
+from deploy.latency import latency_steps
 from deploy.program import VTH_MAX, Dense, Output, Program, make_input, make_population, registers
 from deploy.program_file import load_program, save_program
 from export.lava import build
 from export.lava.client import run_lava
-from export.lava.latency import latency_steps
 from export.lava.script import write_lava_script
 
 needs_lava = pytest.mark.skipif(

@@ -10,6 +10,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 
+from deploy.latency import extra_steps
 from deploy.populations import (
     AnyPopulation,
     Delta,
@@ -23,7 +24,6 @@ from deploy.program import Dense as DenseSynapses
 from deploy.program import Program
 from export.lava.arguments import loose_parts, ours_arguments, runs_as_ours, synapse_arguments
 from export.lava.job import PROGRESS, Slots
-from export.lava.latency import extra_steps
 from export.lava.neurons import neuron_arguments, rule
 from export.lava.processes.neurons import (
     RecordingGraded,

@@ -1,0 +1,63 @@
+"""One exported network in snnTorch, Norse and Sinabs: how many of its spikes are the chip's.
+
+    python examples/run_in_other_simulators.py [MODEL.nir SPIKES.npz] [--samples N] [--dt SECONDS]
+
+Without arguments, the bundled model and its data. Each reader is given the file as it is, and then in
+its dialect (`export.dialects`): the same network in the words that this reader gets right. What is
+left are the semantics: none of them truncates as the chip does, so that with leak a membrane potential
+that is near the threshold can pass it one step earlier or later, or not at all.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from deploy.emulator import emulate
+from deploy.errors import BadInput
+from export.deployment import Deployment
+from export.lower import lower
+from export.nir_file import DEFAULT_DT
+from export.simulators.nir_readers import READERS, run_graph
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, metavar="MODEL.nir SPIKES.npz")
+    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--dt", type=float, default=DEFAULT_DT)
+    options = parser.parse_args()
+    deployment = opened(options.files, options.samples, options.dt)
+    (data,) = deployment.inputs.values()
+    program = lower(deployment.graph, dt=options.dt, input_ranges=deployment.input_ranges)
+    chip = emulate(program, deployment.inputs, "spikes").s
+    print(f"{deployment.model}: {len(data)} samples of {data.shape[1]} steps")
+    for reader in READERS:
+        for dialect in (False, True):
+            given = "in its dialect" if dialect else "as it is"
+            try:
+                found = run_graph(reader, deployment.graph, data, options.dt, dialect=dialect)
+            except BadInput as error:
+                print(f"{reader:9} {given:15} {error}")
+                continue
+            for node, spikes in found.items():
+                differ = int(np.count_nonzero(spikes != chip[node]))
+                print(
+                    f"{reader:9} {given:15} {node}: {differ} of {spikes.size} steps differ "
+                    f"({int(np.count_nonzero(chip[node]))} spikes on the chip)"
+                )
+
+
+def opened(files: list[Path], samples: int, dt: float) -> Deployment:
+    """A graph and its spikes, or the bundled model and its data."""
+    if files:
+        from export.from_nir import from_nir
+
+        return from_nir(files[0], files[1], samples)
+    from export.from_checkpoint import from_checkpoint
+
+    return from_checkpoint(None, None, samples, None, 0, dt)
+
+
+if __name__ == "__main__":
+    main()
