@@ -24,6 +24,9 @@ LEARNING = {"torch", "torchvision", "snntorch", "open_clip", "nirtorch", "tonic"
 DEPLOY_USES = {"numpy", "tqdm"}
 # The compiled kernels are imported by the fast emulator only where numba is installed.
 KERNELS = "deploy/fast/kernels.py"
+# Hypergraph partitioning, in the one file that knows the library and does without it.
+HYPERGRAPHS = "deploy/hypergraph_library.py"
+OPTIONAL = {KERNELS: {"numba"}, HYPERGRAPHS: {"mtkahypar"}}
 
 # Each is written so that it does not match itself.
 FORBIDDEN = {
@@ -67,7 +70,7 @@ def test_every_package_is_there():
 
 @pytest.mark.parametrize("path", FILES["deploy"], ids=relative)
 def test_deploy_uses_numpy_and_tqdm_only(path):
-    allowed = DEPLOY_USES | ({"numba"} if relative(path) == KERNELS else set())
+    allowed = DEPLOY_USES | OPTIONAL.get(relative(path), set())
     assert imported(path) - set(sys.stdlib_module_names) - allowed <= {"deploy"}
 
 
@@ -90,7 +93,7 @@ def test_importing_needs_neither_torch_nor_lava(module):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert module.split(".")[0] in loaded
-    assert not set(loaded) & (LEARNING | {"lava", "numba"})
+    assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar"})
 
 
 def test_nobody_imports_tests():

@@ -12,7 +12,7 @@ from deploy.chip import Chip, Limit, load_chip
 from deploy.costs import RESOURCES, core_load
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping, Place, Slice
-from deploy.partition import partition
+from deploy.layers import by_layer
 from deploy.placement import placed
 from deploy.program import Dense, Program, make_input, make_population
 from deploy.validate import require_valid, validate
@@ -47,7 +47,7 @@ CHIP = replace(load_chip("loihi2"), neurons=Limit(5, "a test"))
 
 def legal() -> tuple[Program, Mapping]:
     program = small()
-    return program, partition(program, CHIP)
+    return program, by_layer(program, CHIP)
 
 
 def rules(mapping: Mapping, chip: Chip = CHIP) -> set[str]:
@@ -165,7 +165,7 @@ def test_validator_and_partitioner_cost_the_same_without_sharing_code(name: str)
     """A limit below what the partitioner counts is broken by exactly what the validator counts."""
     program = small()
     chip = replace(load_chip(name), synapses_per_block=Limit(2, "a test"))
-    mapping = partition(program, chip)
+    mapping = by_layer(program, chip)
     for core in mapping.cores:
         for resource, used in core_load(program, chip, mapping, core).items():
             if used == 0:
@@ -185,14 +185,14 @@ def test_validator_and_partitioner_cost_the_same_without_sharing_code(name: str)
 )
 def test_graded_messages_need_payload_bits(low: int, high: int, bits: int) -> None:
     program = replace(small(), inputs=(make_input("in", (5,), low, high),))
-    mapping = partition(program, replace(CHIP, message_bits=Limit(bits, "a test")))
+    mapping = by_layer(program, replace(CHIP, message_bits=Limit(bits, "a test")))
     assert validate(program, replace(CHIP, message_bits=Limit(bits, "a test")), mapping) == []
     if bits:
         below = replace(CHIP, message_bits=Limit(bits - 1, "a test"))
         found = [(v.rule, v.used) for v in validate(program, below, mapping)]
         assert found == [("message_bits", bits)]
         with pytest.raises(CheckFailed, match=f"'in': graded messages of {bits} bits"):
-            partition(program, below)
+            by_layer(program, below)
 
 
 def test_the_validator_imports_nothing_of_the_partitioner() -> None:

@@ -1,4 +1,4 @@
-"""The partitioner: calibration against Intel's compiler, limits, errors, and the mapping file."""
+"""Cuts layer by layer: calibration against Intel's compiler, limits, errors, and the mapping file."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from deploy.chip import Chip, Limit, load_chip
 from deploy.costs import RESOURCES, axon_words, core_load, core_report
 from deploy.errors import BadInput, CheckFailed
 from deploy.mapping import Core, Mapping, Slice, load_mapping, save_mapping
-from deploy.partition import partition
+from deploy.layers import by_layer
 from deploy.program import Dense, Program, make_input, make_population
 from deploy.validate import validate
 
@@ -70,7 +70,7 @@ def test_words_of_an_axon_against_the_allocations_that_intels_compiler_prints() 
     print("\nsynapse words of one core: Intel's compiler, ours, deviation")
     deviations = []
     for axons, neurons, printed, compiler in PRINTED_WORDS:
-        ours = axons * axon_words(chip, neurons, delayed=False)
+        ours = axons * int(axon_words(chip, np.int64(neurons), delayed=False))
         deviations.append(ours / printed - 1)
         print(f"  {axons} × {neurons} ({compiler}): {printed} {ours} {deviations[-1]:+.1%}")
     assert deviations[:3] == [0, 0, 0]  # the one whose costing ours is
@@ -80,7 +80,7 @@ def test_words_of_an_axon_against_the_allocations_that_intels_compiler_prints() 
 def test_mnist_network_against_intels_compiler() -> None:
     """784-128-64-10: Intel's compiler used 3 + 1 + 1 cores and 78.4 / 16.8 / 1.6 % synapse words."""
     program, chip = network(784, 128, 64, 10), load_chip("loihi2")
-    report = core_report(program, chip, partition(program, chip))
+    report = core_report(program, chip, by_layer(program, chip))
     limit = report["utilisation"]["synapse_words"]["limit"]
     print("\nMNIST 784-128-64-10 on loihi2: cores and mean synapse use per core, Intel's, ours")
     deviations = {}
@@ -106,7 +106,7 @@ def test_mnist_network_against_intels_compiler() -> None:
 
 def test_oxford_network_needs_one_core_less_than_intels_compiler_used() -> None:
     """200-256-200 took Intel's compiler 3 + 2 cores; its search halves, ours takes the fewest."""
-    mapping = partition(network(200, 256, 200), load_chip("loihi2"))
+    mapping = by_layer(network(200, 256, 200), load_chip("loihi2"))
     assert [len(mapping.cores_of(name)) for name in ("l0", "l1")] == [2, 2]
 
 
@@ -122,7 +122,7 @@ def test_words_of_an_axon_by_hand() -> None:
 
 
 def test_slices_are_equal_and_as_few_as_possible() -> None:
-    mapping = partition(network(3, 10, 4), limited(neurons=4))
+    mapping = by_layer(network(3, 10, 4), limited(neurons=4))
     assert slices(mapping) == [("l0", 0, 3), ("l0", 3, 6), ("l0", 6, 10), ("l1", 0, 4)]
     assert [core.index for core in mapping.cores] == [0, 1, 2, 3]
     assert mapping.chip == "loihi2"
@@ -130,31 +130,31 @@ def test_slices_are_equal_and_as_few_as_possible() -> None:
 
 def test_output_axons_of_a_layer_grow_with_the_cores_of_its_target() -> None:
     # An axon word holds 3 synapses, so l1 takes 3 cores, and each neuron of l0 3 output axons.
-    mapping = partition(network(1, 6, 8), limited(neurons=3, synapse_words=6, output_axons=12))
+    mapping = by_layer(network(1, 6, 8), limited(neurons=3, synapse_words=6, output_axons=12))
     assert len(mapping.cores_of("l1")) == 3
     assert len(mapping.cores_of("l0")) == 2
-    mapping = partition(network(1, 6, 8), limited(neurons=3, synapse_words=6, output_axons=6))
+    mapping = by_layer(network(1, 6, 8), limited(neurons=3, synapse_words=6, output_axons=6))
     assert len(mapping.cores_of("l0")) == 3
 
 
 def test_a_recurrent_layer_counts_its_own_cores_as_destinations() -> None:
     program = network(2, 8, recurrent=0)
-    mapping = partition(program, limited(neurons=4, output_axons=8))
+    mapping = by_layer(program, limited(neurons=4, output_axons=8))
     assert slices(mapping) == [("l0", 0, 4), ("l0", 4, 8)]
     assert core_load(program, limited(), mapping, mapping.cores[0])["output_axons"] == 8
     with pytest.raises(CheckFailed, match="output axons of a single neuron"):
-        partition(program, limited(neurons=4, output_axons=1))
+        by_layer(program, limited(neurons=4, output_axons=1))
 
 
 def test_neuron_groups_cut_where_parameters_change() -> None:
     vth = np.array([1, 1, 1, 2, 3, 3, 3, 3, 4])
-    mapping = partition(network(2, 9, vth=vth), limited(neuron_groups=2))
+    mapping = by_layer(network(2, 9, vth=vth), limited(neuron_groups=2))
     assert slices(mapping) == [("l0", 0, 4), ("l0", 4, 9)]
-    assert len(partition(network(2, 9, vth=vth), limited(neuron_groups=1)).cores) == 4
+    assert len(by_layer(network(2, 9, vth=vth), limited(neuron_groups=1)).cores) == 4
 
 
 def test_an_even_cut_that_breaks_a_limit_is_not_taken() -> None:
-    mapping = partition(network(2, 6, vth=np.array([1, 2, 3, 3, 3, 3])), limited(neuron_groups=2))
+    mapping = by_layer(network(2, 6, vth=np.array([1, 2, 3, 3, 3, 3])), limited(neuron_groups=2))
     assert slices(mapping) == [("l0", 0, 2), ("l0", 2, 6)]
 
 
@@ -166,7 +166,7 @@ def test_bias_makes_no_group() -> None:
         (Dense("fc", "in", "p", np.zeros((20, 1), np.int32)),),
         (),
     )
-    assert len(partition(program, limited(neuron_groups=1)).cores) == 1
+    assert len(by_layer(program, limited(neuron_groups=1)).cores) == 1
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_what_cannot_fit_names_layer_resource_excess_and_help(
     program: Program, chip: Chip, parts: list[str]
 ) -> None:
     with pytest.raises(CheckFailed) as error:
-        partition(program, chip)
+        by_layer(program, chip)
     assert all(part in str(error.value) for part in parts), str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_more_chips_help() -> None:
     program = network(4, 500)
-    mapping = partition(program, limited(neurons=4, chips=2))
+    mapping = by_layer(program, limited(neurons=4, chips=2))
     assert core_report(program, limited(neurons=4, chips=2), mapping)["chips"] == 2
 
 
@@ -231,11 +231,11 @@ def test_a_partition_is_legal_and_no_layer_has_a_core_too_many(
     )
     program = replace(program, populations=populations)
     try:
-        mapping = partition(program, chip)
+        mapping = by_layer(program, chip)
     except CheckFailed:
         return
     assert validate(program, chip, mapping) == []
-    assert partition(program, chip) == mapping
+    assert by_layer(program, chip) == mapping
     for p in program.populations:
         cores = len(mapping.cores_of(p.name))
         if cores == 1 or (recurrent and p.name == "l0"):
@@ -249,7 +249,7 @@ def test_a_partition_is_legal_and_no_layer_has_a_core_too_many(
 
 def test_core_report_of_a_network_by_hand() -> None:
     program, chip = network(3, 10, 4), limited(neurons=5)
-    report = core_report(program, chip, partition(program, chip))
+    report = core_report(program, chip, by_layer(program, chip))
     assert (report["used"], report["available"], report["chips"]) == (3, 120, 1)
     # Five neurons: 5·18 + 10 = 100 bits, 2 words an axon, 3 axons. l0 sends to the one core of l1.
     used = {
@@ -288,7 +288,7 @@ def test_core_report_of_a_network_by_hand() -> None:
 
 
 def test_mapping_file_round_trip(tmp_path: Path) -> None:
-    mapping = partition(network(784, 128, 64, 10), load_chip("loihi2"))
+    mapping = by_layer(network(784, 128, 64, 10), load_chip("loihi2"))
     save_mapping(tmp_path / "mapping.json", mapping)
     assert load_mapping(tmp_path / "mapping.json") == mapping
 
