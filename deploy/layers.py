@@ -44,11 +44,17 @@ def by_layer(program: Program, chip: Chip, orders: Orders | None = None) -> Mapp
 
 
 def layer_parts(
-    program: Program, chip: Chip, orders: Orders | None = None, *, even: bool = True
+    program: Program,
+    chip: Chip,
+    orders: Orders | None = None,
+    *,
+    even: bool = True,
+    most: dict[str, int] | None = None,
 ) -> Parts:
     """As `by_layer`: the core of every neuron, numbered from 0. Raises CheckFailed as it does.
 
-    even: slices of equal size where that fits; else every core is filled before the next.
+    even: slices of equal size where that fits; else every core is filled before the next. most:
+    cores of each population above which this is refused as well, rather than searched further.
     """
     for node in program.inputs:
         _check_message_bits(chip, node)
@@ -69,7 +75,11 @@ def layer_parts(
         reaches = {name: np.maximum(seen, now[name]) for name, seen in reaches.items()}
         before = cuts
         cuts = {
-            p.name: _cut(program, chip, p, orders[p.name], reaches[p.name], groups[p.name], even)
+            p.name: _cut(
+                _Limits(program, chip, p, orders[p.name], reaches[p.name], groups[p.name]),
+                even,
+                None if most is None else most[p.name],
+            )
             for p in program.populations
         }
         _check_cores(chip, {name: len(cut) for name, cut in cuts.items()})
@@ -97,34 +107,29 @@ def _parts(cuts: dict[str, Cut], orders: Orders) -> dict[str, Ints]:
     return found
 
 
-def _cut(
-    program: Program,
-    chip: Chip,
-    population: Population,
-    order: Ints,
-    reaches: Ints,
-    groups: Ints,
-    even: bool,
-) -> Cut:
-    """(start, stop) of the fewest slices, equal in size where that is asked for and fits."""
-    limits = _Limits(program, chip, population, order, reaches, groups)
-    most = amount(chip.neurons)
-    fewest = _even(population.size, -(-population.size // most))
+def _cut(limits: "_Limits", even: bool, enough: int | None) -> Cut:
+    """(start, stop) of the fewest slices, equal in size where that is asked for and fits.
+
+    Refused above the system's cores; and where it looks as if twice as many as `enough` are needed.
+    """
+    size, most = len(limits.order), amount(limits.chip.neurons)
+    fewest = _even(size, -(-size // most))
     if not even:
-        edges = [*range(0, population.size, most), population.size]
-        fewest = list(pairwise(edges))
+        fewest = list(pairwise([*range(0, size, most), size]))
     if limits.all_fit(fewest):
         return fewest
     cut: Cut = []
     start = 0
-    while start < population.size:
-        last = min(start + amount(chip.neurons), population.size)
-        stop = _furthest(start, last, limits.excess)
+    while start < size:
+        stop = _furthest(start, min(start + most, size), limits.excess)
         cut.append((start, stop))
         start = stop
-        if len(cut) > chip.cores and start < population.size:
-            _too_many_cores(chip, {population.name: -(-population.size * len(cut) // start)})
-    equal = _even(population.size, len(cut))
+        # As many cores again as so far, for what is left.
+        needed = -(-size * len(cut) // start)
+        hopeless = enough is not None and len(cut) >= 8 and needed > 2 * enough
+        if start < size and (hopeless or len(cut) > limits.chip.cores):
+            _too_many_cores(limits.chip, {limits.name: needed})
+    equal = _even(size, len(cut))
     return equal if even and limits.all_fit(equal) else cut
 
 

@@ -35,7 +35,7 @@ from deploy.traffic import Messages, Parts, between, hypergraph, packets
 
 # Networks up to this size are refined neuron by neuron, others by clusters.
 _NEURONS, _SYNAPSES = 20_000, 3_000_000
-_CLUSTERS, _CLUSTERS_A_CORE = 16_384, 32
+_CLUSTERS, _CLUSTERS_A_CORE = 8192, 16
 # Neurons of a mixed core over the average, so that no core stands empty beside a full one.
 _BALANCE = 1.08
 
@@ -73,12 +73,19 @@ def partition(
     return place(program, chip, best, messages, ordering, seed)
 
 
+def require_fit(program: Program, chip: Chip) -> None:
+    """Raise CheckFailed, as `partition` does, where a program does not fit a chip: the quick check."""
+    starts(program, chip, orders(program))
+
+
 def starts(program: Program, chip: Chip, ordering: Orders) -> list[Parts]:
     """The legal cuts of every population, in its own order and in these. Raises CheckFailed if none is."""
-    found, refused = [], None
-    for order, even in ((None, True), (ordering, True), (ordering, False)):
+    found: list[Parts] = []
+    refused, most = None, None
+    for order, even in ((ordering, True), (ordering, False), (None, True)):
         try:
-            found.append(layer_parts(program, chip, order, even=even))
+            found.append(layer_parts(program, chip, order, even=even, most=most))
+            most = {name: len(np.unique(part)) for name, part in found[0].items()}
         except CheckFailed as error:
             refused = refused or error
     if not found:

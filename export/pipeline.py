@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from deploy.baseline import baseline
 from deploy.chip import load_chip
+from deploy.comparison import comparison
 from deploy.costs import core_report
 from deploy.counts import count
 from deploy.counts import to_json as counts_json
@@ -17,7 +18,7 @@ from deploy.errors import BadInput, CheckFailed
 from deploy.files import staged, write_json
 from deploy.mapping import save_mapping
 from deploy.parity import compare_registers, recordings
-from deploy.partition import partition
+from deploy.partition import partition, require_fit
 from deploy.program import Program, registers
 from deploy.program_file import load_program, save_program
 from deploy.proof import prove, require
@@ -97,8 +98,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
         latency = dict.fromkeys((p.name for p in program.populations), 0)
         if options.target == "lava":
             latency = latency_steps(program)
-        mapping = partition(program, chip)
-        require_valid(program, chip, mapping)
+        require_fit(program, chip)
     warnings = list(proof.warnings)
     with stages.time("write"):
         program = _through_files(deployment, program, options)
@@ -106,6 +106,12 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
     runs = run_all(deployment, program, found, options.record_samples, stages)
+    with stages.time("map"):
+        # Neurons that were seen to talk with each other go together.
+        sent = runs.trace.messages
+        mapping = partition(program, chip, sent, seed=options.seed)
+        require_valid(program, chip, mapping)
+        beside = comparison(program, chip, mapping, sent, deployment.samples, options.seed)
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
@@ -132,7 +138,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             "counts": counts_json(counts),
             **energy_report(counts, sets),
             "baseline": baseline(program, counts),
-            "cores": core_report(program, chip, mapping),
+            "cores": core_report(program, chip, mapping) | {"comparison": beside},
             # What a target cannot do is refused by name before anything runs.
             "unsupported": [],
             "warnings": warnings,

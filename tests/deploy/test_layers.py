@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from deploy.chip import Chip, Limit, load_chip
 from deploy.costs import RESOURCES, axon_words, core_load, core_report
 from deploy.errors import BadInput, CheckFailed
-from deploy.mapping import Core, Mapping, Slice, load_mapping, save_mapping
 from deploy.layers import by_layer
+from deploy.mapping import Core, Mapping, Slice, load_mapping, save_mapping
 from deploy.program import Dense, Program, make_input, make_population
 from deploy.validate import validate
 

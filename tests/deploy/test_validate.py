@@ -11,8 +11,8 @@ import deploy.validate
 from deploy.chip import Chip, Limit, load_chip
 from deploy.costs import RESOURCES, core_load
 from deploy.errors import CheckFailed
-from deploy.mapping import Core, Mapping, Place, Slice
 from deploy.layers import by_layer
+from deploy.mapping import Core, Mapping, Place, Slice
 from deploy.placement import placed
 from deploy.program import Dense, Program, make_input, make_population
 from deploy.validate import require_valid, validate
