@@ -51,6 +51,7 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_fast.py
 	.venv/bin/python tests/benchmarks/bench_training.py
 	.venv/bin/python tests/benchmarks/bench_frames.py
+	.venv/bin/python tests/benchmarks/bench_partition.py
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

@@ -119,11 +119,11 @@ def _cut(limits: "_Limits", even: bool, enough: int | None) -> Cut:
     if limits.all_fit(fewest):
         return fewest
     cut: Cut = []
-    start = 0
+    start, stop = 0, most
     while start < size:
-        stop = _furthest(start, min(start + most, size), limits.excess)
+        stop = _furthest(start, min(start + most, size), limits.excess, stop - start)
         cut.append((start, stop))
-        start = stop
+        start, stop = stop, 2 * stop - start
         # As many cores again as so far, for what is left.
         needed = -(-size * len(cut) // start)
         hopeless = enough is not None and len(cut) >= 8 and needed > 2 * enough
@@ -206,13 +206,21 @@ class _Limits:
         return None
 
 
-def _furthest(start: int, last: int, excess: Callable[[int, int], str | None]) -> int:
-    """The largest stop up to `last` of a slice that fits; one neuron fits, and fitting ends once."""
+def _furthest(start: int, last: int, excess: Callable[[int, int], str | None], guess: int) -> int:
+    """The largest stop up to `last` of a slice that fits; one neuron fits, and fitting ends once.
+
+    guess: a size near which it is looked for first.
+    """
     excess(start, start + 1)
-    low, high = start + 1, last
+    low, high, step = start + 1, last, max(1, guess // 16)
+    probe = min(start + guess, last)
     while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (low, middle - 1) if excess(start, middle) else (middle, high)
+        fits = excess(start, probe) is None
+        low, high = (probe, high) if fits else (low, probe - 1)
+        # Away from the guess in growing steps, then between what fits and what does not.
+        probe, step = (low + step if fits else high + 1 - step), 2 * step
+        if not low < probe <= high:
+            probe = (low + high + 1) // 2
     return low
 
 
