@@ -10,7 +10,9 @@ from deploy.chip import Chip, amount, load_chip
 from deploy.connections import Connection, Conv2d, kind
 from deploy.costs import core_report
 from deploy.errors import BadInput, CheckFailed
-from deploy.partition import partition
+from deploy.layers import by_layer
+from deploy.orders import orders
+from deploy.populations import AnyPopulation, Ternary, is_plain, settings
 from deploy.program import Program
 from deploy.proof import Proof, prove
 from deploy.report.figures import plain
@@ -50,11 +52,25 @@ def _inputs(program: Program) -> list[str]:
 
 
 def _populations(program: Program) -> list[str]:
+    registers = ("du", "dv", "vth", "bias")
     rows = [
-        [p.name, p.kind, _shape(p.shape), *(_span(r) for r in (p.du, p.dv, p.vth, p.bias))]
+        [p.name, p.kind, _shape(p.shape), *(_register(p, r) for r in registers), _rules(p)]
         for p in program.populations
     ]
-    return _aligned(["name", "kind", "shape", "du", "dv", "vth", "bias"], rows, "lllrrrr")
+    return _aligned(["name", "kind", "shape", *registers, ""], rows, "lllrrrrl")
+
+
+def _register(p: AnyPopulation, register: str) -> str:
+    """What all neurons hold, or the span of it; empty where a kind has no such register."""
+    held = getattr(p, register, None)
+    return "" if held is None else _span(np.asarray(held))
+
+
+def _rules(p: AnyPopulation) -> str:
+    """The second threshold and the settings of a whole population, those that are on."""
+    said = [f"vth_lo {_span(p.vth_lo)}"] if isinstance(p, Ternary) else []
+    rules = {name: n for name, n in settings(p).items() if name != "vth"}
+    return ", ".join([*said, *(f"{name} {n}" for name, n in rules.items())])
 
 
 def _connections(program: Program) -> list[str]:
@@ -119,6 +135,11 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
     return [
         *(f"input '{n.name}' sends graded messages" for n in program.inputs if not n.binary),
         *(
+            f"population '{p.name}' is of kind {p.kind}, or has refractory or reset rules"
+            for p in program.populations
+            if not is_plain(p)
+        ),
+        *(
             f"connection '{c.name}' has a delay of {c.delay}"
             for c in program.connections
             if c.delay
@@ -135,11 +156,11 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
 def _cost(program: Program, chip: Chip) -> list[str]:
     """Neurons, synapse words and cores per population; or why the network does not fit."""
     try:
-        mapping = partition(program, chip)
+        mapping = by_layer(program, chip, orders(program))
     except CheckFailed as error:
         return [f"does not fit: {error}"]
     report = core_report(program, chip, mapping)
-    # The partitioner puts one population on a core.
+    # Cut by layer: one population a core.
     words = {p.name: 0 for p in program.populations}
     for core in report["list"]:
         words[core["slices"][0]["population"]] += core["used"]["synapse_words"]

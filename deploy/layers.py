@@ -16,7 +16,8 @@ from deploy.chip import Chip, amount
 from deploy.costs import connection_axons, connection_words, neuron_groups, synapse_formats
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping, Slice
-from deploy.program import Input, Population, Program
+from deploy.populations import AnyPopulation
+from deploy.program import Input, Program, sent_range
 from deploy.spread import Ints
 from deploy.traffic import Parts, destinations
 
@@ -56,7 +57,7 @@ def layer_parts(
     even: slices of equal size where that fits; else every core is filled before the next. most:
     cores of each population above which this is refused as well, rather than searched further.
     """
-    for node in program.inputs:
+    for node in program.sources:
         _check_message_bits(chip, node)
     for population in program.populations:
         _check_delays(program, chip, population)
@@ -144,7 +145,7 @@ class _Limits:
         self,
         program: Program,
         chip: Chip,
-        population: Population,
+        population: AnyPopulation,
         order: Ints,
         reaches: Ints,
         groups: Ints,
@@ -224,19 +225,21 @@ def _furthest(start: int, last: int, excess: Callable[[int, int], str | None], g
     return low
 
 
-def _check_message_bits(chip: Chip, node: Input) -> None:
-    """Graded messages must fit the payload of the chip's messages."""
-    low, high = int(node.low.min()), int(node.high.max())
-    used = 0 if node.binary else max(high.bit_length(), (-low - 1).bit_length()) + (low < 0)
+def _check_message_bits(chip: Chip, node: Input | AnyPopulation) -> None:
+    """Graded and ternary messages must fit the payload of the chip's messages."""
+    low, high = sent_range(node)
+    used = (
+        0 if low >= 0 and high <= 1 else max(high.bit_length(), (-low - 1).bit_length()) + (low < 0)
+    )
     limit = amount(chip.message_bits)
     if used > limit:
         raise CheckFailed(
             f"layer '{node.name}': graded messages of {used} bits exceed the {limit} of '{chip.name}' "
-            f"by {used - limit}; encode the input in fewer bits, or as binary spikes"
+            f"by {used - limit}; use fewer bits, or binary spikes"
         )
 
 
-def _check_delays(program: Program, chip: Chip, population: Population) -> None:
+def _check_delays(program: Program, chip: Chip, population: AnyPopulation) -> None:
     """Delays of a population's inputs that the chip has."""
     for c in program.into(population.name):
         limit = amount(chip.max_delay)
@@ -247,7 +250,7 @@ def _check_delays(program: Program, chip: Chip, population: Population) -> None:
             )
 
 
-def _check_synapse_formats(program: Program, chip: Chip, population: Population) -> None:
+def _check_synapse_formats(program: Program, chip: Chip, population: AnyPopulation) -> None:
     """Every core of a population holds the formats of all its incoming connections."""
     used = len(synapse_formats(program.into(population.name)))
     _refuse(

@@ -9,7 +9,8 @@ Populations of listed synapses go cluster by cluster, found by label propagation
 import numpy as np
 
 from deploy.connections import Conv2d, Sparse
-from deploy.program import Population, Program
+from deploy.populations import AnyPopulation
+from deploy.program import Program
 from deploy.spread import Ints
 
 # Rounds of label propagation; labels settle in a few.
@@ -29,7 +30,7 @@ def orders(program: Program, seed: int = 0) -> dict[str, Ints]:
     return found
 
 
-def by_position(population: Population) -> Ints:
+def by_position(population: AnyPopulation) -> Ints:
     """Neurons of (C, H, W), positions along a Hilbert curve, channels within: int64 [size]."""
     channels, height, width = population.shape
     y, x = np.divmod(np.arange(height * width), width)
