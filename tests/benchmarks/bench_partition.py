@@ -140,7 +140,8 @@ def conv() -> None:
         from scipy.optimize import quadratic_assignment
     except ImportError:
         return
-    faq = [int(quadratic_assignment(flow, apart, options={"rng": np.random.default_rng(i)}).fun) // 2 for i in range(4)]
+    seeds = [{"rng": np.random.default_rng(i)} for i in range(4)]
+    faq = [int(quadratic_assignment(flow, apart, options=s).fun) // 2 for s in seeds]
     print(f"  scipy.optimize.quadratic_assignment: {min(faq):,} best of 4")
 
 
