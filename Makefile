@@ -53,6 +53,7 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_stream.py
 	.venv/bin/python tests/benchmarks/bench_training.py
 	.venv/bin/python tests/benchmarks/bench_frames.py
+	.venv/bin/python tests/benchmarks/bench_partition.py
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

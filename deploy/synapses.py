@@ -79,14 +79,6 @@ def reach(c: Connection, start: int, stop: int) -> NDArray[np.bool_]:
     return planes.reshape(-1)
 
 
-def reach_size(c: Connection, start: int, stop: int) -> int:
-    """The number of sources that have a synapse onto the targets start ≤ i < stop."""
-    if isinstance(c, Conv2d):
-        areas = (np.count_nonzero(plane) for _, plane in _receptive(c, start, stop))
-        return c.weight.shape[1] * sum(areas)
-    return int(np.count_nonzero(reach(c, start, stop)))
-
-
 def synapses(c: Connection) -> int:
     """All synapses, zero weights included; those of a convolution are counted at every position."""
     if isinstance(c, Dense | Sparse):

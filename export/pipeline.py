@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from deploy.baseline import baseline
 from deploy.chip import load_chip
+from deploy.comparison import comparison
 from deploy.costs import core_report
 from deploy.counts import count
 from deploy.counts import to_json as counts_json
@@ -18,7 +19,7 @@ from deploy.files import staged, write_json
 from deploy.latency import latency_steps
 from deploy.mapping import save_mapping
 from deploy.parity import compare_registers, recordings
-from deploy.partition import partition
+from deploy.partition import partition, require_fit
 from deploy.program import Program, registers
 from deploy.program_file import load_program, save_program
 from deploy.proof import prove, require
@@ -112,8 +113,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
         latency = dict.fromkeys((p.name for p in program.populations), 0)
         if options.target == "lava":
             latency = latency_steps(program)
-        mapping = partition(program, chip)
-        require_valid(program, chip, mapping)
+        require_fit(program, chip)
     warnings = [*deployment.notes, *proof.warnings]
     with stages.time("write"):
         program, unwritten = _through_files(deployment, program, options)
@@ -127,6 +127,12 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
     runs = run_all(deployment, program, found, options.record_samples, stages, kept, watched)
     if runs.float_predictions is not None:
         deployment = replace(deployment, float_predictions=runs.float_predictions)
+    with stages.time("map"):
+        # Neurons that were seen to talk with each other go together.
+        sent = runs.trace.messages
+        mapping = partition(program, chip, sent, seed=options.seed)
+        require_valid(program, chip, mapping)
+        beside = comparison(program, chip, mapping, sent, deployment.samples, options.seed)
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
@@ -154,7 +160,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             "counts": counts_json(counts),
             **energy_report(counts, sets),
             "baseline": baseline(program, counts),
-            "cores": core_report(program, chip, mapping),
+            "cores": core_report(program, chip, mapping) | {"comparison": beside},
             # What a target cannot do is refused by name before anything runs.
             "unsupported": [],
             "warnings": warnings,

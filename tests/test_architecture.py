@@ -23,7 +23,11 @@ LEARNING = {"torch", "torchvision", "snntorch", "open_clip", "nirtorch", "tonic"
 # All that `deploy` may use besides the standard library.
 DEPLOY_USES = {"numpy", "tqdm"}
 # Optional libraries, each in one file, which is imported, or imports it, only where it is installed.
-OPTIONAL = {"deploy/fast/kernels.py": {"numba", "llvmlite"}, "deploy/jobs.py": {"joblib"}}
+OPTIONAL = {
+    "deploy/fast/kernels.py": {"numba", "llvmlite"},
+    "deploy/jobs.py": {"joblib"},
+    "deploy/hypergraph_library.py": {"mtkahypar"},
+}
 
 # Each is written so that it does not match itself.
 FORBIDDEN = {
@@ -90,7 +94,7 @@ def test_importing_needs_neither_torch_nor_lava(module):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert module.split(".")[0] in loaded
-    assert not set(loaded) & (LEARNING | {"lava", "numba"})
+    assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar"})
 
 
 def test_nobody_imports_tests():
