@@ -1,7 +1,7 @@
 """`Trace`: what an executor of a program saw, in sample time, and its file."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ class Trace:
     u, v: {name: int32 [samples, time, *shape]}, only for record "all"; raw register values.
     messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
     readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
+    per_step: {input or population: int64 [time, *shape]}, `messages` of each step, where asked for.
     """
 
     samples: int
@@ -36,6 +37,7 @@ class Trace:
     v: Mapping[str, NDArray[np.int32]]
     messages: Mapping[str, NDArray[np.int64]]
     readout: Mapping[str, NDArray[np.int32]]
+    per_step: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def recorded(self) -> Iterator[tuple[str, str, NDArray[Any]]]:
         """Every recorded array as (population, quantity, array), spikes first."""
@@ -47,10 +49,8 @@ class Trace:
 def first_samples(trace: Trace, count: int) -> Trace:
     """The trace with its recordings cut to the first `count` samples; totals stay those of all."""
     # Copied: a view would keep the whole recording in memory.
-    cut = {q: {n: a[:count].copy() for n, a in getattr(trace, q).items()} for q in QUANTITIES}
-    return Trace(
-        trace.samples, trace.timesteps, **cut, messages=trace.messages, readout=trace.readout
-    )
+    s, u, v = ({n: a[:count].copy() for n, a in getattr(trace, q).items()} for q in QUANTITIES)
+    return replace(trace, s=s, u=u, v=v)
 
 
 def concatenate(traces: list[Trace]) -> Trace:
@@ -62,14 +62,21 @@ def concatenate(traces: list[Trace]) -> Trace:
             for name in getattr(traces[0], attribute)
         }
 
+    def summed(attribute: str) -> dict[str, NDArray[np.int64]]:
+        return {
+            name: np.sum([getattr(t, attribute)[name] for t in traces], axis=0)
+            for name in getattr(traces[0], attribute)
+        }
+
     return Trace(
         sum(t.samples for t in traces),
         traces[0].timesteps,
         joined("s"),
         joined("u"),
         joined("v"),
-        {name: np.sum([t.messages[name] for t in traces], axis=0) for name in traces[0].messages},
+        summed("messages"),
         joined("readout"),
+        summed("per_step"),
     )
 
 

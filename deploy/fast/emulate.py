@@ -24,6 +24,7 @@ _KERNELS = "deploy.fast.kernels"
 _SMALL_WORK = 25 * 10**9
 
 Kernel = Literal["numba", "numpy"]
+_Counts = tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]
 _RunBlock = Callable[[Block, dict[str, NDArray[Any]], Recording], None]
 
 # Messages, sums and states of the samples that a thread holds at one time: the kernels like them
@@ -37,45 +38,46 @@ def emulate_fast(
     record: Record = "all",
     threads: int | None = None,
     kernel: Kernel | None = None,
+    per_step: bool = False,
 ) -> Trace:
     """Run a program as `deploy.emulator.emulate` does, equal bit for bit in every array.
 
     program: or its `Plan` from `prepare`, which saves the preparation when used again. inputs,
-    record: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
+    record, per_step: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
     (event-driven int8 rows) or "numpy" (matrix products); by default numba where it is installed,
     unless the work is less than loading, and the first time compiling, it would be. Programs with
     other than dense connections run on the reference.
     Raises BadInput as `emulate` does, and for "numba" where it is not installed.
     """
     if isinstance(program, Program) and not all(isinstance(c, Dense) for c in program.connections):
-        return emulate(program, inputs, record)
+        return emulate(program, inputs, record, per_step)
     plan = program if isinstance(program, Plan) else prepare(program)
     samples, timesteps = _check(plan.program, inputs)
     kernel = kernel or _choose(plan, samples, timesteps)
     run = _backend(kernel)
-    trace = empty_trace(plan.program, samples, timesteps, record, cleared=False)
+    trace = empty_trace(plan.program, samples, timesteps, record, False, per_step)
     threads = max(1, min(threads or _cores(), samples))
     size = _chunk_size(plan, timesteps, kernel)
     size = min(size, -(-samples // threads))
     chunks = [slice(a, min(a + size, samples)) for a in range(0, samples, size)]
 
-    def work(chunk: slice) -> dict[str, NDArray[Any]]:
+    def work(chunk: slice) -> _Counts:
         return _run_chunk(plan, inputs, chunk, trace, run, kernel)
 
     if threads == 1:
         for chunk in chunks:
-            _add(trace, work(chunk))
+            _add(trace, *work(chunk))
     else:
         with ThreadPoolExecutor(threads) as pool:
             for counts in pool.map(work, chunks):
-                _add(trace, counts)
+                _add(trace, *counts)
     return trace
 
 
 def _run_chunk(
     plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock, kernel: Kernel
-) -> dict[str, NDArray[Any]]:
-    """Run some samples through every block; the non-zero messages each node sent."""
+) -> _Counts:
+    """Run some samples through every block; the non-zero messages each node sent, and of each step."""
     messages: dict[str, NDArray[Any]] = {}
     counts: dict[str, NDArray[Any]] = {}
     for node in plan.program.inputs:
@@ -89,10 +91,18 @@ def _run_chunk(
             part = slice(first, first + p.size)
             messages[p.name] = np.ascontiguousarray(out.s[..., part])
             counts[p.name] = out.counts[part]
-    return counts
+    return counts, {name: _each_step(messages[name]) for name in trace.per_step}
 
 
-def _add(trace: Trace, counts: dict[str, NDArray[Any]]) -> None:
+def _each_step(messages: NDArray[Any]) -> NDArray[Any]:
+    """Non-zero messages [samples, time, size] → of each step, int64 [time, size]."""
+    sent = messages if messages.dtype == np.uint8 else messages != 0
+    return sent.sum(axis=0, dtype=np.int64)
+
+
+def _add(trace: Trace, counts: dict[str, NDArray[Any]], steps: dict[str, NDArray[Any]]) -> None:
+    for name, step in steps.items():
+        trace.per_step[name][...] += step.reshape(trace.per_step[name].shape)
     for name, count in counts.items():
         trace.messages[name][...] += count.reshape(trace.messages[name].shape)
 
