@@ -36,7 +36,7 @@ def validate(program: Program, chip: Chip, mapping: Mapping) -> list[Violation]:
     """Every violation of every rule; an empty list for a legal mapping."""
     structural = [
         v
-        for rule in (same_chip, core_indices, slices_exist, neurons_mapped_once)
+        for rule in (same_chip, core_indices, core_places, slices_exist, neurons_mapped_once)
         for v in rule(program, chip, mapping)
     ]
     # Costs of neurons that do not exist cannot be counted.
@@ -70,6 +70,29 @@ def core_indices(program: Program, chip: Chip, mapping: Mapping) -> Found:
         if times > 1:
             message = f"core {index} is listed {times} times"
             yield Violation("core_indices", f"core {index}", times, 1, message)
+
+
+def core_places(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """A placed core is at the router that its index says, and no router has more cores than it may."""
+    per_chip, per_router = amount(chip.cores_per_chip), amount(chip.cores_per_router)
+    placed = [core for core in mapping.cores if core.place is not None]
+    for core in placed:
+        on_chip, place = core.index % per_chip, core.place
+        assert place is not None
+        y, x = divmod(on_chip // per_router, amount(chip.mesh_columns))
+        said, expected = (place.chip, place.x, place.y), (core.index // per_chip, x, y)
+        if said != expected:
+            message = (
+                f"core {core.index}: placed at (chip, x, y) {said}, cores of this index are at "
+                f"{expected}"
+            )
+            yield Violation("core_places", f"core {core.index}", 0, 0, message)
+    for place, times in Counter(core.place for core in placed).items():
+        if times > per_router:
+            assert place is not None
+            where = f"chip {place.chip}, x {place.x}, y {place.y}"
+            message = f"{times} cores at {where}, one router has {per_router}"
+            yield Violation("core_places", where, times, per_router, message)
 
 
 def slices_exist(program: Program, chip: Chip, mapping: Mapping) -> Found:

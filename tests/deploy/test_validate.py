@@ -11,8 +11,9 @@ import deploy.validate
 from deploy.chip import Chip, Limit, load_chip
 from deploy.costs import RESOURCES, core_load
 from deploy.errors import CheckFailed
-from deploy.mapping import Core, Mapping, Slice
+from deploy.mapping import Core, Mapping, Place, Slice
 from deploy.partition import partition
+from deploy.placement import placed
 from deploy.program import Dense, Program, make_input, make_population
 from deploy.validate import require_valid, validate
 
@@ -117,6 +118,22 @@ def test_illegal_core_indices_are_caught() -> None:
     for index in (-1, 120, 3):
         changed = with_core(mapping, 0, replace(mapping.cores[0], index=index))
         assert rules(changed) == {"core_indices"}
+
+
+def test_two_cores_on_one_mesh_position_are_caught() -> None:
+    _, mapping = legal()
+    there = placed(CHIP, mapping)
+    assert rules(there) == set()
+    for position in (0, 1, 2, 3):  # cores 0..3 share a router, cores 4 and 5 the next
+        moved = with_core(there, position, replace(there.cores[position], place=Place(0, 1, 0)))
+        assert rules(moved) == {"core_places"}
+    alone = replace(CHIP, cores_per_router=Limit(1, "a test"))
+    there = placed(alone, mapping)
+    joined = with_core(there, 0, replace(there.cores[0], place=there.cores[1].place))
+    assert [v.message for v in validate(small(), alone, joined)] == [
+        "core 0: placed at (chip, x, y) (0, 1, 0), cores of this index are at (0, 0, 0)",
+        "2 cores at chip 0, x 1, y 0, one router has 1",
+    ]
 
 
 def test_neurons_that_do_not_exist_are_caught() -> None:
