@@ -2,9 +2,11 @@
 
 For the totals over all samples, divided by the samples:
 
-    synapses   ops · synapse_ac, or · synapse_mac where messages are graded
+    synapses   ops · synapse_ac, or · synapse_mac where messages are graded, or · synapse_sparse or
+               synapse_conv where a set has one and the connection is of that kind
     neurons    updates · neuron_update + spikes · neuron_spike
     messages   messages · message
+    hops       east–west hops · hop_east_west + north–south hops · hop_north_south
 
 `total_j` is the cautious figure: every neuron is charged an active update at every step, and the
 zero weights of a dense connection are charged where the hardware reads them (`zero_weights`).
@@ -35,6 +37,8 @@ VERSION = 1
 COEFFICIENTS = (
     "synapse_ac",
     "synapse_mac",
+    "synapse_sparse",
+    "synapse_conv",
     "neuron_update",
     "neuron_update_min",
     "neuron_spike",
@@ -108,6 +112,12 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
             raise BadInput(
                 f"{path}: key 'coefficients.{part}' is missing, '{whole}' needs it beside it"
             )
+    if {"synapse_sparse", "synapse_conv"} & values.keys() and "synapse_ac" not in values:
+        raise BadInput(f"{path}: key 'coefficients.synapse_ac' is missing")
+    if ("hop_east_west" in values) != ("hop_north_south" in values):
+        raise BadInput(
+            f"{path}: key 'coefficients.hop_east_west' or 'hop_north_south' is missing beside the other"
+        )
     if "neuron_update" not in values and {"neuron_update_min", "neuron_spike"} & values.keys():
         raise BadInput(f"{path}: key 'coefficients.neuron_update' is missing")
     if "neuron_update_min" in values and (
@@ -141,10 +151,7 @@ def energy(counts: Counts, coefficients: Coefficients) -> Energy:
             nodes[name] = nodes.get(name, 0.0) + j / counts.samples
 
     if "synapse_ac" in value:
-        each = {
-            name: value["synapse_mac" if name in counts.graded else "synapse_ac"]
-            for name in counts.synaptic_ops
-        }
+        each = {name: _synapse(value, counts, name) for name in counts.synaptic_ops}
         ops = counts.synaptic_ops_dense if coefficients.zero_weights else counts.synaptic_ops
         zeros = "zero weights included" if coefficients.zero_weights else "zero weights excluded"
         add(
@@ -178,7 +185,19 @@ def energy(counts: Counts, coefficients: Coefficients) -> Energy:
     else:
         reason = "the set has no coefficient" if "message" not in value else "not mapped"
         excluded.append(f"messages ({reason})")
-    excluded.append("hops on the mesh (cores are not placed)")
+    if "hop_east_west" in value and counts.hops is not None:
+        east_west, north_south = value["hop_east_west"], value["hop_north_south"]
+        hops = {
+            name: n * east_west + counts.hops.north_south[name] * north_south
+            for name, n in counts.hops.east_west.items()
+        }
+        add("hops", "hops on the mesh between cores", hops, hops)
+        excluded.append("hops from the host to the cores of the inputs (their way is not known)")
+        if any(counts.hops.chip_crossings.values()):
+            excluded.append("the links between chips (no set has a coefficient)")
+    else:
+        reason = "cores are not placed" if counts.hops is None else "the set has no coefficient"
+        excluded.append(f"hops on the mesh ({reason})")
     return Energy(
         coefficients.name,
         coefficients.source,
@@ -219,6 +238,14 @@ def energy_report(counts: Counts, sets: Sequence[Coefficients]) -> dict[str, Any
         ],
         "energy_range_j": [min(e.low_j for e in entries), max(e.total_j for e in entries)],
     }
+
+
+def _synapse(value: Mapping[str, float], counts: Counts, name: str) -> float:
+    """Joules of one synaptic operation of a connection."""
+    if name in counts.graded:
+        return value["synapse_mac"]
+    of_kind = {"sparse": "synapse_sparse", "conv2d": "synapse_conv"}.get(counts.kinds[name], "")
+    return value.get(of_kind, value["synapse_ac"])
 
 
 def _coefficient(path: Path, given: dict[str, Any], name: str) -> Coefficient:

@@ -21,9 +21,7 @@ from deploy.mapping import Core, Mapping, Slice
 from deploy.program import Connection, Population, Program
 from deploy.synapses import expand
 from deploy.trace import Record, Trace
-
-# The host, where the inputs are, among the senders of packets.
-HOST = -1
+from deploy.traffic import HOST
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from deploy.counts import count
 from deploy.emulator import emulate
 from deploy.errors import BadInput
-from deploy.mapped import HOST, emulate_mapped
+from deploy.mapped import emulate_mapped
 from deploy.mapping import Core, Mapping, Slice
 from deploy.program import Dense, Program, make_input, make_population
+from deploy.traffic import HOST
 
 SEEDS = st.integers(0, 2**32 - 1)
 
