@@ -20,10 +20,14 @@ A user's own coefficients are a JSON file of this form, given by its path:
      "zero_weights": true,
      "coefficients": {"synapse_ac": {"value": 10.0, "unit": "pJ", "source": "measured",
                                      "assumption": false}}}
+
+`synapse_mac` must stand beside `synapse_ac`; with `latency` it also says how long operations take
+(`deploy.latency`). The names: COEFFICIENTS in "J", "nJ" or "pJ", LATENCIES in "s", "us" or "ns".
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as field_of
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +50,22 @@ COEFFICIENTS = (
     "hop_east_west",
     "hop_north_south",
 )
+LATENCIES = (
+    "synapse",
+    "neuron_update",
+    "neuron_update_min",
+    "neuron_spike",
+    "message_out",
+    "message_in",
+    "hop_east_west",
+    "hop_north_south",
+    "barrier_min",
+    "barrier",
+)
 # No operation of a chip takes a number of joules, or pJ, beyond this.
 _MOST = 1e12
 _UNITS = {"J": 1.0, "nJ": 1e-9, "pJ": 1e-12}
+_TIMES = {"s": 1.0, "us": 1e-6, "ns": 1e-9}
 _NEVER_INCLUDED = ("static power", "input and output", "host (encoder, read-out)")
 
 
@@ -62,14 +79,27 @@ class Coefficient:
 
 
 @dataclass(frozen=True)
+class Duration:
+    """Seconds of one operation, with its source; `assumption` where the source does not state it."""
+
+    seconds: float
+    source: str
+    assumption: bool = False
+
+
+@dataclass(frozen=True)
 class Coefficients:
-    """A named set of energy coefficients; a missing one is not covered by the set."""
+    """A named set of energy coefficients; a missing one is not covered by the set.
+
+    latency: durations of operations (`deploy.latency`), all of LATENCIES or none.
+    """
 
     name: str
     source: str
     zero_weights: bool
     """Whether the hardware also performs the operations of zero weights in dense connections."""
     values: Mapping[str, Coefficient]
+    latency: Mapping[str, Duration] = field_of(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +133,8 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
     """
     path = find_described("coefficients", "coefficients", name_or_path)
     entry = described(path, FORMAT, VERSION)
-    only(path, "", entry, ("format", "version", "name", "source", "zero_weights", "coefficients"))
+    keys = ("format", "version", "name", "source", "zero_weights", "coefficients", "latency")
+    only(path, "", entry, keys)
     given = field(path, "", entry, "coefficients", dict)
     only(path, "coefficients", given, COEFFICIENTS)
     values = {name: _coefficient(path, given, name) for name in given}
@@ -129,6 +160,7 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
         field(path, "", entry, "source", str),
         field(path, "", entry, "zero_weights", bool),
         values,
+        _latencies(path, entry),
     )
 
 
@@ -248,9 +280,32 @@ def _synapse(value: Mapping[str, float], counts: Counts, name: str) -> float:
     return value.get(of_kind, value["synapse_ac"])
 
 
+def _latencies(path: Path, entry: dict[str, Any]) -> dict[str, Duration]:
+    """The durations of a coefficient file, none where it has no `latency`."""
+    if "latency" not in entry:
+        return {}
+    given = field(path, "", entry, "latency", dict)
+    only(path, "latency", given, LATENCIES)
+    for name in LATENCIES:
+        if name not in given:
+            raise BadInput(f"{path}: key 'latency.{name}' is missing, the others need it")
+    found = {name: Duration(*_quantity(path, "latency", given, name, _TIMES)) for name in LATENCIES}
+    for name in ("neuron_update", "barrier"):
+        if found[f"{name}_min"].seconds > found[name].seconds:
+            raise BadInput(f"{path}: key 'latency.{name}_min' is above '{name}'")
+    return found
+
+
 def _coefficient(path: Path, given: dict[str, Any], name: str) -> Coefficient:
-    where = f"coefficients.{name}"
-    entry = field(path, "coefficients", given, name, dict)
+    return Coefficient(*_quantity(path, "coefficients", given, name, _UNITS))
+
+
+def _quantity(
+    path: Path, group: str, given: dict[str, Any], name: str, units: Mapping[str, float]
+) -> tuple[float, str, bool]:
+    """(value in the base unit, source, assumption) of one entry of a coefficient file."""
+    where = f"{group}.{name}"
+    entry = field(path, group, given, name, dict)
     only(path, where, entry, ("value", "unit", "source", "assumption"))
     value = entry.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -258,10 +313,10 @@ def _coefficient(path: Path, given: dict[str, Any], name: str) -> Coefficient:
     if not 0 <= value <= _MOST:  # also refuses NaN
         raise BadInput(f"{path}: key '{where}.value' is {value}, expected 0 to {_MOST:g}")
     unit, source = field(path, where, entry, "unit", str), field(path, where, entry, "source", str)
-    if unit not in _UNITS:
+    if unit not in units:
         raise BadInput(
-            f"{path}: key '{where}.unit' is {unit!r}, expected one of {', '.join(_UNITS)}"
+            f"{path}: key '{where}.unit' is {unit!r}, expected one of {', '.join(units)}"
         )
     if not source.strip():
         raise BadInput(f"{path}: key '{where}.source' is empty; every coefficient needs its source")
-    return Coefficient(value * _UNITS[unit], source, field(path, where, entry, "assumption", bool))
+    return value * units[unit], source, field(path, where, entry, "assumption", bool)
