@@ -57,7 +57,8 @@ class Chip:
     output_axons: Limit
     """(Neuron, destination core) pairs a core can send to."""
     neuron_groups: Limit
-    """Distinct (du, dv, vth) a core, counted per population; the bias is per neuron."""
+    """Distinct (du, dv, vth) a core, as far as a kind has them, counted per population; the bias is
+    per neuron."""
     synapse_formats: Limit
     """Distinct (exponent, delayed or not) a core."""
     message_bits: Limit

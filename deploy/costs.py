@@ -9,8 +9,8 @@
                                    channel; without `shared_kernels`, as sparse
     input axons      Σ over incoming connections: source neurons with synapses on the core
     output axons     Σ over the neurons: cores on which they have a synapse, the own one included
-    neuron groups    distinct (du, dv, vth) in the slice, counted per population; the bias is per
-                     neuron and does not count
+    neuron groups    distinct registers (du, dv, vth) in the slice, those that its kind has, counted
+                     per population; the bias is per neuron and does not count
     synapse formats  distinct (kind, exponent, delayed or not) of the incoming connections
 
 The validator counts the same costs with code of its own (`deploy.validate`).
@@ -28,7 +28,8 @@ from deploy.chip import Chip, amount
 from deploy.connections import Connection, Conv2d, Dense, kind
 from deploy.mapping import Core
 from deploy.mapping import Mapping as CoreMapping
-from deploy.program import Population, Program
+from deploy.populations import AnyPopulation, group_registers
+from deploy.program import Program
 from deploy.synapses import fan_out, reach, reach_size
 
 # Neurons start ≤ i < stop of a population that are on one core, each range (start, stop).
@@ -118,10 +119,10 @@ def destinations(
 
 
 def neuron_groups(program: Program) -> Groups:
-    """Number of the (du, dv, vth) group of each neuron, by population: int64 [size]."""
+    """Number of the group of equal registers of each neuron, by population: int64 [size]."""
 
-    def of(population: Population) -> NDArray[np.int64]:
-        registers = [r.reshape(-1) for r in (population.du, population.dv, population.vth)]
+    def of(population: AnyPopulation) -> NDArray[np.int64]:
+        registers = [r.reshape(-1) for r in group_registers(population).values()]
         if all((r == r[0]).all() for r in registers):
             return np.zeros(population.size, np.int64)
         return np.unique(np.stack(registers), axis=1, return_inverse=True)[1].reshape(-1)

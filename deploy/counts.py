@@ -32,7 +32,8 @@ from deploy.chip import Chip
 from deploy.connections import Conv2d, kind
 from deploy.errors import BadInput
 from deploy.mapping import Core, Mapping
-from deploy.program import Input, Population, Program
+from deploy.populations import AnyPopulation
+from deploy.program import Input, Program, is_graded
 from deploy.synapses import fan_in, fan_out, synapses
 from deploy.traffic import Traffic, hops_of, traffic
 
@@ -157,8 +158,10 @@ def count(
         else _by_sender(program, found, found.packets * found.remote),
         weight_bytes={c.name: c.weight.size for c in program.connections},
         synapses={c.name: synapses(c) for c in program.connections},
-        graded=frozenset(c.name for c in program.connections if _graded(program.source(c.source))),
-        spiking=frozenset(p.name for p in program.populations if p.kind == "lif"),
+        graded=frozenset(
+            c.name for c in program.connections if is_graded(program.source(c.source))
+        ),
+        spiking=frozenset(p.name for p in program.populations if p.kind != "integrator"),
         per_core=None
         if mapping is None
         else _per_core(program, mapping, sent, samples * timesteps),
@@ -224,7 +227,7 @@ def _core_json(core: CoreCounts, samples: int) -> dict[str, Any]:
 
 
 def _sent(
-    node: Input | Population, messages: Dict[str, NDArray[Any]], most: int
+    node: Input | AnyPopulation, messages: Dict[str, NDArray[Any]], most: int
 ) -> NDArray[np.int64]:
     """The messages of a node as int64 [size], checked."""
     if node.name not in messages:
@@ -241,11 +244,6 @@ def _sent(
                 f"counts: node '{node.name}' has {worst} messages from one neuron, expected 0 to {most}"
             )
     return sent.reshape(-1).astype(np.int64)
-
-
-def _graded(source: Input | Population) -> bool:
-    """True where a message can be other than −1, 0 or 1: NeuroBench's rule for a MAC."""
-    return isinstance(source, Input) and bool((source.low < -1).any() or (source.high > 1).any())
 
 
 def _total(values: NDArray[np.int64]) -> int:

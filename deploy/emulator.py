@@ -1,16 +1,18 @@
 """The reference emulator: a program, step by step, many samples at once, in exact integers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.arithmetic import Int64, shifted_sum, step
-from deploy.errors import BadInput
+from deploy.arithmetic import Int64, shifted_sum
+from deploy.errors import BadInput, CheckFailed
+from deploy.neurons import cleared, recorded, step
+from deploy.populations import recorded_states
 from deploy.program import Program
 from deploy.synapses import synaptic_sums
-from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
+from deploy.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
 
 Messages = Mapping[str, NDArray[Any]]
 
@@ -28,7 +30,7 @@ def emulate(
     """
     samples, timesteps = check_inputs(program, inputs)
     trace = empty_trace(program, samples, timesteps, record, per_step=per_step)
-    state = {p.name: _cleared(samples, p.shape) for p in program.populations}
+    state = {p.name: cleared(p, samples) for p in program.populations}
     sums = {c.name: synaptic_sums(c) for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
     past: dict[str, dict[int, Int64]] = {name: {} for name in trace.messages}
@@ -39,16 +41,17 @@ def emulate(
             past[node.name][t] = np.asarray(inputs[node.name][:, t]).astype(np.int64)
         for name in program.order:
             population = program.population(name)
-            u, v = state[name]
-            a = np.zeros(u.shape, np.int64)
+            a = np.zeros((samples, *population.shape), np.int64)
             for c in program.into(name):
                 message = past[c.source].get(t - c.delay)
                 if message is not None:
                     total = sums[c.name](message.reshape(samples, -1))
                     a += shifted_sum(total, c.exponent).reshape(a.shape)
-            u, v, s = step(population, u, v, a)
-            state[name], past[name][t] = (u, v), s.astype(np.int64)
-            for recording, values in ((trace.s, s), (trace.u, u), (trace.v, v)):
+            state[name], s = step(population, state[name], a, t)
+            check_messages(name, s, t)
+            past[name][t] = s
+            for quantity, values in {"s": s, **recorded(population, state[name])}.items():
+                recording = getattr(trace, quantity)
                 if name in recording:
                     recording[name][:, t] = values
         for name, sent in past.items():
@@ -59,7 +62,7 @@ def emulate(
             sent.pop(t - longest, None)
 
     for name, readout in trace.readout.items():
-        readout[...] = state[name][1]
+        readout[...] = state[name]["v"]
     return trace
 
 
@@ -99,8 +102,14 @@ def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
     return sizes
 
 
-def _cleared(samples: int, shape: tuple[int, ...]) -> tuple[Int64, Int64]:
-    return np.zeros((samples, *shape), np.int64), np.zeros((samples, *shape), np.int64)
+def check_messages(name: str, s: Int64, t: int) -> None:
+    """Stop (CheckFailed) at a message that no simulator or chip can carry: one beyond 32 bits."""
+    largest = int(np.abs(s).max(initial=0))
+    if largest >= 2**31:
+        raise CheckFailed(
+            f"node '{name}': a message of {largest} at step {t} does not fit 32 bits; use negative "
+            "weight exponents before it"
+        )
 
 
 def empty_trace(
@@ -123,15 +132,23 @@ def empty_trace(
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
         )
-    shapes = {p.name: (samples, timesteps, *p.shape) for p in program.populations}
     spikes, states = record != "none", record == "all"
     allocate = np.zeros if cleared else np.empty
+
+    def state(quantity: Literal["u", "v"]) -> dict[str, NDArray[np.int32]]:
+        recording = [p for p in program.populations if states and quantity in recorded_states(p)]
+        return {p.name: allocate((samples, timesteps, *p.shape), np.int32) for p in recording}
+
     return Trace(
         samples,
         timesteps,
-        s={n: allocate(shape, np.uint8) for n, shape in shapes.items() if spikes},
-        u={n: allocate(shape, np.int32) for n, shape in shapes.items() if states},
-        v={n: allocate(shape, np.int32) for n, shape in shapes.items() if states},
+        s={
+            p.name: allocate((samples, timesteps, *p.shape), message_type(p))
+            for p in program.populations
+            if spikes
+        },
+        u=state("u"),
+        v=state("v"),
         messages={node.name: np.zeros(node.shape, np.int64) for node in program.sources},
         readout={
             p.name: np.zeros((samples, *p.shape), np.int32)

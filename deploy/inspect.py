@@ -11,6 +11,7 @@ from deploy.connections import Connection, Conv2d, kind
 from deploy.costs import core_report
 from deploy.errors import BadInput, CheckFailed
 from deploy.partition import partition
+from deploy.populations import AnyPopulation, Ternary, is_plain, settings
 from deploy.program import Program
 from deploy.proof import Proof, prove
 from deploy.report.figures import plain
@@ -50,11 +51,25 @@ def _inputs(program: Program) -> list[str]:
 
 
 def _populations(program: Program) -> list[str]:
+    registers = ("du", "dv", "vth", "bias")
     rows = [
-        [p.name, p.kind, _shape(p.shape), *(_span(r) for r in (p.du, p.dv, p.vth, p.bias))]
+        [p.name, p.kind, _shape(p.shape), *(_register(p, r) for r in registers), _rules(p)]
         for p in program.populations
     ]
-    return _aligned(["name", "kind", "shape", "du", "dv", "vth", "bias"], rows, "lllrrrr")
+    return _aligned(["name", "kind", "shape", *registers, ""], rows, "lllrrrrl")
+
+
+def _register(p: AnyPopulation, register: str) -> str:
+    """What all neurons hold, or the span of it; empty where a kind has no such register."""
+    held = getattr(p, register, None)
+    return "" if held is None else _span(np.asarray(held))
+
+
+def _rules(p: AnyPopulation) -> str:
+    """The second threshold and the settings of a whole population, those that are on."""
+    said = [f"vth_lo {_span(p.vth_lo)}"] if isinstance(p, Ternary) else []
+    rules = {name: n for name, n in settings(p).items() if name != "vth"}
+    return ", ".join([*said, *(f"{name} {n}" for name, n in rules.items())])
 
 
 def _connections(program: Program) -> list[str]:
@@ -118,6 +133,11 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
     """Why simulators may differ; one entry per condition of `Proof.portable` that does not hold."""
     return [
         *(f"input '{n.name}' sends graded messages" for n in program.inputs if not n.binary),
+        *(
+            f"population '{p.name}' is of kind {p.kind}, or has refractory or reset rules"
+            for p in program.populations
+            if not is_plain(p)
+        ),
         *(
             f"connection '{c.name}' has a delay of {c.delay}"
             for c in program.connections

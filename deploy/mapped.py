@@ -8,17 +8,19 @@ are delivered at once: that is sample time (`Program`), not the order of events 
 
 from collections.abc import Mapping as Dict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.arithmetic import Int64, shifted_sum, step
-from deploy.emulator import Messages, check_inputs, empty_trace
+from deploy.arithmetic import Int64, shifted_sum
+from deploy.emulator import Messages, check_inputs, check_messages, empty_trace
 from deploy.errors import BadInput
 from deploy.mapping import Core, Mapping, Slice
-from deploy.program import Connection, Population, Program
+from deploy.neurons import cleared, recorded, step
+from deploy.populations import AnyPopulation, register_arrays
+from deploy.program import Connection, Program
 from deploy.synapses import expand
 from deploy.trace import Record, Trace
 from deploy.traffic import HOST
@@ -82,16 +84,18 @@ def emulate_mapped(
             send(node.name, 0, sent, HOST)
         for name in program.order:
             for core in cores:
-                for part, (u, v, s) in core.update(name):
+                for part, found in core.update(name, t):
                     where = slice(part.start, part.stop)
-                    send(name, part.start, s, core.index)
-                    trace.messages[name].reshape(-1)[where] += np.count_nonzero(s, axis=0)
-                    for recording, values in ((trace.s, s), (trace.u, u), (trace.v, v)):
+                    check_messages(name, found["s"], t)
+                    send(name, part.start, found["s"], core.index)
+                    trace.messages[name].reshape(-1)[where] += np.count_nonzero(found["s"], axis=0)
+                    for quantity, values in found.items():
+                        recording = getattr(trace, quantity)
                         if name in recording:
                             flat = recording[name].reshape(samples, timesteps, -1)
                             flat[:, t, where] = values
                     if name in trace.readout:
-                        trace.readout[name].reshape(samples, -1)[:, where] = v
+                        trace.readout[name].reshape(samples, -1)[:, where] = found["v"]
         for core in cores:
             core.advance()
     return MappedRun(trace, packets, traffic)
@@ -114,9 +118,9 @@ class _Neurocore:
             for group in part.synapses:
                 group.receive(packet)
 
-    def update(self, population: str) -> list[tuple[Slice, tuple[Int64, Int64, Int64]]]:
-        """Update this core's neurons of one population: their slices, with (u, v, s) [samples, size]."""
-        return [(p.part, p.update()) for p in self._parts if p.part.population == population]
+    def update(self, population: str, t: int) -> list[tuple[Slice, dict[str, Int64]]]:
+        """Update this core's neurons of one population: their slices, with s, u, v [samples, size]."""
+        return [(p.part, p.update(t)) for p in self._parts if p.part.population == population]
 
     def advance(self) -> None:
         """End the step: what is due in the next one becomes due now."""
@@ -132,16 +136,16 @@ class _Part:
     def __init__(self, program: Program, part: Slice, samples: int) -> None:
         self.part = part
         self.neurons = _cut(program.population(part.population), part)
-        self.u = np.zeros((samples, part.size), np.int64)
-        self.v = np.zeros((samples, part.size), np.int64)
+        self.state = cleared(self.neurons, samples)
         self.synapses = [_Synapses(c, part, samples) for c in program.into(part.population)]
+        self.silence = np.zeros((samples, part.size), np.int64)
 
-    def update(self) -> tuple[Int64, Int64, Int64]:
-        a = np.zeros(self.u.shape, np.int64)
+    def update(self, t: int) -> dict[str, Int64]:
+        a = self.silence.copy()
         for group in self.synapses:
             a += shifted_sum(group.due[0], group.exponent)
-        self.u, self.v, s = step(self.neurons, self.u, self.v, a)
-        return self.u, self.v, s.astype(np.int64)
+        self.state, s = step(self.neurons, self.state, a, t)
+        return {"s": s, **recorded(self.neurons, self.state)}
 
 
 class _Synapses:
@@ -171,15 +175,13 @@ class _Synapses:
             self.due[self.delay][:, targets] += packet.payload[:, None] * weights
 
 
-def _cut(population: Population, part: Slice) -> Population:
+def _cut(population: AnyPopulation, part: Slice) -> AnyPopulation:
     """The neurons of a slice as a population of their own, flat."""
-    values = {f.name: getattr(population, f.name) for f in fields(population)}
-    flat = {
-        name: value.reshape(-1)[part.start : part.stop]
-        for name, value in values.items()
-        if isinstance(value, np.ndarray)
+    held: dict[str, Any] = {
+        name: register.reshape(-1)[part.start : part.stop]
+        for name, register in register_arrays(population).items()
     }
-    return Population(**(values | flat | {"shape": (part.size,)}))
+    return replace(population, shape=(part.size,), **held)
 
 
 def _routes(source: str, size: int, cores: Sequence[_Neurocore]) -> list[list[_Neurocore]]:

@@ -16,7 +16,8 @@ from deploy.chip import Chip, amount
 from deploy.costs import connection_words, destinations, neuron_groups, synapse_formats
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping, Slice
-from deploy.program import Input, Population, Program
+from deploy.populations import AnyPopulation
+from deploy.program import Input, Program, sent_range
 from deploy.synapses import reach_size
 
 Cut = list[tuple[int, int]]
@@ -34,7 +35,7 @@ def partition(program: Program, chip: Chip) -> Mapping:
 
     Raises CheckFailed naming the layer, the resource, by how much it is exceeded and what helps.
     """
-    for node in program.inputs:
+    for node in program.sources:
         _check_message_bits(chip, node)
     for population in program.populations:
         _check_synapse_formats(program, chip, population)
@@ -63,7 +64,7 @@ def partition(program: Program, chip: Chip) -> Mapping:
 def _cut(
     program: Program,
     chip: Chip,
-    population: Population,
+    population: AnyPopulation,
     reaches: NDArray[np.int64],
     groups: NDArray[np.int64],
 ) -> Cut:
@@ -85,7 +86,7 @@ def _cut(
 def _limits(
     program: Program,
     chip: Chip,
-    population: Population,
+    population: AnyPopulation,
     reaches: NDArray[np.int64],
     groups: NDArray[np.int64],
 ) -> Callable[[int, int], str | None]:
@@ -136,19 +137,21 @@ def _furthest(start: int, last: int, excess: Callable[[int, int], str | None]) -
     return low
 
 
-def _check_message_bits(chip: Chip, node: Input) -> None:
-    """Graded messages must fit the payload of the chip's messages."""
-    low, high = int(node.low.min()), int(node.high.max())
-    used = 0 if node.binary else max(high.bit_length(), (-low - 1).bit_length()) + (low < 0)
+def _check_message_bits(chip: Chip, node: Input | AnyPopulation) -> None:
+    """Graded and ternary messages must fit the payload of the chip's messages."""
+    low, high = sent_range(node)
+    used = (
+        0 if low >= 0 and high <= 1 else max(high.bit_length(), (-low - 1).bit_length()) + (low < 0)
+    )
     limit = amount(chip.message_bits)
     if used > limit:
         raise CheckFailed(
             f"layer '{node.name}': graded messages of {used} bits exceed the {limit} of '{chip.name}' "
-            f"by {used - limit}; encode the input in fewer bits, or as binary spikes"
+            f"by {used - limit}; use fewer bits, or binary spikes"
         )
 
 
-def _check_synapse_formats(program: Program, chip: Chip, population: Population) -> None:
+def _check_synapse_formats(program: Program, chip: Chip, population: AnyPopulation) -> None:
     """Every core of a population holds the formats of all its incoming connections."""
     used = len(synapse_formats(program.into(population.name)))
     _refuse(

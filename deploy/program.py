@@ -8,10 +8,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.connections import Connection, Conv2d, Dense, Sparse, check_connection
 from deploy.errors import BadInput
+from deploy.populations import (
+    AnyPopulation,
+    Population,
+    bias_registers,
+    check_population,
+    make_population,
+    message_range,
+    recorded_states,
+    register_arrays,
+    settings,
+)
 from deploy.registers import (
     BIAS_EXP_MAX,
     BIAS_MANT_MAX,
@@ -35,6 +45,7 @@ __all__ = [
     "DECAY_MAX",
     "VTH_MAX",
     "WEIGHT_MAX",
+    "AnyPopulation",
     "Connection",
     "Conv2d",
     "Dense",
@@ -76,42 +87,6 @@ class Input:
         return bool((self.low >= 0).all() and (self.high <= 1).all())
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Current-based leaky integrate-and-fire neurons, or integrators of the same recurrence.
-
-    With a the integer synaptic sum of this step and T(x) = sign(x)·(|x| >> 12):
-
-        u ← T(u·(4096 − (du + 1))) + (a << 6)
-        v ← clip(T(v·(4096 − dv)) + u + (bias_mant << bias_exp))
-        s = v > (vth << 6), then v ← 0 where s
-
-    Registers are int32 [*shape]: du, dv in 0..4095 (du is the decay minus one: 4095 clears the
-    current each step; −1, no current decay, is legal in the emulator and in Lava), vth in
-    0..131071, bias_mant in −4096..4095, bias_exp in 0..7. An integrator's vth is 131071: on a
-    chip, a neuron that never fires is one that cannot reach its threshold, and the proof says so.
-    """
-
-    name: str
-    shape: Shape
-    du: IntArray
-    dv: IntArray
-    vth: IntArray
-    bias_mant: IntArray
-    bias_exp: IntArray
-    kind: Literal["lif", "integrator"] = "lif"
-
-    @property
-    def size(self) -> int:
-        """Number of neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def bias(self) -> IntArray:
-        """The effective bias bias_mant << bias_exp, int32 [*shape]."""
-        return np.left_shift(self.bias_mant, self.bias_exp)
-
-
 @dataclass(frozen=True)
 class Output:
     """What a host reads: the spikes ("s") of a population, or its membrane potential ("v")."""
@@ -129,7 +104,7 @@ class Program:
     """
 
     inputs: tuple[Input, ...]
-    populations: tuple[Population, ...]
+    populations: tuple[AnyPopulation, ...]
     connections: tuple[Connection, ...]
     outputs: tuple[Output, ...]
     order: tuple[str, ...] = field(init=False, repr=False)
@@ -140,7 +115,7 @@ class Program:
         for node in self.inputs:
             _check_input(node)
         for population in self.populations:
-            _check_population(population)
+            check_population(population)
         for connection in self.connections:
             check_connection(
                 connection,
@@ -148,22 +123,22 @@ class Program:
                 self.population(connection.target).shape,
             )
         for output in self.outputs:
-            self.population(output.source)
+            _check_output(output, self.population(output.source))
         object.__setattr__(self, "order", _zero_delay_order(self))
 
     @property
-    def sources(self) -> tuple[Input | Population, ...]:
+    def sources(self) -> tuple[Input | AnyPopulation, ...]:
         """Everything that sends messages: the inputs, then the populations."""
         return (*self.inputs, *self.populations)
 
-    def population(self, name: str) -> Population:
+    def population(self, name: str) -> AnyPopulation:
         """The population called `name`. Raises BadInput where there is none."""
         for population in self.populations:
             if population.name == name:
                 return population
         raise BadInput(f"node '{name}': no population of this name in the program")
 
-    def source(self, name: str) -> Input | Population:
+    def source(self, name: str) -> Input | AnyPopulation:
         """The input or population called `name`. Raises BadInput where there is none."""
         return next((n for n in self.inputs if n.name == name), None) or self.population(name)
 
@@ -187,50 +162,17 @@ def make_input(name: str, shape: Shape, low: Any = 0, high: Any = 1) -> Input:
     )
 
 
-def make_population(
-    name: str,
-    shape: Shape,
-    *,
-    du: Any = DECAY_MAX,
-    dv: Any = 0,
-    vth: Any = VTH_MAX,
-    bias: Any = 0,
-    kind: Literal["lif", "integrator"] = "lif",
-) -> Population:
-    """A Population with registers broadcast to `shape` and the bias split into its registers.
-
-    bias: the effective integer bias in units of v. Raises BadInput where no mantissa and exponent
-    express it exactly.
-    """
-    check_shape(name, shape)
-    mantissa, exponent = bias_registers(name, bias)
-    return Population(
-        name,
-        tuple(shape),
-        as_register(name, "du", du, shape),
-        as_register(name, "dv", dv, shape),
-        as_register(name, "vth", vth, shape),
-        as_register(name, "bias_mant", mantissa, shape),
-        as_register(name, "bias_exp", exponent, shape),
-        kind,
-    )
+def sent_range(node: Input | AnyPopulation) -> tuple[int, int]:
+    """The smallest and largest message that a node says it sends, over all its channels."""
+    if isinstance(node, Input):
+        return int(node.low.min()), int(node.high.max())
+    return message_range(node)
 
 
-def bias_registers(name: str, bias: Any) -> tuple[NDArray[np.int64], int]:
-    """Split an effective bias into (mantissa, exponent), with the smallest exponent that is exact.
-
-    One exponent serves the whole population. Raises BadInput naming the node and the bias.
-    """
-    bias = np.asarray(bias, dtype=np.int64)
-    for exponent in range(BIAS_EXP_MAX + 1):
-        mantissa = bias >> exponent
-        fits = ((mantissa >= BIAS_MANT_MIN) & (mantissa <= BIAS_MANT_MAX)).all()
-        if fits and (mantissa << exponent == bias).all():
-            return mantissa, exponent
-    worst = bias.flat[int(np.abs(bias).argmax())]
-    raise BadInput(
-        f"node '{name}': bias {worst} has no exact mantissa of 13 bits and exponent of 0..{BIAS_EXP_MAX}"
-    )
+def is_graded(node: Input | AnyPopulation) -> bool:
+    """Whether a message can be other than −1, 0 or 1: NeuroBench's rule for a MAC."""
+    low, high = sent_range(node)
+    return low < -1 or high > 1
 
 
 def registers(program: Program) -> dict[str, IntArray]:
@@ -240,9 +182,8 @@ def registers(program: Program) -> dict[str, IntArray]:
     """
     found: dict[str, IntArray] = {}
     for p in program.populations:
-        found |= {
-            f"{p.name}/{r}": getattr(p, r) for r in ("du", "dv", "vth", "bias_mant", "bias_exp")
-        }
+        found |= {f"{p.name}/{r}": values for r, values in register_arrays(p).items()}
+        found |= {f"{p.name}/{r}": np.int32(n) for r, n in settings(p).items()}  # type: ignore[misc]
     for c in program.connections:
         found |= {f"{c.name}/weight": c.weight, f"{c.name}/exponent": np.int32(c.exponent)}  # type: ignore[dict-item]
         found[f"{c.name}/delay"] = np.int32(c.delay)  # type: ignore[assignment]
@@ -293,14 +234,11 @@ def _check_input(node: Input) -> None:
         raise BadInput(f"node '{node.name}': the input range is empty (low > high)")
 
 
-def _check_population(p: Population) -> None:
-    if p.kind not in ("lif", "integrator"):
-        raise BadInput(f"node '{p.name}': unknown kind of population {p.kind!r}")
-    check_range(p.name, "du", p.du, -1, DECAY_MAX)
-    check_range(p.name, "dv", p.dv, 0, DECAY_MAX)
-    check_range(p.name, "vth", p.vth, VTH_MAX if p.kind == "integrator" else 0, VTH_MAX)
-    check_range(p.name, "bias_mant", p.bias_mant, BIAS_MANT_MIN, BIAS_MANT_MAX)
-    check_range(p.name, "bias_exp", p.bias_exp, 0, BIAS_EXP_MAX)
+def _check_output(output: Output, source: AnyPopulation) -> None:
+    if output.quantity == "v" and "v" not in recorded_states(source):
+        raise BadInput(
+            f"node '{output.name}': '{source.name}' ({source.kind}) has no membrane potential to read"
+        )
 
 
 def _zero_delay_order(program: Program) -> tuple[str, ...]:

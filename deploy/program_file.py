@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from deploy.connections import KINDS, Connection, Sparse, kind
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
+from deploy.populations import KINDS as POPULATIONS
+from deploy.populations import AnyPopulation, register_arrays, settings
 from deploy.program import (
     Output,
-    Population,
     Program,
     make_input,
 )
 from deploy.registers import IntArray, as_register, check_shape
 
 FORMAT = "neuroclip-program"
-VERSION = 1
+# Version 1 knew populations of kind "lif" and "integrator" without rules of their own.
+VERSION = 2
 
 # Fields of connections that are arrays of the file; all others are in its header.
 _ARRAYS = ("weight", "indices", "indptr")
@@ -32,8 +34,7 @@ def save_program(path: Path, program: Program) -> None:
     for node in program.inputs:
         arrays |= {f"{node.name}/low": _compact(node.low), f"{node.name}/high": _compact(node.high)}
     for p in program.populations:
-        for register in ("du", "dv", "vth", "bias_mant", "bias_exp"):
-            arrays[f"{p.name}/{register}"] = _compact(getattr(p, register))
+        arrays |= {f"{p.name}/{r}": _compact(x) for r, x in register_arrays(p).items()}
     for c in program.connections:
         arrays[f"{c.name}/weight"] = c.weight.astype(np.int16)
         if isinstance(c, Sparse):
@@ -43,7 +44,8 @@ def save_program(path: Path, program: Program) -> None:
         "version": VERSION,
         "inputs": [{"name": n.name, "shape": n.shape} for n in program.inputs],
         "populations": [
-            {"name": p.name, "shape": p.shape, "kind": p.kind} for p in program.populations
+            {"name": p.name, "shape": p.shape, "kind": p.kind} | settings(p)
+            for p in program.populations
         ],
         "connections": [
             {"kind": kind(c)}
@@ -65,10 +67,10 @@ def load_program(path: Path) -> Program:
         raise BadInput(f"{path}: not a program file (no entry 'program.json')")
     try:
         header = json.loads(arrays["program.json"].tobytes().decode())
-        if header.get("format") != FORMAT or header.get("version") != VERSION:
+        if header.get("format") != FORMAT or header.get("version") not in range(1, VERSION + 1):
             raise BadInput(
                 f"{path}: format {header.get('format')!r} version {header.get('version')!r}, "
-                f"this tool reads {FORMAT!r} version {VERSION}"
+                f"this tool reads {FORMAT!r} versions 1 to {VERSION}"
             )
         return Program(
             tuple(
@@ -92,14 +94,24 @@ def load_program(path: Path) -> Program:
         raise error if str(path) in str(error) else BadInput(f"{path}: {error}") from error
 
 
-def _read_population(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Population:
+def _read_population(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> AnyPopulation:
     name, shape = entry["name"], tuple(entry["shape"])
     check_shape(name, shape)
-    values = {
-        r: as_register(name, r, arrays[f"{name}/{r}"], shape)
-        for r in ("du", "dv", "vth", "bias_mant", "bias_exp")
-    }
-    return Population(name, shape, **values, kind=entry["kind"])
+    of = POPULATIONS.get(entry["kind"])
+    if of is None:
+        raise BadInput(
+            f"node '{name}': unknown kind of population {entry['kind']!r}, "
+            f"known: {', '.join(POPULATIONS)}"
+        )
+    values: dict[str, Any] = {}
+    for f in fields(of):
+        if f.type == IntArray:
+            values[f.name] = as_register(name, f.name, arrays[f"{name}/{f.name}"], shape)
+        elif f.name not in ("name", "shape"):
+            # A setting that is off is not in the file; its default may be another.
+            value = entry.get(f.name, 0)
+            values[f.name] = bool(value) if f.type is bool else value
+    return of(name, shape, **values)
 
 
 def _read_connection(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Connection:

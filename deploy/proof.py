@@ -10,16 +10,29 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.arithmetic import STATE_SHIFT, UV_LIMIT, decayed, shifted_sum
+from deploy.arithmetic import shifted_sum
+from deploy.edges import limits
 from deploy.errors import CheckFailed
-from deploy.program import Connection, Population, Program
+from deploy.intervals import LARGEST_MESSAGE, Interval, bounds
+from deploy.populations import (
+    AnyPopulation,
+    Delta,
+    Graded,
+    Range,
+    Sigma,
+    SigmaDelta,
+    Spiking,
+    is_plain,
+    message_range,
+)
+from deploy.program import Connection, Program
 from deploy.synapses import sum_bounds, synaptic_sums
 
 Int64 = NDArray[np.int64]
 Verdict = Literal["proven for all inputs", "proven for the stated input range", "observed only"]
 
-# nengo-loihi's emulator and Brian2Loihi hold a synaptic sum in 21 bits after the shift by 6.
-SYNAPTIC_SUM_MIN, SYNAPTIC_SUM_MAX = -(2**15), 2**15 - 1
+# Beyond every edge by far: sums are held here, so that no bound leaves 64 bits.
+_FAR = 2**44
 # All partial sums of a matrix product up to these magnitudes are exact in the named arithmetic.
 _EXACT = (("int16", 2**15 - 1), ("float32", 2**24), ("float64", 2**53), ("int64", 2**63 - 1))
 
@@ -96,42 +109,41 @@ class Proof:
 def prove(program: Program, timesteps: int) -> Proof:
     """Bound every synaptic sum, current and membrane potential over samples of `timesteps` steps.
 
-    The bounds iterate the recurrence itself on intervals: T and the shifts are monotone, so the
-    image of an interval is the interval of the images. Messages of a population that fires are in
-    0..1, those of an input in its stated range, and silence (0) before a delayed message arrives.
+    `deploy.intervals` has the bounds of a population. Messages of one that fires are in 0..1, or
+    −1..1, those of an input in its stated range, those of graded populations what their own bounds
+    allow, and silence (0) before a delayed message arrives.
     """
-    ranges: dict[str, tuple[Int64, Int64]] = {}
-    for node in program.inputs:
-        ranges[node.name] = node.low.astype(np.int64), node.high.astype(np.int64)
-    for p in program.populations:
-        ranges[p.name] = np.zeros(p.shape, np.int64), np.ones(p.shape, np.int64)
-
-    binary = {n.name: n.binary for n in program.inputs} | {
-        p.name: True for p in program.populations
+    ranges: dict[str, Interval] = {
+        n.name: (n.low.astype(np.int64), n.high.astype(np.int64)) for n in program.inputs
     }
+    # Whether the range of a node's messages rests on what an input states.
+    stated = {n.name: not n.binary for n in program.inputs}
     edges: dict[str, dict[str, Edge]] = {}
     arithmetic: dict[str, str] = {}
-    for p in program.populations:
+    for p in _by_knowledge(program):
         low, high = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
         for c in program.into(p.name):
-            c_low, c_high = _sum_range(c, *ranges[c.source])
+            sent = ranges.get(c.source) or _before_it_is_known(program.population(c.source))
+            c_low, c_high = _sum_range(c, *sent)
             low, high = low + c_low, high + c_high
-            arithmetic[c.name] = _narrowest(c, *ranges[c.source])
-        proven: Verdict = (
-            "proven for all inputs"
-            if all(binary[c.source] for c in program.into(p.name))
-            else "proven for the stated input range"
-        )
-        edges[p.name] = _edges(p, low.reshape(p.shape), high.reshape(p.shape), timesteps, proven)
+            arithmetic[c.name] = _narrowest(c, *sent)
+        rests = any(stated.get(c.source, False) for c in program.into(p.name))
+        found, ranges[p.name] = bounds(p, (low.reshape(p.shape), high.reshape(p.shape)), timesteps)
+        stated[p.name] = rests and isinstance(p, Graded | Delta | Sigma | SigmaDelta)
+        proven: Verdict = "proven for the stated input range" if rests else "proven for all inputs"
+        edges[p.name] = {
+            name: _edge(found[name], limit, proven) for name, limit in limits(p).items()
+        }
     portable = (
         all(n.binary for n in program.inputs)
+        and all(is_plain(p) for p in program.populations)
         and all(c.delay == 0 and c.exponent >= 0 for c in program.connections)
         and all(e.verdict != "observed only" for found in edges.values() for e in found.values())
     )
     return Proof(
         timesteps,
-        edges,
-        arithmetic,
+        {p.name: edges[p.name] for p in program.populations},
+        {c.name: arithmetic[c.name] for c in program.connections},
         portable,
         {n.name: (int(n.low.min()), int(n.high.max())) for n in program.inputs},
     )
@@ -149,7 +161,7 @@ def require(proof: Proof) -> None:
 def _sum_range(c: Connection, low: Int64, high: Int64) -> tuple[Int64, Int64]:
     """The smallest and largest sum of each target neuron for messages in [low, high] or silent."""
     low, high = np.minimum(low.reshape(-1), 0), np.maximum(high.reshape(-1), 0)
-    lowest, highest = sum_bounds(c, low, high)
+    lowest, highest = (np.clip(x, -_FAR, _FAR) for x in sum_bounds(c, low, high))
     return shifted_sum(lowest, c.exponent), shifted_sum(highest, c.exponent)
 
 
@@ -161,56 +173,28 @@ def _narrowest(c: Connection, low: Int64, high: Int64) -> str:
     return next(name for name, limit in _EXACT if bound <= limit)
 
 
-def _edges(
-    p: Population, a_low: Int64, a_high: Int64, timesteps: int, proven: Verdict
-) -> dict[str, Edge]:
-    """Iterate the recurrence of a population on intervals and hold each value against its limit."""
-    u_low, u_high = np.zeros(p.shape, np.int64), np.zeros(p.shape, np.int64)
-    v_low, v_high = u_low.copy(), u_high.copy()
-    u_bounds, drive_bounds, v_bounds = [0, 0], [0, 0], [0, 0]
-    for _ in range(timesteps):
-        before = (u_low, u_high, v_low, v_high)
-        u_low = decayed(u_low, p.du + 1) + (a_low << STATE_SHIFT)
-        u_high = decayed(u_high, p.du + 1) + (a_high << STATE_SHIFT)
-        v_low = decayed(v_low, p.dv) + u_low + p.bias
-        v_high = decayed(v_high, p.dv) + u_high + p.bias
-        _widen(u_bounds, u_low, u_high)
-        _widen(drive_bounds, u_low + p.bias, u_high + p.bias)
-        _widen(v_bounds, v_low, v_high)
-        # Beyond the register the edge is reached already; holding the bound there keeps it finite.
-        u_low, u_high = np.maximum(u_low, -UV_LIMIT), np.minimum(u_high, UV_LIMIT)
-        v_low, v_high = np.maximum(v_low, -UV_LIMIT), np.minimum(v_high, UV_LIMIT)
-        # What does not fire stays at or below the threshold; what can fire can return to zero.
-        ceiling = p.vth.astype(np.int64) << STATE_SHIFT
-        fires = v_high > ceiling
-        v_high = np.where(fires, ceiling, v_high)
-        v_low = np.where(fires, np.minimum(v_low, 0), v_low)
-        if all(
-            np.array_equal(x, y)
-            for x, y in zip(before, (u_low, u_high, v_low, v_high), strict=True)
-        ):
-            break
-    state = (-UV_LIMIT + 1, UV_LIMIT - 1)
-    found = {
-        "synaptic sum beyond 21 bits": _edge(
-            [int(a_low.min()), int(a_high.max())], (SYNAPTIC_SUM_MIN, SYNAPTIC_SUM_MAX), proven
-        ),
-        "current u wraps": _edge(u_bounds, state, proven),
-        "u + bias beyond 24 bits": _edge(drive_bounds, state, proven),
-        "membrane potential v clips": _edge(v_bounds, state, proven),
-    }
-    if p.kind == "integrator":
-        highest = int(p.vth.max()) << STATE_SHIFT
-        found["integrator fires"] = _edge(v_bounds, (-UV_LIMIT + 1, highest), proven)
+def _by_knowledge(program: Program) -> list[AnyPopulation]:
+    """Populations after those whose message range they need, as far as there is no cycle of them."""
+    waiting = [program.population(name) for name in program.order]
+    found: list[AnyPopulation] = []
+    while waiting:
+        unknown = {p.name for p in waiting if not isinstance(p, Spiking)}
+        ready = (p for p in waiting if not any(c.source in unknown for c in program.into(p.name)))
+        found.append(next(ready, waiting[0]))
+        waiting.remove(found[-1])
     return found
 
 
-def _widen(bounds: list[int], low: Int64, high: Int64) -> None:
-    bounds[0], bounds[1] = min(bounds[0], int(low.min())), max(bounds[1], int(high.max()))
+def _before_it_is_known(p: AnyPopulation) -> Interval:
+    """The messages of a population in a cycle: graded ones can grow until the emulator stops."""
+    low, high = message_range(p) if isinstance(p, Spiking) else (-LARGEST_MESSAGE, LARGEST_MESSAGE)
+    return np.full(p.shape, low, np.int64), np.full(p.shape, high, np.int64)
 
 
-def _edge(bounds: list[int], limit: tuple[int, int], proven: Verdict) -> Edge:
-    low, high = bounds
-    margin = min((low - limit[0]) / -limit[0], (limit[1] - high) / limit[1])
+def _edge(found: Range, limit: Range, proven: Verdict) -> Edge:
+    low, high = found
+    # A limit of 0 leaves no share: messages that cannot be negative are not.
+    sides = ((low - limit[0], -limit[0]), (limit[1] - high, limit[1]))
+    margin = min(left / size for left, size in sides if size)
     held = limit[0] <= low and high <= limit[1]
     return Edge(proven if held else "observed only", (low, high), limit, round(margin, 6))

@@ -22,6 +22,13 @@ WEIGHT_EXP_MIN, WEIGHT_EXP_MAX = -7, 7
 # Graded messages carry at most 24 bits; delays at most 62 steps (one of 63 is the layer's own).
 MESSAGE_MIN, MESSAGE_MAX = -(2**23), 2**23 - 1
 DELAY_MAX = 62
+# Loihi 1's register is this plus one, 1..63: nengo-loihi 1.1's hardware/nxsdk_objects.py.
+REFRACTORY_MAX = 62
+# Widths in lava-nc 0.10.0's lava.proc.graded and lava.proc.sdn: messages and states of 24 bits, a
+# bias of 16, exponents of 3. Graded messages below 8 bits would save nothing.
+GRADED_BITS_MIN, GRADED_BITS_MAX = 8, 24
+SDN_BIAS_MAX = 2**15 - 1
+EXPONENT_MAX = 7
 # A program larger than this in one array cannot be for any machine that exists.
 _MAX_NEURONS = 1 << 31
 
@@ -57,3 +64,9 @@ def check_range(name: str, register: str, values: IntArray, low: int, high: int)
             f"node '{name}': {register} {int(values[index])} at index {list(index)} "
             f"is outside {low}..{high}"
         )
+
+
+def check_number(name: str, setting: str, value: Any, low: int, high: int) -> None:
+    """Refuse a number of a whole population that is not an integer in low..high (BadInput)."""
+    if not isinstance(value, int) or not low <= value <= high:
+        raise BadInput(f"node '{name}': {setting} is {value!r}, expected {low}..{high}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
+from deploy.populations import AnyPopulation, message_range, recorded_states
 from deploy.program import Program
 
 Record = Literal["none", "spikes", "all"]
@@ -23,8 +24,10 @@ MAX_RECORD_BYTES = 2 << 30
 class Trace:
     """Spikes and states of every recorded population, and what is always kept.
 
-    s: {name: uint8 [samples, time, *shape]}, empty for record "none".
-    u, v: {name: int32 [samples, time, *shape]}, only for record "all"; raw register values.
+    s: {name: uint8 [samples, time, *shape]}, int32 where messages are other than 0 or 1; empty for
+    record "none".
+    u, v: {name: int32 [samples, time, *shape]}, only for record "all" and populations that have
+    them (see `deploy.populations`); raw register values.
     messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
     readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
     per_step: {input or population: int64 [time, *shape]}, `messages` of each step, where asked for.
@@ -32,7 +35,7 @@ class Trace:
 
     samples: int
     timesteps: int
-    s: Mapping[str, NDArray[np.uint8]]
+    s: Mapping[str, NDArray[np.uint8 | np.int32]]
     u: Mapping[str, NDArray[np.int32]]
     v: Mapping[str, NDArray[np.int32]]
     messages: Mapping[str, NDArray[np.int64]]
@@ -82,8 +85,18 @@ def concatenate(traces: list[Trace]) -> Trace:
 
 def record_bytes(program: Program, samples: int, timesteps: int, record: Record) -> int:
     """Bytes that a recording of every population takes in memory."""
-    per_neuron = {"none": 0, "spikes": 1, "all": 9}[record]
-    return per_neuron * samples * timesteps * sum(p.size for p in program.populations)
+
+    def per_neuron(p: AnyPopulation) -> int:
+        message = np.dtype(message_type(p)).itemsize
+        states = 4 * len(recorded_states(p))
+        return {"none": 0, "spikes": message, "all": message + states}[record]
+
+    return samples * timesteps * sum(p.size * per_neuron(p) for p in program.populations)
+
+
+def message_type(p: AnyPopulation) -> type[np.uint8] | type[np.int32]:
+    """The type in which a trace records the messages of a population."""
+    return np.uint8 if message_range(p) == (0, 1) else np.int32
 
 
 def save_trace(path: Path, trace: Trace) -> None:

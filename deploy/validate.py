@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from deploy.chip import Chip, Limit, amount
 from deploy.connections import Connection, Conv2d, Dense, Sparse
 from deploy.errors import CheckFailed
 from deploy.mapping import Core, Mapping
-from deploy.program import Program
+from deploy.populations import AnyPopulation, Population, Ternary, Threshold
+from deploy.program import Program, sent_range
 
 
 @dataclass(frozen=True)
@@ -173,10 +175,7 @@ def output_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
 
 def neuron_groups(program: Program, chip: Chip, mapping: Mapping) -> Found:
     """Distinct parameter sets (du, dv, vth) a core, counted per population."""
-    table = {
-        p.name: list(zip(p.du.flat, p.dv.flat, p.vth.flat, strict=True))
-        for p in program.populations
-    }
+    table = {p.name: _parameters(p) for p in program.populations}
 
     def used(core: Core) -> int:
         return len({(name, table[name][i]) for name, i in _neurons_on(core)})
@@ -201,10 +200,10 @@ def synapse_formats(program: Program, chip: Chip, mapping: Mapping) -> Found:
 
 
 def message_bits(program: Program, chip: Chip, mapping: Mapping) -> Found:
-    """Payload of graded input messages, in two's complement where they can be negative."""
+    """Payload of graded and ternary messages, in two's complement where they can be negative."""
     limit = amount(chip.message_bits)
-    for node in program.inputs:
-        low, high = int(node.low.min()), int(node.high.max())
+    for node in program.sources:
+        low, high = sent_range(node)
         if (low, high) in ((0, 0), (0, 1), (1, 1)):
             continue
         bits = 1
@@ -228,6 +227,17 @@ LIMIT_RULES = (
     neuron_groups,
     synapse_formats,
 )
+
+
+def _parameters(p: AnyPopulation) -> list[tuple[Any, ...]]:
+    """What the neurons of a population can differ in besides their bias."""
+    if isinstance(p, Population):
+        return [*zip(p.du.flat, p.dv.flat, p.vth.flat, strict=True)]
+    if isinstance(p, Ternary):
+        return [*zip(p.du.flat, p.dv.flat, p.vth.flat, p.vth_lo.flat, strict=True)]
+    if isinstance(p, Threshold):
+        return [*zip(p.vth.flat, strict=True)]
+    return [()] * p.size
 
 
 def _neurons_on(core: Core) -> list[tuple[str, int]]:

@@ -25,7 +25,7 @@ from export.nir_file import read_nir, write_nir
 from export.nir_write import to_nir
 from export.torch_run import run_torch, torch_registers
 from neuroclip.convert import to_chip
-from neuroclip.quantize import run
+from neuroclip.neurons import run
 
 STEPS, INPUTS = 20, 16
 

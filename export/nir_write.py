@@ -15,7 +15,8 @@ from torch import nn
 
 from deploy.errors import BadInput
 from export.nir_file import DEFAULT_DT
-from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron
+from neuroclip.neurons import ChipNeuron
+from neuroclip.quantize import V_UNIT, ChipLinear
 
 
 def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
@@ -42,7 +43,8 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
     traced = nirtorch.torch_to_nir(network, module_map, default_dict=None, type_check=False)
     nodes, edges = _renamed(traced, made)
     for name, module in network.named_modules():
-        if isinstance(module, ChipNeuron) and module.du == 4095 and module.integer_bias().any():
+        clears = isinstance(module, ChipNeuron) and bool((module.register(module.du) == 4095).all())
+        if clears and module.integer_bias().any():
             before = next(a for a, b in edges if b == name)
             nodes[before] = _with_bias(nodes[before], module)
     # Metadata is information only: no reader may rely on it, and ours does not.
@@ -54,41 +56,55 @@ def _linear(module: ChipLinear) -> nir.Linear:
 
 
 def _neuron(module: ChipNeuron, dt: float) -> nir.NIRNode:
-    size = module.bias.shape[0]
-
-    def each(value: float) -> np.ndarray:
-        return np.full(size, value, dtype=np.float64)
-
-    tau_mem = 4096 * dt / module.dv if module.dv else None
-    fires = {"v_threshold": each(module.vth), "v_reset": each(0)} if module.kind == "lif" else {}
-    if module.du == 4095:
-        if tau_mem is None:
+    du, dv, vth = (
+        module.register(x).cpu().numpy().astype(np.float64)
+        for x in (module.du, module.dv, module.vth)
+    )
+    each = np.ones(module.shape)
+    fires = {"v_threshold": vth, "v_reset": 0 * each} if module.kind == "lif" else {}
+    clears = _all_or_none("du", du == 4095)
+    integrates = _all_or_none("dv", dv == 0)
+    if clears:
+        if integrates:
             # v' = r·I under forward Euler adds dt·r·I a step.
-            return (nir.IF if fires else nir.I)(r=each(1 / dt), **fires)
-        leak = {"tau": each(tau_mem), "r": each(tau_mem / dt), "v_leak": each(0)}
+            return (nir.IF if fires else nir.I)(r=each / dt, **fires)
+        tau_mem = 4096 * dt / dv
+        leak = {"tau": tau_mem, "r": tau_mem / dt, "v_leak": 0 * each}
         return (nir.LIF if fires else nir.LI)(**leak, **fires)
-    if tau_mem is None or module.du < 0:
+    if integrates or (du < 0).any():
         raise BadInput(
-            f"a neuron with du {module.du} and dv {module.dv} has an infinite time constant, "
+            f"a neuron with du {du.min():g} and dv {dv.min():g} has an infinite time constant, "
             "which NIR's CubaLIF cannot hold"
         )
-    tau_syn = 4096 * dt / (module.du + 1)
-    bias = module.integer_bias().detach().cpu().numpy() / V_UNIT
+    tau_mem, tau_syn = 4096 * dt / dv, 4096 * dt / (du + 1)
     return (nir.CubaLIF if fires else nir.CubaLI)(
-        tau_syn=each(tau_syn),
-        tau_mem=each(tau_mem),
-        r=each(tau_mem / dt),
+        tau_syn=tau_syn,
+        tau_mem=tau_mem,
+        r=tau_mem / dt,
         # An Affine bias would pass the synaptic filter; a constant drive of v is its resting value.
-        v_leak=bias * (4096 / module.dv),
-        w_in=each(tau_syn / dt),
+        v_leak=_bias(module) * (4096 / dv),
+        w_in=tau_syn / dt,
         **fires,
     )
 
 
+def _all_or_none(register: str, holds: np.ndarray) -> bool:
+    """Whether a register has its special value in all neurons; one NIR node cannot hold both."""
+    if holds.any() and not holds.all():
+        raise BadInput(
+            f"a neuron's {register} has its special value in some neurons of a layer only"
+        )
+    return bool(holds.all())
+
+
+def _bias(neuron: ChipNeuron) -> np.ndarray:
+    """The integer bias in NIR's unit of v, float64 [*shape]."""
+    return neuron.register(neuron.integer_bias()).cpu().numpy() / V_UNIT
+
+
 def _with_bias(linear: nir.Linear, neuron: ChipNeuron) -> nir.Affine:
     """Where the current clears each step, a neuron's bias is the bias of one layer before it."""
-    bias = neuron.integer_bias().detach().cpu().numpy() / V_UNIT
-    return nir.Affine(weight=linear.weight, bias=bias)
+    return nir.Affine(weight=linear.weight, bias=_bias(neuron))
 
 
 def _renamed(

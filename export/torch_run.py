@@ -1,6 +1,5 @@
 """The torch executor: a quantized module run step by step, its states and registers as it holds them."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,40 +10,35 @@ from torch import Tensor, nn
 
 from deploy.program import bias_registers
 from deploy.trace import Record, Trace
-from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron
+from neuroclip.neurons import ChipNeuron, recorded
+from neuroclip.quantize import V_UNIT, ChipLinear
 
 
 @torch.no_grad()
 def run_torch(
     network: nn.Module, inputs: Mapping[str, NDArray[Any]], record: Record = "all"
 ) -> Trace:
-    """Run a chip network on one input {name: integers [samples, time, channels]}, step by step.
+    """Run a chip network on one input {name: integers [samples, time, *shape]}.
 
-    Spikes and states are what the modules hold after each step; nothing is computed again.
+    Spikes and states are what the modules hold after each step.
     """
-    neurons = _neurons(network)
     ((input_name, messages),) = inputs.items()
     device = next(network.parameters()).device
-    steps: dict[str, list[NDArray[np.int32]]] = defaultdict(list)
-    for module in neurons.values():
-        module.reset_mem()
-    for t in range(messages.shape[1]):
-        network(torch.from_numpy(np.ascontiguousarray(messages[:, t])).to(device))
-        for name, module in neurons.items():
-            steps[f"{name}/s"].append(_integers(module.fired))
-            steps[f"{name}/u"].append(_integers(module.syn))
-            steps[f"{name}/v"].append(_integers(module.mem))
-    held = {entry: np.stack(values, axis=1) for entry, values in steps.items()}
+    sent = torch.from_numpy(np.ascontiguousarray(messages)).to(device, torch.float32)
+    states = {
+        name: tuple(_integers(x) for x in found) for name, found in recorded(network, sent).items()
+    }
+    neurons = _neurons(network)
     messages_sent = {input_name: np.count_nonzero(messages, axis=0).sum(axis=0, dtype=np.int64)}
     return Trace(
         messages.shape[0],
         messages.shape[1],
-        s={n: held[f"{n}/s"].astype(np.uint8) for n in neurons if record != "none"},
-        u={n: held[f"{n}/u"] for n in neurons if record == "all"},
-        v={n: held[f"{n}/v"] for n in neurons if record == "all"},
+        s={n: s.astype(np.uint8) for n, (_, _, s) in states.items() if record != "none"},
+        u={n: u for n, (u, _, _) in states.items() if record == "all"},
+        v={n: v for n, (_, v, _) in states.items() if record == "all"},
         messages=messages_sent
-        | {n: held[f"{n}/s"].sum(axis=(0, 1), dtype=np.int64) for n in neurons},
-        readout={n: held[f"{n}/v"][:, -1] for n, m in neurons.items() if m.kind == "integrator"},
+        | {n: s.sum(axis=(0, 1), dtype=np.int64) for n, (_, _, s) in states.items()},
+        readout={n: states[n][1][:, -1] for n, m in neurons.items() if m.kind == "integrator"},
     )
 
 
@@ -52,16 +46,19 @@ def torch_registers(network: nn.Module) -> dict[str, NDArray[np.int32]]:
     """The registers that the modules really hold, named as `deploy.program.registers` names them."""
     found: dict[str, NDArray[np.int32]] = {}
     for name, neuron in _neurons(network).items():
-        size = neuron.bias.shape[0]
-        mantissa, exponent = bias_registers(name, _integers(neuron.integer_bias()))
+        bias = neuron.register(neuron.integer_bias()).cpu().numpy()
+        mantissa, exponent = bias_registers(name, bias)
         values = {
-            "du": neuron.du,
-            "dv": neuron.dv,
-            "vth": int(neuron.threshold) // V_UNIT,
+            "du": neuron.register(neuron.du),
+            "dv": neuron.register(neuron.dv),
+            "vth": neuron.register(neuron.threshold / V_UNIT),
             "bias_mant": mantissa,
             "bias_exp": exponent,
         }
-        found |= {f"{name}/{r}": np.full(size, value, np.int32) for r, value in values.items()}
+        found |= {
+            f"{name}/{r}": np.broadcast_to(np.asarray(value, np.int32), neuron.shape)
+            for r, value in values.items()
+        }
     for name, module in network.named_modules():
         if isinstance(module, ChipLinear):
             found[f"{name}/weight"] = _integers(module.integer_weight())

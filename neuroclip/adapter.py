@@ -22,23 +22,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from deploy.edges import SYNAPTIC_SUM_MAX
 from deploy.errors import BadInput
 from deploy.program import VTH_MAX
-from deploy.proof import SYNAPTIC_SUM_MAX
-from neuroclip.quantize import (
-    V_UNIT,
-    ChipLinear,
-    ChipNeuron,
-    FoldedLinear,
-    SpikeGradient,
-    bias_exponent,
-    run,
-    weight_exponent,
-)
+from neuroclip.neurons import ChipNeuron, FloatNeuron, run
+from neuroclip.quantize import V_UNIT, ChipLinear, FoldedLinear, bias_exponent, weight_exponent
 
 Cut = Literal["folded", "paper"]
 
@@ -95,26 +86,16 @@ class FloatAdapter(nn.Module):
         self.norm_features = nn.BatchNorm1d(config.features)
         self.down = nn.Linear(config.features, config.hidden)
         self.norm_hidden = nn.BatchNorm1d(config.hidden)
-        self.lif = snn.Leaky(
-            beta=config.decay,
-            threshold=config.threshold,
-            spike_grad=SpikeGradient(1.0),
-            init_hidden=True,
-            reset_mechanism="zero",
-            reset_delay=False,
-        )
+        self.lif = FloatNeuron(config.decay, config.threshold)
         # In the folded cut a bias would be a constant preference for some labels.
         self.up = nn.Linear(config.hidden, config.features, bias=config.cut == "paper")
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, features: Tensor) -> Tensor:
         """The adapter's own output before ReLU and blend."""
-        samples, steps, _ = features.shape
         x = self.dropout(self.norm_features(features.flatten(0, 1)))
-        x = self.norm_hidden(self.down(x)).unflatten(0, (samples, steps))
-        self.lif.reset_mem()
-        spikes = torch.stack([self.lif(x[:, t]) for t in range(steps)], dim=1)
-        return self.up(self.dropout(spikes))
+        x = self.norm_hidden(self.down(x)).unflatten(0, features.shape[:2])
+        return self.up(self.dropout(run(self.lif, x)))
 
     def scores(self, features: Tensor) -> Tensor:
         """Class scores [N, labels] of L2-normalised features [N, T, C]."""
@@ -181,7 +162,7 @@ class ChipAdapter(nn.Module):
 
     def scores_from_readout(self, readout: Tensor, features: Tensor) -> Tensor:
         """The host's share: integrator potentials [N, T, …] and features → class scores."""
-        values = readout / self.readout_unit
+        values = readout.to(torch.float64) / self.readout_unit
         if self.config.cut == "paper":
             return blended_scores(self.config, values, features, self.text)
         own = (features.mean(dim=1) @ self.text.T).to(torch.float64)

@@ -6,10 +6,11 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from deploy.edges import SYNAPTIC_SUM_MAX
 from deploy.errors import BadInput
 from deploy.program import VTH_MAX
-from deploy.proof import SYNAPTIC_SUM_MAX
-from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron, bias_exponent, weight_exponent
+from neuroclip.neurons import ChipNeuron
+from neuroclip.quantize import V_UNIT, ChipLinear, bias_exponent, weight_exponent
 
 
 @torch.no_grad()

@@ -1,27 +1,37 @@
-"""The chip's recurrence as torch modules: train on exactly what is deployed.
+"""The chip's synapses as torch modules: train on exactly the weights that are deployed.
 
-Every value that a chip holds as an integer is here an integer in float64, where all sums and
-products below 2^53 are exact; gradients pass straight through the roundings, and a surrogate
-stands for the derivative of a spike. Nothing here may run under autocast.
+Every value that a chip holds as an integer is here an integer in a float tensor. Sums are taken in
+float32 where all partial sums stay within 2^24 and are therefore exact, and in float64 elsewhere;
+gradients pass straight through the roundings. Nothing here may run under autocast or TF32.
+Each module takes messages with any leading dimensions: [N, ...] of one step or [N, T, ...] of all.
 """
 
 import math
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from deploy.arithmetic import STATE_SHIFT, UV_LIMIT
-from deploy.program import BIAS_EXP_MAX, BIAS_MANT_MAX, BIAS_MANT_MIN, VTH_MAX, WEIGHT_MAX
+from deploy.arithmetic import STATE_SHIFT
+from deploy.program import BIAS_EXP_MAX, BIAS_MANT_MAX, WEIGHT_MAX
 
 V_UNIT = 1 << STATE_SHIFT
 """A synaptic sum of 1 moves the membrane potential by this much."""
 
+# float32 holds every integer up to here.
+_EXACT_FLOAT32 = 2.0**24
+
+Pair = tuple[int, int]
+
+
+def round_through(x: Tensor) -> Tensor:
+    """Round to the nearest integer; the gradient passes straight through."""
+    return _Round.apply(x)
+
 
 class _Round(torch.autograd.Function):
-    """Round to the nearest integer; the gradient passes straight through."""
-
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return torch.round(x)
@@ -29,44 +39,6 @@ class _Round(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
-
-
-class _Truncate(torch.autograd.Function):
-    """Truncate toward zero; the gradient passes straight through."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.trunc(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-class Rectangle(torch.autograd.Function):
-    """Spike where x > 0; surrogate derivative 1/width for |x| < width/2 (NeuroCLIP's, width 1)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.width = width
-        return (x > 0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        width = ctx.width
-        return gradient * (x.abs() < width / 2).to(gradient.dtype) / width, None
-
-
-class SpikeGradient:
-    """`Rectangle` of one width, as snnTorch's `spike_grad`; a class, so that neurons can be copied."""
-
-    def __init__(self, width: float) -> None:
-        self.width = width
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return Rectangle.apply(x, self.width)
 
 
 class ChipLinear(nn.Module):
@@ -88,13 +60,14 @@ class ChipLinear(nn.Module):
         return self.weight
 
     def integer_weight(self) -> Tensor:
-        """The weights as the chip holds them: even integers, float64 [out, in]."""
-        half = self.real_weight().to(torch.float64) * 2.0 ** (self.exponent - 1)
-        return 2 * _Round.apply(half).clamp(-(WEIGHT_MAX // 2), WEIGHT_MAX // 2)
+        """The weights as the chip holds them: even integers, float32 [out, in]."""
+        # A product with a power of two is exact.
+        half = self.real_weight() * 2.0 ** (self.exponent - 1)
+        return 2 * round_through(half).clamp(-(WEIGHT_MAX // 2), WEIGHT_MAX // 2)
 
     def forward(self, messages: Tensor) -> Tensor:
-        """Synaptic sums a, float64 [..., out]."""
-        return nn.functional.linear(messages.to(torch.float64), self.integer_weight())
+        """Synaptic sums a, integers [..., out]."""
+        return nn.functional.linear(*_exactly(messages, self.integer_weight()))
 
     @torch.no_grad()
     def constrain_(self, sum_max: float) -> None:
@@ -102,11 +75,13 @@ class ChipLinear(nn.Module):
         self.weight.mul_(self._shrink(sum_max))
 
     def _shrink(self, sum_max: float) -> Tensor:
-        """The factor [out, 1], at most 1, under which each neuron's Σ|W| holds."""
+        """The factor [out, 1, …], at most 1, under which each neuron's Σ|W| holds."""
         weight = self.real_weight()
+        rows = weight.flatten(1)
         # Rounding moves each weight by at most one unit.
-        limit = (sum_max - weight.shape[1]) * 2.0**-self.exponent
-        return (limit / weight.abs().sum(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)
+        limit = (sum_max - rows.shape[1]) * 2.0**-self.exponent
+        factor = (limit / rows.abs().sum(dim=1).clamp(min=1e-30)).clamp(max=1.0)
+        return factor.reshape(-1, *[1] * (weight.ndim - 1))
 
 
 class FoldedLinear(ChipLinear):
@@ -129,78 +104,91 @@ class FoldedLinear(ChipLinear):
         self.weight.mul_(self._shrink(sum_max).min())
 
 
-class ChipNeuron(snn.Synaptic):
-    """snnTorch's Synaptic with the recurrence of `deploy.program.Population`, bit for bit.
+class ChipConv2d(ChipLinear):
+    """A convolution (torch's, a cross-correlation with zero padding) with weights as ChipLinear's.
 
-        u ← wrap(T(u·(4096 − (du + 1))/4096) + 64·a)
-        v ← clip(T(v·(4096 − dv)/4096) + u + B);   s = v > 64·vth;   v ← 0 where s
-
-    T truncates toward zero. An "integrator" has the largest threshold and returns v. State lives in
-    the module (snnTorch's `init_hidden`), in float64, as do the spikes of the last step (`fired`);
-    `reset_mem()` clears it between samples.
-
-    bias: float [size], real-valued; B = 2^e·clamp(round(bias·unit/2^e)) has a mantissa of 13 bits
-    and the exponent e = bias_exponent. unit: what 1.0 of the real-valued model is in units of v.
-    width: the surrogate's width in the real-valued model.
+    weight: float [C_out, C_in / groups, k_y, k_x]. stride, padding, dilation: (y, x). Messages
+    [..., C_in, H, W] → synaptic sums [..., C_out, H', W'].
     """
 
     def __init__(
         self,
-        bias: Tensor,
-        *,
-        unit: float,
-        bias_exponent: int = 0,
-        du: int = 4095,
-        dv: int = 0,
-        vth: int = VTH_MAX,
-        kind: Literal["lif", "integrator"] = "lif",
-        width: float = 1.0,
+        weight: Tensor,
+        exponent: int,
+        stride: Pair = (1, 1),
+        padding: Pair = (0, 0),
+        dilation: Pair = (1, 1),
+        groups: int = 1,
     ) -> None:
-        super().__init__(
-            alpha=1 - (du + 1) / 4096,
-            beta=1 - dv / 4096,
-            threshold=torch.tensor(float(vth * V_UNIT), dtype=torch.float64),
-            spike_grad=SpikeGradient(width * unit),
-            init_hidden=True,
-            reset_mechanism="zero",
-            reset_delay=False,
+        super().__init__(weight, exponent)
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+
+    def forward(self, messages: Tensor) -> Tensor:
+        """Synaptic sums a, integers [..., C_out, H', W']."""
+        images, weight = _exactly(messages.flatten(0, -4), self.integer_weight())
+        shape = self.stride, self.padding, self.dilation, self.groups
+        with _without_tf32(images):
+            sums = nn.functional.conv2d(images, weight, None, *shape)
+        if images.is_cuda:
+            # cuDNN may transform a convolution (Winograd); its error here is far below 0.5.
+            sums = round_through(sums)
+        return sums.unflatten(0, messages.shape[:-3])
+
+
+class ChipSumPool2d(nn.Module):
+    """The sum over windows of each channel, times `weight`: a = weight·Σ m, one synapse a message.
+
+    kernel, stride, padding: (y, x). weight: an even integer in [−254, 254].
+    """
+
+    def __init__(
+        self, kernel: Pair, stride: Pair | None = None, padding: Pair = (0, 0), weight: int = 2
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = kernel, stride or kernel, padding
+        self.weight = weight
+
+    def forward(self, messages: Tensor) -> Tensor:
+        """Synaptic sums a, integers [..., C, H', W']."""
+        pooled = nn.functional.avg_pool2d(
+            messages.flatten(0, -4), self.kernel, self.stride, self.padding, divisor_override=1
         )
-        self.du, self.dv, self.vth, self.kind, self.unit = du, dv, vth, kind, float(unit)
-        self.bias = nn.Parameter(bias.detach().clone().to(torch.float32))
-        self.bias_exponent = bias_exponent
-        self.state_function = self._chip_step
+        return self.weight * pooled.unflatten(0, messages.shape[:-3])
 
-    def integer_bias(self) -> Tensor:
-        """The bias B in units of v, as the chip adds it each step: float64 [size]."""
-        step = 2.0**self.bias_exponent
-        mantissa = _Round.apply(self.bias.to(torch.float64) * (self.unit / step))
-        return mantissa.clamp(BIAS_MANT_MIN, BIAS_MANT_MAX) * step
 
-    def forward(self, a: Tensor) -> Tensor:
-        """One step: synaptic sums a [..., size] → spikes, or v for an integrator."""
-        self.fired = super().forward(a).to(torch.float64)
-        return self.mem if self.kind == "integrator" else self.fired
+def _exactly(messages: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the float type in which no partial sum of their product can be rounded."""
+    with torch.no_grad():
+        row = weight.abs().flatten(1).sum(dim=1).max()
+        exact = bool(row * messages.abs().max() <= _EXACT_FLOAT32)
+    dtype = torch.float32 if exact else torch.float64
+    return messages.to(dtype), weight.to(dtype)
 
-    def _chip_step(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        u = _Truncate.apply(self.syn.to(torch.float64) * ((4095 - self.du) / 4096)) + V_UNIT * a
-        u = u - torch.where(u > UV_LIMIT, 2.0 * UV_LIMIT, 0.0)
-        u = u + torch.where(u <= -UV_LIMIT, 2.0 * UV_LIMIT, 0.0)
-        v = _Truncate.apply(self.mem.to(torch.float64) * ((4096 - self.dv) / 4096)) + u
-        return u, (v + self.integer_bias()).clamp(-UV_LIMIT + 1, UV_LIMIT - 1)
+
+@contextmanager
+def _without_tf32(x: Tensor) -> Iterator[None]:
+    """On CUDA, convolutions with the whole 24 bits of float32."""
+    if not x.is_cuda:
+        yield
+        return
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
 
 
 def weight_exponent(weight: Tensor, message_max: int, sum_max: int, headroom: float = 0.8) -> int:
     """The largest exponent at which quantized weights stay legal and their sums proven.
 
-    weight: float [out, in]. message_max: the largest |message| that the encoder lets through.
+    weight: float [out, in, …]. message_max: the largest |message| that the encoder lets through.
     sum_max: the largest |Σ W·m| allowed (see `deploy.proof`). headroom: the share of the legal
     range that the present weights may fill; the rest is for training to grow into.
     """
-    largest = float(weight.abs().max())
-    row = float(weight.abs().sum(dim=1).max())
+    rows = weight.flatten(1).abs()
+    largest, row = float(rows.max()), float(rows.sum(dim=1).max())
     if not math.isfinite(row) or largest == 0:
         return 0
-    room = sum_max / message_max - weight.shape[1]
+    room = sum_max / message_max - rows.shape[1]
     return math.floor(math.log2(headroom * min(WEIGHT_MAX / largest, max(room, 1.0) / row)))
 
 
@@ -213,11 +201,3 @@ def bias_exponent(bias: Tensor, unit: float) -> int:
     if largest <= BIAS_MANT_MAX:
         return 0
     return min(BIAS_EXP_MAX, math.ceil(math.log2(largest / BIAS_MANT_MAX)))
-
-
-def run(network: nn.Module, messages: Tensor) -> Tensor:
-    """Run a chip network over samples that start from cleared state: [N, T, in] → [N, T, out]."""
-    for module in network.modules():
-        if isinstance(module, ChipNeuron):
-            module.reset_mem()
-    return torch.stack([network(messages[:, t]) for t in range(messages.shape[1])], dim=1)

@@ -13,7 +13,7 @@ from neuroclip.adapter import ChipAdapter
 from neuroclip.clip import Clip, encode_frames
 from neuroclip.events import Recording
 from neuroclip.frames import FrameOptions, span_of
-from neuroclip.quantize import ChipNeuron
+from neuroclip.neurons import ChipNeuron
 from neuroclip.stream import FrameStream, SliceFrame, packets
 from neuroclip.zero_shot import zero_shot_scores
 

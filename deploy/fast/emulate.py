@@ -16,6 +16,7 @@ from deploy.errors import BadInput
 from deploy.fast import numpy_block
 from deploy.fast.plan import Block, Plan, prepare
 from deploy.fast.recording import Recording, finish, start
+from deploy.populations import is_plain
 from deploy.program import Dense, Input, Program
 from deploy.trace import Record, Trace
 
@@ -46,10 +47,13 @@ def emulate_fast(
     record, per_step: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
     (event-driven int8 rows) or "numpy" (matrix products); by default numba where it is installed,
     unless the work is less than loading, and the first time compiling, it would be. Programs with
-    other than dense connections run on the reference.
+    other than dense connections or plain populations run on the reference.
     Raises BadInput as `emulate` does, and for "numba" where it is not installed.
     """
-    if isinstance(program, Program) and not all(isinstance(c, Dense) for c in program.connections):
+    if isinstance(program, Program) and not (
+        all(isinstance(c, Dense) for c in program.connections)
+        and all(is_plain(p) for p in program.populations)
+    ):
         return emulate(program, inputs, record, per_step)
     plan = program if isinstance(program, Plan) else prepare(program)
     samples, timesteps = _check(plan.program, inputs)

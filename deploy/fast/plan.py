@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.populations import is_plain
 from deploy.program import Dense, Population, Program
 from deploy.proof import prove
 
@@ -101,7 +102,9 @@ def _block(
     arithmetic: dict[str, str],
     sums: dict[str, tuple[int, int]],
 ) -> Block:
-    populations = tuple(program.population(name) for name in names)
+    populations = tuple(p for name in names if is_plain(p := program.population(name)))
+    if len(populations) < len(names):
+        raise BadInput(f"nodes {list(names)}: only plain populations are planned; use emulate_fast")
     ends = np.cumsum([p.size for p in populations]).tolist()
     starts = dict(zip(names, [0, *ends[:-1]], strict=True))
     incoming = [(name, c) for name in names for c in program.into(name)]

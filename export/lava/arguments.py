@@ -5,7 +5,18 @@ from typing import Any
 import numpy as np
 
 from deploy.errors import BadInput
-from deploy.program import Connection, Conv2d, Dense, Input, IntArray, Population, Program, Shape
+from deploy.program import (
+    AnyPopulation,
+    Connection,
+    Conv2d,
+    Dense,
+    Input,
+    IntArray,
+    Population,
+    Program,
+    Shape,
+    sent_range,
+)
 from deploy.synapses import expand, synapses
 
 
@@ -82,8 +93,7 @@ def runs_as_conv(program: Program, connection: Connection) -> bool:
     if not isinstance(connection, Conv2d) or connection.exponent != 0:
         return False
     source = program.source(connection.source)
-    low, high = (0, 1) if isinstance(source, Population) else (source.low.min(), source.high.max())
-    most = max(abs(int(low)), abs(int(high)))
+    most = max(abs(end) for end in sent_range(source))
     sums = np.abs(connection.weight).sum(axis=(1, 2, 3), dtype=np.int64)
     sizes = (
         *connection.weight.shape[2:], *connection.stride, *connection.padding,
@@ -106,11 +116,11 @@ def conv_arguments(program: Program, connection: Conv2d) -> dict[str, Any]:
     }
 
 
-def message_bits(source: Input | Population) -> int:
+def message_bits(source: Input | AnyPopulation) -> int:
     """Bits of a graded message, sign included; 0 for binary spikes, which is what Dense calls them."""
-    if isinstance(source, Population) or source.binary:
+    low, high = sent_range(source)
+    if low >= 0 and high <= 1:
         return 0
-    low, high = int(source.low.min()), int(source.high.max())
     return max(abs(low), abs(high)).bit_length() + (low < 0)
 
 

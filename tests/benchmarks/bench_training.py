@@ -13,7 +13,8 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from neuroclip.quantize import V_UNIT, ChipLinear, ChipNeuron, run, weight_exponent
+from neuroclip.neurons import ChipNeuron, run
+from neuroclip.quantize import V_UNIT, ChipLinear, weight_exponent
 
 BETA = 0.9
 # Low enough for both layers to spike with the initial weights of torch's Linear.

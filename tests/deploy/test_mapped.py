@@ -14,6 +14,7 @@ from deploy.emulator import emulate
 from deploy.errors import BadInput
 from deploy.mapped import emulate_mapped
 from deploy.mapping import Core, Mapping, Slice
+from deploy.populations import Delta, Graded, Sigma, make_sigma_delta, make_ternary, make_threshold
 from deploy.program import Dense, Program, make_input, make_population
 from deploy.traffic import HOST
 
@@ -76,6 +77,52 @@ def test_the_random_mappings_reach_what_they_are_meant_to_compare(
         shared += any(len({s.population for s in core.slices}) > 1 for core in mapping.cores)
         many += len(mapping.cores) > 3
     assert packets > 1000 and shared > 20 and many > 20
+
+
+def every_kind() -> Program:
+    """Neurons of every model in a row, with a loop, over dense connections of mixed exponents."""
+    rng = np.random.default_rng(8)
+    populations = (
+        make_population("lif", (6,), dv=300, vth=12, refractory=1, reset_interval=5),
+        make_ternary("ternary", (5,), vth=6, vth_lo=-6, dv=900),
+        make_threshold("threshold", (4,), vth=2, bias=60),
+        Graded("graded", (6,), vth=3, rectified=False),
+        Delta("delta", (5,), vth=2, spike_exp=1, state_exp=1, cum_error=True),
+        Sigma("sigma", (4,)),
+        make_sigma_delta("sigma_delta", (5,), vth=3, bias=rng.integers(-9, 9, (5,))),
+        make_population("out", (3,), kind="integrator"),
+    )
+    names = ["x", *(p.name for p in populations)]
+    sizes = [7, *(p.size for p in populations)]
+    connections = [
+        Dense(
+            f"{a}-{b}", a, b,
+            (2 * rng.integers(-9, 10, (sizes[i + 1], sizes[i]))).astype(np.int32),
+            exponent=-4 if sizes[i] == 6 and a == "graded" else -1, delay=i % 2,
+        )
+        for i, (a, b) in enumerate(pairwise(names))
+    ]  # fmt: skip
+    back = (2 * rng.integers(-9, 10, (6, 5))).astype(np.int32)
+    loop = Dense("loop", "ternary", "lif", back, delay=2)
+    return Program((make_input("x", (7,), -4, 9),), populations, (*connections, loop), ())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_kind_of_neuron_runs_equal(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    program = every_kind()
+    mapping = scattered(rng, program)
+    inputs = {"x": rng.integers(-4, 10, (3, 12, 7))}
+    expected, found = emulate(program, inputs), emulate_mapped(program, mapping, inputs)
+    assert all(expected.messages[p.name].any() for p in program.populations[:-1])
+    for kind in ("s", "u", "v", "messages", "readout"):
+        whole, parts = getattr(expected, kind), getattr(found.trace, kind)
+        assert whole.keys() == parts.keys()
+        for name in whole:
+            assert whole[name].dtype == parts[name].dtype
+            assert np.array_equal(whole[name], parts[name]), (kind, name)
+    counts = count(program, expected.messages, 3, 12, mapping)
+    assert found.packets == counts.messages
 
 
 def chain() -> Program:

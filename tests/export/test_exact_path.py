@@ -20,7 +20,8 @@ from export.lower import lower
 from export.nir_file import read_nir, write_nir
 from export.nir_write import to_nir
 from export.torch_run import run_torch, torch_registers
-from neuroclip.quantize import ChipLinear, ChipNeuron
+from neuroclip.neurons import ChipNeuron
+from neuroclip.quantize import ChipLinear
 
 RANGE = 15
 

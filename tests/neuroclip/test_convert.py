@@ -9,7 +9,7 @@ from torch import nn
 
 from deploy.errors import BadInput
 from neuroclip.convert import to_chip
-from neuroclip.quantize import ChipNeuron, run
+from neuroclip.neurons import ChipNeuron, run
 
 KEPT = {"reset_mechanism": "zero", "reset_delay": False, "init_hidden": True}
 

@@ -9,17 +9,20 @@ pytest.importorskip("snntorch")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.arithmetic import step
+from deploy.connections import Conv2d
+from deploy.neurons import cleared, step
 from deploy.program import make_population
+from deploy.synapses import synaptic_sums
+from neuroclip.neurons import ChipNeuron, run
 from neuroclip.quantize import (
+    ChipConv2d,
     ChipLinear,
-    ChipNeuron,
+    ChipSumPool2d,
     FoldedLinear,
-    Rectangle,
     bias_exponent,
-    run,
     weight_exponent,
 )
+from neuroclip.recurrence import Surrogate
 
 
 @settings(max_examples=100, deadline=None)
@@ -40,16 +43,16 @@ def test_a_neuron_is_the_chip_recurrence_at_every_edge(seed: int) -> None:
     if not np.array_equal(neuron.integer_bias().detach().numpy(), bias):
         return  # this bias has no mantissa and exponent of its own
     population = make_population("n", (7,), du=du, dv=dv, vth=vth, bias=bias, kind=kind)
-    u, v = np.zeros((3, 7), np.int64), np.zeros((3, 7), np.int64)
+    state = cleared(population, 3)
     neuron.reset_mem()
-    for _ in range(6):
+    for t in range(6):
         a = rng.integers(-140_000, 140_001, (3, 7))
-        u, v, s = step(population, u, v, a)
+        state, s = step(population, state, a, t)
         with torch.no_grad():
             out = neuron(torch.from_numpy(a.astype(np.float64))).numpy()
-        assert np.array_equal(neuron.syn.numpy(), u)
-        assert np.array_equal(neuron.mem.numpy(), v)
-        assert np.array_equal(out, v if kind == "integrator" else s)
+        assert np.array_equal(neuron.syn.numpy(), state["u"])
+        assert np.array_equal(neuron.mem.numpy(), state["v"])
+        assert np.array_equal(out, state["v"] if kind == "integrator" else s)
 
 
 def test_weights_are_even_and_legal_whatever_training_does() -> None:
@@ -63,7 +66,7 @@ def test_rounding_is_exact_for_integers_that_a_detach_trick_would_miss() -> None
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(200, 200, generator=generator)
     integers = ChipLinear(weight, exponent=5).integer_weight()
-    assert torch.equal(integers, 2 * torch.round(weight.double() * 16).clamp(-127, 127))
+    assert torch.equal(integers, 2 * torch.round(weight * 16).clamp(-127, 127))
 
 
 def test_gradients_pass_the_roundings_and_the_surrogate() -> None:
@@ -80,7 +83,7 @@ def test_gradients_pass_the_roundings_and_the_surrogate() -> None:
 
 def test_the_surrogate_is_a_rectangle() -> None:
     x = torch.tensor([-0.6, -0.4, 0.0, 0.4, 0.6], requires_grad=True)
-    spikes = Rectangle.apply(x, 1.0)
+    spikes = Surrogate()(x)
     spikes.sum().backward()
     assert spikes.tolist() == [0, 0, 0, 1, 1]
     assert x.grad.tolist() == [0, 1, 1, 1, 0]
@@ -124,3 +127,37 @@ def test_bias_exponents_hold_twice_the_bias() -> None:
         exponent = bias_exponent(torch.tensor([bias]), 1.0)
         assert 0 <= exponent <= 7
         assert 2 * bias <= 4095 << exponent or exponent == 7
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_convolution_is_exact_whatever_its_shape(seed: int) -> None:
+    """Against the emulator's own sums; messages of 16 bits need float64, spikes float32."""
+    rng = np.random.default_rng(seed)
+    groups, pairs = int(rng.integers(1, 3)), rng.integers(1, 3, (3, 2)).tolist()
+    weight = torch.from_numpy(rng.normal(size=(2 * groups, 3, *rng.integers(1, 4, 2))) * 3)
+    module = ChipConv2d(weight, 6, *(tuple(p) for p in pairs), groups)
+    largest = int(rng.choice([1, 15, 2**16]))
+    messages = rng.integers(-largest, largest + 1, (2, 3, 3 * groups, 7, 8))
+    sums = module(torch.from_numpy(messages).float())
+    connection = Conv2d(
+        "c", "a", "b", module.integer_weight().detach().numpy().astype(np.int32), (7, 8),
+        *(tuple(p) for p in pairs), groups,
+    )  # fmt: skip
+    expected = synaptic_sums(connection)(messages.reshape(6, -1))
+    assert sums.shape == (2, 3, *connection.target_shape)
+    assert np.array_equal(sums.detach().numpy().reshape(6, -1), expected)
+
+
+def test_pooling_sums_its_windows() -> None:
+    spikes = (torch.rand(2, 3, 4, 6, 9, generator=torch.Generator().manual_seed(3)) < 0.5).float()
+    sums = ChipSumPool2d((2, 3), weight=4)(spikes)
+    assert torch.equal(sums, 4 * spikes.unflatten(4, (3, 3)).unflatten(3, (3, 2)).sum(dim=(4, 6)))
+
+
+def test_constraining_a_convolution_holds_its_kernels() -> None:
+    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(4))
+    module = ChipConv2d(weight, 6)
+    module.constrain_(700)
+    sums = module.integer_weight().abs().sum(dim=(1, 2, 3))
+    assert (sums <= 700).all() and sums.max() > 600
