@@ -80,7 +80,8 @@ class Conv2d:
     """A convolution as torch.nn.functional.conv2d computes it (cross-correlation, zero padding).
 
     weight: int32 [C_out, C_in / groups, k_y, k_x], shared by all positions. size: (H, W) of the
-    source, whose shape is (C_in, H, W). stride, padding, dilation: (y, x). The target's shape is
+    source, whose shape is (C_in, H, W), or another of as many neurons that is none of three
+    dimensions: neurons are numbered in C order. stride, padding, dilation: (y, x). The target's shape is
     (C_out, H', W') with H' = (H + 2·padding − dilation·(k_y − 1) − 1) // stride + 1.
     """
 
@@ -246,9 +247,14 @@ def _check_conv2d(c: Conv2d, source: Shape, target: Shape) -> None:
             refuse(f"{field} {values} is not a pair of integers from {least}")
     if not isinstance(c.groups, int) or c.groups < 1 or c.weight.shape[0] % c.groups:
         refuse(f"groups {c.groups} do not divide the {c.weight.shape[0]} output channels")
-    if c.source_shape != source:
+    if not _fits(c.source_shape, source):
         refuse(f"it reads the shape {c.source_shape}, '{c.source}' has {source}")
     if min(c.target_shape) < 1:
         refuse(f"its kernel is larger than the padded source: output shape {c.target_shape}")
-    if c.target_shape != target:
+    if not _fits(c.target_shape, target):
         refuse(f"it makes the shape {c.target_shape}, '{c.target}' has {target}")
+
+
+def _fits(image: Shape, shape: Shape) -> bool:
+    """Whether neurons of a shape are those of an image, as they are or numbered in C order."""
+    return image == shape if len(shape) == 3 else prod(image) == prod(shape)

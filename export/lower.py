@@ -1,7 +1,6 @@
-"""NIR → `Program`: registers recovered from the graph's values, exactly or not at all."""
+"""The normalised graph → `Program`: registers recovered from its values, exactly or not at all."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import nir
@@ -12,260 +11,148 @@ from deploy.errors import BadInput
 from deploy.program import (
     BIAS_EXP_MAX,
     BIAS_MANT_MIN,
-    DECAY_MAX,
     VTH_MAX,
     WEIGHT_MAX,
     Connection,
     Output,
     Population,
     Program,
-    Shape,
     make_input,
     make_population,
 )
+from export.graph import Graph, Neuron, Path
+from export.neurons import Discretisation
 from export.nir_file import DEFAULT_DT
-from export.nir_layers import SYNAPSES, connection, layer_shape, layer_weight
+from export.normalise import normalise
+from export.operators import to_connection
 
 Float = NDArray[np.float64]
 
-NEURONS = (nir.LIF, nir.IF, nir.LI, nir.I, nir.CubaLIF, nir.CubaLI)
-
-# A decay register recovered from a time constant counts as exact within this much of an integer.
-_DECAY_RESIDUAL = 1e-5
+# A register recovered from float64 arithmetic counts as exact within this much of an integer.
+_RESIDUAL = 1e-5
 # A dyadic value of float64 has at most 52 fractional bits; finer than this no weight of 8 bits is.
 _MAX_EXPONENT = 40
 
 
-# What overflows becomes infinite and is refused by name; numpy's warnings would only add lines.
-@np.errstate(over="ignore", invalid="ignore")
 def lower(
     graph: nir.NIRGraph,
     *,
     dt: float = DEFAULT_DT,
+    discretisation: Discretisation = "euler",
     input_ranges: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> Program:
-    """The integer program of a graph whose values are exact on the chip.
+    """The integer program of a NIR graph whose values are exact on the chip.
 
-    dt: seconds of one step (forward Euler), which a NIR file does not carry. input_ranges: the
-    smallest and largest message of each input, scalars or arrays of its shape; binary spikes where
-    none is given. Raises BadInput naming the node and the value that no register holds.
+    dt: seconds of one step, which a NIR file does not carry. discretisation: see
+    `export.neurons.neuron`. input_ranges: the smallest and largest message of each input, scalars or
+    arrays of its shape; binary spikes where none is given. Raises BadInput naming the node and the
+    value that no register holds.
     """
-    synapses = {n: node for n, node in graph.nodes.items() if isinstance(node, SYNAPSES)}
-    neurons = {n: node for n, node in graph.nodes.items() if isinstance(node, NEURONS)}
-    for name, node in graph.nodes.items():
-        if not isinstance(node, (*SYNAPSES, *NEURONS, nir.Input, nir.Output, nir.Flatten)):
-            raise BadInput(f"node '{name}': {type(node).__name__} is not supported yet")
-    into = {name: _through_flatten(graph, name) for name in graph.nodes}
+    normalised = normalise(graph, dt=dt, discretisation=discretisation)
+    return lower_graph(normalised, input_ranges=input_ranges)
 
+
+@np.errstate(over="ignore", invalid="ignore")
+def lower_graph(
+    graph: Graph, *, input_ranges: Mapping[str, tuple[Any, Any]] | None = None
+) -> Program:
+    """The integer program of a normalised graph, of which nothing is rounded.
+
+    Decays must be k/4096, and the weights into a population, its threshold and its bias integers of
+    the chip under one power of two. Raises BadInput naming the node and the value.
+    """
     inputs = [
-        make_input(name, _shape(name, node), *(input_ranges or {}).get(name, (0, 1)))
-        for name, node in graph.nodes.items()
-        if isinstance(node, nir.Input)
+        make_input(source.name, source.shape, *(input_ranges or {}).get(source.name, (0, 1)))
+        for source in graph.inputs
     ]
-    shapes = {node.name: node.shape for node in inputs}
     populations: list[Population] = []
     connections: list[Connection] = []
-    for name in _in_order(graph, neurons):
-        layers = {a: synapses[a] for a in into[name] if a in synapses}
-        if not layers or len(layers) != len(into[name]):
-            other = next((a for a in into[name] if a not in synapses), None)
-            what = f"'{other}' ends in it without weights" if other else "nothing ends in it"
-            raise BadInput(f"node '{name}': {what}; a layer of synapses is expected before it")
-        sources = {}
-        for layer in layers:
-            before = into[layer]
-            if len(before) != 1 or isinstance(graph.nodes[before[0]], SYNAPSES):
-                raise BadInput(
-                    f"node '{layer}': one input or neuron is expected before it, not {before}"
+    for neuron in graph.neurons:
+        paths = graph.into(neuron.name)
+        scale = _scale(neuron, paths)
+        populations.append(_population(neuron, scale))
+        for path in paths:
+            source = path.source
+            if source is None:
+                source = f"{path.name}.one"
+                populations.append(_one(source))
+            weight = np.rint(path.operator.weight * scale).astype(np.int32)
+            connections.append(
+                to_connection(
+                    path.operator, weight, path.name, source, path.target, delay=path.delay
                 )
-            # A loop's own shape is that of its population, which another layer gives.
-            sources[layer] = before[0], shapes.get(before[0])
-        weights = {
-            layer: layer_weight(layer, node, sources[layer][1]) for layer, node in layers.items()
-        }
-        found = {
-            layer: layer_shape(layer, node, weights[layer], sources[layer][1])
-            for layer, node in layers.items()
-        }
-        if len({prod(shape) for shape in found.values()}) != 1:
-            raise BadInput(
-                f"node '{name}': the layers before it have different shapes "
-                f"{sorted(set(found.values()))}"
             )
-        # A convolution says more about the shape than a dense layer does.
-        shapes[name] = max(found.values(), key=len)
-        population, scale = _population(name, neurons[name], shapes[name], layers, weights, dt)
-        populations.append(population)
-        for layer, node in layers.items():
-            weight = np.rint(weights[layer] * scale).astype(np.int32)
-            source, shape = sources[layer]
-            connections.append(connection(layer, node, source, name, weight, shape))
-    return Program(
-        tuple(inputs), tuple(populations), tuple(connections), _outputs(graph, neurons, populations)
+    kinds = {n.name: n.kind for n in graph.neurons}
+    outputs = [
+        Output(r.name, r.source, "v" if kinds[r.source] == "integrator" else "s")
+        for r in graph.readouts
+    ]
+    return Program(tuple(inputs), tuple(populations), tuple(connections), tuple(outputs))
+
+
+def _one(name: str) -> Population:
+    """One neuron that fires at every step, the first one included: its bias exceeds its threshold."""
+    return make_population(name, (1,), vth=0, bias=64)
+
+
+def _population(neuron: Neuron, scale: float) -> Population:
+    fires = neuron.kind == "lif"
+    if fires and (neuron.dv == 1).all():
+        raise BadInput(f"node '{neuron.name}': a neuron without any memory is not supported yet")
+    return make_population(
+        neuron.name,
+        neuron.shape,
+        du=_decay(neuron.name, "synaptic", neuron.du) - 1,
+        dv=_decay(neuron.name, "membrane", neuron.dv),
+        vth=np.rint(neuron.threshold * scale).astype(np.int64) if fires else VTH_MAX,
+        bias=np.rint(neuron.bias * scale * 64).astype(np.int64),
+        kind=neuron.kind,
     )
 
 
-def _through_flatten(graph: nir.NIRGraph, name: str) -> list[str]:
-    """The nodes before a node. Flattening changes nothing: neurons are numbered in C order."""
-    found: list[str] = []
-    for before in [a for a, b in graph.edges if b == name]:
-        flattens = isinstance(graph.nodes[before], nir.Flatten)
-        found += _through_flatten(graph, before) if flattens else [before]
-    return found
-
-
-def _shape(name: str, node: nir.Input) -> tuple[int, ...]:
-    shape = tuple(int(n) for n in np.atleast_1d(node.input_type["input"]))
-    if not shape:
-        raise BadInput(f"node '{name}': the input has no shape")
-    return shape
-
-
-def _in_order(graph: nir.NIRGraph, neurons: Mapping[str, Any]) -> list[str]:
-    """Neuron nodes by distance from the inputs: nir returns nodes alphabetically."""
-    depth: dict[str, int] = {n: 0 for n, node in graph.nodes.items() if isinstance(node, nir.Input)}
-    frontier = list(depth)
-    while frontier:
-        reached = {b for a, b in graph.edges if a in frontier and b not in depth}
-        depth |= dict.fromkeys(reached, max(depth.values()) + 1)
-        frontier = sorted(reached)
-    unreached = sorted(set(neurons) - set(depth))
-    if unreached:
-        raise BadInput(f"node '{unreached[0]}': no input reaches it")
-    return sorted(neurons, key=lambda n: (depth[n], n))
-
-
-def _outputs(
-    graph: nir.NIRGraph, neurons: Mapping[str, Any], populations: list[Population]
-) -> tuple[Output, ...]:
-    kinds = {p.name: p.kind for p in populations}
-    found = []
-    for name, node in graph.nodes.items():
-        if isinstance(node, nir.Output):
-            for source in [a for a, b in graph.edges if b == name]:
-                if source not in neurons:
-                    raise BadInput(f"node '{name}': '{source}' before it is no neuron")
-                found.append(Output(name, source, "v" if kinds[source] == "integrator" else "s"))
-    if not found:
-        raise BadInput("the graph has no Output node")
-    return tuple(found)
-
-
-def _population(
-    name: str,
-    node: Any,
-    shape: Shape,
-    layers: Mapping[str, Any],
-    weights: Mapping[str, Float],
-    dt: float,
-) -> tuple[Population, float]:
-    """The population of a neuron node, and the power of two that makes its layers integers."""
-
-    def parameter(field: str) -> Float:
-        values = np.asarray(getattr(node, field), np.float64)
-        if values.size == 1:
-            return np.broadcast_to(values.reshape(()), shape)
-        if values.size != prod(shape):
-            raise BadInput(
-                f"node '{name}': {field} has {values.size} values for {prod(shape)} neurons"
-            )
-        return values.reshape(shape)
-
-    fires = isinstance(node, nir.LIF | nir.IF | nir.CubaLIF)
-    if fires and parameter("v_reset").any():
-        raise BadInput(f"node '{name}': v_reset {parameter('v_reset').max()} is not 0")
-    if isinstance(node, nir.IF | nir.I):
-        du, dv = np.full(shape, DECAY_MAX), np.zeros(shape, np.int64)
-        gain, drive = parameter("r") * dt, np.zeros(shape)
-    elif isinstance(node, nir.LIF | nir.LI):
-        du, dv = np.full(shape, DECAY_MAX), _decay(name, "tau", parameter("tau"), dt)
-        gain, drive = parameter("r") * dt / parameter("tau"), parameter("v_leak") * dv / 4096
-    else:
-        du = _decay(name, "tau_syn", parameter("tau_syn"), dt) - 1
-        dv = _decay(name, "tau_mem", parameter("tau_mem"), dt)
-        gain = (
-            parameter("w_in")
-            * parameter("r")
-            * dt
-            * dt
-            / parameter("tau_syn")
-            / parameter("tau_mem")
-        )
-        drive = parameter("v_leak") * dv / 4096
-    if not np.allclose(gain, 1, rtol=1e-9, atol=0):
-        raise BadInput(
-            f"node '{name}': its gain (r, w_in and time constants together) is "
-            f"{gain.flat[np.abs(gain - 1).argmax()]:.6g}, exact lowering needs 1"
-        )
-    for layer, synapse in layers.items():
-        if getattr(synapse, "bias", None) is None:
-            continue
-        bias = np.asarray(synapse.bias, np.float64)
-        # One for every neuron; of a convolution, one for every channel.
-        per_channel = isinstance(synapse, nir.Conv2d) and bias.size == shape[0]
-        if bias.size != prod(shape) and not per_channel:
-            raise BadInput(f"node '{layer}': bias has {bias.size} values for {prod(shape)} neurons")
-        if bias.any():
-            if (du != DECAY_MAX).any():
-                raise BadInput(
-                    f"node '{layer}': a bias before node '{name}' passes its synaptic filter, "
-                    "which no register does; use v_leak"
-                )
-            spread = (-1,) + (1,) * (len(shape) - 1) if per_channel else shape
-            drive = drive + bias.reshape(spread)
-    threshold = parameter("v_threshold") if fires else np.zeros(shape)
-    scale = _scale(name, weights, drive, threshold)
-    return (
-        make_population(
-            name,
-            shape,
-            du=du,
-            dv=dv,
-            vth=np.rint(threshold * scale).astype(np.int64) if fires else VTH_MAX,
-            bias=np.rint(drive * scale * 64).astype(np.int64),
-            kind="lif" if fires else "integrator",
-        ),
-        scale,
-    )
-
-
-def _decay(name: str, field: str, tau: Float, dt: float) -> NDArray[np.int64]:
-    """The decay k of a time constant: τ = 4096·dt/k."""
-    if (tau <= 0).any():
-        raise BadInput(f"node '{name}': {field} {tau.min()} is not positive")
-    if tau.min() < dt * (1 - _DECAY_RESIDUAL):
-        raise BadInput(f"node '{name}': {field} {tau.min()} is shorter than one step, dt {dt}")
-    exact = 4096 * dt / tau
+def _decay(name: str, what: str, decay: Float) -> NDArray[np.int64]:
+    """The decay k of a fraction lost at each step: k/4096."""
+    exact = 4096 * decay
     k = np.rint(exact)
     worst = int(np.abs(exact - k).argmax())
-    if abs(exact.flat[worst] - k.flat[worst]) >= _DECAY_RESIDUAL or not 1 <= k.flat[worst] <= 4096:
+    if abs(exact.flat[worst] - k.flat[worst]) >= _RESIDUAL or (k.flat[worst] == 0) != (
+        exact.flat[worst] == 0
+    ):
         raise BadInput(
-            f"node '{name}': {field} {tau.flat[worst]} is a decay of {exact.flat[worst]:.6g}/4096 at "
-            f"dt {dt}, no register holds it"
+            f"node '{name}': its {what} decay (dt / tau) is {exact.flat[worst]:.6g}/4096 a step, no "
+            "register holds it; quantize the model first"
         )
     return k.astype(np.int64)
 
 
-def _scale(name: str, weights: Mapping[str, Float], drive: Float, threshold: Float) -> float:
+def _scale(neuron: Neuron, paths: tuple[Path, ...]) -> float:
     """The smallest power of two under which weights are even integers, and threshold and bias fit."""
+    weights = [path.operator.weight for path in paths]
+    threshold = neuron.threshold if neuron.kind == "lif" else np.zeros(neuron.shape)
     for exponent in range(_MAX_EXPONENT + 1):
         scale = 2.0**exponent
-        halves = [weight * (scale / 2) for weight in weights.values()]
+        halves = [weight * (scale / 2) for weight in weights]
         if (
             any((np.abs(half) > WEIGHT_MAX // 2).any() for half in halves)
             or (threshold * scale > VTH_MAX).any()
         ):
             break
-        biases = drive * scale * 64
+        biases = neuron.bias * scale * 64
         if np.abs(biases).max() > -BIAS_MANT_MIN << BIAS_EXP_MAX:
             break
         if (
             all((half == np.rint(half)).all() for half in halves)
-            and (threshold * scale == np.rint(threshold * scale)).all()
-            and (np.abs(biases - np.rint(biases)) < _DECAY_RESIDUAL).all()
+            and _whole(threshold * scale)
+            and _whole(biases)
         ):
             return scale
+    unit = neuron.unit.flat[int(np.abs(neuron.unit - 1).argmax())]
+    gain = "" if unit == 1 else f"its gain (r, w_in and time constants together) is {unit:.6g}; "
     raise BadInput(
-        f"node '{name}': its weights {sorted(weights)}, threshold and bias are not integers of the chip "
-        "under any common power of two; quantize the model first"
+        f"node '{neuron.name}': {gain}its weights {sorted(p.name for p in paths)}, threshold and bias "
+        "are not integers of the chip under any common power of two; quantize the model first"
     )
+
+
+def _whole(values: Float) -> bool:
+    return bool((np.abs(values - np.rint(values)) < _RESIDUAL).all())

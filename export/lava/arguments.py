@@ -93,6 +93,9 @@ def runs_as_conv(program: Program, connection: Connection) -> bool:
     if not isinstance(connection, Conv2d) or connection.exponent != 0:
         return False
     source = program.source(connection.source)
+    # Lava's ports are transposed, not reshaped, to the images that its Conv reads and makes.
+    if len(source.shape) != 3 or len(program.population(connection.target).shape) != 3:
+        return False
     most = max(abs(end) for end in sent_range(source))
     sums = np.abs(connection.weight).sum(axis=(1, 2, 3), dtype=np.int64)
     sizes = (

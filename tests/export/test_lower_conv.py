@@ -101,12 +101,12 @@ def test_padding_in_words() -> None:
 @pytest.mark.parametrize(
     ("conv", "message"),
     [
-        ({"stride": (1, 1)}, "node 'n1': v_reset has 160 values for 288 neurons"),
+        ({"stride": (1, 1)}, "node 'n1': its parameters have 160 values for 288 neurons"),
         ({"padding": "same"}, "node 'conv': padding 'same' needs stride 1"),
         ({"padding": (0, 0), "dilation": 9}, "node 'conv': its kernel is larger than the padded"),
         ({"dilation": (1.5, 1)}, r"node 'conv': dilation is \(1.5, 1\), expected one or two int"),
         ({"input_shape": (8, 9)}, r"node 'conv': input_shape \(8, 9\), the node before it has"),
-        ({"groups": 2}, r"node 'conv': it reads the shape \(4, 9, 8\), 'input' has \(2, 9, 8\)"),
+        ({"groups": 2}, r"node 'conv': it reads 4 channels, the shape before it is \(2, 9, 8\)"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(conv: dict[str, Any], message: str) -> None:
