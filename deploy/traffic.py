@@ -23,6 +23,8 @@ Ints = NDArray[np.int64]
 
 # The host, where the inputs are, among the senders of packets.
 HOST = -1
+# Pairs of cores that a report lists, the heaviest first.
+MOST_PAIRS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,3 +149,41 @@ def _spans(
         np.add.at(steps, (line[where], high), -packets[where])
         both.append(steps.cumsum(axis=1)[:, :-1])
     return both[0], both[1]
+
+
+def traffic_report(chip: Chip, mapping: Mapping, found: Traffic, samples: int) -> dict[str, Any]:
+    """The report's `traffic`: packets over every link of the mesh, per inference.
+
+    {"columns", "rows", "origin": [x, y], "routers": [{"core", "x", "y"}], "packets": [[sender,
+    receiver, packets]] between cores, the heaviest MOST_PAIRS of "pairs", "links": {"east", "west",
+    "south", "north": [[packets]]}, "links_used", "busiest_link", "mean_link" (of the used ones)}.
+    x and y count routers over the joined meshes of all chips; links are those of `Links`.
+    """
+    loads = links(chip, found)
+    ways = {"east": loads.east, "west": loads.west, "south": loads.south, "north": loads.north}
+    each = np.concatenate([a.reshape(-1) for a in ways.values()])
+    used = each[each > 0]
+    indices = np.array([core.index for core in mapping.cores])
+    x, y, *_ = coordinates(chip, indices)
+    between: dict[tuple[int, int], int] = {}
+    for a, b, n in zip(
+        found.sender.tolist(), found.receiver.tolist(), found.packets.tolist(), strict=True
+    ):
+        if HOST != a != b:
+            between[a, b] = between.get((a, b), 0) + n
+    heaviest = sorted(between.items(), key=lambda item: (-item[1], item[0]))[:MOST_PAIRS]
+    return {
+        "columns": loads.north.shape[1],
+        "rows": loads.east.shape[0],
+        "origin": list(loads.origin),
+        "routers": [
+            {"core": int(i), "x": int(a), "y": int(b)}
+            for i, a, b in zip(indices, x, y, strict=True)
+        ],
+        "packets": [[a, b, n / samples] for (a, b), n in heaviest],
+        "pairs": len(between),
+        "links": {name: (loads_of / samples).tolist() for name, loads_of in ways.items()},
+        "links_used": len(used),
+        "busiest_link": int(used.max(initial=0)) / samples,
+        "mean_link": float(used.mean()) / samples if used.size else 0.0,
+    }

@@ -53,7 +53,9 @@ def torch_executor(network: Any) -> Executor:
 def emulator_executor(program: Program, jobs: int = 1) -> Executor:
     """Our emulator, in `jobs` threads: the fast path, equal to the reference bit for bit."""
     return Executor(
-        "emulator", lambda x: emulate_fast(program, x, threads=jobs), lambda: registers(program)
+        "emulator",
+        lambda x: emulate_fast(program, x, threads=jobs, per_step=True),
+        lambda: registers(program),
     )
 
 
