@@ -12,7 +12,7 @@ from deploy.report.svg import picture
 WIDTH, WIDEST = 760, 8.0
 # A mesh of more routers than these is not drawn: the table of the heaviest pairs says more.
 MAX_ROUTERS = 600
-MAX_ROWS = 12
+MAX_ROWS = 8
 # On which side of the middle each direction is drawn, and along which axis.
 _WAYS = {"east": (-1, "x"), "west": (1, "x"), "south": (1, "y"), "north": (-1, "y")}
 
