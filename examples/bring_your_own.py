@@ -1,29 +1,23 @@
 """Your own snnTorch network, on the chip: train, convert, prove, export.
 
-    python examples/bring_your_own.py [OUT]
+    python examples/bring_your_own.py [OUT [emulator|lava]]
 
 A small network learns which half of its inputs is busier. It is trained in plain snnTorch, becomes
-an integer network, is trained a little further on exactly that arithmetic, and is then written as
-NIR and as a `Program` that the emulator runs spike for spike like torch.
+an integer network, is trained a little further on exactly that arithmetic, and then goes through
+NIR and `Program` to a target, proven spike for spike against torch, with a report in OUT.
 """
 
 import sys
 from pathlib import Path
 
-import numpy as np
 import snntorch as snn
 import torch
 from torch import nn
 
-from deploy.emulator import emulate
-from deploy.parity import compare
-from deploy.program import registers
-from deploy.program_file import save_program
-from deploy.proof import prove
-from export.lower import lower
-from export.nir_file import read_nir, write_nir
-from export.nir_write import to_nir
-from export.torch_run import run_torch, torch_registers
+from deploy.report.text import summary
+from export.from_network import from_network
+from export.pipeline import Options
+from export.pipeline import run as export_run
 from neuroclip.convert import to_chip
 from neuroclip.neurons import run
 
@@ -60,7 +54,7 @@ def float_scores(model: nn.Sequential, spikes: torch.Tensor) -> torch.Tensor:
     return potential
 
 
-def main(out: Path) -> None:
+def main(out: str, target: str = "emulator") -> None:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     model = network()
@@ -72,38 +66,27 @@ def main(out: Path) -> None:
         loss.backward()
         optimizer.step()
 
-    # The three lines that bring a network to the chip, and a little training on its arithmetic.
+    # Three lines bring a network to the chip: to_chip, from_network, export_run. Between them, here,
+    # a little training on the chip's arithmetic.
     chip = to_chip(model)
     optimizer = torch.optim.Adam(chip.parameters(), lr=0.002)
     for _ in range(20):
         spikes, label = busier_half(128, generator)
-        potential = run(chip, spikes)[:, -1] / chip[-1].unit
+        potential = run(chip, spikes)[:, -1] / chip.neuron("3").unit
         loss = nn.functional.cross_entropy(potential, label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    write_nir(out / "model.nir", to_nir(chip))
-    program = lower(read_nir(out / "model.nir"))
-    save_program(out / "program.npz", program)
-
     spikes, label = busier_half(500, torch.Generator().manual_seed(1))
-    inputs = {"input": spikes.numpy().astype(np.int8)}
-    trace = emulate(program, inputs)
-    parity = compare(
-        "torch", torch_registers(chip), run_torch(chip, inputs),
-        "emulator", registers(program), trace,
-    )  # fmt: skip
     with torch.no_grad():
-        before = (float_scores(model, spikes).argmax(dim=1) == label).double().mean()
-    after = (trace.readout["3"].argmax(axis=1) == label.numpy()).mean()
-    print(f"accuracy: snnTorch {100 * before:.1f} %, emulator {100 * after:.1f} %")
-    print(parity.describe())
-    print(f"portable, every simulator must agree: {prove(program, STEPS).portable}")
-    print(f"written: {out / 'model.nir'}, {out / 'program.npz'}")
-    if not parity.ok:
+        before = float_scores(model, spikes).argmax(dim=1)
+    deployment = from_network(chip, spikes, label, float_predictions=before)
+    report = export_run(deployment, Options(target=target, out=Path(out)))
+    print(summary(report))
+    if not report["ok"]:
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/own"))
+    main(*(sys.argv[1:3] or ["runs/own"]))

@@ -6,6 +6,7 @@ forward Euler with step dt: a decay register k is τ = 4096·dt/k, from which k 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import nir
@@ -14,16 +15,23 @@ import numpy as np
 from torch import nn
 
 from deploy.errors import BadInput
+from deploy.program import Shape
 from export.nir_file import DEFAULT_DT
+from neuroclip.network import ChipNetwork
 from neuroclip.neurons import ChipNeuron
-from neuroclip.quantize import V_UNIT, ChipLinear
+from neuroclip.quantize import V_UNIT, ChipConv2d, ChipLinear, ChipSumPool2d
+from neuroclip.resets import require_chip_resets
 
 
 def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
-    """A NIR graph of a network of ChipLinear and ChipNeuron modules, named as the modules are.
+    """A NIR graph of chip synapses and ChipNeurons, named as the modules are.
 
-    Raises BadInput naming the module that NIR cannot express.
+    network: a ChipNetwork, or modules that nirtorch can trace. Raises BadInput naming the module
+    that NIR cannot express.
     """
+    require_chip_resets(network)
+    if isinstance(network, ChipNetwork):
+        return _wired(network, dt)
     names = {module: name for name, module in network.named_modules()}
     made: dict[int, str] = {}
 
@@ -43,25 +51,81 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
     traced = nirtorch.torch_to_nir(network, module_map, default_dict=None, type_check=False)
     nodes, edges = _renamed(traced, made)
     for name, module in network.named_modules():
-        clears = isinstance(module, ChipNeuron) and bool((module.register(module.du) == 4095).all())
-        if clears and module.integer_bias().any():
+        if isinstance(module, ChipNeuron) and _is_affine_bias(module):
             before = next(a for a, b in edges if b == name)
             nodes[before] = _with_bias(nodes[before], module)
     # Metadata is information only: no reader may rely on it, and ours does not.
     return nir.NIRGraph(nodes, edges, metadata={"dt": dt})
 
 
-def _linear(module: ChipLinear) -> nir.Linear:
-    return nir.Linear(weight=module.integer_weight().detach().cpu().numpy().astype(np.float32))
+def _wired(network: ChipNetwork, dt: float) -> nir.NIRGraph:
+    """The graph of a network that names its own wires; a loop's delay is the standard's own step."""
+    nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array(network.shape))}
+    edges: list[tuple[str, str]] = []
+    shapes = {"input": network.shape}
+    for name in network.order:
+        shapes[name] = network.neuron(name).shape
+    for name in network.order:
+        neuron = network.neuron(name)
+        into = [wire for wire in network.wires if wire.target == name]
+        pools = any(isinstance(getattr(network, w.name), ChipSumPool2d) for w in into)
+        # NIR's pooling has weights of 1, the chip's are even: all of its target is halved.
+        unit = 2 if pools else 1
+        nodes[name] = _neuron(neuron, dt, unit)
+        for wire in into:
+            source = shapes[wire.source]
+            node = _synapses(getattr(network, wire.name), source, unit)
+            before = wire.source
+            if isinstance(node, nir.Linear) and len(source) > 1:
+                before = f"{wire.name}_flatten"
+                nodes[before] = nir.Flatten(
+                    input_type={"input": np.array(source)}, start_dim=0, end_dim=-1
+                )
+                edges.append((wire.source, before))
+            nodes[wire.name] = node
+            edges += [(before, wire.name), (wire.name, name)]
+        if _is_affine_bias(neuron):
+            carrier = next(
+                (w.name for w in into if not isinstance(getattr(network, w.name), ChipSumPool2d)),
+                None,
+            )
+            if carrier is None:
+                raise BadInput(f"module '{name}': no layer before it can carry its bias in NIR")
+            nodes[carrier] = _with_bias(nodes[carrier], neuron, unit)
+    for i, name in enumerate(network.outputs):
+        end = "output" if len(network.outputs) == 1 else f"output_{i}"
+        nodes[end] = nir.Output(np.array(shapes[name]))
+        edges.append((name, end))
+    return nir.NIRGraph(nodes, edges, metadata={"dt": dt}, type_check=False)
 
 
-def _neuron(module: ChipNeuron, dt: float) -> nir.NIRNode:
+def _synapses(module: nn.Module, source: Shape, unit: int) -> nir.NIRNode:
+    if isinstance(module, ChipSumPool2d):
+        kernel, stride, padding = (
+            np.array(x) for x in (module.kernel, module.stride, module.padding)
+        )
+        return nir.SumPool2d(kernel, stride, padding)
+    assert isinstance(module, ChipLinear)
+    if not isinstance(module, ChipConv2d):
+        return _linear(module, unit)
+    weight = module.integer_weight().detach().cpu().numpy().astype(np.float32) / unit
+    return nir.Conv2d(
+        (source[1], source[2]), weight, module.stride, module.padding, module.dilation, module.groups,
+        np.zeros(len(weight), np.float32),
+    )  # fmt: skip
+
+
+def _linear(module: ChipLinear, unit: int = 1) -> nir.Linear:
+    return nir.Linear(module.integer_weight().detach().cpu().numpy().astype(np.float32) / unit)
+
+
+def _neuron(module: ChipNeuron, dt: float, unit: int = 1) -> nir.NIRNode:
     du, dv, vth = (
         module.register(x).cpu().numpy().astype(np.float64)
         for x in (module.du, module.dv, module.vth)
     )
     each = np.ones(module.shape)
-    fires = {"v_threshold": vth, "v_reset": 0 * each} if module.kind == "lif" else {}
+    fires = {"v_threshold": vth / unit, "v_reset": 0 * each} if module.kind == "lif" else {}
     clears = _all_or_none("du", du == 4095)
     integrates = _all_or_none("dv", dv == 0)
     if clears:
@@ -82,7 +146,7 @@ def _neuron(module: ChipNeuron, dt: float) -> nir.NIRNode:
         tau_mem=tau_mem,
         r=tau_mem / dt,
         # An Affine bias would pass the synaptic filter; a constant drive of v is its resting value.
-        v_leak=_bias(module) * (4096 / dv),
+        v_leak=_bias(module, unit) * (4096 / dv),
         w_in=tau_syn / dt,
         **fires,
     )
@@ -97,14 +161,25 @@ def _all_or_none(register: str, holds: np.ndarray) -> bool:
     return bool(holds.all())
 
 
-def _bias(neuron: ChipNeuron) -> np.ndarray:
+def _bias(neuron: ChipNeuron, unit: int = 1) -> np.ndarray:
     """The integer bias in NIR's unit of v, float64 [*shape]."""
-    return neuron.register(neuron.integer_bias()).cpu().numpy() / V_UNIT
+    return neuron.register(neuron.integer_bias()).cpu().numpy() / V_UNIT / unit
 
 
-def _with_bias(linear: nir.Linear, neuron: ChipNeuron) -> nir.Affine:
+def _is_affine_bias(neuron: ChipNeuron) -> bool:
     """Where the current clears each step, a neuron's bias is the bias of one layer before it."""
-    return nir.Affine(weight=linear.weight, bias=_bias(neuron))
+    clears = bool((neuron.register(neuron.du) == 4095).all())
+    return clears and bool(neuron.integer_bias().any())
+
+
+def _with_bias(node: nir.NIRNode, neuron: ChipNeuron, unit: int = 1) -> nir.NIRNode:
+    """A layer with the bias of the neurons after it."""
+    bias = _bias(neuron, unit)
+    if isinstance(node, nir.Conv2d):
+        channels = bias[:, 0, 0]
+        assert (bias == channels[:, None, None]).all(), "one bias for each channel"
+        return replace(node, bias=channels)
+    return nir.Affine(weight=node.weight, bias=bias)
 
 
 def _renamed(

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from deploy.program import bias_registers
 from deploy.trace import Record, Trace
+from neuroclip.network import ChipNetwork
 from neuroclip.neurons import ChipNeuron, recorded
-from neuroclip.quantize import V_UNIT, ChipLinear
+from neuroclip.quantize import V_UNIT, ChipLinear, ChipSumPool2d
 
 
 @torch.no_grad()
@@ -59,12 +60,14 @@ def torch_registers(network: nn.Module) -> dict[str, NDArray[np.int32]]:
             f"{name}/{r}": np.broadcast_to(np.asarray(value, np.int32), neuron.shape)
             for r, value in values.items()
         }
+    wires = network.wires if isinstance(network, ChipNetwork) else ()
+    delays = {wire.name: wire.delay for wire in wires}
     for name, module in network.named_modules():
-        if isinstance(module, ChipLinear):
+        if isinstance(module, ChipLinear | ChipSumPool2d):
             found[f"{name}/weight"] = _integers(module.integer_weight())
             found |= {
                 f"{name}/exponent": np.array(0, np.int32),
-                f"{name}/delay": np.array(0, np.int32),
+                f"{name}/delay": np.array(delays.get(name, 0), np.int32),
             }
     return found
 

@@ -83,9 +83,9 @@ class ChipNeuron(snn.Synaptic):
         self.bias_exponent = bias_exponent
         self.state_function = self._chip_step
         self.whole_samples = False
-        self.states: tuple[Tensor, Tensor, Tensor] | None = None
-        """(u, v, s) after every step, float64 [N, T, *shape]: filled under `recording`."""
         self.records = False
+        self.states: list[tuple[Tensor, Tensor, Tensor]] = []
+        """By `recorded`: (u, v, s) [N, *shape] of each step, or of all steps [N, T, *shape]."""
 
     def integer_bias(self) -> Tensor:
         """The bias B in units of v, as the chip adds it each step: float64, the bias's shape."""
@@ -98,6 +98,8 @@ class ChipNeuron(snn.Synaptic):
         if self.whole_samples:
             return self._samples(a)
         self.fired = super().forward(a).to(torch.float64)
+        if self.records:
+            self.states.append((self.syn, self.mem, self.fired))
         return self.mem if self.kind == "integrator" else self.fired
 
     def register(self, value: int | Tensor) -> Tensor:
@@ -111,8 +113,9 @@ class ChipNeuron(snn.Synaptic):
         registers = self._registers()
         if self.records:
             states = chip_states(flat, bias, registers)
-            self.states = tuple(x.unflatten(2, self.shape) for x in states)
-            return self.states[1] if self.kind == "integrator" else self.states[2]
+            u, v, s = (x.unflatten(2, self.shape) for x in states)
+            self.states = [(u, v, s)]
+            return v if self.kind == "integrator" else s
         reads = self.kind == "integrator"
         out = chip_recurrence(flat, bias, registers, self.spike_grad, reads)
         return out.unflatten(2, self.shape)
@@ -166,11 +169,18 @@ class FloatNeuron(snn.Leaky):
         return float_recurrence(flat, decay, threshold, self.spike_grad).unflatten(2, shape)
 
 
-def run(network: nn.Module, messages: Tensor) -> Tensor:
+def run(network: nn.Module, messages: Tensor) -> Any:
     """Run a network over samples that start from cleared state: [N, T, *in] → [N, T, *out].
 
-    Every module but the neurons sees [N, T, …] as well, so it must take any leading dimensions.
+    Every module but the neurons sees [N, T, …] as well, so it must take any leading dimensions. A
+    network whose attribute `steps_only` is true, since it has loops, goes step by step.
     """
+    if getattr(network, "steps_only", False):
+        network.reset_mem()
+        steps = [network(messages[:, t]) for t in range(messages.shape[1])]
+        if isinstance(steps[0], tuple):
+            return tuple(torch.stack(parts, dim=1) for parts in zip(*steps, strict=True))
+        return torch.stack(steps, dim=1)
     with _whole_samples(network):
         return network(messages)
 
@@ -183,10 +193,19 @@ def recorded(network: nn.Module, messages: Tensor) -> dict[str, tuple[Tensor, Te
         neuron.records = True
     try:
         run(network, messages)
-        return {name: neuron.states for name, neuron in neurons.items()}  # type: ignore[misc]
+        return {name: _joined(neuron, messages.shape[:2]) for name, neuron in neurons.items()}
     finally:
         for neuron in neurons.values():
-            neuron.records, neuron.states = False, None
+            neuron.records, neuron.states = False, []
+
+
+def _joined(neuron: ChipNeuron, leading: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
+    u, v, s = (
+        torch.stack(list(parts), dim=1) if len(parts) == leading[1] != 1 else parts[0]
+        for parts in zip(*neuron.states, strict=True)
+    )
+    shape = (*leading, *neuron.shape)
+    return u.reshape(shape).double(), v.reshape(shape).double(), s.reshape(shape).double()
 
 
 @contextmanager

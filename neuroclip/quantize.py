@@ -138,13 +138,19 @@ class ChipConv2d(ChipLinear):
 class ChipSumPool2d(nn.Module):
     """The sum over windows of each channel, times `weight`: a = weight·Σ m, one synapse a message.
 
-    kernel, stride, padding: (y, x). weight: an even integer in [−254, 254].
+    channels: C. kernel, stride, padding: (y, x). weight: an even integer in [−254, 254].
     """
 
     def __init__(
-        self, kernel: Pair, stride: Pair | None = None, padding: Pair = (0, 0), weight: int = 2
+        self,
+        channels: int,
+        kernel: Pair,
+        stride: Pair | None = None,
+        padding: Pair = (0, 0),
+        weight: int = 2,
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.kernel, self.stride, self.padding = kernel, stride or kernel, padding
         self.weight = weight
 
@@ -154,6 +160,10 @@ class ChipSumPool2d(nn.Module):
             messages.flatten(0, -4), self.kernel, self.stride, self.padding, divisor_override=1
         )
         return self.weight * pooled.unflatten(0, messages.shape[:-3])
+
+    def integer_weight(self) -> Tensor:
+        """The same as a convolution with a group for each channel: float32 [C, 1, k_y, k_x]."""
+        return torch.full((self.channels, 1, *self.kernel), float(self.weight))
 
 
 def _exactly(messages: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -151,7 +151,7 @@ def test_a_convolution_is_exact_whatever_its_shape(seed: int) -> None:
 
 def test_pooling_sums_its_windows() -> None:
     spikes = (torch.rand(2, 3, 4, 6, 9, generator=torch.Generator().manual_seed(3)) < 0.5).float()
-    sums = ChipSumPool2d((2, 3), weight=4)(spikes)
+    sums = ChipSumPool2d(4, (2, 3), weight=4)(spikes)
     assert torch.equal(sums, 4 * spikes.unflatten(4, (3, 3)).unflatten(3, (3, 2)).sum(dim=(4, 6)))
 
 
