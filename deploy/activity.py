@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.listening import Listening, listening
 from deploy.mapping import Core, Mapping
+from deploy.packets import homes
 from deploy.program import Program
 from deploy.synapses import fan_out
-from deploy.traffic import axons, homes
 
 Ints = NDArray[np.int64]
 
@@ -42,8 +43,7 @@ class Fan:
     """Tables of one core, by source: the neurons that a sum runs over and the weight of each."""
 
     core: Core
-    operations: Dict[str, tuple[Ints, Ints, Ints]]
-    """{source: (neurons, non-zero weights of each here, synapses of each here)}."""
+    listening: Listening
     arriving: Dict[str, Ints]
     """{source: neurons on other cores, or on the host, with a synapse here}."""
     leaving: Dict[str, Ints]
@@ -53,19 +53,20 @@ class Fan:
 def fans(program: Program, mapping: Mapping) -> tuple[Fan, ...]:
     """The tables behind `activity`, made once for a program and a mapping."""
     at = homes(program, mapping)
+    heard = [listening(program, core) for core in mapping.cores]
     arriving = []
     copies = {node.name: np.zeros(node.size, np.int64) for node in program.sources}
-    for core in mapping.cores:
-        heard = {
+    for core, tables in zip(mapping.cores, heard, strict=True):
+        from_elsewhere = {
             source: neurons[at[source][neurons] != core.index]
-            for source, neurons in axons(program, core).items()
+            for source, (neurons, _, _) in tables.operations.items()
         }
-        for source, neurons in heard.items():
+        for source, neurons in from_elsewhere.items():
             copies[source][neurons] += 1
-        arriving.append(heard)
+        arriving.append(from_elsewhere)
     return tuple(
-        Fan(core, _operations(program, core), heard, _leaving(core, copies))
-        for core, heard in zip(mapping.cores, arriving, strict=True)
+        Fan(core, tables, of, {part.population: copies[part.population] for part in core.slices})
+        for core, tables, of in zip(mapping.cores, heard, arriving, strict=True)
     )
 
 
@@ -77,7 +78,7 @@ def activity(found: tuple[Fan, ...], sent: Dict[str, NDArray[Any]]) -> Activity:
     leading = next(iter(sent.values())).shape[:-1]
     made = Activity(*(np.zeros((*leading, len(found)), np.int64) for _ in range(5)))
     for i, fan in enumerate(found):
-        for source, (neurons, effective, dense) in fan.operations.items():
+        for source, (neurons, effective, dense) in fan.listening.operations.items():
             heard = sent[source][..., neurons].astype(np.int64)
             made.synaptic_ops[..., i] += heard @ effective
             made.synaptic_ops_dense[..., i] += heard @ dense
@@ -153,22 +154,3 @@ def sample_blocks(
             != 0
             for name, array in sent.items()
         }
-
-
-def _operations(program: Program, core: Core) -> dict[str, tuple[Ints, Ints, Ints]]:
-    tables: dict[str, tuple[Ints, Ints]] = {}
-    for part in core.slices:
-        for c in program.into(part.population):
-            effective = fan_out(c, part.start, part.stop, zeros=False)
-            dense = fan_out(c, part.start, part.stop)
-            before = tables.get(c.source, (0, 0))
-            tables[c.source] = before[0] + effective, before[1] + dense
-    found = {}
-    for source, (effective, dense) in tables.items():
-        neurons = np.flatnonzero(dense)
-        found[source] = neurons, effective[neurons], dense[neurons]
-    return found
-
-
-def _leaving(core: Core, copies: Dict[str, Ints]) -> dict[str, Ints]:
-    return {part.population: copies[part.population] for part in core.slices}

@@ -27,15 +27,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.activity import activity, fans
+from deploy.activity import Fan, activity, fans
 from deploy.chip import Chip
 from deploy.connections import Conv2d, kind
 from deploy.errors import BadInput
 from deploy.mapping import Core, Mapping
+from deploy.packets import Traffic, hops_of, traffic
 from deploy.populations import AnyPopulation
 from deploy.program import Input, Program, is_graded
 from deploy.synapses import fan_in, fan_out, synapses
-from deploy.traffic import Traffic, hops_of, traffic
 
 PerNode = Dict[str, int]
 
@@ -142,7 +142,9 @@ def count(
     if samples < 1 or timesteps < 1:
         raise BadInput(f"counts: {samples} samples of {timesteps} steps, expected at least 1 of 1")
     sent = {node.name: _sent(node, messages, samples * timesteps) for node in program.sources}
-    found = None if mapping is None else traffic(program, mapping, sent)
+    tables = () if mapping is None else fans(program, mapping)
+    heard = [fan.listening for fan in tables]
+    found = None if mapping is None else traffic(program, mapping, sent, heard)
     return Counts(
         samples,
         timesteps,
@@ -164,7 +166,7 @@ def count(
         spiking=frozenset(p.name for p in program.populations if p.kind != "integrator"),
         per_core=None
         if mapping is None
-        else _per_core(program, mapping, sent, samples * timesteps),
+        else _per_core(program, mapping, tables, sent, samples * timesteps),
         kinds={c.name: kind(c) for c in program.connections},
         hops=None if found is None or chip is None else _hops(program, chip, found),
         traffic=found,
@@ -267,10 +269,14 @@ def _hops(program: Program, chip: Chip, found: Traffic) -> HopCounts:
 
 
 def _per_core(
-    program: Program, mapping: Mapping, sent: Dict[str, NDArray[np.int64]], updates: int
+    program: Program,
+    mapping: Mapping,
+    tables: tuple[Fan, ...],
+    sent: Dict[str, NDArray[np.int64]],
+    updates: int,
 ) -> tuple[CoreCounts, ...]:
     """The counts of every core. updates: samples · time steps."""
-    found = activity(fans(program, mapping), sent)
+    found = activity(tables, sent)
     return tuple(
         CoreCounts(
             core.index,

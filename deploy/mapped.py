@@ -19,11 +19,11 @@ from deploy.emulator import Messages, check_inputs, check_messages, empty_trace
 from deploy.errors import BadInput
 from deploy.mapping import Core, Mapping, Slice
 from deploy.neurons import cleared, recorded, step
+from deploy.packets import HOST
 from deploy.populations import AnyPopulation, register_arrays
 from deploy.program import Connection, Program
 from deploy.synapses import expand
 from deploy.trace import Record, Trace
-from deploy.traffic import HOST
 
 
 @dataclass(frozen=True, eq=False)

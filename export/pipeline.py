@@ -18,6 +18,7 @@ from deploy.errors import BadInput, CheckFailed
 from deploy.files import staged, write_json
 from deploy.latency import latency_report
 from deploy.mapping import Mapping, save_mapping
+from deploy.packets import traffic_report
 from deploy.parity import compare_registers, recordings
 from deploy.partition import partition
 from deploy.placement import distances
@@ -26,7 +27,6 @@ from deploy.program_file import load_program, save_program
 from deploy.proof import prove, require
 from deploy.report import write_report
 from deploy.trace import Record, Trace, save_trace
-from deploy.traffic import traffic_report
 from deploy.validate import require_valid
 from export.deployment import Deployment
 from export.executors import (

@@ -19,8 +19,8 @@ from deploy.energy import energy, load_coefficients
 from deploy.errors import CheckFailed
 from deploy.latency import latency
 from deploy.mapping import Mapping as CoreMapping
+from deploy.packets import HOST
 from deploy.program import Program
-from deploy.traffic import HOST
 from export.sanafe.files import (
     ARCHITECTURE,
     COEFFICIENTS,

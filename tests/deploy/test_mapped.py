@@ -14,9 +14,9 @@ from deploy.emulator import emulate
 from deploy.errors import BadInput
 from deploy.mapped import emulate_mapped
 from deploy.mapping import Core, Mapping, Slice
+from deploy.packets import HOST
 from deploy.populations import Delta, Graded, Sigma, make_sigma_delta, make_ternary, make_threshold
 from deploy.program import Dense, Program, make_input, make_population
-from deploy.traffic import HOST
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -7,6 +7,7 @@ placement` says: first east–west, then north–south, over the joined meshes o
 """
 
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.chip import Chip
-from deploy.costs import held_by, reached
-from deploy.mapping import Core, Mapping
+from deploy.listening import Listening, listening
+from deploy.mapping import Mapping
 from deploy.placement import coordinates
 from deploy.program import Program
 
@@ -64,16 +65,6 @@ class Links:
         return sum(int(a.sum()) for a in (self.east, self.west, self.south, self.north))
 
 
-def axons(program: Program, core: Core) -> dict[str, Ints]:
-    """The neurons of each source that have a synapse on a core: {source: indices, ascending}."""
-    found: dict[str, NDArray[np.bool_]] = {}
-    for name, ranges in held_by(core).items():
-        for c in program.into(name):
-            mask = reached(c, ranges)
-            found[c.source] = found[c.source] | mask if c.source in found else mask
-    return {source: np.flatnonzero(mask) for source, mask in found.items()}
-
-
 def homes(program: Program, mapping: Mapping) -> dict[str, Ints]:
     """The core that each neuron is on: {source: core index, int64 [size]}, HOST for inputs."""
     found = {node.name: np.full(node.size, HOST, np.int64) for node in program.sources}
@@ -83,22 +74,31 @@ def homes(program: Program, mapping: Mapping) -> dict[str, Ints]:
     return found
 
 
-def traffic(program: Program, mapping: Mapping, messages: Dict[str, NDArray[Any]]) -> Traffic:
-    """Packets from core to core of a run. messages: as `Trace.messages`, {source: int64 [*shape]}."""
+def traffic(
+    program: Program,
+    mapping: Mapping,
+    messages: Dict[str, NDArray[Any]],
+    heard: Sequence[Listening] | None = None,
+) -> Traffic:
+    """Packets from core to core of a run.
+
+    messages: as `Trace.messages`, {source: int64 [*shape]}. heard: what the cores hear, in the order
+    of the mapping, where that is known already.
+    """
     at = homes(program, mapping)
     sent = {name: np.asarray(messages[name]).reshape(-1) for name in at}
     parts: list[tuple[Ints, Ints, Ints, Ints]] = []
-    for core in mapping.cores:
-        listening = axons(program, core)
+    for position, core in enumerate(mapping.cores):
+        tables = listening(program, core) if heard is None else heard[position]
         for i, node in enumerate(program.sources):
-            neurons = listening.get(node.name)
-            if neurons is None:
+            if node.name not in tables.operations:
                 continue
+            neurons = tables.operations[node.name][0]
             senders, of = np.unique(at[node.name][neurons], return_inverse=True)
             packets = np.zeros(len(senders), np.int64)
             np.add.at(packets, of.reshape(-1), sent[node.name][neurons].astype(np.int64))
-            heard = packets > 0
-            senders, packets = senders[heard], packets[heard]
+            sending = packets > 0
+            senders, packets = senders[sending], packets[sending]
             alike = [np.full(len(senders), value, np.int64) for value in (i, core.index)]
             parts.append((alike[0], senders, alike[1], packets))
     if not parts:

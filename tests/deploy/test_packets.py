@@ -16,9 +16,10 @@ from deploy.errors import BadInput
 from deploy.fast import emulate_fast
 from deploy.mapped import emulate_mapped
 from deploy.mapping import Core, Mapping, Slice
+from deploy.packets import HOST, links, traffic
 from deploy.placement import hops
 from deploy.program import Dense, Program, make_input, make_population
-from deploy.traffic import HOST, links, traffic
+from deploy.synapses import fan_out
 
 SEEDS = st.integers(0, 2**32 - 1)
 CHIP = load_chip("kapoho-point")
@@ -179,3 +180,33 @@ def test_totals_of_each_step_that_are_missing_are_refused() -> None:
     program, _ = line((0, 1, 2))
     with pytest.raises(BadInput, match="messages of each step of node 'x' are missing"):
         step_counts(program, {}, 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_neurons_in_many_slices_count_as_in_one(
+    random_program: Callable[..., Program], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    program = random_program(seed)
+    cores = []
+    for p in program.populations:
+        here = rng.random(p.size) < 0.6
+        for index, held in ((len(cores), here), (len(cores) + 1, ~here)):
+            singles = tuple(Slice(p.name, int(i), int(i) + 1) for i in np.flatnonzero(held))
+            cores.append(Core(index, singles))
+    mapping = Mapping(CHIP.name, tuple(core for core in cores if core.slices))
+    run = emulate_mapped(program, mapping, inputs_of(rng, program), "none")
+    counts = count(program, run.trace.messages, 3, 5, mapping, CHIP)
+    assert counts.messages == run.packets
+    assert counts.per_core is not None
+    for kind in ("synaptic_ops", "synaptic_ops_dense"):
+        total = sum(getattr(counts, kind).values())
+        assert sum(getattr(core, kind) for core in counts.per_core) == total
+    for core, found in zip(mapping.cores, counts.per_core, strict=True):
+        by_slice = sum(
+            int(run.trace.messages[c.source].reshape(-1) @ fan_out(c, s.start, s.stop, zeros=False))
+            for s in core.slices
+            for c in program.into(s.population)
+        )
+        assert found.synaptic_ops == by_slice
