@@ -65,15 +65,16 @@ def latency(
     coefficients: Coefficients,
     way: Distances | None = None,
 ) -> Latency | None:
-    """The time of recorded samples under one coefficient set; None where it has no latencies.
+    """The time of recorded samples under one coefficient set; None where it has no latencies, or nothing was
+    recorded.
 
     sent: {source: recorded messages [samples, time, *shape]}. way: between the cores in the order of
     the mapping, where they are placed.
     """
     value = {name: each.seconds for name, each in coefficients.latency.items()}
-    if not value or not found:
+    samples = len(next(iter(sent.values()))) if sent else 0
+    if not value or not found or not samples:
         return None
-    samples = len(next(iter(sent.values())))
     neurons = np.array([sum(s.size for s in fan.core.slices) for fan in found])
     farthest = 0.0 if way is None else _farthest(value, way)
     steps: list[NDArray[np.float64]] = []

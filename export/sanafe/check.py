@@ -16,7 +16,7 @@ from deploy.activity import fans, step_counts
 from deploy.chip import Chip
 from deploy.counts import Counts, count
 from deploy.energy import energy, load_coefficients
-from deploy.errors import CheckFailed
+from deploy.errors import BadInput, CheckFailed
 from deploy.latency import latency
 from deploy.mapping import Mapping as CoreMapping
 from deploy.packets import HOST
@@ -64,6 +64,8 @@ def cross_check(
     the samples run, joules and seconds per inference. Raises BadInput for what SANA-FE cannot hold,
     and CheckFailed where it fails or takes longer than `timeout` seconds.
     """
+    if not len(next(iter(sent.values()))):
+        raise BadInput("--target sanafe: no sample was recorded, as one takes more than 2 GiB")
     samples = _samples(program, mapping, sent)
     sent = {name: np.asarray(array[:samples]) for name, array in sent.items()}
     where = write_sanafe(folder, program, chip, mapping, sent)

@@ -13,6 +13,7 @@ from deploy.emulator import emulate
 from deploy.errors import BadInput, CheckFailed
 from deploy.mapping import Core, Mapping, Slice
 from deploy.program import Dense, Program, make_input, make_population
+from export.cli import main
 from export.sanafe import check, cross_check, files
 
 CHIP = load_chip("kapoho-point")
@@ -150,3 +151,58 @@ def test_a_crash_of_sanafe_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(files, "BARRIER", "[")
     with pytest.raises(CheckFailed, match="SANA-FE ended with status"):
         cross_check(tmp_path, program, CHIP, mapping, sent)
+
+
+def test_without_a_recording_there_is_nothing_to_run(tmp_path: Path) -> None:
+    program, mapping, sent = small()
+    none = {name: array[:0] for name, array in sent.items()}
+    with pytest.raises(BadInput, match="no sample was recorded"):
+        cross_check(tmp_path, program, CHIP, mapping, none)
+
+
+def test_the_command_checks_against_sanafe(
+    graph_file: Path, spikes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sanafe", reason="sanafe is not installed (extra 'oracles')")
+    own = tmp_path / "mine.json"
+    each = {"value": 2, "unit": "nJ", "source": "measured", "assumption": False}
+    described = {"format": "neuroclip-coefficients", "version": 1, "name": "mine", "source": "own"}
+    described |= {"zero_weights": False, "coefficients": {"synapse_ac": each, "synapse_mac": each}}
+    own.write_text(json.dumps(described))
+    out = tmp_path / "out"
+    command = [str(graph_file), "--data", str(spikes_file), "--target", "sanafe", "--out", str(out)]
+    assert main([*command, "--coefficients", str(own)]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["sanafe"]["ok"] is True and report["sanafe"]["samples"] == 12
+    assert {"sanafe_architecture.yaml", "sanafe_network.yaml"} <= {p.name for p in out.iterdir()}
+    # One's own set stands beside the bundled ones: a figure of one set alone is never shown.
+    sets = [entry["coefficients"] for entry in report["energy"]]
+    assert sets == ["mine", "horowitz45nm", "loihi1-davies2018", "loihi1-sanafe"]
+    assert report["latency_range_s"][0] > 0 and report["traffic"]["columns"] >= 1
+    steps = report["counts"]["per_step"]["synaptic_ops"]
+    assert sum(steps) == pytest.approx(report["counts"]["synaptic_ops"]["total"])
+    assert "it counts as we do" in capsys.readouterr().out
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert 'id="traffic"' in page and 'id="crosscheck"' in page
+
+
+def test_a_run_that_sanafe_counts_otherwise_fails(
+    graph_file: Path,
+    spikes_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("sanafe", reason="sanafe is not installed (extra 'oracles')")
+    run = check._run
+
+    def one_more(*arguments: Any) -> Any:
+        found = run(*arguments)
+        found["sent"] += 1
+        return found
+
+    monkeypatch.setattr(check, "_run", one_more)
+    command = [str(graph_file), "--data", str(spikes_file), "--target", "sanafe"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 1
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["ok"] is False
+    assert "packets, own core included" in capsys.readouterr().err
