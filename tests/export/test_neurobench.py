@@ -22,20 +22,24 @@ from deploy.program import Dense, Program, make_input, make_population
 from export.lower import lower
 from export.nir_write import to_nir
 from neuroclip.checkpoint import load_checkpoint
-from neuroclip.quantize import ChipLinear, ChipNeuron, run
+from neuroclip.neurons import ChipNeuron
+from neuroclip.quantize import ChipLinear
 
 STEPS, SAMPLES = 6, 5
 
 
 class Steps(torch.nn.Module):
-    """A network run over the time axis of a batch, as NeuroBench calls a model."""
+    """A network run step by step over a batch [samples, time, *shape], from cleared state."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, batch: Any) -> Any:
-        return run(self.network, batch)
+        for module in self.network.modules():
+            if isinstance(module, ChipNeuron):
+                module.reset_mem()
+        return torch.stack([self.network(batch[:, t]) for t in range(batch.shape[1])], dim=1)
 
 
 def neurobench(network: Any, messages: np.ndarray) -> dict[str, float]:
