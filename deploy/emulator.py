@@ -22,19 +22,24 @@ _CHECKED = 1 << 24
 
 
 def emulate(
-    program: Program, inputs: Messages, record: Record = "all", observe: bool = False
+    program: Program,
+    inputs: Messages,
+    record: Record = "all",
+    observe: bool = False,
+    per_step: bool = False,
 ) -> Trace:
     """Run a program on samples that each start from cleared state.
 
     inputs: {input name: integers [samples, time, *shape]}, within the range of each Input.
     record: which recordings the trace keeps; totals and read-outs are always kept. observe: also
     count, in `Trace.observed`, what went beyond the edges of the registers (`deploy.edges`).
+    per_step: keep the totals of each step too.
     Raises BadInput for a missing input, another shape, a message outside its range, or a recording
     of more than 2 GiB.
     """
     samples, timesteps = check_inputs(program, inputs)
     observed = {p.name: dict.fromkeys(limits(p), 0) for p in program.populations if observe}
-    trace = empty_trace(program, samples, timesteps, record)
+    trace = empty_trace(program, samples, timesteps, record, per_step=per_step)
     state = {p.name: cleared(p, samples) for p in program.populations}
     sums = {c.name: synaptic_sums(c) for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
@@ -66,7 +71,10 @@ def emulate(
                 if name in recording:
                     recording[name][:, t] = values
         for name, sent in past.items():
-            trace.messages[name][...] += np.count_nonzero(sent[t], axis=0)
+            total = np.count_nonzero(sent[t], axis=0)
+            trace.messages[name][...] += total
+            if per_step:
+                trace.per_step[name][t] = total
             sent.pop(t - longest, None)
 
     for name, readout in trace.readout.items():
@@ -141,14 +149,17 @@ def empty_trace(
     record: Record,
     cleared: bool = True,
     nodes: Collection[str] | None = None,
+    per_step: bool = False,
 ) -> Trace:
     """A trace to fill. Raises BadInput where the recording exceeds 2 GiB.
 
     cleared: whether its recordings hold zeros; memory that is not cleared first is faster to fill.
-    nodes: the populations to record, by default all.
+    nodes: the populations to record, by default all. per_step: whether it has totals of each step.
     """
     kept = [p for p in program.populations if nodes is None or p.name in nodes]
     needed = record_bytes(kept, samples, timesteps, record)
+    if per_step:
+        needed += 8 * timesteps * sum(node.size for node in program.sources)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
@@ -175,5 +186,10 @@ def empty_trace(
             p.name: np.zeros((samples, *p.shape), np.int32)
             for p in program.populations
             if p.kind == "integrator"
+        },
+        per_step={
+            node.name: np.zeros((timesteps, *node.shape), np.int64)
+            for node in program.sources
+            if per_step
         },
     )

@@ -33,6 +33,7 @@ class Trace:
     messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
     readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
     observed: {population: {edge: values beyond it}}, where the emulator was asked to count them.
+    per_step: {input or population: int64 [time, *shape]}, `messages` of each step, where asked for.
     """
 
     samples: int
@@ -43,6 +44,7 @@ class Trace:
     messages: Mapping[str, NDArray[np.int64]]
     readout: Mapping[str, NDArray[np.int32]]
     observed: Observed = field(default_factory=dict)
+    per_step: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def recorded(self) -> Iterator[tuple[str, str, NDArray[Any]]]:
         """Every recorded array as (population, quantity, array), spikes first."""
@@ -72,15 +74,22 @@ def concatenate(traces: list[Trace]) -> Trace:
             for name in getattr(traces[0], attribute)
         }
 
+    def summed(attribute: str) -> dict[str, NDArray[np.int64]]:
+        return {
+            name: np.sum([getattr(t, attribute)[name] for t in traces], axis=0)
+            for name in getattr(traces[0], attribute)
+        }
+
     return Trace(
         sum(t.samples for t in traces),
         traces[0].timesteps,
         joined("s"),
         joined("u"),
         joined("v"),
-        {name: np.sum([t.messages[name] for t in traces], axis=0) for name in traces[0].messages},
+        summed("messages"),
         joined("readout"),
         reduce(_added, [t.observed for t in traces]),
+        summed("per_step"),
     )
 
 

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--coefficients",
         metavar="NAME|FILE",
-        help="energy coefficients (default: all bundled sets)",
+        help="own energy coefficients, beside all bundled sets",
     )
     add("--labels", metavar='"a,b,c"', help="other class names for the same model, not retrained")
     add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
@@ -130,8 +130,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace, command: str) -> int:
-    if options.target == "sanafe":
-        raise BadInput(f"--target {options.target}: not supported yet")
     if options.resume and (status := _finished(options.out, command)) is not None:
         return status
     # An output folder that cannot be written is refused before any work is done for it.
@@ -234,6 +232,13 @@ def _print_outcome(out: Path, report: dict[str, Any]) -> int:
         print(f"neuroclip-export: warning: {warning}", file=sys.stderr)
     if report["ok"]:
         return 0
+    for row in (report.get("sanafe") or {}).get("counts", []):
+        if not row["equal"]:
+            print(
+                f"neuroclip-export: SANA-FE counts {row['sanafe']} {row['quantity']}, "
+                f"we count {row['ours']}",
+                file=sys.stderr,
+            )
     for pair in report["parity"]["pairs"]:
         first = pair["first_register"] or pair["first_divergence"]
         if first is not None:

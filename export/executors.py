@@ -69,9 +69,9 @@ def emulator_executor(program: Program, jobs: int = 1) -> Executor:
     outputs = {output.source for output in program.outputs}
     return Executor(
         "emulator",
-        lambda x: emulate_fast(plan(), x, threads=jobs),
+        lambda x: emulate_fast(plan(), x, threads=jobs, per_step=True),
         lambda: registers(program),
-        lambda x: emulate_fast(plan(), x, "spikes", jobs, nodes=outputs),
+        lambda x: emulate_fast(plan(), x, "spikes", jobs, nodes=outputs, per_step=True),
     )
 
 

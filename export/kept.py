@@ -22,7 +22,7 @@ from deploy.trace import QUANTITIES, Trace
 from export.fidelity import Counted
 
 FOLDER = ".unfinished"
-_GROUPS = (*QUANTITIES, "messages", "readout")
+_GROUPS = (*QUANTITIES, "messages", "readout", "per_step")
 
 
 @dataclass(frozen=True, eq=False)

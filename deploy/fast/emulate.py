@@ -17,7 +17,7 @@ from deploy.fast import numpy_block
 from deploy.fast.plan import Block, Plan, prepare
 from deploy.fast.recording import Recording, finish, start
 from deploy.fast.spikes import Messages as Sent
-from deploy.fast.spikes import Spikes, count_messages, pack, words
+from deploy.fast.spikes import Spikes, count_messages, pack, unpack, words
 from deploy.program import Input, Program
 from deploy.synapses import synapses
 from deploy.trace import Record, Trace
@@ -27,6 +27,7 @@ _KERNELS = "deploy.fast.kernels"
 _SMALL_WORK = 25 * 10**9
 
 Kernel = Literal["numba", "numpy"]
+_Counts = tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]
 _RunBlock = Callable[[Block, Sent, Recording], None]
 
 # Messages and states of the samples that a thread holds at one time.
@@ -42,6 +43,7 @@ def emulate_fast(
     threads: int | None = None,
     kernel: Kernel | None = None,
     nodes: Collection[str] | None = None,
+    per_step: bool = False,
 ) -> Trace:
     """Run a program as `deploy.emulator.emulate` does, equal bit for bit in every array.
 
@@ -49,8 +51,8 @@ def emulate_fast(
     record: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
     (event-driven, or matrix products where much is active) or "numpy" (matrix products); by default
     numba where it is installed, unless the work is less than loading, and the first time compiling,
-    it would be. nodes: the populations to record, by default all. Besides recordings, memory is
-    taken for the samples that the threads hold.
+    it would be. nodes: the populations to record, by default all. per_step: as for `emulate`.
+    Besides recordings, memory is taken for the samples that the threads hold.
     Raises BadInput and CheckFailed as `emulate` does, and BadInput for "numba" where it is not
     installed.
     """
@@ -58,23 +60,23 @@ def emulate_fast(
     samples, timesteps = check_shapes(plan.program, inputs)
     kernel = kernel or _choose(plan, samples, timesteps)
     run = _backend(kernel)
-    trace = empty_trace(plan.program, samples, timesteps, record, False, nodes)
+    trace = empty_trace(plan.program, samples, timesteps, record, False, nodes, per_step)
     threads = max(1, min(threads or _cores(), samples))
     size = max(1, _CHUNK_BYTES // (timesteps * _step_bytes(plan, kernel, record)))
     size = min(size, -(-samples // (threads if threads == 1 else threads * _TURNS)))
     chunks = [slice(a, min(a + size, samples)) for a in range(0, samples, size)]
 
-    def work(chunk: slice) -> dict[str, NDArray[np.int64]]:
+    def work(chunk: slice) -> _Counts:
         return _run_chunk(plan, inputs, chunk, trace, run)
 
     try:
         if threads == 1:
             for chunk in chunks:
-                _add(trace, work(chunk))
+                _add(trace, *work(chunk))
         else:
             with ThreadPoolExecutor(threads) as pool:
                 for counts in pool.map(work, chunks):
-                    _add(trace, counts)
+                    _add(trace, *counts)
     except CheckFailed:
         # A message that is too large: which is the first of all, the reference says.
         emulate(plan.program, inputs, "none")
@@ -82,12 +84,11 @@ def emulate_fast(
     return trace
 
 
-def _run_chunk(
-    plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock
-) -> dict[str, NDArray[np.int64]]:
-    """Run some samples through every block; the non-zero messages each node sent."""
+def _run_chunk(plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock) -> _Counts:
+    """Run some samples through every block; the non-zero messages each node sent, and of each step."""
     messages: Sent = {}
     counts: dict[str, NDArray[np.int64]] = {}
+    steps: dict[str, NDArray[np.int64]] = {}
     for node in plan.program.inputs:
         data = inputs[node.name][chunk]
         if not _fits(node, data):
@@ -100,12 +101,26 @@ def _run_chunk(
         for p, first in zip(block.populations, block.starts, strict=True):
             part = out.counts[first : first + p.size]
             counts[p.name] = plan.layouts[p.name].outer(part)
+        for name in trace.per_step:
+            if name in messages and name not in steps:
+                steps[name] = plan.layouts[name].outer(_each_step(messages[name]))
         for name in [n for n in messages if plan.needed.get(n, -1) <= number]:
             del messages[name]
-    return counts
+    return counts, steps
 
 
-def _add(trace: Trace, counts: dict[str, NDArray[np.int64]]) -> None:
+def _each_step(sent: Spikes | NDArray[Any]) -> NDArray[np.int64]:
+    """Non-zero messages of some samples → of each step, int64 [time, size]."""
+    flat = unpack(sent.bits, sent.size) if isinstance(sent, Spikes) else sent != 0
+    total: NDArray[np.int64] = flat.sum(axis=0, dtype=np.int64)
+    return total
+
+
+def _add(
+    trace: Trace, counts: dict[str, NDArray[np.int64]], steps: dict[str, NDArray[np.int64]]
+) -> None:
+    for name, step in steps.items():
+        trace.per_step[name][...] += step
     for name, count in counts.items():
         trace.messages[name][...] += count
 

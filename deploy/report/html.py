@@ -13,13 +13,17 @@ from deploy.report.accuracy import accuracy_section
 from deploy.report.activity import activity_section
 from deploy.report.cores import cores_section
 from deploy.report.counts import counts_section
+from deploy.report.coverage import coverage_section
+from deploy.report.crosscheck import crosscheck_section
 from deploy.report.energy import energy_section
 from deploy.report.headline import headline, title
+from deploy.report.latency import latency_section
 from deploy.report.markup import Child, Markup, el, join
 from deploy.report.parity import parity_section
 from deploy.report.proof import proof_section
 from deploy.report.quantization import quantization_section
 from deploy.report.run import placement_section, repeat_section
+from deploy.report.traffic import traffic_section
 
 CONTENTS = {
     "accuracy": "Accuracy",
@@ -28,9 +32,13 @@ CONTENTS = {
     "placement": "What ran where",
     "activity": "Activity",
     "cores": "Cores",
+    "traffic": "Traffic",
     "counts": "Operations",
     "energy": "Energy",
+    "latency": "Time",
+    "crosscheck": "Cross-check",
     "proof": "Proof",
+    "coverage": "Not covered",
     "repeat": "Repeat",
 }
 
@@ -65,9 +73,13 @@ def render(
             placement_section(report),
             activity_section(report, recordings, program),
             cores_section(report),
+            traffic_section(report),
             counts_section(report, program),
             energy_section(report),
+            latency_section(report),
+            crosscheck_section(report),
             proof_section(report),
+            coverage_section(report),
             repeat_section(report),
         ),
     )
