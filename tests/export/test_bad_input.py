@@ -708,7 +708,6 @@ def test_unknown_descriptions(
     [
         ([], "--target"),
         (["--target", "moon"], "moon"),
-        (["--target", "netx"], "netx"),
         (["--target", "emulator", "--calibrate", "x"], "--calibrate"),
         (["model.net", "--target", "emulator"], "model.net"),
         (["g.nir", "--target", "emulator", "--samples", "0"], "--samples"),
