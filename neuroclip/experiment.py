@@ -62,6 +62,18 @@ class Task:
         return Task(kept(self.train), kept(self.validation), kept(self.test), self.text[classes])
 
 
+def chip_accuracy(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
+    """`accuracies` of the folded cut on the chip alone."""
+    chip = train_adapter(config, recipe, task.train, task.validation, task.text).chip_adapter
+    features, labels = task.plain("test")
+    with torch.no_grad():
+        right = chip.scores(features).argmax(dim=1) == labels
+    return {
+        "correct": {CHIP: right.tolist()},
+        "operations": {CHIP: synaptic_operations(chip, features)},
+    }
+
+
 def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
     """{"correct": {method: bool [test recordings]}, "operations": {method: per inference}}.
 
