@@ -151,7 +151,7 @@ def _mark(task: Task) -> str:
 
 
 def _identity(cell: Cell, mark: str) -> str:
-    return hashlib.sha256(json.dumps([asdict(cell), mark]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([asdict(cell), mark, METHODS]).encode()).hexdigest()
 
 
 def accuracy_table(cells: Sequence[Cell], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
