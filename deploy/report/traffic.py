@@ -152,5 +152,7 @@ def _pairs(found: Any) -> Markup | None:
     total = number(at(found, "pairs"))
     if not rows or total is None:
         return None
-    caption = f"Pairs of cores by packets per inference, the first {count(len(rows))} of {count(total)}"
+    caption = (
+        f"Pairs of cores by packets per inference, the first {count(len(rows))} of {count(total)}"
+    )
     return table(["from", "to", "packets"], rows, "llr", caption)

@@ -1,6 +1,7 @@
 """What a core hears, against the list of every synapse."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def check(program: Program, rng: np.random.Generator) -> None:
     slices = []
     for p in program.populations:
         cuts = np.unique(np.append(rng.integers(0, p.size + 1, 8), [0, p.size]))
-        parts = [Slice(p.name, int(a), int(b)) for a, b in zip(cuts, cuts[1:], strict=False)]
+        parts = [Slice(p.name, a, b) for a, b in pairwise(cuts.tolist())]
         slices += [part for part in parts if rng.random() < 0.5]
     core = Core(0, tuple(slices))
     wanted, found = listed(program, core), listening(program, core).operations

@@ -198,6 +198,14 @@ def test_the_mesh_shows_every_router_link_and_heaviest_pair(report, program):
     assert "the first 2 of 7" in page.text and "core 0 core 1 310.5" in page.text
 
 
+def test_a_mesh_of_one_router_is_drawn_no_larger_than_others(report, program):
+    report["traffic"] |= {"columns": 1, "rows": 1}
+    page = Page(render(report, {}, program))
+    (mesh,) = [a for tag, a in page.elements if "Mesh" in a.get("aria-label", "") and tag == "svg"]
+    width, height = (float(n) for n in mesh["viewbox"].split()[2:])
+    assert width == 760 and height <= 110
+
+
 def test_a_mesh_too_large_to_draw_is_said(report, program):
     report["traffic"] |= {"columns": 10**6, "rows": 10**6}
     assert "too large to draw" in Page(render(report, {}, program)).text
