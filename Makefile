@@ -56,6 +56,9 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_partition.py
 	.venv/bin/python tests/benchmarks/bench_scale.py
 	.venv/bin/python tests/benchmarks/bench_mapped.py
+	@if [ -n "$$NEUROCLIP_DATA" ]; then \
+	  .venv/bin/neuroclip table --data "$$NEUROCLIP_DATA/nmnist" --jobs $(JOBS) --out runs/table; \
+	fi
 
 lint: .venv/.installed
 	.venv/bin/ruff check .
