@@ -54,6 +54,8 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_training.py
 	.venv/bin/python tests/benchmarks/bench_frames.py
 	.venv/bin/python tests/benchmarks/bench_partition.py
+	.venv/bin/python tests/benchmarks/bench_scale.py
+	.venv/bin/python tests/benchmarks/bench_mapped.py
 	@if [ -n "$$NEUROCLIP_DATA" ]; then \
 	  .venv/bin/neuroclip table --data "$$NEUROCLIP_DATA/nmnist" --jobs $(JOBS) --out runs/table; \
 	fi

@@ -156,7 +156,9 @@ class _Neighbours:
 def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> Ints:
     cores = len(start)
     near = _neighbours(cores, traffic)
-    x, y, _, _ = coordinates(chip, slots)
+    at = np.stack(coordinates(chip, slots), axis=1)
+    price = np.array([1, 1, *2 * [amount(chip.chip_crossing)]])
+    x, y = at[:, 0], at[:, 1]
     columns = int(x.max()) + 1
     # The slots of each router, one after another, and where each router's begin.
     by_router = np.argsort(y * columns + x, kind="stable")
@@ -178,17 +180,17 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
             total = messages.sum()
             wish_x = int(np.dot(x[slot[others]], messages) / total + 0.5)
             wish_y = int(np.dot(y[slot[others]], messages) / total + 0.5)
-            at = min(int(np.searchsorted(routers, wish_y * columns + wish_x)), len(routers) - 1)
-            last = first[at + 1] if at + 1 < len(first) else len(slots)
+            i = min(int(np.searchsorted(routers, wish_y * columns + wish_x)), len(routers) - 1)
+            last = first[i + 1] if i + 1 < len(first) else len(slots)
             turn += 1
-            there = int(by_router[first[at] + turn % (last - first[at])])
+            there = int(by_router[first[i] + turn % (last - first[i])])
             here, other = int(slot[core]), int(held[there])
             if here == there:
                 continue
-            gain = _gain(chip, slots, slot, near, core, there, other)
+            gain = _gain(at, price, slot, near, core, there, other)
             if other >= 0:
                 slot[core] = there
-                gain += _gain(chip, slots, slot, near, other, here, core)
+                gain += _gain(at, price, slot, near, other, here, core)
                 slot[core] = here
             if gain < 0:
                 slot[core], held[there] = there, core
@@ -202,16 +204,17 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
 
 
 def _gain(
-    chip: Chip, slots: Ints, slot: Ints, near: _Neighbours, core: int, to: int, swapped: int
+    at: Ints, price: Ints, slot: Ints, near: _Neighbours, core: int, to: int, swapped: int
 ) -> int:
-    """What a move of one core changes; its distance to the one it changes places with does not."""
+    """What a move of one core changes; its distance to the one it changes places with does not.
+
+    at: x, y, chip x and chip y of each slot, [slots, 4]. price: of one step along each, [4].
+    """
     others, messages = near.of(core)
     kept = others != swapped
-    others, messages = others[kept], messages[kept]
-    ends = slots[slot[others]]
-    before = _apart(chip, np.full(len(ends), slots[slot[core]]), ends)
-    after = _apart(chip, np.full(len(ends), slots[to]), ends)
-    return int(np.dot(messages, after - before))
+    ends, messages = at[slot[others[kept]]], messages[kept]
+    further = np.abs(ends - at[to]) - np.abs(ends - at[slot[core]])
+    return int(np.dot(messages, further @ price))
 
 
 def _neighbours(cores: int, traffic: Traffic) -> _Neighbours:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from deploy.activity import Fan, activity, fans
 from deploy.chip import Chip
-from deploy.connections import Conv2d, kind
+from deploy.connections import Conv2d, Dense, kind
 from deploy.errors import BadInput
 from deploy.mapping import Core, Mapping
 from deploy.packets import Traffic, hops_of, traffic
@@ -303,6 +303,8 @@ def _weight_bytes(program: Program, core: Core) -> int:
                 area = c.target_size // c.weight.shape[0]
                 held = {i for a, b in ranges for i in range(a // area, -(-b // area))}
                 total += len(held) * fan_in(c)
+            elif isinstance(c, Dense):
+                total += c.source_size * sum(b - a for a, b in ranges)
             else:
-                total += sum(int(fan_out(c, a, b).sum()) for a, b in ranges)
+                total += sum(int(c.indptr[b] - c.indptr[a]) for a, b in ranges)
     return total

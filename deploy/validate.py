@@ -245,10 +245,11 @@ def _neurons_on(core: Core) -> list[tuple[str, int]]:
 
 def _connections_on(program: Program, core: Core) -> list[tuple[Connection, NDArray[np.int64]]]:
     """The connections that end on a core, each with the target neurons there."""
-    held: dict[str, list[int]] = defaultdict(list)
-    for name, i in _neurons_on(core):
-        held[name].append(i)
-    return [(c, np.array(held[c.target])) for c in program.connections if c.target in held]
+    held: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+    for s in core.slices:
+        held[s.population].append(np.arange(s.start, s.stop))
+    targets = {name: np.concatenate(parts) for name, parts in held.items()}
+    return [(c, targets[c.target]) for c in program.connections if c.target in targets]
 
 
 def _lists(
@@ -263,14 +264,15 @@ def _lists(
     outputs, inputs, height, width = c.weight.shape
     channel, y, x = np.unravel_index(targets, c.target_shape)
     group = channel // (outputs // c.groups)
+    columns = np.arange(width) * c.dilation[1] - c.padding[1]
+    from_x = x[:, None] * c.stride[1] + columns
+    on_row = (from_x >= 0) & (from_x < c.size[1])
     seen = []
     for dy in range(height):
-        for dx in range(width):
-            from_y = y * c.stride[0] + dy * c.dilation[0] - c.padding[0]
-            from_x = x * c.stride[1] + dx * c.dilation[1] - c.padding[1]
-            real = (from_y >= 0) & (from_y < c.size[0]) & (from_x >= 0) & (from_x < c.size[1])
-            here = (group[real], from_y[real], from_x[real])
-            seen.append(np.ravel_multi_index(here, (c.groups, *c.size)))
+        from_y = y * c.stride[0] + dy * c.dilation[0] - c.padding[0]
+        real = on_row & ((from_y >= 0) & (from_y < c.size[0]))[:, None]
+        row = (group * c.size[0] + from_y) * c.size[1]
+        seen.append((row[:, None] + from_x)[real])
     # Every input channel of a group is seen at the same positions.
     positions, sizes = np.unique(np.concatenate(seen), return_counts=True)
     group, position = np.divmod(positions, c.size[0] * c.size[1])

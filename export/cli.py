@@ -111,6 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         help="of the split and of everything random",
     )
     add(
+        "--tries",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="hypergraph partitions, of which the best is taken (default: 1)",
+    )
+    add(
         "--jobs",
         type=_positive,
         default=1,
@@ -148,6 +155,7 @@ def _export(options: argparse.Namespace, command: str) -> int:
         record_samples=options.record_samples,
         strict=options.strict,
         seed=options.seed,
+        tries=options.tries,
         jobs=options.jobs,
         resume=options.resume,
         lava_python=options.lava_python,

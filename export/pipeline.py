@@ -81,6 +81,7 @@ class Options:
     record_samples: int = 100
     strict: bool = False
     seed: int = 0
+    tries: int = 1
     jobs: int = 1
     resume: bool = False
     lava_python: Path | None = None
@@ -136,7 +137,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
     with stages.time("map"):
         # Neurons that were seen to talk with each other go together.
         sent = runs.trace.messages
-        mapping = partition(program, chip, sent, seed=options.seed)
+        mapping = partition(program, chip, sent, seed=options.seed, tries=options.tries)
         require_valid(program, chip, mapping)
         beside = comparison(program, chip, mapping, sent, deployment.samples, options.seed)
     counts = count(program, sent, deployment.samples, deployment.timesteps, mapping, chip)

@@ -102,7 +102,7 @@ def _map(chip: int, per_chip: int, listed: dict[int, Any]) -> Markup:
         for i, index in enumerate(indices)
     ]
     height = -(-len(indices) // COLUMNS) * CELL_H
-    return picture(COLUMNS * CELL_W - PAD, height - PAD, f"Core map of chip {chip}", *cells)
+    return picture(COLUMNS * CELL_W, height, f"Core map of chip {chip}", *cells)
 
 
 def _cell(index: int, core: object, x: float, y: float) -> Markup:

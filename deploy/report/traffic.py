@@ -53,7 +53,8 @@ def _mesh(report: object, columns: int, rows: int) -> Markup:
         cls="legend",
     )
     label = "Mesh of routers, coloured by packets, with the load of every link"
-    return Markup(legend + picture(columns * size, rows * size, label, *drawn))
+    # As wide as all figures, so that a mesh of few routers is not blown up.
+    return Markup(legend + picture(WIDTH, rows * size, label, *drawn))
 
 
 def _routers(
@@ -151,5 +152,7 @@ def _pairs(found: Any) -> Markup | None:
     total = number(at(found, "pairs"))
     if not rows or total is None:
         return None
-    caption = f"The heaviest of {count(total)} pairs of cores, packets per inference"
+    caption = (
+        f"Pairs of cores by packets per inference, the first {count(len(rows))} of {count(total)}"
+    )
     return table(["from", "to", "packets"], rows, "llr", caption)

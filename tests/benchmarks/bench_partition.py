@@ -1,12 +1,11 @@
 """Packets, hops and time of mappings beside random, layer order, pairwise swaps and a lower bound.
 
-    python tests/benchmarks/bench_partition.py [conv] [clusters] [scale] [real] [refused]
+    python tests/benchmarks/bench_partition.py [conv] [clusters] [refused]
 
-Times are of the processor, on one thread. `scale` writes scale.svg here where matplotlib is there.
+Times are of the processor, on one thread. Large networks: bench_scale.py; real ones: bench_mapped.py.
 """
 
 import importlib.util
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,13 +19,12 @@ from deploy.arrange import pairwise_swaps, tabu_search
 from deploy.chip import Chip, Limit, load_chip
 from deploy.comparison import comparison
 from deploy.connections import Conv2d, one_to_one
-from deploy.costs import core_report
 from deploy.errors import CheckFailed
+from deploy.mapping import Mapping
 from deploy.orders import clusters
 from deploy.partition import partition, require_fit
 from deploy.placement import distances
 from deploy.program import Program, make_input, make_population
-from deploy.synapses import synapses
 from deploy.traffic import between, hypergraph, packets, parts_of
 from deploy.validate import validate
 
@@ -89,8 +87,14 @@ def conv_network() -> tuple[Program, dict[str, np.ndarray]]:
     return program, messages | {"host": np.zeros((2, 16, 16), np.int64)}
 
 
-def table(program: Program, chip: Chip, messages: dict[str, np.ndarray] | None, mapping) -> None:  # type: ignore[no-untyped-def]
-    for name, found in comparison(program, chip, mapping, messages).items():
+def table(
+    program: Program,
+    chip: Chip,
+    messages: dict[str, np.ndarray] | None,
+    mapping: Mapping,
+    samples: int = 1,
+) -> None:
+    for name, found in comparison(program, chip, mapping, messages, samples).items():
         said = "does not fit"
         if found is not None:
             said = ", ".join(f"{value:,.0f} {what}" for what, value in found.items())
@@ -168,88 +172,6 @@ def clustered_network() -> None:
     table(program, chip, messages, mapping)
 
 
-def scale_network(side: int) -> Program:
-    """Two layers of 8 channels: 3×3 from 2 and from 8 channels, then 4×4 from 8 to the second."""
-
-    def conv(name: str, a: str, b: str, inputs: int, pad: int = 1) -> Conv2d:
-        weight = np.full((8, inputs, 3, 3), 2, np.int32)
-        return Conv2d(name, a, b, weight, (side, side), padding=(pad, pad), dilation=(pad, pad))
-
-    return Program(
-        (make_input("frame", (2, side, side)),),
-        (make_population("a", (8, side, side)), make_population("b", (8, side, side))),
-        (
-            conv("c1", "frame", "a", 2),
-            conv("c2", "a", "b", 8),
-            conv("c3", "a", "b", 8, 2),
-            conv("c4", "frame", "b", 2),
-            conv("c5", "frame", "b", 2, 2),
-        ),
-        (),
-    )
-
-
-def scale() -> None:
-    print("scale: layers of 8 channels on hala-point, 1 152 chips; validated up to 262 144 neurons")
-    points: dict[str, list[tuple[int, float]]] = {}
-    for label, chip in (
-        ("limits of the chip", chip_of("hala-point")),
-        ("8 neurons a core", chip_of("hala-point", neurons=8)),
-    ):
-        for side in (64, 128, 256):
-            program = scale_network(side)
-            neurons = sum(p.size for p in program.populations)
-            start = time.time()
-            mapping, seconds = timed(lambda p=program, c=chip: partition(p, c))
-            wall = time.time() - start
-            points.setdefault(label, []).append((neurons, seconds))
-            legal = ""
-            if neurons <= 262_144 and len(mapping.cores) <= 4096:
-                legal = f", {len(validate(program, chip, mapping))} violations"
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            print(
-                f"  {label}: {neurons:>9,} neurons, {sum(map(synapses, program.connections)):>11,} "
-                f"synapses, {len(mapping.cores):>7,} cores on "
-                f"{len({c.index // 122 for c in mapping.cores}):>4} chips: {seconds:5.1f} s "
-                f"({wall:.1f} s on the clock), {1e6 * seconds / neurons:.0f} µs a neuron, "
-                f"{memory:.1f} GiB at most so far{legal}",
-                flush=True,
-            )
-    _plot(points)
-
-
-def _plot(points: dict[str, list[tuple[int, float]]]) -> None:
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        return
-    figure, axes = pyplot.subplots()
-    for label, found in points.items():
-        axes.loglog(*zip(*found, strict=True), "o-", label=label)
-    axes.set(xlabel="neurons", ylabel="seconds of one processor", title="partition and place")
-    axes.legend()
-    figure.savefig("scale.svg")
-    print("  plot: scale.svg")
-
-
-def real() -> None:
-    programs = {}
-    try:
-        programs["PilotNet-LIF"] = test_file("test_pilotnet").pilotnet()
-    except BaseException as skipped:  # pytest's skip is no Exception
-        print(f"PilotNet-LIF: {skipped}")
-    for name, program in programs.items():
-        chip = load_chip("kapoho-point")
-        mapping, seconds = timed(lambda p=program, c=chip: partition(p, c))
-        report = core_report(program, chip, mapping)
-        use = {r: f"{u['mean']:.0%}" for r, u in report["utilisation"].items() if u["mean"]}
-        print(
-            f"{name}: {report['used']} cores, {report['chips']} chips, {seconds:.1f} s, mean use "
-            f"{use}, {report['per_node']}"
-        )
-        table(program, chip, None, mapping)
-
-
 def refused() -> None:
     print("twenty networks that do not fit, and how long it takes to say so")
     for what, program, chip, _ in test_file("test_infeasible").CASES:
@@ -266,8 +188,6 @@ if __name__ == "__main__":
     parts = {
         "conv": conv,
         "clusters": clustered_network,
-        "scale": scale,
-        "real": real,
         "refused": refused,
     }
     for chosen in sys.argv[1:] or parts:

@@ -88,3 +88,12 @@ def test_it_prints_on_several_pages(pages: Path) -> None:
     assert content.startswith(b"%PDF")
     counts = [int(n) for n in re.findall(rb"/Count (\d+)", content)]
     assert counts and 3 <= max(counts) <= 12
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
+def test_the_last_printed_page_is_not_empty(pages: Path) -> None:
+    paper = pages / "run.pdf"
+    browse(pages, "run.html", "--no-pdf-header-footer", f"--print-to-pdf={paper}")
+    done = subprocess.run(["pdftotext", paper, "-"], capture_output=True, text=True, check=True)
+    sheets = done.stdout.split("\f")[:-1]  # every page ends with a form feed
+    assert len(sheets) >= 3 and all(sheet.strip() for sheet in sheets)

@@ -195,7 +195,15 @@ def test_the_mesh_shows_every_router_link_and_heaviest_pair(report, program):
     # Cores 0 to 2 share a router: 400 + 100 + 350 + 200 + 300 packets in and out.
     assert "router (0, 0), cores 0, 1, 2: 1 350 packets in and out" in page.text
     assert "The busiest link carries 90 packets, 3.26× the mean of the 5 in use" in page.text
-    assert "The heaviest of 7 pairs" in page.text and "core 0 core 1 310.5" in page.text
+    assert "the first 2 of 7" in page.text and "core 0 core 1 310.5" in page.text
+
+
+def test_a_mesh_of_one_router_is_drawn_no_larger_than_others(report, program):
+    report["traffic"] |= {"columns": 1, "rows": 1}
+    page = Page(render(report, {}, program))
+    (mesh,) = [a for tag, a in page.elements if "Mesh" in a.get("aria-label", "") and tag == "svg"]
+    width, height = (float(n) for n in mesh["viewbox"].split()[2:])
+    assert width == 760 and height <= 110
 
 
 def test_a_mesh_too_large_to_draw_is_said(report, program):

@@ -718,6 +718,7 @@ def test_unknown_descriptions(
         (["g.nir", "--target", "emulator", "--dt", "inf"], "--dt"),
         (["g.nir", "--target", "emulator", "--timeout", "-1"], "--timeout"),
         (["g.nir", "--target", "emulator", "--jobs", "0"], "--jobs"),
+        (["g.nir", "--target", "emulator", "--tries", "0"], "--tries"),
         (["g.nir", "--target", "emulator", "--record", "some"], "--record"),
         (["g.nir", "--target", "emulator", "--record-samples", "0"], "--record-samples"),
         (["g.nir", "--target", "emulator", "--seed", "x"], "--seed"),

@@ -20,6 +20,7 @@ nir = pytest.importorskip("nir")
 
 from deploy.emulator import emulate
 from deploy.files import read_json, read_npz
+from deploy.partition import partition
 from deploy.program import registers
 from deploy.program_file import load_program
 from deploy.trace import first_samples, load_trace
@@ -214,6 +215,21 @@ def test_threads_change_nothing(export: Callable[..., int], tmp_path: Path, jobs
     a, b = read_json(one / "report.json"), read_json(many / "report.json")
     for key in a.keys() - {"timings", "command"}:
         assert a[key] == b[key], key
+
+
+def test_tries_and_seed_reach_the_partitioner(
+    export: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def watched(*given: Any, **options: Any) -> Any:
+        asked.append(options)
+        return partition(*given, **options)
+
+    monkeypatch.setattr("export.pipeline.partition", watched)
+    assert export("--tries", 3, "--seed", 5) == 0
+    assert export() == 0
+    assert asked == [{"seed": 5, "tries": 3}, {"seed": 0, "tries": 1}]
 
 
 def test_the_same_command_gives_the_same_files(export: Callable[..., int], tmp_path: Path) -> None:
