@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path
-from neuroclip.adapter import AdapterConfig, ChipAdapter, FloatAdapter, quantized
+from neuroclip.adapter import AdapterConfig, AnnAdapter, ChipAdapter, FloatAdapter, quantized
 from neuroclip.baselines import ClipAdapter, ClipAdapterConfig
 from neuroclip.threads import one_thread
 
@@ -121,13 +121,18 @@ def train_adapter(
     return Trained(adapter, chip.eval(), history)
 
 
-def train_clip_adapter(
-    recipe: Recipe, train: Examples, validation: Examples, text: Tensor
-) -> ClipAdapter:
-    """The ANN of the same data, recipe and choice of epoch; arguments as `train_adapter`'s."""
+def train_ann(
+    config: AdapterConfig | ClipAdapterConfig,
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    text: Tensor,
+) -> AnnAdapter | ClipAdapter:
+    """An ANN of the same data, recipe and choice of epoch; arguments as `train_adapter`'s."""
     torch.manual_seed(recipe.seed)
     with one_thread():
-        adapter = ClipAdapter(ClipAdapterConfig(text.shape[1]), text)
+        kind: Any = AnnAdapter if isinstance(config, AdapterConfig) else ClipAdapter
+        adapter: AnnAdapter | ClipAdapter = kind(config, text)
         stage = _Stage("ANN", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
         _fit(adapter, stage, recipe, train, validation, None, False)
     return adapter.eval()
