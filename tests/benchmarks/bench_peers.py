@@ -1,8 +1,8 @@
 """Our emulator beside Lava, nengo-loihi, Brian2Loihi and SANA-FE: one sample, the same spikes.
 
 A dense network, the NIR paper's convolutional network on N-MNIST frames (real ones and its weights
-where NEUROCLIP_DATA names a folder), and a recurrent network. Timed are the steps alone, of the peers
-once and on the sample's first steps, of ours the whole call as the best of some; Lava streams through
+where NEUROCLIP_DATA names a folder), and a recurrent network. Timed are, best of some runs, the steps
+alone of the peers, on the first steps of the sample, and our whole call; Lava streams through
 processes of its own. Whether a peer sent the same spikes is compared neuron by neuron. Nothing here
 asserts a time.
 """
@@ -20,7 +20,7 @@ from deploy.fast import emulate_fast, prepare
 from deploy.program import Program
 
 
-def beside_peers(program: Program, inputs: Messages, peer_steps: int) -> None:
+def beside_peers(program: Program, inputs: Messages, peer_steps: int, peer_rounds: int) -> None:
     """One sample on every simulator, the slow ones on its first steps."""
     plan, steps = prepare(program), inputs["input"].shape[1]
     kernel = "numba" if HAS_NUMBA else "numpy"
@@ -31,7 +31,7 @@ def beside_peers(program: Program, inputs: Messages, peer_steps: int) -> None:
     expected = emulate(program, few, "none").messages
     for name, peer in PEERS.items():
         try:
-            run = peer(program, few)
+            run = min((peer(program, few) for _ in range(peer_rounds)), key=lambda r: r.seconds)
         except BadInput as reason:
             print(f"{name:28}{'':12} skipped: {reason}")
             continue
@@ -47,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--timesteps", type=int, default=3000)
     parser.add_argument("--peer-steps", type=int, default=100)
+    parser.add_argument("--peer-rounds", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     timesteps = options.timesteps
@@ -66,7 +67,7 @@ def main() -> None:
     print(f"one sample, one thread; {machine()}")
     for title, (program, x) in cases.items():
         print(f"\n{title}")
-        beside_peers(program, {"input": x}, options.peer_steps)
+        beside_peers(program, {"input": x}, options.peer_steps, options.peer_rounds)
 
 
 if __name__ == "__main__":
