@@ -162,13 +162,12 @@ def by_activity(program: Program, samples: int, timesteps: int, seed: int, repea
             "events": alone.events,
             "products": alone.products,
         }
-        best = rounds(calls, repeats)
-        wall, cpu = best["whole"]
+        cpu = {name: seconds for name, (_, seconds) in rounds(calls, repeats).items()}
+        rates = {name: steps / seconds for name, seconds in cpu.items()}
         print(
-            f"{100 * rate:4.0f} % of inputs: {steps / wall:9.0f} steps/s {alone.operations / wall:8.2g} op/s;"
-            f" alone: events {steps / best['events'][0]:9.0f}, products"
-            f" {steps / best['products'][0]:9.0f} steps/s; whole / events by CPU time"
-            f" {cpu / best['events'][1]:.2f}"
+            f"{100 * rate:4.0f} % of inputs: {rates['whole']:9.0f} steps"
+            f" {alone.operations / cpu['whole']:8.2g} op; alone: events {rates['events']:9.0f},"
+            f" products {rates['products']:9.0f} steps; whole / events {cpu['whole'] / cpu['events']:.2f}"
         )
 
 
@@ -204,7 +203,7 @@ def main() -> None:
     ):
         print(f"\n{name}, beside the bare arithmetic: one thread, {len(x)} samples")
         beside_arithmetic(network, {"input": x}, repeats)
-    print(f"\n{SIZE}-{SIZE}-{SIZE} dense by activity, one thread")
+    print(f"\n{SIZE}-{SIZE}-{SIZE} dense by activity, one thread, per CPU second")
     by_activity(program, few, timesteps, options.seed, repeats)
 
 
