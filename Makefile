@@ -53,6 +53,9 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_training.py
 	.venv/bin/python tests/benchmarks/bench_frames.py
 	.venv/bin/python tests/benchmarks/bench_partition.py
+	@if [ -n "$$NEUROCLIP_DATA" ]; then \
+	  .venv/bin/neuroclip table --data "$$NEUROCLIP_DATA/nmnist" --jobs $(JOBS) --out runs/table; \
+	fi
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

@@ -232,11 +232,11 @@ def unseen_text(table: Mapping[str, Any]) -> str:
     lines = [
         f"trained on {count} classes, {table['shots']} shots; accuracy in %, mean ± deviation over "
         f"{len(table['seeds'])} seeds",
-        f"{'':24}{'seen classes':>16}{'unseen classes':>16}{'all classes':>16}",
+        f"{'':36}{'seen classes':>16}{'unseen classes':>16}{'all classes':>16}",
     ]
     for method, values in table["accuracy"].items():
         cells = "".join(f"{_spread(values[part]):>16}" for part in ("seen", "unseen", "all"))
-        lines.append(f"{method:24}{cells}")
+        lines.append(f"{method:36}{cells}")
     return "\n".join(lines)
 
 

@@ -40,7 +40,8 @@ class Recipe:
     on validation of 0.0005, 0.002 and 0.01, over three seeds). smoothing: of
     labels, 0.2 leaves 0.8 on the class. temperature: by which cosines are multiplied, CLIP's own.
     spike_rate: spikes per neuron and step above which the loss grows, by
-    spike_penalty·(rate/spike_rate − 1)²; None leaves activity alone.
+    spike_penalty·(rate/spike_rate − 1), linearly, since a square silences the layer; None leaves
+    activity alone.
     """
 
     epochs: int = 250
@@ -53,7 +54,7 @@ class Recipe:
     smoothing: float = 0.2
     temperature: float = 100.0
     spike_rate: float | None = None
-    spike_penalty: float = 1.0
+    spike_penalty: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -215,7 +216,7 @@ def _epoch(
         loss = loss_of(logits, train.labels[index])
         if recipe.spike_rate is not None and isinstance(module, FloatAdapter | ChipAdapter):
             excess = (module.spike_rate / recipe.spike_rate - 1).clamp(min=0)
-            loss = loss + recipe.spike_penalty * excess**2
+            loss = loss + recipe.spike_penalty * excess
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
