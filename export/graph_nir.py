@@ -12,6 +12,7 @@ from deploy.errors import BadInput
 from deploy.program import Shape
 from export.graph import Graph, Neuron, Path
 from export.nir_file import DEFAULT_DT
+from export.nir_nodes import delay_node, flatten_node, integrates, neuron_node
 from export.operators import MAX_WEIGHTS, Convolution, Dense, is_diagonal
 
 Float = NDArray[np.float64]
@@ -72,23 +73,10 @@ def _neuron(n: Neuron, paths: tuple[Path, ...], dt: float) -> tuple[nir.NIRNode,
         for path in paths
         if path.source is None
     ]
-    fires = n.kind == "lif"
-    more = {"v_threshold": n.threshold, "v_reset": np.zeros(n.shape)} if fires else {}
-    if (n.du == 1).all() and (n.dv == 0).all():
-        if n.bias.any():
-            constants.append(_Constant(n.bias.reshape(-1), 0))
-        # v' = r·I under forward Euler adds dt·r·I a step.
-        return (nir.IF if fires else nir.I)(r=np.full(n.shape, 1 / dt), **more), constants
-    if (n.dv == 0).any():
-        raise BadInput(
-            f"node '{n.name}': no membrane decay beside a synaptic filter, or beside neurons that "
-            "have one: an infinite time constant, which NIR does not hold"
-        )
-    more |= {"r": 1 / n.dv, "v_leak": n.bias / n.dv}
-    if (n.du == 1).all():
-        return (nir.LIF if fires else nir.LI)(tau=dt / n.dv, **more), constants
-    kind = nir.CubaLIF if fires else nir.CubaLI
-    return kind(tau_syn=dt / n.du, tau_mem=dt / n.dv, w_in=1 / n.du, **more), constants
+    if n.bias.any() and integrates(n.du, n.dv):
+        constants.append(_Constant(n.bias.reshape(-1), 0))
+    threshold = n.threshold if n.kind == "lif" else None
+    return neuron_node(f"node '{n.name}'", threshold, n.du, n.dv, n.bias, dt), constants
 
 
 def _taken(path: Path, constants: list[_Constant], shape: Shape) -> _Constant | None:
@@ -125,9 +113,7 @@ def _layer(
         weight[np.repeat(np.arange(op.target_size), np.diff(op.indptr)), op.indices] = op.weight
     made: list[tuple[str, Any]] = []
     if len(source) > 1:
-        made.append(
-            (f"{path.name}.flat", nir.Flatten({"input": np.array(source)}, start_dim=0, end_dim=-1))
-        )
+        made.append((f"{path.name}.flat", flatten_node(source)))
     node = nir.Linear(weight) if bias is None else nir.Affine(weight=weight, bias=bias)
     return [*made, (path.name, node)]
 
@@ -135,4 +121,4 @@ def _layer(
 def _delay(
     name: str, where: str, steps: int, shape: Shape, dt: float
 ) -> list[tuple[str, nir.NIRNode]]:
-    return [(f"{name}.{where}", nir.Delay(np.full(shape, steps * dt)))] if steps else []
+    return [(f"{name}.{where}", delay_node(shape, steps, dt))] if steps else []

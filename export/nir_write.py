@@ -16,6 +16,7 @@ from torch import nn
 from deploy.errors import BadInput
 from deploy.program import Shape
 from export.nir_file import DEFAULT_DT
+from export.nir_nodes import flatten_node, neuron_node
 from export.upstream import trace, untyped_graph
 from neuroclip.network import ChipNetwork
 from neuroclip.neurons import ChipNeuron
@@ -46,7 +47,7 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
         return converted
 
     module_map = {type(m): noting(_linear) for m in names if isinstance(m, ChipLinear)}
-    module_map[ChipNeuron] = noting(lambda module: _neuron(module, dt))
+    module_map[ChipNeuron] = noting(lambda module: _neuron(names[module], module, dt))
     nodes, edges = _renamed(trace(network, module_map), made)
     for name, module in network.named_modules():
         if isinstance(module, ChipNeuron) and _is_affine_bias(module):
@@ -69,16 +70,14 @@ def _wired(network: ChipNetwork, dt: float) -> nir.NIRGraph:
         pools = any(isinstance(getattr(network, w.name), ChipSumPool2d) for w in into)
         # NIR's pooling has weights of 1, the chip's are even: all of its target is halved.
         unit = 2 if pools else 1
-        nodes[name] = _neuron(neuron, dt, unit)
+        nodes[name] = _neuron(name, neuron, dt, unit)
         for wire in into:
             source = shapes[wire.source]
             node = _synapses(getattr(network, wire.name), source, unit)
             before = wire.source
             if isinstance(node, nir.Linear) and len(source) > 1:
                 before = f"{wire.name}_flatten"
-                nodes[before] = nir.Flatten(
-                    input_type={"input": np.array(source)}, start_dim=0, end_dim=-1
-                )
+                nodes[before] = flatten_node(source)
                 edges.append((wire.source, before))
             nodes[wire.name] = node
             edges += [(before, wire.name), (wire.name, name)]
@@ -117,46 +116,16 @@ def _linear(module: ChipLinear, unit: int = 1) -> nir.Linear:
     return nir.Linear(module.integer_weight().detach().cpu().numpy().astype(np.float32) / unit)
 
 
-def _neuron(module: ChipNeuron, dt: float, unit: int = 1) -> nir.NIRNode:
+def _neuron(name: str, module: ChipNeuron, dt: float, unit: int = 1) -> nir.NIRNode:
     du, dv, vth = (
         module.register(x).cpu().numpy().astype(np.float64)
         for x in (module.du, module.dv, module.vth)
     )
-    each = np.ones(module.shape)
-    fires = {"v_threshold": vth / unit, "v_reset": 0 * each} if module.kind == "lif" else {}
-    clears = _all_or_none("du", du == 4095)
-    integrates = _all_or_none("dv", dv == 0)
-    if clears:
-        if integrates:
-            # v' = r·I under forward Euler adds dt·r·I a step.
-            return (nir.IF if fires else nir.I)(r=each / dt, **fires)
-        tau_mem = 4096 * dt / dv
-        leak = {"tau": tau_mem, "r": tau_mem / dt, "v_leak": 0 * each}
-        return (nir.LIF if fires else nir.LI)(**leak, **fires)
-    if integrates or (du < 0).any():
-        raise BadInput(
-            f"a neuron with du {du.min():g} and dv {dv.min():g} has an infinite time constant, "
-            "which NIR's CubaLIF cannot hold"
-        )
-    tau_mem, tau_syn = 4096 * dt / dv, 4096 * dt / (du + 1)
-    return (nir.CubaLIF if fires else nir.CubaLI)(
-        tau_syn=tau_syn,
-        tau_mem=tau_mem,
-        r=tau_mem / dt,
-        # An Affine bias would pass the synaptic filter; a constant drive of v is its resting value.
-        v_leak=_bias(module, unit) * (4096 / dv),
-        w_in=tau_syn / dt,
-        **fires,
-    )
-
-
-def _all_or_none(register: str, holds: np.ndarray) -> bool:
-    """Whether a register has its special value in all neurons; one NIR node cannot hold both."""
-    if holds.any() and not holds.all():
-        raise BadInput(
-            f"a neuron's {register} has its special value in some neurons of a layer only"
-        )
-    return bool(holds.all())
+    threshold = vth / unit if module.kind == "lif" else None
+    # An Affine bias would pass a synaptic filter; a constant drive of v is its resting value.
+    rest = np.zeros(module.shape) if (du == 4095).all() else _bias(module, unit)
+    du, dv = (np.broadcast_to(x, module.shape) for x in ((du + 1) / 4096, dv / 4096))
+    return neuron_node(f"module '{name}'", threshold, du, dv, rest, dt)
 
 
 def _bias(neuron: ChipNeuron, unit: int = 1) -> np.ndarray:

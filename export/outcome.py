@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.parity import Parity
-from export.deployment import Deployment
+from deploy.program import Program
+from export.deployment import Deployment, most_active
 from export.executors import Runs
 from neuroclip.statistics import wilson_interval
+
+_SHOWN = 20
 
 
 def accuracy_json(deployment: Deployment, runs: Runs) -> dict[str, Any]:
@@ -37,16 +40,26 @@ def _share_right(
     }
 
 
-def predictions_json(deployment: Deployment, runs: Runs) -> dict[str, Any]:
-    """The first predictions of the emulator, for the reader."""
-    shown = runs.predictions["emulator"][:20]
+def predictions_json(deployment: Deployment, program: Program, runs: Runs) -> dict[str, Any]:
+    """The first predictions of the emulator, for the reader.
+
+    outputs: of a network with several, the most active neuron of each in the samples that were
+    recorded; `first` is of the one that decides.
+    """
+    shown = runs.predictions["emulator"][:_SHOWN]
     labels = deployment.labels
+    trace, several = runs.trace, len(program.outputs) > 1
     return {
         "labels": list(deployment.class_names),
         "first": [
             {"sample": i, "label": None if labels is None else int(labels[i]), "predicted": int(p)}
             for i, p in enumerate(shown)
         ],
+        "outputs": {
+            output.name: most_active(trace, output.source)[:_SHOWN].tolist()
+            for output in program.outputs
+            if several and (output.source in trace.readout or output.source in trace.s)
+        },
     }
 
 

@@ -166,7 +166,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             "latency_steps": latency,
             "timings": stages.seconds,
             "accuracy": accuracy_json(deployment, runs),
-            "predictions": predictions_json(deployment, runs),
+            "predictions": predictions_json(deployment, program, runs),
             "quantization": quantization_json(deployment.quantization, runs.fidelity),
             "proof": proof.to_json() | ({"observed": runs.trace.observed} if watched else {}),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},

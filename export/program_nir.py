@@ -13,9 +13,10 @@ from deploy.connections import Connection, Conv2d, Dense
 from deploy.errors import BadInput
 from deploy.parity import compare_registers
 from deploy.populations import is_plain
-from deploy.program import DECAY_MAX, Population, Program, registers
+from deploy.program import Population, Program, registers
 from export.lower import lower
 from export.nir_file import DEFAULT_DT
+from export.nir_nodes import delay_node, flatten_node, integrates, neuron_node
 
 # One unit of v in a graph is 64 of the chip's, by which sums and thresholds are aligned with v.
 _V_UNIT = 64
@@ -43,13 +44,12 @@ def program_graph(program: Program, dt: float = DEFAULT_DT) -> nir.NIRGraph:
             before = c.source
             if isinstance(c, Dense) and len(program.source(before).shape) > 1:
                 before = f"{c.name}_flatten"
-                shape = np.array(program.source(c.source).shape)
-                nodes[before] = nir.Flatten({"input": shape}, start_dim=0, end_dim=len(shape) - 1)
+                nodes[before] = flatten_node(program.source(c.source).shape)
                 edges.append((c.source, before))
             # In NIR a loop without a Delay takes one step.
             if c.delay and not (c.source == c.target and c.delay == 1):
-                held = np.full(program.source(c.source).size, c.delay * dt)
-                nodes[f"{c.name}_delay"] = nir.Delay(delay=held)
+                held = (program.source(c.source).size,)
+                nodes[f"{c.name}_delay"] = delay_node(held, c.delay, dt)
                 edges.append((before, f"{c.name}_delay"))
                 before = f"{c.name}_delay"
             edges += [(before, c.name), (c.name, p.name)]
@@ -94,23 +94,7 @@ def _layer(c: Connection, p: Population, bias: NDArray[np.float64] | None) -> ni
 
 def _neuron(p: Population, dt: float) -> tuple[nir.NIRNode, NDArray[np.float64] | None]:
     """(the node of a population, the bias that the layer before it must add or None)."""
-    bias = p.bias / _V_UNIT if p.bias.any() else None
-    fires: dict[str, Any] = {}
-    if p.kind == "lif":
-        fires = {"v_threshold": p.vth.astype(np.float64), "v_reset": np.zeros(p.shape)}
-    clears = (p.du == DECAY_MAX).all()
-    if not p.dv.any() and clears:
-        return (nir.IF if fires else nir.I)(r=np.full(p.shape, 1 / dt), **fires), bias
-    if not p.dv.all() or (p.du < 0).any():
-        raise BadInput(
-            f"node '{p.name}': du {int(p.du.min())} and dv {int(p.dv.min())} have an infinite time "
-            "constant, which NIR's leaky neurons cannot hold"
-        )
-    tau = 4096 * dt / p.dv.astype(np.float64)
-    leak = {"tau_mem" if not clears else "tau": tau, "r": tau / dt}
-    leak["v_leak"] = np.zeros(p.shape) if bias is None else bias * (4096 / p.dv)
-    if clears:
-        return (nir.LIF if fires else nir.LI)(**leak, **fires), None
-    tau_syn = 4096 * dt / (p.du + 1)
-    made = nir.CubaLIF if fires else nir.CubaLI
-    return made(tau_syn=tau_syn, w_in=tau_syn / dt, **leak, **fires), None
+    du, dv, bias = (p.du + 1) / 4096, p.dv / 4096, p.bias / _V_UNIT
+    threshold = p.vth.astype(np.float64) if p.kind == "lif" else None
+    node = neuron_node(f"node '{p.name}'", threshold, du, dv, bias, dt)
+    return node, bias if bias.any() and integrates(du, dv) else None

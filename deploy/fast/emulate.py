@@ -128,6 +128,8 @@ def _add(
 def _messages(node: Input, data: NDArray[Any]) -> tuple[Spikes | NDArray[Any], NDArray[np.int64]]:
     """What an input sends, as spikes or as int32 [samples, time, size], and its non-zero messages."""
     flat = np.ascontiguousarray(data).reshape(*data.shape[:2], -1)
+    if node.binary and flat.dtype.itemsize == 1:
+        flat = flat.view(np.bool_)  # bytes 0 and 1: nothing to compare with zero
     counts = count_messages(flat)
     if not node.binary:
         return flat.astype(np.int32, copy=False), counts.reshape(node.shape)

@@ -10,13 +10,26 @@ from deploy.emulator import Messages, check_inputs
 from deploy.errors import BadInput
 from deploy.latency import extra_steps, latency_steps
 from deploy.program import Population, Program
-from deploy.trace import Trace
-from export.simulators.common import required, sample_synapses, spiking_populations, trace_of
+from deploy.trace import Record, Trace
+from export.simulators.common import (
+    Timed,
+    required,
+    sample_synapses,
+    spiking_populations,
+    trace_of,
+)
 
 
 def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
+    """The trace of `timed_brian2_loihi`."""
+    return timed_brian2_loihi(program, inputs).trace
+
+
+def timed_brian2_loihi(program: Program, inputs: Messages, record: Record = "all") -> Timed:
     """Run a program on Brian2Loihi, generated as NumPy code; arguments and trace as `emulate`'s.
 
+    record: "all", or "spikes" without u, v and readouts. The seconds are those that Brian 2 reports
+    of its loop, code generation left out, for as many steps as a sample has.
     The current decay is given as du + 1, since Brian2Loihi adds no ds_offset of its own. Where the
     program is portable the trace equals the emulator's; elsewhere weights are clipped to 21 bits and
     shifted one by one by a negative exponent, and neither u nor v is bounded.
@@ -66,11 +79,14 @@ def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
             for p in populations
             # The current is read in the slot in which synapses add to it: after them.
             for quantity, order in (("I", 1), ("v", 0))
+            if record == "all"
         }
         spikes_of = {p.name: package.LoihiSpikeMonitor(groups[p.name]) for p in populations}
         network = package.LoihiNetwork(*made, *monitors.values(), *spikes_of.values())
         # A message of an input arrives in its own step, unlike on the chip.
-        network.run(timesteps + max(latency.values()) - 1)
+        steps = timesteps + max(latency.values()) - 1
+        reported: list[float] = []
+        network.run(steps, report=lambda elapsed, *_: reported.append(float(elapsed)))
     finally:
         brian2.prefs.codegen.target = before
 
@@ -91,7 +107,8 @@ def run_brian2_loihi(program: Program, inputs: Messages) -> Trace:
         monitor = spikes_of[p.name]
         raster[np.asarray(monitor.i), np.rint(np.asarray(monitor.t_) * 1000).astype(int)] = 1
         s[p.name] = sample_time(p, raster)
-    return trace_of(program, inputs, s, states("I"), states("v"))
+    recorded = {"u": states("I"), "v": states("v")} if record == "all" else {}
+    return Timed(trace_of(program, inputs, s, **recorded), reported[-1] * timesteps / steps)
 
 
 def _registers(p: Population) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """What the simulators share: the synapses of a connection as a matrix, and the trace of a run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -14,9 +15,16 @@ from deploy.errors import BadInput
 from deploy.populations import Population
 from deploy.program import Connection, Program
 from deploy.synapses import expand
-from deploy.trace import Trace
+from deploy.trace import Record, Trace
 
 States = Mapping[str, NDArray[Any]]
+
+
+class Timed(NamedTuple):
+    """The trace of a run, and the seconds that its steps took: neither building nor reading it out."""
+
+    trace: Trace
+    seconds: float
 
 
 def required(package: str, extra: str = "oracles") -> ModuleType:
@@ -66,15 +74,27 @@ def sample_synapses(c: Connection, samples: int) -> scipy.sparse.csr_matrix:
     return scipy.sparse.block_diag([one.T.tocsr()] * samples, format="csr", dtype=np.int64)
 
 
-def trace_of(program: Program, inputs: Messages, s: States, u: States, v: States) -> Trace:
-    """The trace of states {population: [samples, time, *shape]} in sample time."""
+def trace_of(
+    program: Program,
+    inputs: Messages,
+    s: States,
+    u: States | None = None,
+    v: States | None = None,
+) -> Trace:
+    """The trace of states {population: [samples, time, *shape]} in sample time.
+
+    u, v: both, or neither for a trace of spikes without readouts.
+    """
     samples, timesteps = next(iter(inputs.values())).shape[:2]
-    trace = empty_trace(program, samples, timesteps, "all")
-    for quantity, states in (("s", s), ("u", u), ("v", v)):
+    record: Record = "spikes" if v is None else "all"
+    trace = empty_trace(program, samples, timesteps, record)
+    for quantity, states in (("s", s), ("u", u or {}), ("v", v or {})):
         for name, array in getattr(trace, quantity).items():
             array[...] = states[name].reshape(array.shape)
     for name, total in trace.messages.items():
         total[...] = np.count_nonzero(inputs[name] if name in inputs else trace.s[name], (0, 1))
+    if v is None:
+        return replace(trace, readout={})
     for name, readout in trace.readout.items():
         readout[...] = trace.v[name][:, -1]
     return trace

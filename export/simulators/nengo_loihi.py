@@ -3,6 +3,7 @@
 nengo-loihi 1.1.0 warns that nengo 4 is untested; its emulator, which is NumPy alone, runs under it.
 """
 
+import time
 import warnings
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +16,26 @@ from deploy.emulator import Messages, check_inputs
 from deploy.errors import BadInput
 from deploy.latency import extra_steps, latency_steps
 from deploy.program import Population, Program
-from deploy.trace import Trace
-from export.simulators.common import required, sample_synapses, spiking_populations, trace_of
+from deploy.trace import Record, Trace
+from export.simulators.common import (
+    Timed,
+    required,
+    sample_synapses,
+    spiking_populations,
+    trace_of,
+)
 
 
 def run_nengo_loihi(program: Program, inputs: Messages) -> Trace:
+    """The trace of `timed_nengo_loihi`."""
+    return timed_nengo_loihi(program, inputs).trace
+
+
+def timed_nengo_loihi(program: Program, inputs: Messages, record: Record = "all") -> Timed:
     """Run a program on `nengo_loihi.emulator.EmulatorInterface`; arguments and trace as `emulate`'s.
 
+    record: "all", or "spikes" without u, v and readouts. The seconds are of as many emulator steps as
+    a sample has, copies of what is recorded left out.
     A weight enters as weight·2^(6 + exponent), the synaptic accumulator's unit; decays, threshold and
     bias as they are, a refractory period one longer; v is clipped to ±(2^23 − 1). Where the program
     is portable the trace equals the emulator's; elsewhere the accumulator of 21 bits and the wrap of
@@ -46,15 +60,19 @@ def run_nengo_loihi(program: Program, inputs: Messages) -> Trace:
     for p in populations:
         start = max((s.stop for s in where.values()), default=0)
         where[p.name] = slice(start, start + samples * p.size)
-    rows: dict[str, list[NDArray[np.int32]]] = {"s": [], "u": [], "v": []}
-    state = emulator.compartment
+    state, steps, seconds = emulator.compartment, timesteps + max(latency.values()), 0.0
+    registers = {"s": "spiked", "u": "current", "v": "voltage"}
+    rows: dict[str, list[NDArray[np.int32]]] = {
+        quantity: [] for quantity in (registers if record == "all" else "s")
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of every overflow, which is what the caller may look for
-        for step in range(1, timesteps + max(latency.values()) + 1):
+        for step in range(1, steps + 1):
+            started = time.perf_counter()
             emulator.step()
-            rows["s"].append(state.spiked.astype(np.int32))
-            rows["u"].append(state.current.copy())
-            rows["v"].append(state.voltage.copy())
+            seconds += time.perf_counter() - started
+            for quantity, kept in rows.items():
+                kept.append(getattr(state, registers[quantity]).astype(np.int32))
             for name, lag in latency.items():
                 # What a deep layer did before its first sample step, of its bias alone, never was.
                 if step <= lag:
@@ -75,7 +93,8 @@ def run_nengo_loihi(program: Program, inputs: Messages) -> Trace:
             for p in populations
         }
 
-    return trace_of(program, inputs, states("s"), states("u"), states("v"))
+    trace = trace_of(program, inputs, **{quantity: states(quantity) for quantity in rows})
+    return Timed(trace, seconds * timesteps / steps)
 
 
 def _emulator(

@@ -11,8 +11,23 @@ from deploy.program import Dense, Output, Program, make_input, make_population
 
 Messages = dict[str, NDArray[np.uint8]]
 
+SIZE = 512
 
-def recurrent(seed: int, size: int = 512) -> Program:
+
+def dense(seed: int) -> Program:
+    """Two dense layers of CUBA LIF neurons, their thresholds such that hidden rates stay moderate."""
+    rng = np.random.default_rng(seed)
+    names = ("input", "layer.1", "layer.2")
+    weights = [2 * rng.integers(-127, 128, (SIZE, SIZE)).astype(np.int32) for _ in range(2)]
+    return Program(
+        (make_input("input", (SIZE,)),),
+        tuple(make_population(n, (SIZE,), vth=4000, du=1024, dv=512) for n in names[1:]),
+        tuple(Dense(f"w{i}", names[i], names[i + 1], weights[i]) for i in range(2)),
+        (Output("spikes", names[2], "s"),),
+    )
+
+
+def recurrent(seed: int, size: int = SIZE) -> Program:
     """`size` inputs onto as many neurons that hear one another a step later."""
     rng = np.random.default_rng(seed)
     weights = [2 * rng.integers(-127, 128, (size, size)).astype(np.int32) for _ in range(2)]

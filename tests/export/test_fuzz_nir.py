@@ -15,7 +15,8 @@ pytest.importorskip("h5py")
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 # Beside what Python, numpy and h5py take; a graph of these files takes a few kilobytes.
-GROWTH_MB = 300
+GROWTH_MB = 100
+LIMIT_S = 1  # of the processor, for any of them
 
 
 def outcomes(first: int, last: int, tmp_path: Path) -> list[dict]:
@@ -40,7 +41,7 @@ def check(found: list[dict]) -> None:
         else:
             assert mutant["lines"] == [] or all("warning" in x for x in mutant["lines"]), where
         assert "Traceback" not in " ".join(mutant["lines"]), where
-        assert mutant["seconds"] < 5, where
+        assert mutant["seconds"] < LIMIT_S, where
         assert mutant["grown_mb"] < GROWTH_MB, where
     refused = sum(m["status"] == 2 for m in found) / len(found)
     assert 0.3 < refused < 0.98, refused
@@ -48,6 +49,27 @@ def check(found: list[dict]) -> None:
 
 def test_damaged_files_run_or_are_refused(tmp_path: Path) -> None:
     check(outcomes(0, 200, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"status": 3},
+        {"lines": []},
+        {"lines": ["mutant.nir: one line", "and another"]},
+        {"lines": ["Traceback mutant.nir: of an error"]},
+        {"lines": ["no file is named"]},
+        {"seconds": 2.0},
+        {"grown_mb": 200},
+    ],
+)
+def test_what_the_check_would_see(bad: dict) -> None:
+    good = {"seed": 0, "damage": "", "seconds": 0.1, "grown_mb": 1}
+    ran, refused = good | {"status": 0, "lines": []}, {"status": 2, "lines": ["mutant.nir: what"]}
+    found = [ran, *[good | refused] * 2]
+    check(found)
+    with pytest.raises((AssertionError, ValueError)):
+        check([*found, good | refused | bad])
 
 
 @pytest.mark.long

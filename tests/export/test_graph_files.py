@@ -1,5 +1,6 @@
 """NIR files of other tools through the command: versions, scalars, several inputs and outputs, fan-in."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
         assert np.array_equal(trace["n/s"][:, t], s)
         # m's third neuron hears both others: it fires whenever one of them does.
         assert np.array_equal(trace["m/s"][:, t], np.column_stack([s, s.any(axis=1)]))
+    predictions = json.loads((tmp_path / "out" / "report.json").read_text())["predictions"]
+    assert predictions["outputs"] == {
+        name: trace[f"{node}/s"].sum(axis=1).argmax(axis=1).tolist()
+        for name, node in (("output", "m"), ("first", "n"))
+    }
+    assert [x["predicted"] for x in predictions["first"]] == predictions["outputs"]["output"]
+    assert len({*predictions["outputs"]["output"], *predictions["outputs"]["first"]}) > 1
 
 
 def test_missing_and_unequal_inputs(

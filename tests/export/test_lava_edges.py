@@ -1,7 +1,5 @@
 """The edges of the registers on Lava: u at ±2^23, v at the clip, extreme decays, thresholds, exponents."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,11 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.connections import one_to_one
 from deploy.emulator import emulate
-from deploy.program import VTH_MAX, Output, Program, make_input, make_population, registers
-
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
+from deploy.program import VTH_MAX, Output, Program, make_input, make_population
 
 NEURONS, TIMESTEPS, SAMPLES = 80, 8, 4
 LIMIT = 2**23
@@ -62,35 +56,18 @@ def edges(seed):
     return program, inputs
 
 
-def compare_on_lava(seed):
-    from export.lava.client import run_lava
-
-    program, inputs = edges(seed)
-    expected = emulate(program, inputs)
-    run = run_lava(program, inputs, progress=False)
-    for name, register in registers(program).items():
-        np.testing.assert_array_equal(run.registers[name], register, name)
-    for quantity in ("u", "v", "s"):
-        for name, array in getattr(expected, quantity).items():
-            np.testing.assert_array_equal(
-                getattr(run.trace, quantity)[name], array, f"{quantity} of {name}"
-            )
-
-
-@needs_lava
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_lava_does_at_the_edges_what_the_emulator_does(seed):
-    compare_on_lava(seed)
+def test_lava_does_at_the_edges_what_the_emulator_does(equal_on_lava, seed):
+    equal_on_lava(*edges(seed))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@needs_lava
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_lava_at_many_more_edges(seed):
-    compare_on_lava(seed)
+def test_lava_at_many_more_edges(equal_on_lava, seed):
+    equal_on_lava(*edges(seed))
 
 
 @pytest.mark.parametrize("seed", range(5))

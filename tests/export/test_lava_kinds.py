@@ -13,7 +13,7 @@ import pytest
 from deploy.connections import Conv2d, Sparse, one_to_one
 from deploy.emulator import emulate
 from deploy.errors import BadInput, CheckFailed
-from deploy.program import Output, Program, make_input, make_population, registers
+from deploy.program import Output, Program, make_input, make_population
 from deploy.program_file import save_program
 from deploy.synapses import synapses
 from export.lava.arguments import MAX_SYNAPSES, runs_as_conv
@@ -51,51 +51,38 @@ def data(program, seed, samples, timesteps):
     }
 
 
-def assert_same_trace(a, b):
-    for quantity in ("s", "u", "v", "messages", "readout"):
-        first, second = getattr(a, quantity), getattr(b, quantity)
-        assert first.keys() == second.keys()
-        for name, array in first.items():
-            np.testing.assert_array_equal(array, second[name], f"{quantity} of {name}")
-
-
 NETWORKS = 8  # in one start of Lava: each of their nodes is a process of 43 MB
 
 SHAPES = [(8, 6), (3, 12), (1, 20), (12, 2)]  # time steps, samples
 
 
-@needs_lava
 @pytest.mark.parametrize(
     ("first", "timesteps", "samples"),
     [(100 + 10 * i, *SHAPES[i % len(SHAPES)]) for i in range(13)],
 )
-def test_lava_holds_and_does_what_the_emulator_does(random_program, first, timesteps, samples):
+def test_lava_holds_and_does_what_the_emulator_does(
+    equal_on_lava, random_program, first, timesteps, samples
+):
     """Thirteen starts of Lava, each of eight random networks, with loops and delayed skips.
 
     Eight starts are of spiking populations, five of all that Lava has a fixed-point model of.
     """
-    compare_on_lava(random_program, first, timesteps, samples, "plain" if first < 180 else "lava")
+    kinds = "plain" if first < 180 else "lava"
+    compare_on_lava(equal_on_lava, random_program, first, timesteps, samples, kinds)
 
 
 @pytest.mark.long
-@needs_lava
 @pytest.mark.parametrize("start", range(250))
-def test_two_thousand_networks_on_lava(random_program, start):
+def test_two_thousand_networks_on_lava(equal_on_lava, random_program, start):
     kinds = "lava" if start % 2 else "plain"
-    compare_on_lava(random_program, 1000 + NETWORKS * start, *SHAPES[start % len(SHAPES)], kinds)
+    first, shape = 1000 + NETWORKS * start, SHAPES[start % len(SHAPES)]
+    compare_on_lava(equal_on_lava, random_program, first, *shape, kinds)
 
 
-def compare_on_lava(random_program, first, timesteps, samples, kinds):
+def compare_on_lava(equal_on_lava, random_program, first, timesteps, samples, kinds):
     seeds = range(first, first + NETWORKS)
     program = beside([random_program(seed, kinds=kinds) for seed in seeds])
-    inputs = data(program, first, samples, timesteps)
-    expected = emulate(program, inputs)
-    run = run_lava(program, inputs, progress=False)
-    held = registers(program)
-    assert run.registers.keys() == held.keys()
-    for name, register in held.items():
-        np.testing.assert_array_equal(run.registers[name], register, name)
-    assert_same_trace(run.trace, expected)
+    expected, _ = equal_on_lava(program, data(program, first, samples, timesteps))
     # A parity of silent networks would prove nothing.
     rates = [(s != 0).mean() for s in expected.s.values()]
     assert sum(0.02 < rate < 0.98 for rate in rates) >= 3
@@ -157,11 +144,9 @@ def wide(channels):
     )
 
 
-@needs_lava
-def test_a_convolution_of_more_synapses_than_lava_lists_runs():
+def test_a_convolution_of_more_synapses_than_lava_lists_runs(equal_on_lava):
     program = wide(32)
-    inputs = data(program, 0, 2, 2)
-    assert_same_trace(run_lava(program, inputs, progress=False).trace, emulate(program, inputs))
+    equal_on_lava(program, data(program, 0, 2, 2))
 
 
 def test_more_synapses_than_lava_lists_are_refused_by_name(monkeypatch):

@@ -59,17 +59,6 @@ def data(program, seed, samples, timesteps):
     return {node.name: rng.integers(node.low, node.high + 1, shape)}
 
 
-def assert_same_trace(a, b):
-    assert (a.samples, a.timesteps) == (b.samples, b.timesteps)
-    for quantity in ("s", "u", "v", "messages", "readout"):
-        first, second = getattr(a, quantity), getattr(b, quantity)
-        assert first.keys() == second.keys()
-        for name, array in first.items():
-            assert array.dtype == second[name].dtype, (quantity, name)
-            np.testing.assert_array_equal(array, second[name], f"{quantity} of {name}")
-
-
-@needs_lava
 @pytest.mark.parametrize(
     ("layers", "timesteps", "samples", "du", "graded"),
     [
@@ -81,35 +70,25 @@ def assert_same_trace(a, b):
         (2, 40, 6, "random", False),
     ],
 )
-def test_lava_holds_and_does_what_the_emulator_does(layers, timesteps, samples, du, graded):
+def test_lava_holds_and_does_what_the_emulator_does(
+    equal_on_lava, layers, timesteps, samples, du, graded
+):
     program = network(timesteps + layers, layers, du, graded)
     inputs = data(program, 7, samples, timesteps)
-    expected = emulate(program, inputs)
-    run = run_lava(program, inputs, progress=False)
-
-    held = registers(program)
-    assert run.registers.keys() == held.keys()
-    for name, register in held.items():
-        np.testing.assert_array_equal(run.registers[name], register, name)
-    assert_same_trace(run.trace, expected)
+    expected, run = equal_on_lava(program, inputs)
     assert run.latency_steps == {f"layer.{k}": k for k in range(1, layers + 1)}
     # A parity of silent networks would prove nothing.
     spikes = [s.mean() for name, s in expected.s.items() if name != f"layer.{layers}"]
     assert all(0.02 < rate < 0.98 for rate in spikes)
 
 
-@needs_lava
 @pytest.mark.parametrize("record", ["none", "spikes"])
-def test_records_only_what_is_asked(record):
+def test_records_only_what_is_asked(equal_on_lava, record):
     program = network(3, 2)
-    inputs = data(program, 1, 5, 4)
-    assert_same_trace(
-        run_lava(program, inputs, record, progress=False).trace, emulate(program, inputs, record)
-    )
+    equal_on_lava(program, data(program, 1, 5, 4), record)
 
 
-@needs_lava
-def test_parts_that_no_connection_joins_run_too():
+def test_parts_that_no_connection_joins_run_too(equal_on_lava):
     """Two inputs, one unused, and a population that only its bias drives."""
     rng = np.random.default_rng(5)
     shapes = {"seen": (4,), "silent": (2,)}
@@ -123,13 +102,11 @@ def test_parts_that_no_connection_joins_run_too():
         (Output("o", "driven", "s"),),
     )
     inputs = {name: rng.integers(0, 2, (8, 5, *shape)) for name, shape in shapes.items()}
-    expected = emulate(program, inputs)
+    expected, _ = equal_on_lava(program, inputs)
     assert expected.s["alone"].any() and expected.s["driven"].any()
-    assert_same_trace(run_lava(program, inputs, progress=False).trace, expected)
 
 
-@needs_lava
-def test_two_connections_into_one_population_add_up():
+def test_two_connections_into_one_population_add_up(equal_on_lava):
     rng = np.random.default_rng(6)
     weights = [2 * rng.integers(-60, 60, (3, 4)).astype(np.int32) for _ in range(2)]
     program = Program(
@@ -142,9 +119,8 @@ def test_two_connections_into_one_population_add_up():
         (Output("o", "sum", "s"),),
     )
     inputs = {n.name: rng.integers(n.low, n.high + 1, (10, 6, *n.shape)) for n in program.inputs}
-    expected = emulate(program, inputs)
+    expected, _ = equal_on_lava(program, inputs)
     assert 0.02 < expected.s["sum"].mean() < 0.98
-    assert_same_trace(run_lava(program, inputs, progress=False).trace, expected)
 
 
 STOCK = """
@@ -263,19 +239,16 @@ def test_the_longest_branch_sets_the_latency_and_stock_processes_refuse_the_othe
     assert not list(tmp_path.iterdir())
 
 
-@needs_lava
 @pytest.mark.parametrize(("seed", "timesteps"), [(0, 7), (1, 1), (2, 2)])
-def test_skip_connections_meet_in_the_right_step(seed, timesteps):
+def test_skip_connections_meet_in_the_right_step(equal_on_lava, seed, timesteps):
     program = skips(seed)
     inputs = {"in": np.random.default_rng(seed).integers(-7, 8, (25, timesteps, 5))}
-    expected = emulate(program, inputs)
+    expected, _ = equal_on_lava(program, inputs)
     assert expected.s["a"].any() and expected.s["b"].any()
-    assert_same_trace(run_lava(program, inputs, progress=False).trace, expected)
 
 
-@needs_lava
 @pytest.mark.parametrize(("seed", "timesteps"), [(0, 6), (9, 1), (11, 3)])
-def test_recurrence_and_delays_end_with_the_sample(seed, timesteps):
+def test_recurrence_and_delays_end_with_the_sample(equal_on_lava, seed, timesteps):
     """A loop onto itself, a loop over two layers, and delayed skips, also longer than a sample."""
     rng = np.random.default_rng(seed)
 
@@ -303,12 +276,8 @@ def test_recurrence_and_delays_end_with_the_sample(seed, timesteps):
         (Output("o", "c", "v"),),
     )
     inputs = {"in": rng.integers(0, 2, (25, timesteps, 5))}
-    expected = emulate(program, inputs)
+    expected, _ = equal_on_lava(program, inputs)
     assert expected.s["a"].any() and expected.s["b"].any()
-    run = run_lava(program, inputs, progress=False)
-    for name, register in registers(program).items():
-        np.testing.assert_array_equal(run.registers[name], register, name)
-    assert_same_trace(run.trace, expected)
 
 
 def loop(delay):

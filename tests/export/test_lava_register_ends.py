@@ -23,7 +23,7 @@ from deploy.populations import (
     make_ternary,
     make_threshold,
 )
-from deploy.program import Output, Program, make_input, registers
+from deploy.program import Output, Program, make_input
 from deploy.program_file import save_program
 from export.lava.client import run_lava
 from export.lava.network import stock_latency
@@ -77,26 +77,11 @@ def wired(populations, weight, exponent):
     )
 
 
-def assert_lava_is_equal(program, inputs):
-    expected = emulate(program, inputs, observe=True)
-    run = run_lava(program, inputs, progress=False)
-    for name, register in registers(program).items():
-        np.testing.assert_array_equal(run.registers[name], register, name)
-    for quantity in ("s", "u", "v", "messages", "readout"):
-        held = getattr(run.trace, quantity)
-        assert held.keys() == getattr(expected, quantity).keys()
-        for name, array in getattr(expected, quantity).items():
-            assert held[name].dtype == array.dtype
-            np.testing.assert_array_equal(held[name], array, f"{quantity} of {name}")
-    return expected
-
-
-@needs_lava
 @pytest.mark.parametrize(("weight", "exponent"), [(2, 6), (-2, 6), (254, -7), (-254, -5)])
-def test_registers_at_their_ends(weight, exponent):
+def test_registers_at_their_ends(equal_on_lava, weight, exponent):
     program = wired(at_the_edges(), weight, exponent)
     inputs = {"in": np.random.default_rng(0).choice(MESSAGES, (12, 9, N))}
-    expected = assert_lava_is_equal(program, inputs)
+    expected, _ = equal_on_lava(program, inputs)
     if exponent > 0:
         # What this test is about did happen: u at both ends, wraps, clips, spikes of both signs.
         for name, u in expected.u.items():
@@ -110,8 +95,7 @@ def test_registers_at_their_ends(weight, exponent):
         assert all((s != 0).any() for s in expected.s.values())
 
 
-@needs_lava
-def test_a_threshold_is_strict_at_the_end_of_its_register():
+def test_a_threshold_is_strict_at_the_end_of_its_register(equal_on_lava):
     """v at 64 · 131071, one above and one below: the highest threshold a chip can hold."""
     low = np.array([0, 1, -1] * 3)
     program = wired(
@@ -130,7 +114,7 @@ def test_a_threshold_is_strict_at_the_end_of_its_register():
         connections=tuple(replace(c, exponent=-1) for c in program.connections),
     )
     inputs = {"in": np.random.default_rng(1).choice([-131071, 131071], (6, 1, N))}
-    expected = assert_lava_is_equal(program, inputs)
+    expected, _ = equal_on_lava(program, inputs)
     above = (inputs["in"] > 0) & (low > 0)
     below = (inputs["in"] < 0) & (low < 0)
     np.testing.assert_array_equal(expected.s["threshold"], above)

@@ -78,9 +78,9 @@ LISTED = Sparse(
         (one_layer(LISTED), "'c': NIR has no list of synapses"),
         (
             one_layer(Dense("c", "in", "n", EYE), du=-1, dv=5),
-            "'n': du -1 and dv 5 have an infinite",
+            "'n': no synaptic decay, beside",
         ),
-        (one_layer(Dense("c", "in", "n", EYE), du=7, dv=0), "'n': du 7 and dv 0 have an infinite"),
+        (one_layer(Dense("c", "in", "n", EYE), du=7, dv=0), "'n': no membrane decay, beside"),
     ],
 )
 def test_what_nir_cannot_hold_is_refused_by_name(program, says):

@@ -270,7 +270,7 @@ def test_what_nir_cannot_hold_is_refused_by_name() -> None:
     )
     for graph, message in [
         (uneven, "node 'n': no layer before it can carry its bias"),
-        (filtered, "node 'n': no membrane decay beside a synaptic filter"),
+        (filtered, "node 'n': no membrane decay, beside a synaptic filter"),
     ]:
         with pytest.raises(BadInput, match=message):
             graph_to_nir(graph)

@@ -81,6 +81,15 @@ def test_ntidigits_with_delays_up_to_62(steps, fired):
     assert np.array_equal(trace.readout["layer5"][0], 128 * counted)
 
 
+def test_ntidigits_runs_on_lava(equal_on_lava):
+    """Its 96 connections, a delay each: every state of every layer, and the readout."""
+    path = wheel_file("lava-dl", f"{NETX}gts/ntidigits/ntidigits.net")
+    program = read_net(path, input_shape=(64,))
+    inputs = {"layer0": recorded(f"{NETX}gts/ntidigits/input.npy").T[None, :120].astype(np.int32)}
+    expected, _ = equal_on_lava(program, inputs)
+    assert all(expected.s[f"layer{i}"].any() for i in (2, 3, 4)) and expected.v["layer5"].any()
+
+
 def test_tinynet():
     program = read_net(wheel_file("lava-dl", f"{NETX}tiny.net"), input_range=(0, 255))
     image = recorded(f"{NETX}gts/tinynet/input_bias.npy").transpose().astype(np.int32)

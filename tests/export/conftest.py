@@ -1,0 +1,44 @@
+"""What tests of Lava share: one comparison of a run with the emulator's."""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy.emulator import emulate
+from deploy.program import Program, registers
+from deploy.trace import Record, Trace
+from export.lava.client import run_lava
+
+
+@pytest.fixture(scope="session")
+def equal_on_lava() -> Callable[..., tuple[Trace, Any]]:
+    """A function that runs a program on Lava and on the emulator: (the emulator's trace, Lava's run).
+
+    Every register that Lava held, and every array of the trace with its type, must be equal. Skips
+    where Lava is not installed.
+    """
+    if importlib.util.find_spec("lava") is None:
+        pytest.skip("Lava is not installed (Python 3.10 only)")
+
+    def compare(
+        program: Program, inputs: dict[str, np.ndarray], record: Record = "all"
+    ) -> tuple[Trace, Any]:
+        expected = emulate(program, inputs, record, observe=True)
+        run = run_lava(program, inputs, record, progress=False)
+        held = registers(program)
+        assert run.registers.keys() == held.keys()
+        for name, register in held.items():
+            np.testing.assert_array_equal(run.registers[name], register, name)
+        assert (run.trace.samples, run.trace.timesteps) == (expected.samples, expected.timesteps)
+        for quantity in ("s", "u", "v", "messages", "readout"):
+            found, wanted = getattr(run.trace, quantity), getattr(expected, quantity)
+            assert found.keys() == wanted.keys()
+            for name, array in wanted.items():
+                assert found[name].dtype == array.dtype, (quantity, name)
+                np.testing.assert_array_equal(found[name], array, f"{quantity} of {name}")
+        return expected, run
+
+    return compare
