@@ -90,12 +90,16 @@ class FloatAdapter(nn.Module):
         # In the folded cut a bias would be a constant preference for some labels.
         self.up = nn.Linear(config.hidden, config.features, bias=config.cut == "paper")
         self.dropout = nn.Dropout(config.dropout)
+        self.spike_rate = torch.zeros(())
+        """Spikes per neuron and step in the last forward pass, differentiable."""
 
     def forward(self, features: Tensor) -> Tensor:
         """The adapter's own output before ReLU and blend."""
         x = self.dropout(self.norm_features(features.flatten(0, 1)))
         x = self.norm_hidden(self.down(x)).unflatten(0, features.shape[:2])
-        return self.up(self.dropout(run(self.lif, x)))
+        spikes = run(self.lif, x)
+        self.spike_rate = spikes.mean()
+        return self.up(self.dropout(spikes))
 
     def scores(self, features: Tensor) -> Tensor:
         """Class scores [N, labels] of L2-normalised features [N, T, C]."""
@@ -149,6 +153,8 @@ class ChipAdapter(nn.Module):
             )
         )
         self.network.readout.bias.requires_grad_(not folded)
+        self.spike_rate = torch.zeros(())
+        """Spikes per neuron and step in the last forward pass, differentiable."""
 
     def encode(self, features: Tensor) -> Tensor:
         """Features [N, T, C] → integer messages in ±message_max, the only input of the chip."""
@@ -158,7 +164,9 @@ class ChipAdapter(nn.Module):
 
     def scores(self, features: Tensor) -> Tensor:
         """Class scores [N, labels] of features [N, T, C]."""
-        return self.scores_from_readout(run(self.network, self.encode(features)), features)
+        spikes = run(self.network[:2], self.encode(features))
+        self.spike_rate = spikes.mean()
+        return self.scores_from_readout(run(self.network[2:], spikes), features)
 
     def scores_from_readout(self, readout: Tensor, features: Tensor) -> Tensor:
         """The host's share: integrator potentials [N, T, …] and features → class scores."""

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ SCHEMA = 1
 EXAMPLES = """examples:
   neuroclip zero-shot --data digits
   neuroclip train --data digits --shots 16 --out runs/adapter
+  torchrun --nproc-per-node 4 -m neuroclip.cli train --data path/to/ES-ImageNet --clip ViT-B-32 \\
+      --pretrained openai --out runs/large
   neuroclip evaluate runs/adapter --data path/to/N-MNIST
+  neuroclip table --data path/to/N-MNIST --seeds 5 --jobs 2 --out runs/table
+  neuroclip sweep --data digits --rates 0.1,0.05,0.02 --out runs/sweep
   neuroclip watch path/to/recording.bin --checkpoint runs/adapter
   neuroclip inspect demo/program.npz
   neuroclip diff a/trace.npz b/trace.npz
@@ -53,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--variants", type=int, default=16, help="rotated and sheared copies of each recording"
     )
+    train.add_argument(
+        "--spike-rate", type=float, metavar="R", help="aim below R spikes per neuron and step"
+    )
     train.add_argument("--resume", action="store_true", help="go on from a killed training")
     _disk_arguments(train)
     train.set_defaults(run=_train)
@@ -77,6 +84,35 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=seed_argument, default=0, help="of the split")
     _disk_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    table = commands.add_parser(
+        "table", help="every method at 1 to 16 shots, several seeds, as a table and a plot"
+    )
+    _table_arguments(table)
+    table.add_argument(
+        "--shots", type=_numbers(int), default=(1, 2, 4, 8, 16), metavar="N,N,...",
+        help="training recordings per class (default: 1,2,4,8,16)",
+    )  # fmt: skip
+    table.add_argument(
+        "--unseen", type=int, default=0, metavar="N",
+        help="keep N classes out of training, and test on them, on the others and on all",
+    )  # fmt: skip
+    table.set_defaults(run=_table)
+
+    sweep = commands.add_parser(
+        "sweep", help="accuracy against operations: spike-rate targets, message resolutions"
+    )
+    _table_arguments(sweep)
+    sweep.add_argument("--shots", type=int, default=16, help="training recordings per class")
+    sweep.add_argument(
+        "--rates", type=_numbers(float), default=(0.1, 0.05, 0.02), metavar="R,R,...",
+        help="spikes per neuron and step that training aims below (default: 0.1,0.05,0.02)",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--message-exponents", type=_numbers(int), default=(2, 1, 0, -1), metavar="E,E,...",
+        help="input messages in steps of 2^-E; coarser ones are more often silent",
+    )  # fmt: skip
+    sweep.set_defaults(run=_sweep)
 
     watch = commands.add_parser("watch", help="classify a recording slice by slice as it comes in")
     watch.add_argument("recording", type=Path, help="event file")
@@ -143,6 +179,33 @@ def _clip_arguments(parser: argparse.ArgumentParser) -> None:
     frames.add_argument("--normalisation", choices=("half", "clip"), help="the paper's or CLIP's")
 
 
+def _table_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", default="digits", help="data set: digits (bundled), or a folder")
+    _clip_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--seeds", type=int, default=5, help="splits and trainings (default: 5)")
+    parser.add_argument("--epochs", type=int, help="epochs in floating point (default: 250)")
+    parser.add_argument("--quantized-epochs", type=int, help="epochs on the chip's arithmetic")
+    parser.add_argument(
+        "--variants", type=int, default=16, help="rotated and sheared copies of each recording"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    parser.add_argument("--resume", action="store_true", help="go on from a killed run")
+    _disk_arguments(parser)
+
+
+def _numbers(kind: type) -> Callable[[str], tuple[Any, ...]]:
+    """Numbers given as "1,2,4"."""
+
+    def parsed(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers") from None
+
+    return parsed
+
+
 def _disk_arguments(parser: argparse.ArgumentParser) -> None:
     disk = parser.add_argument_group("data on disk")
     disk.add_argument(
@@ -188,6 +251,7 @@ def _train(options: argparse.Namespace) -> int:
         variants=options.variants,
         seed=options.seed,
         resume=options.resume,
+        spike_rate=options.spike_rate,
         **_source(options),
     )
 
@@ -215,6 +279,29 @@ def _evaluate(options: argparse.Namespace) -> int:
     return commands.evaluate(
         options.checkpoint, options.data, options.split, options.seed, **_source(options)
     )
+
+
+def _table(options: argparse.Namespace) -> int:
+    from neuroclip.table_command import table
+
+    return table(shots=options.shots, unseen=options.unseen, **_table_options(options))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from neuroclip.table_command import sweep
+
+    return sweep(
+        shots=options.shots,
+        rates=options.rates,
+        message_exponents=options.message_exponents,
+        **_table_options(options),
+    )
+
+
+def _table_options(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("data", "clip", "pretrained", "seeds", "variants", "epochs", "quantized_epochs")
+    given = {name: getattr(options, name) for name in (*names, "out", "jobs", "resume")}
+    return given | _source(options) | {"frame_options": _frame_options(options)}
 
 
 def _watch(options: argparse.Namespace) -> int:

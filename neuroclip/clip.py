@@ -1,5 +1,6 @@
 """CLIP, frozen: any open_clip architecture or a small one of our own; encodes frames and text."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ _BUNDLED_FOLDER = Path(__file__).parent / "models" / "digits-clip"
 
 # Files of a CLIP of our own configuration, in one folder.
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+# Images at once on a CPU; the most on a GPU; and how many tell what each takes of its memory.
+_CPU_BATCH, _MAX_BATCH, _TRIAL = 256, 4096, 16
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
     damaged, a pickle with code, of another architecture, or not finite.
     """
     spec = spec or ClipSpec()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    # Of several GPUs, torchrun gives each process its own.
+    cuda = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    place = torch.device(device or cuda)
     folder = _BUNDLED_FOLDER if spec.model == BUNDLED else Path(spec.model)
     if spec.model == BUNDLED or folder.is_dir():
         return load_own_clip(folder, spec.model, place)
@@ -138,23 +143,46 @@ def encode_frames(
     clip: Clip,
     frames: NDArray[np.uint8],
     options: FrameOptions,
-    batch: int = 256,
+    batch: int | None = None,
     progress: bool = False,
 ) -> NDArray[np.float32]:
     """L2-normalised image features float32 [..., C] of gray frames uint8 [..., rows, columns].
 
     Recordings are [N, T, rows, columns] → [N, T, C]; single pictures [N, rows, columns] → [N, C].
+    batch: images at once; by default 256, or on CUDA, in bfloat16, what fits its memory.
     """
     flat = frames.reshape(-1, *frames.shape[-2:])
+    batch = batch or _batch(clip, flat, options)
     starts = range(0, len(flat), batch)
     parts = []
     bar = tqdm(starts, desc=f"CLIP {clip.name}", unit="batch", disable=None if progress else True)
     for start in bar:
-        pixels = torch.from_numpy(flat[start : start + batch]).to(torch.float32) / 255
-        images = encoder_input(pixels, clip, options)
-        parts.append(clip.module.encode_image(images, normalize=True).float().cpu())
+        parts.append(_encoded(clip, flat[start : start + batch], options).cpu())
     features = torch.cat(parts).numpy()
     return features.reshape(*frames.shape[:-2], features.shape[-1])
+
+
+def _encoded(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> torch.Tensor:
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(torch.float32) / 255
+    images = encoder_input(pixels, clip, options)
+    if clip.device.type != "cuda":
+        return clip.module.encode_image(images, normalize=True).float()
+    with torch.autocast("cuda", torch.bfloat16):
+        images = images.contiguous(memory_format=torch.channels_last)
+        features = clip.module.encode_image(images)
+    return functional.normalize(features.float(), dim=-1)
+
+
+def _batch(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> int:
+    """Images at once; on CUDA as many as fit, judged by what a few of them take."""
+    if clip.device.type != "cuda" or len(frames) <= _TRIAL:
+        return _CPU_BATCH
+    torch.cuda.reset_peak_memory_stats(clip.device)
+    before = torch.cuda.memory_allocated(clip.device)
+    _encoded(clip, frames[:_TRIAL], options)
+    each = max(1, (torch.cuda.max_memory_allocated(clip.device) - before) // _TRIAL)
+    free, _ = torch.cuda.mem_get_info(clip.device)
+    return int(max(_TRIAL, min(_MAX_BATCH, 0.8 * free // each)))
 
 
 @torch.no_grad()

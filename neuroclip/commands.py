@@ -17,6 +17,7 @@ from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, sav
 from neuroclip.classify import classify_events, classify_pictures
 from neuroclip.clip import Clip, ClipSpec, encode_text, load_clip
 from neuroclip.data import EventDataset, few_shot, open_dataset, without_bad
+from neuroclip.distributed import finish, rank
 from neuroclip.features import dataset_features
 from neuroclip.frames import FrameOptions
 from neuroclip.framing import frames_for
@@ -47,6 +48,7 @@ def train(
     variants: int,
     seed: int,
     resume: bool,
+    spike_rate: float | None = None,
     data_root: str | None = None,
     skip_bad: bool = False,
 ) -> int:
@@ -70,13 +72,20 @@ def train(
     validation = Examples.of(
         dataset_features(encoder, dataset, chosen, frames), dataset.labels[chosen]
     )
+    if rank() > 0:
+        finish()
+        return 0
     config = AdapterConfig(
         features=text.shape[1],
         hidden=max(1, text.shape[1] // 2) if hidden is None else hidden,
         steps=frames.steps,
         cut=cut,
     )
-    changed = {"epochs": epochs, "quantized_epochs": quantized_epochs}
+    changed: dict[str, Any] = {
+        "epochs": epochs,
+        "quantized_epochs": quantized_epochs,
+        "spike_rate": spike_rate,
+    }
     recipe = Recipe(
         seed=seed,
         temperature=float(encoder.module.logit_scale.detach().exp()),
@@ -108,6 +117,7 @@ def train(
     )
     save_checkpoint(out, checkpoint)
     write_json(out / "history.json", trained.history)
+    finish()
     print(
         f"validation accuracy: float {100 * best['float']:.1f} %, "
         f"on the chip's arithmetic {100 * best['quantized']:.1f} % ({len(dataset.validation)} recordings)"

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from neuroclip.clip import Clip, encode_frames
 from neuroclip.data import EventDataset
 from neuroclip.data.cache import keep, read_cached
+from neuroclip.distributed import shared
 from neuroclip.events import recording_digest
 from neuroclip.frames import FrameOptions, frames
 
@@ -44,6 +45,14 @@ def dataset_features(
         and kept.dtype == np.float32
     ):
         return kept
+    features = shared(indices, lambda part: _encoded(clip, dataset, part, options))
+    keep(name, {"features": features})
+    return features
+
+
+def _encoded(
+    clip: Clip, dataset: EventDataset, indices: NDArray[np.int64], options: FrameOptions
+) -> NDArray[np.float32]:
     parts = []
     with tqdm(
         total=len(indices), desc=f"CLIP {clip.name}", unit="recording", disable=None
@@ -53,6 +62,4 @@ def dataset_features(
             gray = np.stack([frames(dataset.load(int(index)), options) for index in chunk])
             parts.append(encode_frames(clip, gray, options))
             progress.update(len(chunk))
-    features = np.concatenate(parts)
-    keep(name, {"features": features})
-    return features
+    return np.concatenate(parts)

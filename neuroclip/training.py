@@ -24,9 +24,11 @@ from tqdm import tqdm
 from deploy.errors import BadInput
 from deploy.files import atomic_path
 from neuroclip.adapter import AdapterConfig, ChipAdapter, FloatAdapter, quantized
+from neuroclip.baselines import ClipAdapter, ClipAdapterConfig
 from neuroclip.threads import one_thread
 
 Array = NDArray[np.float32]
+Adapter = FloatAdapter | ChipAdapter | ClipAdapter
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Recipe:
     the stage on the chip's arithmetic, which starts from the result of the first (its rate: the best
     on validation of 0.0005, 0.002 and 0.01, over three seeds). smoothing: of
     labels, 0.2 leaves 0.8 on the class. temperature: by which cosines are multiplied, CLIP's own.
+    spike_rate: spikes per neuron and step above which the loss grows, by
+    spike_penalty·(rate/spike_rate − 1)²; None leaves activity alone.
     """
 
     epochs: int = 250
@@ -48,12 +52,16 @@ class Recipe:
     batch: int = 32
     smoothing: float = 0.2
     temperature: float = 100.0
+    spike_rate: float | None = None
+    spike_penalty: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "quantized_epochs", "batch"):
             if getattr(self, name) < 1:
                 raise BadInput(f"training: {name} {getattr(self, name)} is not positive")
+        if self.spike_rate is not None and not 0 < self.spike_rate < 1:
+            raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +121,18 @@ def train_adapter(
     return Trained(adapter, chip.eval(), history)
 
 
+def train_clip_adapter(
+    recipe: Recipe, train: Examples, validation: Examples, text: Tensor
+) -> ClipAdapter:
+    """The ANN of the same data, recipe and choice of epoch; arguments as `train_adapter`'s."""
+    torch.manual_seed(recipe.seed)
+    with one_thread():
+        adapter = ClipAdapter(ClipAdapterConfig(text.shape[1]), text)
+        stage = _Stage("ANN", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
+        _fit(adapter, stage, recipe, train, validation, None, False)
+    return adapter.eval()
+
+
 @dataclass(frozen=True)
 class _Stage:
     """One stage of training."""
@@ -124,7 +144,7 @@ class _Stage:
 
 
 def _fit(
-    module: FloatAdapter | ChipAdapter,
+    module: Adapter,
     stage: _Stage,
     recipe: Recipe,
     train: Examples,
@@ -173,7 +193,7 @@ def _fit(
 
 
 def _epoch(
-    module: FloatAdapter | ChipAdapter,
+    module: Adapter,
     optimizer: torch.optim.Optimizer,
     loss_of: nn.Module,
     recipe: Recipe,
@@ -188,6 +208,9 @@ def _epoch(
         variant = torch.randint(train.features.shape[1], index.shape)
         logits = recipe.temperature * module.scores(train.features[index, variant])
         loss = loss_of(logits, train.labels[index])
+        if recipe.spike_rate is not None and isinstance(module, FloatAdapter | ChipAdapter):
+            excess = (module.spike_rate / recipe.spike_rate - 1).clamp(min=0)
+            loss = loss + recipe.spike_penalty * excess**2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -198,7 +221,7 @@ def _epoch(
 
 @torch.no_grad()
 def _evaluated(
-    module: FloatAdapter | ChipAdapter,
+    module: Adapter,
     stage: _Stage,
     epoch: int,
     loss: float | None,
@@ -221,7 +244,9 @@ def _schedule(epoch: int, epochs: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
 
 
-def _identity(stage: _Stage, recipe: Recipe, config: AdapterConfig, *data: Examples) -> str:
+def _identity(
+    stage: _Stage, recipe: Recipe, config: AdapterConfig | ClipAdapterConfig, *data: Examples
+) -> str:
     content = hashlib.sha256()
     for examples in data:
         content.update(examples.features.numpy().tobytes() + examples.labels.numpy().tobytes())

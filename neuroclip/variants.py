@@ -14,6 +14,7 @@ from tqdm import tqdm
 from neuroclip.clip import Clip, encode_frames
 from neuroclip.data import EventDataset
 from neuroclip.data.cache import keep, read_cached
+from neuroclip.distributed import shared
 from neuroclip.events import recording_digest
 from neuroclip.frames import FrameOptions, gray_frames, histograms
 
@@ -48,21 +49,26 @@ def variant_features(
     kept = (read_cached(name) or {}).get("features")
     if kept is not None and kept.shape[:2] == (len(recordings), 1 + variants):
         return kept
-    random = torch.Generator().manual_seed(seed)
-    parts = []
-    for recording in tqdm(recordings, desc="augment", unit="recording", disable=None):
-        counts = histograms(recording, options)
-        copies = [counts, *(_changed(counts, random) for _ in range(variants))]
-        gray = np.stack([gray_frames(copy, options) for copy in copies])
-        parts.append(encode_frames(clip, gray, options))
-    features = np.stack(parts)
+    # All are drawn before the recordings are shared among processes.
+    drawn = torch.rand(len(recordings), variants, 2, generator=torch.Generator().manual_seed(seed))
+
+    def encoded(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        parts = []
+        for number in tqdm(numbers, desc="augment", unit="recording", disable=None):
+            counts = histograms(recordings[number], options)
+            copies = [counts, *(_changed(counts, pair) for pair in drawn[number])]
+            gray = np.stack([gray_frames(copy, options) for copy in copies])
+            parts.append(encode_frames(clip, gray, options))
+        return np.stack(parts)
+
+    features = shared(np.arange(len(recordings)), encoded)
     keep(name, {"features": features})
     return features
 
 
-def _changed(counts: NDArray[np.int32], random: torch.Generator) -> NDArray[np.int32]:
-    """Counts [T, 2, H, W] under one random rotation and shear; every pixel takes its nearest count."""
-    angle, shear = (2 * torch.rand(2, generator=random) - 1) * torch.tensor(
+def _changed(counts: NDArray[np.int32], drawn: torch.Tensor) -> NDArray[np.int32]:
+    """Counts [T, 2, H, W] rotated and sheared by two numbers in 0..1; pixels take the nearest count."""
+    angle, shear = (2 * drawn - 1) * torch.tensor(
         [math.radians(ROTATION_DEGREES), math.radians(SHEAR_DEGREES)]
     )
     first = torch.stack([angle.cos(), shear.tan() - angle.sin(), torch.zeros(())])

@@ -33,7 +33,7 @@ from neuroclip.frames import FrameOptions
 from neuroclip.prompts import template_for
 from neuroclip.tokenizer import END, PAD, START, tokenize
 from neuroclip.train_clip import CONFIG, pictures_on_sensor, train_digits_clip
-from neuroclip.weights import weights_digest
+from neuroclip.weights import save_weights, weights_digest
 from neuroclip.zero_shot import accuracy
 
 BUNDLED = Path(__file__).parents[2] / "neuroclip" / "models" / "digits-clip"
@@ -297,3 +297,25 @@ def test_training_is_reproducible_and_uses_no_test_picture(
     with pytest.raises(BadInput, match="epochs = 0"):
         train_digits_clip(tmp_path / "d", epochs=0)
     assert not (tmp_path / "d").exists()
+
+
+def test_a_whole_vit_b_32_from_a_file(tmp_path: Path) -> None:
+    """The published architecture with random weights stands in for downloaded ones."""
+    import open_clip
+
+    torch.manual_seed(0)
+    module = open_clip.create_model("ViT-B-32").eval()
+    save_weights(tmp_path / "vit.safetensors", module)
+    clip = load_clip(ClipSpec("ViT-B-32", str(tmp_path / "vit.safetensors")), device="cpu")
+    assert clip.image_size == 224 and clip.digest == weights_digest(module)
+    frames = np.random.default_rng(0).integers(0, 256, (1, 2, 34, 34)).astype(np.uint8)
+    features = encode_frames(clip, frames, FrameOptions(normalisation="clip"))
+    assert features.shape == (1, 2, 512)
+    pixels = torch.from_numpy(frames[0]).float() / 255
+    images = encoder_input(pixels, clip, FrameOptions(normalisation="clip"))
+    with torch.no_grad():
+        expected = module.encode_image(images, normalize=True)
+    assert np.array_equal(features[0], expected.numpy())
+    text = encode_text(clip, ["cat", "dog"], "a photo of a {}.")
+    assert text.shape == (2, 512)
+    assert np.allclose(np.linalg.norm(text, axis=1), 1, atol=1e-5)
