@@ -63,7 +63,8 @@ def count_edges(
     """How many values of each edge of a population are beyond its limit.
 
     a, s: synaptic sums and messages, int64 of any shape that ends with the population's. before,
-    after: the states that a trace records ("u", "v"), of the same shape, around the same steps.
+    after: the states that a trace records ("u", "v"), of the same shape, before the dynamics of these
+    steps (a reset is before them) and after.
     """
     values = _values(p, a, before, after, s)
     return {

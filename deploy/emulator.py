@@ -1,15 +1,17 @@
 """The reference emulator: a program, step by step, many samples at once, in exact integers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.arithmetic import Int64, shifted_sum
+from deploy.edges import count_edges, limits
 from deploy.errors import BadInput, CheckFailed
-from deploy.neurons import cleared, recorded, step
-from deploy.populations import recorded_states
+from deploy.neurons import cleared, recorded, resets, step
+from deploy.populations import Spiking, recorded_states
 from deploy.program import Program
 from deploy.synapses import synaptic_sums
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
@@ -17,15 +19,19 @@ from deploy.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_b
 Messages = Mapping[str, NDArray[Any]]
 
 
-def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace:
+def emulate(
+    program: Program, inputs: Messages, record: Record = "all", observe: bool = False
+) -> Trace:
     """Run a program on samples that each start from cleared state.
 
     inputs: {input name: integers [samples, time, *shape]}, within the range of each Input.
-    record: which recordings the trace keeps; totals and read-outs are always kept.
+    record: which recordings the trace keeps; totals and read-outs are always kept. observe: also
+    count, in `Trace.observed`, what went beyond the edges of the registers (`deploy.edges`).
     Raises BadInput for a missing input, another shape, a message outside its range, or a recording
     of more than 2 GiB.
     """
     samples, timesteps = check_inputs(program, inputs)
+    observed = {p.name: dict.fromkeys(limits(p), 0) for p in program.populations if observe}
     trace = empty_trace(program, samples, timesteps, record)
     state = {p.name: cleared(p, samples) for p in program.populations}
     sums = {c.name: synaptic_sums(c) for c in program.connections}
@@ -44,8 +50,14 @@ def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace
                 if message is not None:
                     total = sums[c.name](message.reshape(samples, -1))
                     a += shifted_sum(total, c.exponent).reshape(a.shape)
+            before = cleared(population, samples) if resets(population, t) else state[name]
             state[name], s = step(population, state[name], a, t)
-            check_messages(name, s, t)
+            if observe:
+                around = recorded(population, before), recorded(population, state[name])
+                for edge, count in count_edges(population, a, *around, s).items():
+                    observed[name][edge] += count
+            if not isinstance(population, Spiking):
+                check_messages(name, s, t)
             past[name][t] = s
             for quantity, values in {"s": s, **recorded(population, state[name])}.items():
                 recording = getattr(trace, quantity)
@@ -57,7 +69,7 @@ def emulate(program: Program, inputs: Messages, record: Record = "all") -> Trace
 
     for name, readout in trace.readout.items():
         readout[...] = state[name]["v"]
-    return trace
+    return replace(trace, observed=observed)
 
 
 def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from deploy.connections import Connection, Conv2d, kind
 from deploy.costs import core_report
 from deploy.errors import BadInput, CheckFailed
 from deploy.partition import partition
-from deploy.populations import AnyPopulation, Ternary, is_plain, settings
+from deploy.populations import AnyPopulation, Population, Ternary, is_plain, settings
 from deploy.program import Program
 from deploy.proof import Proof, prove
 from deploy.report.figures import plain
@@ -134,7 +134,8 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
     return [
         *(f"input '{n.name}' sends graded messages" for n in program.inputs if not n.binary),
         *(
-            f"population '{p.name}' is of kind {p.kind}, or has refractory or reset rules"
+            f"population '{p.name}' "
+            + ("has refractory or reset rules" if isinstance(p, Population) else f"is {p.kind}")
             for p in program.populations
             if not is_plain(p)
         ),

@@ -11,11 +11,11 @@ import numpy as np
 
 from deploy.connections import Connection, Conv2d, Dense, Sparse, check_connection
 from deploy.errors import BadInput
+from deploy.population_checks import check_population
 from deploy.populations import (
     AnyPopulation,
     Population,
     bias_registers,
-    check_population,
     make_population,
     message_range,
     recorded_states,
@@ -183,7 +183,9 @@ def registers(program: Program) -> dict[str, IntArray]:
     found: dict[str, IntArray] = {}
     for p in program.populations:
         found |= {f"{p.name}/{r}": values for r, values in register_arrays(p).items()}
-        found |= {f"{p.name}/{r}": np.int32(n) for r, n in settings(p).items()}  # type: ignore[misc]
+        # What a population says of its messages is held by nothing that computes them.
+        held = {r: n for r, n in settings(p).items() if r != "message_bits"}
+        found |= {f"{p.name}/{r}": np.int32(n) for r, n in held.items()}  # type: ignore[misc]
     for c in program.connections:
         found |= {f"{c.name}/weight": c.weight, f"{c.name}/exponent": np.int32(c.exponent)}  # type: ignore[dict-item]
         found[f"{c.name}/delay"] = np.int32(c.delay)  # type: ignore[assignment]
@@ -200,8 +202,8 @@ def equal(a: Program, b: Program) -> bool:
             np.array_equal(m.low, n.low) and np.array_equal(m.high, n.high)
             for m, n in zip(a.inputs, b.inputs, strict=True)
         )
-        and [(p.name, p.shape, p.kind) for p in a.populations]
-        == [(p.name, p.shape, p.kind) for p in b.populations]
+        and [(p.name, p.shape, p.kind, message_range(p)) for p in a.populations]
+        == [(p.name, p.shape, p.kind, message_range(p)) for p in b.populations]
         and len(a.connections) == len(b.connections)
         and all(_same(m, n) for m, n in zip(a.connections, b.connections, strict=True))
         and first.keys() == second.keys()

@@ -1,7 +1,8 @@
 """`Trace`: what an executor of a program saw, in sample time, and its file."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from deploy.program import Program
 
 Record = Literal["none", "spikes", "all"]
 QUANTITIES = ("s", "u", "v")
+
+Observed = Mapping[str, Mapping[str, int]]
 
 # `trace.npz` holds at most this much before compression; more samples are compared, not recorded.
 MAX_RECORD_BYTES = 2 << 30
@@ -30,6 +33,7 @@ class Trace:
     them (see `deploy.populations`); raw register values.
     messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
     readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
+    observed: {population: {edge: values beyond it}}, where the emulator was asked to count them.
     """
 
     samples: int
@@ -39,6 +43,7 @@ class Trace:
     v: Mapping[str, NDArray[np.int32]]
     messages: Mapping[str, NDArray[np.int64]]
     readout: Mapping[str, NDArray[np.int32]]
+    observed: Observed = field(default_factory=dict)
 
     def recorded(self) -> Iterator[tuple[str, str, NDArray[Any]]]:
         """Every recorded array as (population, quantity, array), spikes first."""
@@ -51,9 +56,7 @@ def first_samples(trace: Trace, count: int) -> Trace:
     """The trace with its recordings cut to the first `count` samples; totals stay those of all."""
     # Copied: a view would keep the whole recording in memory.
     cut = {q: {n: a[:count].copy() for n, a in getattr(trace, q).items()} for q in QUANTITIES}
-    return Trace(
-        trace.samples, trace.timesteps, **cut, messages=trace.messages, readout=trace.readout
-    )
+    return replace(trace, s=cut["s"], u=cut["u"], v=cut["v"])
 
 
 def concatenate(traces: list[Trace]) -> Trace:
@@ -73,7 +76,15 @@ def concatenate(traces: list[Trace]) -> Trace:
         joined("v"),
         {name: np.sum([t.messages[name] for t in traces], axis=0) for name in traces[0].messages},
         joined("readout"),
+        reduce(_added, [t.observed for t in traces]),
     )
+
+
+def _added(a: Observed, b: Observed) -> Observed:
+    """What two runs of the same populations went beyond, together."""
+    return {
+        name: {edge: n + b[name][edge] for edge, n in edges.items()} for name, edges in a.items()
+    }
 
 
 def record_bytes(program: Program, samples: int, timesteps: int, record: Record) -> int:

@@ -1,7 +1,7 @@
 """The executors of a program, run beside each other and compared as they go."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.fast import emulate_fast
+from deploy.observe import observe
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.program import Program, registers
 from deploy.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
@@ -82,10 +83,12 @@ def run_all(
     found: list[Executor],
     record_samples: int,
     stages: Stages,
+    watched: Collection[str] = (),
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
-    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most.
+    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. watched: the
+    populations that can leave their registers: `Trace.observed` counts what went beyond.
     """
     per_sample = record_bytes(program, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
@@ -112,7 +115,11 @@ def run_all(
                         start,
                     )
                     pairs.setdefault((a.name, b.name), []).append(chunk)
-            kept.append(first_samples(traces["emulator"], max(0, recorded - start)))
+            trace = traces["emulator"]
+            if watched:
+                with stages.time("observe"):
+                    trace = replace(trace, observed=observe(program, inputs, trace, watched))
+            kept.append(first_samples(trace, max(0, recorded - start)))
             bar.update(len(next(iter(inputs.values()))))
     held = {e.name: e.held() for e in found}
     return Runs(

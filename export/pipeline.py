@@ -109,7 +109,8 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
         if options.target == "lava":
             warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
-    runs = run_all(deployment, program, found, options.record_samples, stages)
+    watched = {node for node, _, _ in proof.reachable}
+    runs = run_all(deployment, program, found, options.record_samples, stages, watched)
     with stages.time("report"):
         counts = count(
             program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
@@ -130,7 +131,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             "timings": stages.seconds,
             "accuracy": accuracy_json(deployment, runs),
             "predictions": predictions_json(deployment, runs),
-            "proof": proof.to_json(),
+            "proof": proof.to_json() | ({"observed": runs.trace.observed} if watched else {}),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
             "parity": parity_json(runs.pairs),
             "counts": counts_json(counts),

@@ -1,18 +1,32 @@
 """What tests of several packages share: random programs, and small models and data for the commands."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from deploy.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
+from deploy.intervals import bounds
+from deploy.populations import (
+    AnyPopulation,
+    Delta,
+    Graded,
+    Sigma,
+    Spiking,
+    make_sigma_delta,
+    make_ternary,
+    make_threshold,
+)
 from deploy.program import VTH_MAX, Output, Program, make_input, make_population
+from deploy.synapses import synaptic_sums
 
 Shape = tuple[int, ...]
 CLASSES, STEPS, SENSOR = 10, 4, 34
+LONGEST = 20  # steps of a sample that random programs are made for
 
 
 def even(rng: np.random.Generator, shape: Any, zeros: float = 0.2) -> np.ndarray:
@@ -50,9 +64,68 @@ def conv2d(
             return made
 
 
-def program(seed: int, *, recurrent: bool = True, graded: bool | None = None) -> Program:
-    """A random program over all kinds: 2 to 4 layers, with delayed skips and loops."""
+PLAIN = ("lif",)
+ON_LAVA = ("lif", "reset", "ternary", "threshold", "graded", "delta", "sigma", "sigma-delta")
+ALL = (*ON_LAVA, "refractory")
+
+
+def population(rng: np.random.Generator, kind: str, name: str, shape: Shape) -> AnyPopulation:
+    """A random population of a kind that is not plain, for sums of up to some thousands."""
+    spiking = {
+        "vth": rng.integers(0, 600, shape),
+        "bias": rng.integers(-1024, 4096, shape),
+    }
+    decays = {"du": rng.integers(-1, 4096, shape), "dv": rng.integers(0, 4096, shape)}
+    if kind == "refractory":
+        return make_population(name, shape, refractory=int(rng.integers(1, 6)), **decays, **spiking)
+    if kind == "reset":
+        interval = int(rng.integers(1, 6))
+        rule = {"reset_interval": interval, "reset_offset": int(rng.integers(0, interval))}
+        return make_population(name, shape, **rule, **decays, **spiking)
+    if kind == "ternary":
+        low = rng.integers(-600, 1, shape)
+        return make_ternary(name, shape, vth_lo=low, **decays, **spiking)
+    if kind == "threshold":
+        return make_threshold(name, shape, **spiking)
+    if kind == "graded":
+        return Graded(name, shape, int(rng.integers(0, 100)), bool(rng.integers(0, 2)), 16)
+    if kind == "sigma":
+        return Sigma(name, shape)
+    encoding = {
+        "spike_exp": int(rng.integers(0, 4)),
+        "state_exp": int(rng.integers(0, 4)),
+        "cum_error": bool(rng.integers(0, 2)),
+    }
+    vth = int(rng.integers(0, 60))
+    if kind == "delta":
+        return Delta(name, shape, vth, **encoding)
+    bias, rectified = rng.integers(-100, 101, shape), bool(rng.integers(0, 2))
+    return make_sigma_delta(name, shape, vth=vth, bias=bias, rectified=rectified, **encoding)
+
+
+def tamed(c: Connection, largest: int) -> Connection:
+    """The connection scaled so that no sum of messages up to `largest` exceeds 2^13."""
+    magnitudes = synaptic_sums(replace(c, weight=np.abs(c.weight)))
+    total = int(magnitudes(np.full((1, c.source_size), largest, np.int64)).max(initial=0))
+    down = max(0, total.bit_length() - 13)
+    weight = (c.weight >> max(0, down - 7)) & ~1
+    return replace(c, exponent=-min(down, 7), weight=weight.astype(np.int32))
+
+
+def program(
+    seed: int,
+    *,
+    recurrent: bool = True,
+    graded: bool | None = None,
+    kinds: Literal["plain", "lava", "all"] = "plain",
+) -> Program:
+    """A random program over all kinds of connections: 2 to 4 layers, with delayed skips and loops.
+
+    kinds: of the populations before the last; all, those that Lava has, or plain ones only.
+    """
     rng = np.random.default_rng(seed)
+    drawn = {"plain": PLAIN, "lava": ON_LAVA, "all": ALL}[kinds]
+    largest = 0  # message of a graded population before
     shape: Shape = tuple(int(n) for n in (rng.integers(1, 5), *rng.integers(1, 8, 2)))
     graded = bool(rng.integers(0, 2)) if graded is None else graded
     image = make_input("image", shape, *((-15, 15) if graded else (0, 1)))
@@ -79,9 +152,12 @@ def program(seed: int, *, recurrent: bool = True, graded: bool | None = None) ->
             sizes = int(np.prod(shape)), source.size
             dense = Dense(name, *ends, even(rng, sizes), **more)
             c = sparse(rng, name, ends, sizes, **more) if pick == "sparse" else dense
-        connections.append(c)
         last = i == layers - 1
-        population = make_population(
+        kind = "lif" if last or kinds == "plain" else str(rng.choice(drawn))
+        if largest or kind != "lif":
+            c = tamed(c, largest or 15)
+        connections.append(c)
+        made = make_population(
             f"n{i}",
             shape,
             du=rng.integers(-1, 4096, shape),
@@ -90,8 +166,14 @@ def program(seed: int, *, recurrent: bool = True, graded: bool | None = None) ->
             bias=rng.integers(-1024, 4096, shape),
             kind="integrator" if last else "lif",
         )
-        if recurrent and not last and rng.random() < 0.4:
-            own = (population.name, population.name)
+        if kind != "lif":
+            made = population(rng, kind, f"n{i}", shape)
+        largest = 0
+        if not isinstance(made, Spiking):
+            sums = np.full(shape, -(2**13)), np.full(shape, 2**13)
+            largest = max(int(np.abs(end).max()) for end in bounds(made, sums, LONGEST)[1])
+        elif recurrent and not last and rng.random() < 0.4:
+            own = (made.name, made.name)
             delay = int(rng.integers(1, 4))
             if len(shape) == 3 and rng.random() < 0.5:
                 weight = even(rng, (shape[0], 1, 3, 1))
@@ -99,10 +181,10 @@ def program(seed: int, *, recurrent: bool = True, graded: bool | None = None) ->
                     f"loop{i}", *own, weight, shape[1:], (1, 1), (1, 0), (1, 1), shape[0], 0, delay
                 )
             else:
-                loop = sparse(rng, f"loop{i}", own, (population.size, population.size), delay=delay)
+                loop = sparse(rng, f"loop{i}", own, (made.size, made.size), delay=delay)
             connections.append(loop)
-        populations.append(population)
-        source = population
+        populations.append(made)
+        source = made
     if recurrent and rng.random() < 0.4:
         ends = ("image", source.name)
         connections.append(sparse(rng, "skip", ends, (source.size, image.size), delay=layers))
@@ -112,7 +194,7 @@ def program(seed: int, *, recurrent: bool = True, graded: bool | None = None) ->
 
 @pytest.fixture(scope="session")
 def random_program() -> Callable[..., Program]:
-    """`program(seed, recurrent=…, graded=…)`, see there."""
+    """`program(seed, recurrent=…, graded=…, kinds=…)`, see there."""
     return program
 
 

@@ -62,6 +62,11 @@ def step(p: AnyPopulation, state: State, a: Int64, t: int) -> tuple[State, Int64
     return sigma_delta.step_sigma_delta(p, state, a)
 
 
+def resets(p: AnyPopulation, t: int) -> bool:
+    """Whether a population clears its state before step t of a sample, besides the first."""
+    return isinstance(p, Population) and cuba.resets(p, t)
+
+
 def recorded(p: AnyPopulation, state: State) -> dict[str, Int64]:
     """The states that a trace records, as "u" and "v" (see `deploy.populations`)."""
     if isinstance(p, SigmaDelta):

@@ -19,13 +19,18 @@ def step_population(p: Population, state: State, a: Int64, t: int) -> tuple[Stat
     one off in the step of the spike, which is the same.
     """
     u, v, held = state["u"], state["v"], state["held"]
-    if p.reset_interval and t % p.reset_interval == p.reset_offset:
+    if resets(p, t):
         u, v = np.zeros_like(u), np.zeros_like(v)
     u, v = integrated(p, u, v, a)
     v = np.where(held > 0, 0, v)
     s = v > threshold(p.vth)
     held = np.where(s, p.refractory, np.maximum(held - 1, 0))
     return {"u": u, "v": np.where(s, 0, v), "held": held}, s.astype(np.int64)
+
+
+def resets(p: Population, t: int) -> bool:
+    """Whether the rule of a population clears its state before step t."""
+    return p.reset_interval > 0 and t % p.reset_interval == p.reset_offset
 
 
 def step_ternary(p: Ternary, state: State, a: Int64) -> tuple[State, Int64]:

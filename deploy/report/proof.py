@@ -5,6 +5,7 @@ from deploy.report.figures import count, percent
 from deploy.report.markup import Child, Markup, el, missing, section, table
 from deploy.report.read import at, mapping, number, pair
 
+HEAD = ["node", "must not happen", "verdict", "range", "limit", "margin", "used"]
 SIGNS = {
     "proven for all inputs": ("✓", "good"),
     "proven for the stated input range": ("✓", "good"),
@@ -18,7 +19,7 @@ def proof_section(report: object) -> Markup:
     rows: list[list[Child]] = []
     for node, entry in nodes.items():
         for edge, found in mapping(entry).items():
-            rows.append([node, edge, *_row(found)])
+            rows.append([node, edge, *_row(found), *_times(report, node, edge)])
     if not rows:
         return section("proof", "Proof of ranges", el("p", missing()))
     return section(
@@ -31,13 +32,28 @@ def proof_section(report: object) -> Markup:
             "register's limit, and the margin, the share of the limit that is left.",
         ),
         table(
-            ["node", "must not happen", "verdict", "range", "limit", "margin", "used"],
+            [*HEAD, "happened"] if _observed(report) else HEAD,
             rows,
-            "lllrrrl",
+            "lllrrrlr" if _observed(report) else "lllrrrl",
             "Ranges per node",
         ),
         *_foundations(report),
     )
+
+
+def _observed(report: object) -> bool:
+    """Whether the run counted what went beyond the edges that it could reach."""
+    return bool(mapping(at(report, "proof", "observed")))
+
+
+def _times(report: object, node: str, edge: str) -> list[Child]:
+    """How often a value of this run went beyond an edge; nothing for one that was not counted."""
+    if not _observed(report):
+        return []
+    times = number(at(report, "proof", "observed", node, edge))
+    if times is None:
+        return [""]
+    return [el("span", f"{count(times)} ×", cls="wrong" if times else "good")]
 
 
 def _row(found: object) -> list[Child]:

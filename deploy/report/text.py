@@ -48,6 +48,8 @@ def summary(report: object, path: Path | None = None) -> str:
     first = next((where for p in pairs if (where := words.difference(p))), None)
     if first:
         rows.append(("first divergence", first))
+    if (crossed := words.crossed(report)) is not None:
+        rows.append(("register edges", crossed))
     rows.append(("cores", words.cores(report)))
     operations = at(report, "counts", "synaptic_ops", "total")
     rows.append(("synaptic operations", _per_inference(count(operations))))

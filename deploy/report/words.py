@@ -192,6 +192,24 @@ def _said(won: str | None) -> str:
     return "equal" if won == "equal" else f"spiking {won}"
 
 
+def crossed(report: object) -> str | None:
+    """How often the run went beyond register edges that it could reach; None where it could not."""
+    nodes = mapping(at(report, "proof", "observed"))
+    if not nodes:
+        return None
+    found = {name: numbers(edges) for name, edges in nodes.items()}
+    times = {name: sum(edges.values()) for name, edges in found.items()}
+    if not any(times.values()):
+        return f"within reach in {', '.join(nodes)}; no value of this run went beyond"
+    said = [
+        f"{node}: {edge} ({count(n)} ×)"
+        for node, edges in found.items()
+        for edge, n in edges.items()
+        if n
+    ]
+    return f"values went beyond: {'; '.join(said)}"
+
+
 def cores(report: object) -> str:
     """Cores used of those available, on how many of which chip."""
     used, available, chips = (at(report, "cores", k) for k in ("used", "available", "chips"))

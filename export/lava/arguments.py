@@ -1,4 +1,4 @@
-"""A program's populations and connections as the keyword arguments of Lava's processes."""
+"""A program's connections as the keyword arguments of Lava's processes."""
 
 from typing import Any
 
@@ -11,39 +11,33 @@ from deploy.program import (
     Conv2d,
     Dense,
     Input,
-    IntArray,
-    Population,
     Program,
-    Shape,
     sent_range,
 )
 from deploy.synapses import expand, synapses
-
-
-def neuron_arguments(
-    population: Population, latency: int, timesteps: int, shape: Shape
-) -> dict[str, Any]:
-    """Arguments of LIFReset for a population of `shape` ([*shape] or flattened, [size]).
-
-    State is cleared before the population's first step of every sample: LIFReset clears it when
-    step % interval == offset, with steps counted from 1. An integrator is a neuron whose threshold
-    register is at its maximum.
-    """
-    registers = {r: _register(getattr(population, r), shape) for r in ("du", "dv", "vth")}
-    return registers | {
-        "shape": shape,
-        "bias_mant": population.bias_mant.reshape(shape),
-        "bias_exp": population.bias_exp.reshape(shape),
-        "reset_interval": timesteps,
-        "reset_offset": (latency + 1) % timesteps,
-        "name": population.name,
-    }
-
+from export.lava.convolution import convolution
 
 # Lava's Sparse takes about 130 bytes a synapse while it starts.
 MAX_SYNAPSES = 1 << 25
+# Above this, a convolution of ours starts and steps faster than Lava's Sparse.
+LISTED_SYNAPSES = 1 << 20
 # Lava's fixed-point Conv wraps its sums at 24 bits.
 _CONV_LIMIT = 2**23
+
+
+def runs_as_ours(connection: Connection) -> bool:
+    """Whether the worker runs a connection as a convolution of ours: one of many synapses."""
+    return isinstance(connection, Conv2d) and synapses(connection) > LISTED_SYNAPSES
+
+
+def ours_arguments(program: Program, connection: Connection) -> dict[str, Any]:
+    """Arguments of our own convolution, `RecordingConv`."""
+    assert isinstance(connection, Conv2d)  # runs_as_ours
+    return {
+        "of": convolution(connection),
+        "graded": message_bits(program.source(connection.source)) > 0,
+        "name": connection.name,
+    }
 
 
 def synapse_arguments(program: Program, connection: Connection) -> dict[str, Any]:
@@ -80,8 +74,8 @@ def check_size(connection: Connection) -> None:
     number = synapses(connection)
     if not isinstance(connection, Dense) and number > MAX_SYNAPSES:
         raise BadInput(
-            f"node '{connection.name}': {number} synapses exceed the {MAX_SYNAPSES} that the Lava "
-            "target lists one by one; the emulator runs it"
+            f"node '{connection.name}': {number} synapses exceed the {MAX_SYNAPSES} that Lava's Sparse "
+            "can list one by one; the emulator runs it"
         )
 
 
@@ -139,10 +133,3 @@ def loose_parts(program: Program) -> list[str]:
         part = {name: new if of == old else of for name, of in part.items()}
     parts = sorted(set(part.values()))
     return parts if len(parts) > 1 else []
-
-
-def _register(values: IntArray, shape: Shape) -> int | IntArray:
-    """One number where a register is uniform, as people write it in Lava, else an array."""
-    if (values == values.flat[0]).all():
-        return int(values.flat[0])
-    return np.ascontiguousarray(values).reshape(shape)

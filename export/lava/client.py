@@ -20,8 +20,9 @@ from deploy.latency import latency_steps
 from deploy.program import Program
 from deploy.program_file import save_program
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
-from export.lava.arguments import check_size
+from export.lava.arguments import check_size, runs_as_ours
 from export.lava.job import RESULT, Job, Slots, allocate, remove_shared_memory, slots, write_job
+from export.lava.neurons import check_neurons
 from export.lava.results import read_registers, read_trace
 from export.lava.supervise import HANG_S, follow, worker_process
 
@@ -64,8 +65,11 @@ def run_lava(
     """
     samples, timesteps = check_inputs(program, inputs)
     latency = latency_steps(program)
+    for p in program.populations:
+        check_neurons(p)
     for c in program.connections:
-        check_size(c)
+        if not runs_as_ours(c):
+            check_size(c)
     needed = record_bytes(program, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(

@@ -7,15 +7,16 @@ runs, preallocated by the client so that a full disk is found before the run and
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import read_json, write_json
+from deploy.populations import recorded_states
 from deploy.program import Program
-from deploy.trace import Record
+from deploy.trace import Record, message_type
 
 # What a worker exits with when its Python cannot import what it needs (the rest is Python's own).
 CANNOT_IMPORT = 3
@@ -23,8 +24,6 @@ CANNOT_IMPORT = 3
 # Files of a job: the chip step reached, as a memory map, and the timings, written when all is done.
 PROGRESS = "progress.npy"
 RESULT = "result.json"
-
-_DTYPES = {"s": np.uint8, "u": np.int32, "v": np.int32}
 
 
 @dataclass(frozen=True)
@@ -103,18 +102,15 @@ def slots(folder: Path, job: Job, program: Program, latency: dict[str, int]) -> 
 def allocate(folder: Path, program: Program, job: Job, where: Slots) -> None:
     """Create every file that the network fills in, zeroed and with its disk space reserved."""
     rows = job.samples * job.timesteps
-    quantities: dict[str, tuple[Literal["s", "u", "v"], ...]] = {
-        "none": (),
-        "spikes": ("s",),
-        "all": ("s", "u", "v"),
-    }
     for node in program.inputs:
         _create(where.inputs[node.name].file("messages"), np.int64, (node.size,))
     for p in program.populations:
         slot = where.populations[p.name]
         _create(slot.file("messages"), np.int64, (p.size,))
-        for quantity in quantities[job.record]:
-            _create(slot.file(quantity), _DTYPES[quantity], (rows, p.size))
+        if job.record != "none":
+            _create(slot.file("s"), message_type(p), (rows, p.size))
+        for state in recorded_states(p) if job.record == "all" else ():
+            _create(slot.file(state), np.int32, (rows, p.size))
         if p.kind == "integrator":
             _create(slot.file("readout"), np.int32, (job.samples, p.size))
     _create(folder / PROGRESS, np.int64, (1,))

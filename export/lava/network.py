@@ -9,6 +9,7 @@ from deploy.errors import BadInput
 from deploy.latency import extra_steps, latency_steps
 from deploy.program import Program
 from export.lava.arguments import check_size, runs_as_conv
+from export.lava.neurons import stock_interval
 
 INSTALL = (
     "Lava runs on Python 3.10: python3.10 -m pip install lava-nc==0.10.0, or name a Python that has it "
@@ -23,6 +24,8 @@ def stock_latency(program: Program, timesteps: int) -> dict[str, int]:
     """
     if timesteps < 1:
         raise BadInput(f"timesteps {timesteps}: a sample has at least one step")
+    for p in program.populations:
+        stock_interval(p, timesteps)
     for c in program.connections:
         if c.delay:
             raise BadInput(

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from deploy.errors import CheckFailed
 from deploy.files import read_npz
-from deploy.program import Connection, Dense, Program
+from deploy.populations import register_arrays
+from deploy.program import Connection, Program
 from deploy.synapses import expand
 from deploy.trace import Trace
 from export.lava.job import Job, Slots
@@ -44,14 +45,18 @@ def read_registers(program: Program, where: Slots) -> dict[str, NDArray[Any]]:
     """The registers as the models held them, each in the shape of its node."""
     found: dict[str, NDArray[Any]] = {}
     for p in program.populations:
+        of_each = register_arrays(p)
         for register, held in read_npz(where.populations[p.name].registers).items():
             # A uniform register is one number in Lava, any other a flat array.
             value = held.reshape(()) if held.size == 1 else held.reshape(p.shape)
-            found[f"{p.name}/{register}"] = np.broadcast_to(value, p.shape)
+            if register in of_each:
+                found[f"{p.name}/{register}"] = np.broadcast_to(value, p.shape)
+            elif value.any():  # off, and left out as `deploy.program.registers` does
+                found[f"{p.name}/{register}"] = value.astype(np.int32)
     for c in program.connections:
         held_by_c = read_npz(where.connections[c.name].registers)
         found[f"{c.name}/weight"] = (
-            held_by_c["weight"] if isinstance(c, Dense) else _weight(c, held_by_c)
+            _weight(c, held_by_c) if "indptr" in held_by_c else held_by_c["weight"]
         )
         found |= {f"{c.name}/{register}": held_by_c[register] for register in ("exponent", "delay")}
     return found

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deploy.arithmetic import decayed, shifted_sum
 from deploy.baseline import baseline
 from deploy.chip import Chip, Limit, load_chip
-from deploy.connections import Conv2d, Dense, Sparse, sum_pool
+from deploy.connections import Conv2d, Dense, Sparse, one_to_one, sum_pool
 from deploy.costs import RESOURCES, connection_words, core_load, core_report
 from deploy.counts import count
 from deploy.emulator import emulate
@@ -22,6 +22,7 @@ from deploy.files import read_npz, write_npz
 from deploy.inspect import inspect
 from deploy.mapping import Core, Mapping, Slice
 from deploy.partition import partition
+from deploy.populations import AnyPopulation, Delta, Graded, make_ternary
 from deploy.program import Output, Program, equal, make_input, make_population
 from deploy.program_file import load_program, save_program
 from deploy.proof import prove
@@ -46,7 +47,7 @@ def messages(program: Program, seed: int, samples: int, timesteps: int) -> dict[
 @settings(max_examples=30, deadline=None)
 @given(SEEDS)
 def test_the_file_loads_back_equal(tmp_path_factory, random_program: Make, seed: int) -> None:
-    program = random_program(seed)
+    program = random_program(seed, kinds="all")
     path = tmp_path_factory.mktemp("program") / "program.npz"
     save_program(path, program)
     assert equal(program, load_program(path))
@@ -113,7 +114,7 @@ def test_bounds_are_met_at_borders_and_inside() -> None:
 def test_counts_equal_a_recount_synapse_by_synapse(
     random_program: Make, seed: int, cores: int
 ) -> None:
-    program, rng = random_program(seed), np.random.default_rng(seed)
+    program, rng = random_program(seed, kinds="all"), np.random.default_rng(seed)
     x = messages(program, seed, 2, 4)
     trace = emulate(program, x, "spikes")
     core_of = {p.name: np.sort(rng.integers(0, cores, p.size)) for p in program.populations}
@@ -191,7 +192,7 @@ def test_a_partition_is_legal_and_costed_alike_by_partitioner_and_validator(
         shared_kernels=shared,
         synapses_per_block=block,
     )
-    program = random_program(seed)
+    program = random_program(seed, kinds="all")
     try:
         mapping = partition(program, chip)
     except CheckFailed:
@@ -224,6 +225,42 @@ def test_one_more_than_a_limit_is_caught_by_that_rule_alone(
         assert validate(program, exact, mapping) == []
         below = replace(chip, **{resource: Limit(max(used) - 1, "a test")})
         assert {v.rule for v in validate(program, below, mapping)} == {resource}
+
+
+@pytest.mark.parametrize(
+    ("population", "bits"),
+    [
+        (make_ternary("n", (2,), vth_lo=-9), 2),
+        (Graded("n", (2,), 0, True, 9), 9),
+        (Graded("n", (2,), 0, False, 9), 9),
+        (Delta("n", (2,), 5), 16),
+        (make_population("n", (2,)), 0),
+    ],
+)
+def test_a_chip_of_bare_spikes_has_no_graded_messages(population: AnyPopulation, bits: int) -> None:
+    c = one_to_one("c", "i", "n", 2)
+    program = Program((make_input("i", (2,)),), (population,), (c,), ())
+    loihi1, loihi2 = load_chip("loihi1"), load_chip("loihi2")
+    mapping = partition(program, loihi2)
+    assert validate(program, loihi2, mapping) == []
+    found = validate(program, loihi1, replace(mapping, chip="loihi1"))
+    assert [(v.rule, v.where, v.used, v.limit) for v in found if v.rule == "message_bits"] == (
+        [("message_bits", "n", bits, 0)] if bits else []
+    )
+    if bits:
+        with pytest.raises(
+            CheckFailed, match=f"'n': graded messages of {bits} bits exceed the 0 of"
+        ):
+            partition(program, loihi1)
+
+
+def test_every_kind_is_shown(random_program: Make) -> None:
+    """`inspect`: what a population has of registers and rules, and why it is not portable."""
+    programs = [random_program(seed, kinds="all") for seed in range(12)]
+    text = "\n".join(inspect(program, 4) for program in programs)
+    for said in ("vth_lo", "reset_interval", "refractory", "rectified 1", "spike_exp", "cum_error"):
+        assert said in text
+    assert "' is ternary\n" in text and "' has refractory or reset rules\n" in text
 
 
 def test_a_core_stores_kernels_once_and_only_those_of_its_channels() -> None:

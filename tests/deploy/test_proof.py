@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.emulator import emulate
 from deploy.errors import CheckFailed
+from deploy.populations import Graded, Sigma
 from deploy.program import Dense, Output, Program, make_input, make_population
 from deploy.proof import prove, require
 
@@ -86,3 +87,68 @@ def test_no_run_leaves_the_proven_ranges(seed: int) -> None:
     if not [e for e in edges.values() if e.verdict == "observed only"]:
         lowest, highest = edges["membrane potential v clips"].range
         assert lowest <= trace.v["n"].min() and trace.v["n"].max() <= max(highest, 0)
+
+
+def graded_layers(high: int, loop: bool = False, delay: int = 0) -> Program:
+    """in → relu (3 · 2 · in >> 1) → n, with a loop of relu onto itself, or through a delay."""
+    c = (
+        Dense("w", "input", "relu", np.full((2, 3), 2, np.int32), -1, delay),
+        Dense("x", "relu", "n", np.full((1, 2), 10, np.int32)),
+    )
+    if loop:
+        c = (*c, Dense("l", "relu", "relu", np.full((2, 2), 2, np.int32), -7, delay=1))
+    return Program(
+        (make_input("input", (3,), 0, high),),
+        (Graded("relu", (2,), 0, True, 8), make_population("n", (1,), vth=900)),
+        c,
+        (Output("out", "n", "v"),),
+    )
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_graded_ranges_pass_from_layer_to_layer(delay: int) -> None:
+    proof = prove(graded_layers(1, delay=delay), 9)
+    assert proof.edges["relu"]["message beyond its bits"].range == (0, 3)
+    assert proof.edges["relu"]["message beyond its bits"].verdict == "proven for all inputs"
+    assert proof.edges["n"]["synaptic sum beyond 21 bits"].range == (0, 60)
+    assert not proof.reachable and not proof.portable
+    stated = prove(graded_layers(85, delay=delay), 9)
+    assert stated.edges["relu"]["message beyond its bits"].range == (0, 255)
+    assert {e.verdict for edges in stated.edges.values() for e in edges.values()} == {
+        "proven for the stated input range"
+    }
+    assert [name for _, name, _ in prove(graded_layers(86), 9).reachable] == [
+        "message beyond its bits"
+    ]
+
+
+def test_graded_messages_in_a_loop_have_no_bound() -> None:
+    proof = prove(graded_layers(1, loop=True), 9)
+    names = {(node, name) for node, name, _ in proof.reachable}
+    assert {("relu", "message beyond its bits"), ("n", "synaptic sum beyond 21 bits")} <= names
+    assert proof.arithmetic["x"] == "float64"
+
+
+def test_a_running_sum_grows_with_the_steps() -> None:
+    def reachable(timesteps: int) -> list[str]:
+        program = Program(
+            (make_input("input", (1,), 0, 2**20),),
+            (Sigma("n", (1,)),),
+            (Dense("w", "input", "n", np.full((1, 1), 2, np.int32), -1),),
+            (Output("out", "n", "s"),),
+        )
+        return [name for _, name, _ in prove(program, timesteps).reachable]
+
+    assert reachable(7) == []
+    assert reachable(8) == ["running sum beyond 24 bits", "message beyond its bits"]
+
+
+def test_a_reset_shortens_what_can_add_up() -> None:
+    weight = np.full((1, 1), 254)
+    ends = {
+        interval: prove(network(weight, du=-1, reset_interval=interval), 40)
+        .edges["n"]["current u wraps"]
+        .range
+        for interval in (0, 4)
+    }
+    assert ends == {0: (0, 40 * 254 * 64), 4: (0, 4 * 254 * 64)}

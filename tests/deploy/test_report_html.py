@@ -112,6 +112,13 @@ def test_page_is_well_formed_and_holds_every_section(report, recordings, program
     assert len(identities) == len(set(identities))
 
 
+def test_what_went_beyond_an_edge_is_counted_beside_it(report, recordings, program):
+    assert "happened" not in Page(render(report, recordings, program)).text
+    report["proof"]["observed"] = {"up": {"fc2": 1200, "loop": 0}}
+    text = Page(render(report, recordings, program)).text
+    assert "happened" in text and "1 200 ×" in text and "0 ×" in text
+
+
 def test_page_loads_nothing(report, recordings, program):
     text = render(report, recordings, program)
     for tag, attributes in Page(text).elements:

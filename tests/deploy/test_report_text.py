@@ -28,6 +28,17 @@ def lines_of(text):
     return found
 
 
+def test_summary_says_what_went_beyond_an_edge(report):
+    assert "register edges" not in lines_of(summary(report))
+    edges = {"current u wraps": 0, "membrane potential v clips": 0}
+    report["proof"]["observed"] = {"hidden": edges, "up": dict(edges)}
+    said = "within reach in hidden, up; no value of this run went beyond"
+    assert lines_of(summary(report))["register edges"] == said
+    report["proof"]["observed"]["up"]["current u wraps"] = 1200
+    said = "values went beyond: up: current u wraps (1 200 ×)"
+    assert lines_of(summary(report))["register edges"] == said
+
+
 def test_summary_says_what_the_run_found(report):
     text = summary(report, Path("out") / "report.html")
     assert lines_of(text) == {

@@ -244,10 +244,42 @@ def test_strict_refuses_what_a_register_can_reach(
     assert main(command) == 0
     assert "sum" in read_json(tmp_path / "out" / "report.json")["warnings"][0]
     assert "warning: node 'sum'" in capsys.readouterr().err
+    assert "observed" in read_json(tmp_path / "out" / "report.json")["proof"]
     shutil.rmtree(tmp_path / "out")
     assert main([*command, "--strict"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "'sum'" in line and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("spike", "times"), [(0, 0), (1, 4)])
+def test_edges_within_reach_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spike: int, times: int
+) -> None:
+    """40 · 254 · 64 a step: 13 steps bring v beyond 23 bits, where it fires as well and starts again."""
+    graph = nir.NIRGraph(
+        {
+            "in": nir.Input(np.array([40])),
+            "w": nir.Linear(np.full((1, 40), 254.0)),
+            "sum": nir.I(r=np.full(1, 1e4)),
+            "out": nir.Output(np.array([1])),
+        },
+        [("in", "w"), ("w", "sum"), ("sum", "out")],
+    )
+    nir.write(tmp_path / "graph.nir", graph)
+    np.save(tmp_path / "spikes.npy", np.full((4, 20, 40), spike, np.uint8))
+    command = [str(tmp_path / "graph.nir"), "--data", str(tmp_path / "spikes.npy")]
+    assert main([*command, "--target", "emulator", "--out", str(tmp_path / "out")]) == 0
+    observed = read_json(tmp_path / "out" / "report.json")["proof"]["observed"]
+    assert observed == {
+        "sum": {
+            "synaptic sum beyond 21 bits": 0,
+            "current u wraps": 0,
+            "u + bias beyond 24 bits": 0,
+            "membrane potential v clips": times,
+            "integrator fires": times,
+        }
+    }
+    assert ("values went beyond: sum:" in capsys.readouterr().out) is bool(times)
 
 
 def test_a_chip_too_small_ends_in_one(

@@ -9,25 +9,28 @@ from lava.magma.core.process.variable import Var
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
+from lava.proc.graded.process import GradedReluVec, GradedVec
 from lava.proc.lif.process import LIF, LIFReset
 from lava.proc.sparse.process import Sparse
 
+from deploy.populations import AnyPopulation, Graded, recorded_states
 from deploy.program import Conv2d, Program
 from deploy.program import Dense as DenseSynapses
 from export.lava.arguments import (
     conv_arguments,
     loose_parts,
-    neuron_arguments,
     runs_as_conv,
     synapse_arguments,
 )
+from export.lava.neurons import neuron_arguments, stock_interval
 
 
 class Network(AbstractProcess):
     """Ports and states of a program; `export.lava.build` makes one.
 
     inputs: {input: InPort [*shape]}. outputs: {population that is a spike output: OutPort [*shape]}.
-    u, v: {population: Var [*shape]}, to be read between runs; Var.get costs 30 µs per element.
+    u, v: {population: Var [*shape]} of those that have states, to be read between runs; Var.get
+    costs 30 µs per element.
     latency: {population: chip steps}. Lava also lists the ports and Vars under their attribute
     names: NAME_in, NAME_out, NAME_u, NAME_v.
     """
@@ -38,8 +41,9 @@ class Network(AbstractProcess):
         self.inputs = {n.name: InPort(shape=n.shape) for n in program.inputs}
         read = [o.source for o in program.outputs if o.quantity == "s"]
         self.outputs = {n: OutPort(shape=program.population(n).shape) for n in dict.fromkeys(read)}
-        self.u = {p.name: Var(shape=p.shape) for p in program.populations}
-        self.v = {p.name: Var(shape=p.shape) for p in program.populations}
+        with_state = [p for p in program.populations if recorded_states(p)]
+        self.u = {p.name: Var(shape=p.shape) for p in with_state}
+        self.v = {p.name: Var(shape=p.shape) for p in with_state}
         # Lava finds ports and Vars among a Process's own attributes.
         for suffix, members in (
             ("in", self.inputs),
@@ -54,19 +58,19 @@ class Network(AbstractProcess):
 @implements(proc=Network, protocol=LoihiProtocol)
 @tag("bit_accurate_loihi", "fixed_pt")
 class NetworkModel(AbstractSubProcessModel):
-    """Inputs → Dense, Sparse or Conv → LIFReset → …, one process per population and connection."""
+    """Inputs → Dense, Sparse or Conv → LIFReset or graded → …, a process per population and connection."""
 
     def __init__(self, proc: AbstractProcess) -> None:
         program, timesteps = proc.proc_params["program"], proc.proc_params["timesteps"]
         neurons = {}
         for index, p in enumerate(program.populations):
-            latency = proc.proc_params["latency"][p.name]
-            neuron = LIFReset(**neuron_arguments(p, latency, timesteps, p.shape))
+            neuron = _neuron(p, proc.proc_params["latency"][p.name], timesteps)
             # Lava finds a model's processes among its attributes.
             setattr(self, f"population_{index}", neuron)
             neurons[p.name] = neuron
-            proc.u[p.name].alias(neuron.u)
-            proc.v[p.name].alias(neuron.v)
+            for states, name in ((proc.u, "u"), (proc.v, "v")):
+                if p.name in states:
+                    states[p.name].alias(getattr(neuron, name))
         senders = dict(proc.inputs) | {name: neuron.s_out for name, neuron in neurons.items()}
         for index, c in enumerate(program.connections):
             target = neurons[c.target].a_in
@@ -92,3 +96,15 @@ class NetworkModel(AbstractSubProcessModel):
             setattr(self, f"join_{index}", dense)
             senders[name].flatten().connect(dense.s_in)
             dense.a_out.connect(self.join.a_in)
+
+
+def _neuron(p: AnyPopulation, latency: int, timesteps: int) -> AbstractProcess:
+    """The stock process of a population.
+
+    State is cleared before the population's first step of every sample: LIFReset clears it when
+    step % interval == offset, with steps counted from 1.
+    """
+    interval, arguments = stock_interval(p, timesteps), neuron_arguments(p, p.shape)
+    if isinstance(p, Graded):
+        return (GradedReluVec if p.rectified else GradedVec)(**arguments)
+    return LIFReset(reset_interval=interval, reset_offset=(latency + 1) % interval, **arguments)

@@ -11,16 +11,36 @@ from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 
 from deploy.latency import extra_steps
+from deploy.populations import (
+    AnyPopulation,
+    Delta,
+    Graded,
+    Sigma,
+    SigmaDelta,
+    Ternary,
+    register_arrays,
+)
 from deploy.program import Dense as DenseSynapses
 from deploy.program import Program
-from export.lava.arguments import loose_parts, neuron_arguments, synapse_arguments
+from export.lava.arguments import loose_parts, ours_arguments, runs_as_ours, synapse_arguments
 from export.lava.job import PROGRESS, Slots
-from export.lava.processes.recording import (
-    RecordingDense,
+from export.lava.neurons import neuron_arguments, rule
+from export.lava.processes.neurons import (
+    RecordingGraded,
     RecordingLIF,
-    RecordingSparse,
-    SpikeSource,
+    RecordingRelu,
+    RecordingTernary,
 )
+from export.lava.processes.recording import SpikeSource
+from export.lava.processes.sigma_delta import RecordingDelta, RecordingSigma, RecordingSigmaDelta
+from export.lava.processes.synapses import RecordingConv, RecordingDense, RecordingSparse
+
+NEURONS = {
+    Ternary: RecordingTernary,
+    Delta: RecordingDelta,
+    Sigma: RecordingSigma,
+    SigmaDelta: RecordingSigmaDelta,
+}
 
 
 class RecordedNetwork(AbstractProcess):
@@ -33,7 +53,7 @@ class RecordedNetwork(AbstractProcess):
 @implements(proc=RecordedNetwork, protocol=LoihiProtocol)
 @tag("bit_accurate_loihi", "fixed_pt")
 class RecordedNetworkModel(AbstractSubProcessModel):
-    """SpikeSource → RecordingDense or RecordingSparse → RecordingLIF → …, all of flat shape."""
+    """SpikeSource → recording synapses → recording neurons → …, all of flat shape."""
 
     def __init__(self, proc: AbstractProcess) -> None:
         program, latency = proc.proc_params["program"], proc.proc_params["latency"]
@@ -46,20 +66,23 @@ class RecordedNetworkModel(AbstractSubProcessModel):
         last = max(latency, key=lambda name: latency[name])
         for p in program.populations:
             slot = slots.populations[p.name]
-            senders[p.name] = RecordingLIF(
+            senders[p.name] = _neurons(p)(
                 slot=slot,
+                rule=rule(p),
+                registers=tuple(register_arrays(p)),
                 progress=str(slot.folder / PROGRESS) if p.name == last else None,
-                **neuron_arguments(p, slot.latency, slot.timesteps, (p.size,)),
+                **neuron_arguments(p, (p.size,)),
             )
         processes = list(senders.values())
         for c in program.connections:
+            ours = runs_as_ours(c)
             kind = RecordingDense if isinstance(c, DenseSynapses) else RecordingSparse
-            synapse = kind(
+            synapse = (RecordingConv if ours else kind)(
                 slot=slots.connections[c.name],
                 extra=extra[c.name],
                 delay=c.delay,
                 target=slots.populations[c.target],
-                **synapse_arguments(program, c),
+                **(ours_arguments if ours else synapse_arguments)(program, c),
             )
             senders[c.source].s_out.connect(synapse.s_in)
             synapse.a_out.connect(senders[c.target].a_in)
@@ -76,3 +99,10 @@ class RecordedNetworkModel(AbstractSubProcessModel):
         for index, process in enumerate(processes):
             # Lava finds a model's processes among its attributes.
             setattr(self, f"process_{index}", process)
+
+
+def _neurons(p: AnyPopulation) -> Any:
+    """The process with recorders that computes a population."""
+    if isinstance(p, Graded):
+        return RecordingRelu if p.rectified else RecordingGraded
+    return NEURONS.get(type(p), RecordingLIF)
