@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from deploy.trace import Trace
 from export.deployment import Deployment
+from export.from_spikeclip import from_spikeclip
 from export.nir_write import to_nir
 from neuroclip.adapter import ChipAdapter, relabelled
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
@@ -16,6 +17,7 @@ from neuroclip.commands import clip_of, split_labels
 from neuroclip.data import EventDataset, open_dataset
 from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
+from neuroclip.spikeclip.checkpoint import is_spikeclip
 
 
 def from_checkpoint(
@@ -31,6 +33,9 @@ def from_checkpoint(
     labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
     taken to be its classes in order. Raises BadInput naming the file and the value.
     """
+    if is_spikeclip(model):
+        assert model is not None
+        return from_spikeclip(model, data, samples, labels, seed, dt)
     model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)

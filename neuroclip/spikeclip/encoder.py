@@ -29,7 +29,9 @@ _PAPER_SCALE = 0.125
 def neurons(threshold: float) -> FloatNeuron:
     """The paper's neurons: fire at v ≥ threshold, so strictly above the float32 before it."""
     below = np.nextafter(np.float32(2 * threshold), np.float32(0))
-    return FloatNeuron(DECAY, float(below), SURROGATE)
+    # snnTorch's neurons cannot be made on the meta device, where sizes are checked.
+    with torch.device("cpu"):
+        return FloatNeuron(DECAY, float(below), SURROGATE)
 
 
 class NormedConv2d(nn.Module):
