@@ -25,7 +25,8 @@ class Deployment:
     that their encoder lets through. labels: int64 [samples], and class_names of the predictions,
     where they are known. predict: a trace of the samples in a slice → class of each.
     float_predictions: those of the model before quantization. host, chip: what runs where, in words.
-    notes: what else its reader found, warnings of the report.
+    notes: what else its reader found, warnings of the report. label_layers: the connections that
+    other labels exchange, where there is a text encoder.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Deployment:
     chip: tuple[str, ...]
     program: Program | None = None
     notes: tuple[str, ...] = ()
+    label_layers: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:

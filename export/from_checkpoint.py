@@ -68,6 +68,7 @@ def from_checkpoint(
         float_predictions=float_predictions,
         host=_host(checkpoint),
         chip=_chip(checkpoint),
+        label_layers=("fc2",) if adapter.config.cut == "folded" else (),
     )
 
 

@@ -11,8 +11,8 @@ from export.nir_write import to_nir
 from neuroclip.commands import split_labels
 from neuroclip.data.images import open_images
 from neuroclip.network import INPUT
-from neuroclip.spikeclip.chip import require_deployable
 from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.chip import require_deployable
 from neuroclip.spikeclip.model import messages, relabelled, repeated
 
 _BATCH = 256
@@ -36,7 +36,9 @@ def from_spikeclip(
     checkpoint = load_spikeclip(model)
     config = require_deployable(checkpoint.model.config)
     if checkpoint.chip is None:
-        raise BadInput(f"{model}: aligned only; `neuroclip train spikeclip --stage finetune` it first")
+        raise BadInput(
+            f"{model}: aligned only; `neuroclip train spikeclip --stage finetune` it first"
+        )
     data = "digits" if data is None else data
     dataset = open_images(data, config.image_size, config.channels, seed)
     names, chip = checkpoint.labels, checkpoint.chip
@@ -72,6 +74,7 @@ def from_spikeclip(
             f"read-out 'text': token mean, time weights, projection and {len(names)} labels in one "
             f"layer of {last.numel()} weights ({words} distinct), all that other labels exchange",
         ),
+        label_layers=("text",),
     )
 
 

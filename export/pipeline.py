@@ -14,6 +14,7 @@ from deploy.counts import to_json as counts_json
 from deploy.emulator import check_inputs
 from deploy.energy import bundled_coefficients, energy_report, load_coefficients
 from deploy.errors import BadInput, CheckFailed
+from deploy.exchange import exchange_cost
 from deploy.files import staged, write_json
 from deploy.latency import latency_steps
 from deploy.mapping import save_mapping
@@ -138,6 +139,9 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             **energy_report(counts, sets),
             "baseline": baseline(program, counts),
             "cores": core_report(program, chip, mapping),
+            "new_labels": exchange_cost(program, chip, mapping, deployment.label_layers)
+            if deployment.label_layers
+            else None,
             # What a target cannot do is refused by name before anything runs.
             "unsupported": [],
             "warnings": warnings,

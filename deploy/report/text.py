@@ -57,6 +57,8 @@ def summary(report: object, path: Path | None = None) -> str:
     against = words.against(report)
     if against is not None:
         rows.append(("like for like", against))
+    if (labels := words.new_labels(report)) is not None:
+        rows.append(("other labels", labels))
     rows.append(("on the host", words.where_ran(report, "host")))
     rows.append(("not mapped", words.unsupported(report)))
     last = [] if path is None else [f"{'report':<{LABEL}} {_terminal(str(path))}"]
