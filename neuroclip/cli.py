@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--resume", action="store_true", help="go on from a killed training")
     spike = train.add_argument_group("spikeclip")
-    spike.add_argument("--stage", choices=("align", "finetune"), help="step of the training")
+    spike.add_argument(
+        "--stage", choices=("teacher", "align", "finetune"), help="step of the training"
+    )
     spike.add_argument("--config", metavar="FILE", help="settings, JSON (default: digits, bundled)")
     _disk_arguments(train)
     train.set_defaults(run=_train)
@@ -252,7 +254,7 @@ def _train(options: argparse.Namespace) -> int:
         from neuroclip.spikeclip.commands import train as train_spikeclip
 
         if options.stage is None:
-            raise BadInput("--stage: align or finetune?")
+            raise BadInput("--stage: teacher, align or finetune?")
         return train_spikeclip(
             stage=options.stage,
             config=options.config or "digits",

@@ -21,6 +21,8 @@ from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import DECAY, SURROGATE, Encoder, NormedConv2d, float_encoder
 
 STREAM = "stream"
+# A layer whose largest weight is below this rounds to nothing: weights are even.
+_COARSEST = 8
 # Of a connection that only counts spikes: the smallest even weight.
 ONE = 2
 
@@ -135,7 +137,7 @@ def constrain_(config: SpikeClipConfig, chip: Encoder) -> None:
     shares = _shares({name: _synapses(chip, name).weight for name in stream})
     for layer in layers(config):
         synapses = _synapses(chip, layer.synapses)
-        synapses.constrain_(SYNAPTIC_SUM_MAX / _load(config, layer.synapses, shares))
+        synapses.constrain_(_sum_max(config) / _load(config, layer.synapses, shares))
 
 
 def require_deployable(config: SpikeClipConfig) -> SpikeClipConfig:
@@ -174,19 +176,32 @@ def _scales(
     shares = _shares({name: weights[name] for name in stream})
     found = {}
     for layer in layers(config):
-        room = round(SYNAPTIC_SUM_MAX / _load(config, layer.synapses, shares))
+        room = round(_sum_max(config) / _load(config, layer.synapses, shares))
         exponent = weight_exponent(weights[layer.synapses], 1, room)
         messages = config.message_max if layer.synapses == "tokenizer.synapses.0" else 1
         while 2 * config.threshold * 2.0**exponent * messages > VTH_MAX:
             exponent -= 1
         found[layer.synapses] = exponent
+    # As coarse as the coarsest branch.
     found |= dict.fromkeys(stream, min(found[name] for name in stream))
+    for name, weight in weights.items():
+        largest = float(weight.abs().max()) * 2.0 ** found[name]
+        if 0 < largest < _COARSEST:
+            raise BadInput(
+                f"spikeclip: layer '{name}': that no sum may leave 21 bits leaves its weights no more "
+                f"than ±{largest:.2g}; give the model a larger sum_factor, or fewer channels"
+            )
     units = {x.neurons: 2.0 ** found[x.synapses] for x in layers(config)}
     units["tokenizer.fires.0"] *= config.message_max
     for name, bias in biases.items():
         unit = float(ONE) if name.endswith(".fires") else units.get(name, units[STREAM])
         found[name] = bias_exponent(bias, V_UNIT * unit)
     return found
+
+
+def _sum_max(config: SpikeClipConfig) -> int:
+    """The largest sum into a neuron if all of its sources fire."""
+    return SYNAPTIC_SUM_MAX * config.sum_factor
 
 
 def _load(config: SpikeClipConfig, name: str, shares: Mapping[str, float]) -> float:

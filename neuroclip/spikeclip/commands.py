@@ -23,6 +23,7 @@ from neuroclip.spikeclip.model import SpikeClip, messages
 from neuroclip.spikeclip.settings import Settings, read_settings
 from neuroclip.spikeclip.teacher import image_features, probabilities
 from neuroclip.spikeclip.text import sentences, spec_of, teacher_text, text_encoder
+from neuroclip.spikeclip.train_teacher import train_teacher
 from neuroclip.spikeclip.training import Pairs, align, align_text, finetune, pairs_of
 from neuroclip.spikeclip.vocabulary import expanded, replaced
 from neuroclip.zero_shot import Accuracy, accuracy
@@ -41,11 +42,21 @@ def train(
     data_root: str | None = None,
     skip_bad: bool = False,
 ) -> int:
-    """Step 1 ("align") of a new SpikeCLIP, or step 2 ("finetune") of the one in `out`."""
+    """Step 1 ("align") of a new SpikeCLIP, step 2 ("finetune") of the one in `out`, or before both a
+    teacher of our own ("teacher").
+    """
     settings = read_settings(config)
     # A folder that cannot be written is refused before any work is done for it.
     with staged(out, ()):
         pass
+    if stage == "teacher":
+        dataset = opened(data, settings.model, settings.limit, seed, data_root, skip_bad)
+        templates = dict.fromkeys((settings.template, *settings.templates))
+        recipe = replace(settings.recipe, seed=seed)
+        history = train_teacher(
+            settings.own_teacher, recipe, dataset, tuple(templates), out, resume
+        )
+        return _finished(stage, history, out)
     before = load_spikeclip(out) if stage == "finetune" else None
     teacher = settings.teacher.load()
     if before is not None and before.teacher.get("digest") != teacher.digest:
@@ -58,6 +69,10 @@ def train(
     else:
         made, history = _finetune(settings, before, teacher, dataset, out, resume, seed)
     save_spikeclip(out, made)
+    return _finished(stage, history, out)
+
+
+def _finished(stage: str, history: list[dict[str, Any]], out: Path) -> int:
     write_json(out / f"history-{stage}.json", history)
     for name in dict.fromkeys(h["stage"] for h in history):
         best = max((h for h in history if h["stage"] == name), key=lambda h: h["validation"])

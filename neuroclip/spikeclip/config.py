@@ -10,6 +10,7 @@ Variant = Literal["paper", "deployable"]
 # Larger sizes are mistyped numbers.
 _MAX = 1 << 13
 _PIXEL_MAX = 255
+_SUM_FACTOR_MAX = 64
 # Spikes that one integrator of the read-out sums: more would leave weights of 8 bits too few.
 _READ_MAX = 2048
 
@@ -26,6 +27,9 @@ class SpikeClipConfig:
     v ← v + (x − v)/2, and attention_threshold that of the attention's own neuron. time_ratio:
     a step's weight in the read-out over that of the next one (deployable). message_max: pixels are
     sent as integers 0..message_max, few bits so that the first layer's synaptic sums stay within 21.
+    sum_factor: 1 proves that no sum leaves 21 bits, whatever spikes; a wide model, whose 8-bit
+    weights would round to zero under that proof, may be given more: so many times that sum if every
+    source fired at once.
     """
 
     variant: Variant = "deployable"
@@ -43,6 +47,7 @@ class SpikeClipConfig:
     attention_threshold: float = 0.5
     time_ratio: float = 0.75
     message_max: int = 15
+    sum_factor: int = 1
 
     def __post_init__(self) -> None:
         sizes = ("image_size", "channels", "width", "convolutions", "blocks", "heads", "ratio")
@@ -72,6 +77,10 @@ class SpikeClipConfig:
             )
         if not 0 < self.time_ratio <= 1:
             raise BadInput(f"spikeclip: time_ratio {self.time_ratio} is not above 0 and up to 1")
+        if not 1 <= self.sum_factor <= _SUM_FACTOR_MAX:
+            raise BadInput(
+                f"spikeclip: sum_factor {self.sum_factor}, expected 1 to {_SUM_FACTOR_MAX}"
+            )
         if self.message_max > _PIXEL_MAX:
             raise BadInput(f"spikeclip: message_max {self.message_max} exceeds {_PIXEL_MAX}")
 

@@ -11,6 +11,7 @@ from neuroclip.checkpoint import typed
 from neuroclip.prompts import DEFAULT_TEMPLATE, fill
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.teacher import TeacherConfig
+from neuroclip.spikeclip.train_teacher import TeacherSizes
 from neuroclip.spikeclip.training import SpikeRecipe
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -31,7 +32,8 @@ class Settings:
     """What a training is made of.
 
     template: of the class sentences. templates, labels: of the sentences that the text encoder learns
-    besides, every label in every template. limit: images per class at most.
+    besides, every label in every template. limit: images per class at most. own_teacher: sizes of the
+    one that `--stage teacher` trains, for where no pretrained CLIP can be had.
     """
 
     model: SpikeClipConfig
@@ -42,6 +44,7 @@ class Settings:
     templates: tuple[str, ...]
     labels: tuple[str, ...]
     limit: int | None
+    own_teacher: TeacherSizes
 
 
 def read_settings(name_or_file: str) -> Settings:
@@ -64,7 +67,17 @@ def read_settings(name_or_file: str) -> Settings:
 
 
 def _settings(raw: Mapping[str, Any]) -> Settings:
-    keys = {"model", "recipe", "teacher", "text", "template", "templates", "labels", "limit"}
+    keys = {
+        "model",
+        "recipe",
+        "teacher",
+        "text",
+        "template",
+        "templates",
+        "labels",
+        "limit",
+        "own_teacher",
+    }
     unknown = sorted(raw.keys() - keys)
     if unknown:
         raise BadInput(f"key '{unknown[0]}' is unknown")
@@ -90,6 +103,7 @@ def _settings(raw: Mapping[str, Any]) -> Settings:
         tuple(lists["templates"]),
         tuple(lists["labels"]),
         limit,
+        _part("own_teacher", raw, TeacherSizes()),
     )
 
 

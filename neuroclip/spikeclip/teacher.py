@@ -37,20 +37,27 @@ def image_features(
     clip: Clip, config: TeacherConfig, images: NDArray[np.uint8], progress: bool = True
 ) -> Tensor:
     """L2-normalised features float32 [N, C] of images uint8 [N, 1 or 3, H, W]."""
+    parts = []
+    starts = range(0, len(images), _BATCH)
+    bar = tqdm(
+        starts, desc=f"teacher {clip.name}", unit="batch", disable=None if progress else True
+    )
+    for start in bar:
+        x = torch.from_numpy(images[start : start + _BATCH]).to(torch.float32)
+        x = clip_input(clip, config.normalisation, x)
+        parts.append(clip.module.encode_image(x, normalize=True).float().cpu())
+    return torch.cat(parts)
+
+
+def clip_input(clip: Clip, normalisation: str, images: Tensor) -> Tensor:
+    """Images 0..255, float32 [N, 1 or 3, H, W], as a CLIP sees them: [N, 3, S, S]."""
     size = (clip.image_size, clip.image_size)
     shape = (1, -1, 1, 1)
     mean, std = (torch.tensor(v, device=clip.device).reshape(shape) for v in (clip.mean, clip.std))
-    parts = []
-    starts = range(0, len(images), _BATCH)
-    for start in tqdm(
-        starts, desc=f"teacher {clip.name}", unit="batch", disable=None if progress else True
-    ):
-        x = torch.from_numpy(images[start : start + _BATCH]).to(clip.device, torch.float32) / 255
-        x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
-        x = x.expand(-1, 3, -1, -1)
-        x = x - 0.5 if config.normalisation == "half" else (x - mean) / std
-        parts.append(clip.module.encode_image(x, normalize=True).float().cpu())
-    return torch.cat(parts)
+    x = images.to(clip.device) / 255
+    x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
+    x = x.expand(-1, 3, -1, -1)
+    return x - 0.5 if normalisation == "half" else (x - mean) / std
 
 
 def probabilities(clip: Clip, features: Tensor, text: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ def align(
     """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place."""
 
     def loss_of(index: Tensor) -> Tensor:
-        made = model(_augmented(recipe, train.sent[index]))
+        made = model(augmented(recipe, train.sent[index]))
         return 1 - functional.cosine_similarity(made, train.features[index], dim=-1).mean()
 
     def score(where: slice) -> Tensor:
@@ -162,7 +162,7 @@ def finetune(
                    train, validation, text, probabilities)  # fmt: skip
     history = _fit(
         stage, model, recipe, train, validation,
-        lambda i: dual(model.scores(_augmented(recipe, train.sent[i]), text), i),
+        lambda i: dual(model.scores(augmented(recipe, train.sent[i]), text), i),
         lambda where: right(model.scores(validation.sent[where], text), where),
         folder, resume,
     )  # fmt: skip
@@ -173,7 +173,7 @@ def finetune(
                    model, train, validation, text, probabilities)  # fmt: skip
     history += _fit(
         stage, chip, recipe, train, validation,
-        lambda i: dual(chip.scores(_augmented(recipe, train.sent[i])), i),
+        lambda i: dual(chip.scores(augmented(recipe, train.sent[i])), i),
         lambda where: right(chip(validation.sent[where]), where),
         folder, resume,
     )  # fmt: skip
@@ -208,7 +208,7 @@ def _fit(
         return fit(stage, model, len(train.labels), loss, evaluate, folder, resume)
 
 
-def _augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
+def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
     """Images shifted and mirrored at random, with torch's generator."""
     if recipe.flip:
         mirrored = torch.rand(len(sent)) < 0.5

@@ -22,8 +22,6 @@ def test_the_words_of_all_connections_are_those_of_the_cores(random_program):
 
 def test_the_report_says_it_where_there_are_labels():
     report = {"new_labels": {"layers": ["text"], "synapse_words": 1200, "of": 34000}}
-    assert (
-        words.new_labels(report)
-        == f"exchange 'text': {words.count(1200)} of {words.count(34000)} synapse words"
-    )
+    held, of = words.count(1200), words.count(34000)
+    assert words.new_labels(report) == f"exchange 'text': {held} of {of} synapse words"
     assert words.new_labels({"new_labels": None}) is None and words.new_labels({}) is None

@@ -148,3 +148,13 @@ def test_the_papers_variant_is_refused_by_name(make_encoder):
 def test_sizes_are_checked(change, message):
     with pytest.raises(BadInput, match=message):
         replace(SMALL, **change)
+
+
+def test_weights_that_round_to_nothing_are_refused_by_name():
+    """At the paper's width the proof of every sum leaves 8-bit weights no room."""
+    config = SpikeClipConfig(blocks=4)
+    encoder = float_encoder(config).eval()
+    with pytest.raises(BadInput, match=r"layer '.*': that no sum .* larger sum_factor"):
+        quantized(config, encoder)
+    chip, _ = quantized(replace(config, sum_factor=8), encoder)
+    assert float(chip.blocks[3].contract.integer_weight().abs().max()) >= 8

@@ -15,7 +15,7 @@ from neuroclip.spikeclip import commands, loop
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.spikeclip.settings import read_settings
-from neuroclip.spikeclip.training import SpikeRecipe, _augmented
+from neuroclip.spikeclip.training import SpikeRecipe, augmented
 
 TINY = {
     "model": {
@@ -105,6 +105,25 @@ def test_the_papers_variant_trains_and_has_no_chip(config, tmp_path, refused):
 
 
 @pytest.mark.usefixtures("few")
+def test_a_teacher_of_our_own_teaches(tmp_path):
+    """Trained on the same images with label sentences, then named in the settings like any CLIP."""
+    raw = TINY | {
+        "own_teacher": {"epochs": 1, "layers": 1, "width": 32, "heads": 1, "features": 16,
+                        "image_size": 16, "text_width": 32, "text_layers": 1},
+        "teacher": {"model": str(tmp_path / "teacher"), "normalisation": "clip"},
+    }  # fmt: skip
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(raw))
+    base = ["train", "spikeclip", "--config", str(path)]
+    assert cli.main([*base, "--stage", "teacher", "--out", str(tmp_path / "teacher")]) == 0
+    train(str(path), tmp_path / "student")
+    made = load_spikeclip(tmp_path / "student")
+    assert made.model.config.features == 16 and made.chip is not None
+    assert made.teacher["model"] == str(tmp_path / "teacher")
+    assert 0 <= made.training["teacher_validation_accuracy"] <= 1
+
+
+@pytest.mark.usefixtures("few")
 def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
     out = tmp_path / "out"
     out.mkdir()
@@ -136,13 +155,13 @@ def test_bundled_settings_are_whole():
 def test_shifted_images_are_shifted_images():
     sent = torch.arange(16.0).reshape(1, 1, 4, 4).repeat(40, 1, 1, 1) + 1
     torch.manual_seed(0)
-    made = _augmented(SpikeRecipe(shift=1), sent)
+    made = augmented(SpikeRecipe(shift=1), sent)
     padded = torch.nn.functional.pad(sent[0, 0], (1, 1, 1, 1))
     windows = [padded[y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
     found = {i for image in made[:, 0] for i, w in enumerate(windows) if torch.equal(w, image)}
     assert found == set(range(9)) and made.shape == sent.shape
     torch.manual_seed(0)
-    flipped = _augmented(SpikeRecipe(flip=True), sent)
+    flipped = augmented(SpikeRecipe(flip=True), sent)
     assert {bool((x == sent[0]).all()) for x in flipped} == {True, False}
 
 
