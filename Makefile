@@ -49,8 +49,14 @@ test-core: $(CORE)/.installed
 bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_emulator.py
 	.venv/bin/python tests/benchmarks/bench_fast.py
+	.venv/bin/python -W ignore tests/benchmarks/bench_peers.py
+	.venv/bin/python tests/benchmarks/bench_stream.py
 	.venv/bin/python tests/benchmarks/bench_training.py
 	.venv/bin/python tests/benchmarks/bench_frames.py
+	.venv/bin/python tests/benchmarks/bench_partition.py
+	@if [ -n "$$NEUROCLIP_DATA" ]; then \
+	  .venv/bin/neuroclip table --data "$$NEUROCLIP_DATA/nmnist" --jobs $(JOBS) --out runs/table; \
+	fi
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

@@ -76,6 +76,16 @@ class Chip:
     """Further bits of a synapse in a sparse list: which target it is for."""
     shared_kernels: Limit
     """1 where a core stores a convolution's kernels once, 0 where it lists every synapse."""
+    max_delay: Limit
+    """Steps that a synapse can be delayed by."""
+    cores_per_router: Limit
+    """Cores at one router of the mesh; a message between them takes no hop."""
+    mesh_columns: Limit
+    """Routers of a chip from east to west; router r is at (r mod columns, r // columns)."""
+    chip_columns: Limit
+    """Chips of the system from east to west; chip c is at (c mod columns, c // columns)."""
+    chip_crossing: Limit
+    """What one step from a chip to its neighbour costs, in hops of the mesh."""
 
     @property
     def cores(self) -> int:
@@ -92,7 +102,19 @@ LIMITS = tuple(f.name for f in fields(Chip) if f.name not in ("name", "descripti
 # Limits that may be unknown (null): what they bound is then not checked.
 _OPTIONAL = ("synapse_formats", "synapses_per_block", "output_axons")
 
-_MAY_BE_ZERO = ("message_bits", "delay_bits", "axon_bits", "index_bits", "shared_kernels")
+_MAY_BE_ZERO = (
+    *("message_bits", "delay_bits", "axon_bits", "index_bits", "shared_kernels"),
+    *("max_delay", "chip_crossing"),
+)
+
+# What a description that gives neither these nor `extends` gets: they came later than the format.
+_UNSAID = {
+    "max_delay": Limit(62, "not given; the 62 steps that every program keeps to", True),
+    "cores_per_router": Limit(1, "not given; a router for each core", True),
+    "mesh_columns": Limit(8, "not given; as on Loihi", True),
+    "chip_columns": Limit(1, "not given; chips in one row from north to south", True),
+    "chip_crossing": Limit(16, "not given; the cost of leaving a chip is not public", True),
+}
 
 
 def amount(limit: Limit) -> int:
@@ -116,7 +138,7 @@ def load_chip(name_or_path: str | Path) -> Chip:
     only(
         path, "", entry, ("format", "version", "name", "description", "extends", "chips", "limits")
     )
-    limits: dict[str, Limit] = {}
+    limits = dict(_UNSAID)
     if "extends" in entry:
         base = field(path, "", entry, "extends", str)
         if base not in bundled("chips") or bundled("chips")[base] == path:

@@ -16,7 +16,7 @@
 The validator counts the same costs with code of its own (`deploy.validate`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from math import prod
 from typing import Any
@@ -26,14 +26,12 @@ from numpy.typing import NDArray
 
 from deploy.chip import Chip, amount
 from deploy.connections import Connection, Conv2d, Dense, kind
-from deploy.mapping import Core
-from deploy.mapping import Mapping as CoreMapping
+from deploy.mapping import Core, Mapping
 from deploy.populations import AnyPopulation, group_registers
 from deploy.program import Program
-from deploy.synapses import fan_out, reach, reach_size
+from deploy.spread import Ints, distinct, lists, members, spread
+from deploy.traffic import Hypergraph, Parts, hypergraph, parts_of
 
-# Neurons start ≤ i < stop of a population that are on one core, each range (start, stop).
-Ranges = Sequence[tuple[int, int]]
 Groups = dict[str, NDArray[np.int64]]
 
 RESOURCES = (
@@ -46,8 +44,8 @@ RESOURCES = (
 )
 
 
-def axon_words(chip: Chip, targets: int, delayed: bool, indexed: bool = False) -> int:
-    """Words that one input axon's list of `targets` synapses takes.
+def axon_words(chip: Chip, targets: Ints, delayed: bool, indexed: bool = False) -> Ints:
+    """Words that an input axon's list of `targets` synapses takes, for each of these numbers.
 
     Per block: ceil((n·(synapse_bits [+ delay_bits] [+ index_bits]) + axon_bits) / word_bits).
     Source: nengo-loihi block.py, SynapseConfig.bits_per_axon; for the bits see the chip's file.
@@ -55,67 +53,70 @@ def axon_words(chip: Chip, targets: int, delayed: bool, indexed: bool = False) -
     bits = amount(chip.synapse_bits) + (amount(chip.delay_bits) if delayed else 0)
     bits += amount(chip.index_bits) if indexed else 0
 
-    def block(synapses: int) -> int:
-        return -(-(synapses * bits + amount(chip.axon_bits)) // amount(chip.word_bits))
+    def block(synapses: Any) -> Any:
+        words = -(-(synapses * bits + amount(chip.axon_bits)) // amount(chip.word_bits))
+        return np.where(synapses > 0, words, 0)
 
-    largest = chip.synapses_per_block.value or max(targets, 1)
-    full, rest = divmod(targets, largest)
-    return full * block(largest) + (block(rest) if rest else 0)
+    targets = np.asarray(targets, np.int64)
+    if chip.synapses_per_block.value is None:
+        return block(targets)
+    full, rest = np.divmod(targets, chip.synapses_per_block.value)
+    return full * block(np.int64(chip.synapses_per_block.value)) + block(rest)
 
 
-def connection_words(chip: Chip, c: Connection, ranges: Ranges) -> int:
-    """Synapse words of a core that holds the targets start ≤ i < stop of every range."""
+def connection_words(chip: Chip, c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
+    """Synapse words of each part that holds these targets (as in `deploy.spread`): int64 [parts]."""
     delayed = c.delay > 0
     if isinstance(c, Dense):
-        held = sum(stop - start for start, stop in ranges)
+        held = np.bincount(part, minlength=parts)
         return c.source_size * axon_words(chip, held, delayed)
     if isinstance(c, Conv2d) and amount(chip.shared_kernels):
         outputs, inputs, *kernel = c.weight.shape
-        area = c.target_size // outputs
-        channels = {i for start, stop in ranges for i in range(start // area, -(-stop // area))}
-        per_group = np.bincount([i // (outputs // c.groups) for i in channels])
-        return inputs * sum(
-            axon_words(chip, int(n) * prod(kernel), delayed) for n in per_group if n
-        )
-    lists = sum((fan_out(c, *bounds) for bounds in ranges), np.zeros(c.source_size, np.int64))
-    sizes, times = np.unique(lists[lists > 0], return_counts=True)
-    return sum(
-        int(k) * axon_words(chip, int(n), delayed, indexed=True)
-        for n, k in zip(sizes, times, strict=True)
-    )
+        channel = targets // (c.target_size // outputs)
+        part, channel = np.divmod(distinct(part * outputs + channel, parts * outputs), outputs)
+        group = channel // (outputs // c.groups)
+        held = np.bincount(part * c.groups + group, minlength=parts * c.groups)
+        words = axon_words(chip, held * prod(kernel), delayed)
+        return inputs * words.reshape(parts, c.groups).sum(axis=1)
+    _, part, sizes = lists(c, targets, part, parts)
+    words = axon_words(chip, sizes, delayed, indexed=True)
+    return members(c) * np.bincount(part, words, parts).astype(np.int64)
 
 
-def connection_axons(c: Connection, ranges: Ranges) -> int:
-    """Input axons of a core that holds the targets start ≤ i < stop of every range."""
-    if len(ranges) == 1:
-        return reach_size(c, *ranges[0])
-    return int(np.count_nonzero(reached(c, ranges)))
+def connection_axons(c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
+    """Input axons of each part that holds these targets (as in `deploy.spread`): int64 [parts]."""
+    if isinstance(c, Dense):
+        return np.where(np.bincount(part, minlength=parts) > 0, c.source_size, 0)
+    return members(c) * np.bincount(spread(c, targets, part, parts)[1], minlength=parts)
 
 
-def reached(c: Connection, ranges: Ranges) -> NDArray[np.bool_]:
-    """The sources with a synapse onto the targets of any range: [source size]."""
-    masks = [reach(c, *bounds) for bounds in ranges]
-    return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
+def output_axons(graph: Hypergraph) -> Ints:
+    """(Neuron, part with a target of it) pairs of each part: int64 [parts]."""
+    sent = graph.count * np.diff(graph.indptr)
+    kept = graph.own >= 0
+    return np.bincount(graph.own[kept], sent[kept], graph.parts).astype(np.int64)
 
 
-def destinations(
-    program: Program, cores: Iterable[Mapping[str, Ranges]]
-) -> dict[str, NDArray[np.int64]]:
-    """{population: cores on which each neuron has a synapse, int64 [size]}.
-
-    cores: what each holds, as {population: ranges of neurons}.
-    """
-    found = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
-    for held in cores:
-        on_core: dict[str, NDArray[np.bool_]] = {}
-        for name, ranges in held.items():
-            for c in program.into(name):
-                if c.source in found:
-                    mask = reached(c, ranges)
-                    on_core[c.source] = on_core[c.source] | mask if c.source in on_core else mask
-        for name, mask in on_core.items():
-            found[name] += mask
-    return found
+def loads(program: Program, chip: Chip, part_of: Parts, parts: int) -> dict[str, Ints]:
+    """What each part, as a core, uses of each of RESOURCES: {resource: int64 [parts]}."""
+    used = {resource: np.zeros(parts, np.int64) for resource in RESOURCES}
+    used["output_axons"] = output_axons(hypergraph(program, part_of, parts))
+    groups = neuron_groups(program)
+    formats: dict[tuple[str, int, bool], NDArray[np.bool_]] = {}
+    for p in program.populations:
+        part, targets = part_of[p.name], np.arange(p.size)
+        used["neurons"] += np.bincount(part, minlength=parts)
+        number = int(groups[p.name].max(initial=0)) + 1
+        held = distinct(part * number + groups[p.name], parts * number) // number
+        used["neuron_groups"] += np.bincount(held, minlength=parts)
+        for c in program.into(p.name):
+            used["synapse_words"] += connection_words(chip, c, targets, part, parts)
+            used["input_axons"] += connection_axons(c, targets, part, parts)
+            (form,) = synapse_formats([c])
+            formats.setdefault(form, np.zeros(parts, np.bool_))[part] = True
+    for held_format in formats.values():
+        used["synapse_formats"] += held_format
+    return used
 
 
 def neuron_groups(program: Program) -> Groups:
@@ -135,21 +136,14 @@ def synapse_formats(connections: Iterable[Connection]) -> set[tuple[str, int, bo
     return {(kind(c), c.exponent, c.delay > 0) for c in connections}
 
 
-def held_by(core: Core) -> Mapping[str, Ranges]:
-    """What a core holds, as {population: ranges of neurons}."""
-    held: dict[str, list[tuple[int, int]]] = {}
-    for part in core.slices:
-        held.setdefault(part.population, []).append((part.start, part.stop))
-    return held
-
-
-def core_load(program: Program, chip: Chip, mapping: CoreMapping, core: Core) -> dict[str, int]:
+def core_load(program: Program, chip: Chip, mapping: Mapping, core: Core) -> dict[str, int]:
     """What one core of a mapping uses of each of RESOURCES."""
-    reaches = destinations(program, map(held_by, mapping.cores))
-    return _core_load(program, chip, reaches, neuron_groups(program), core)
+    used = loads(program, chip, parts_of(program, mapping), len(mapping.cores))
+    position = mapping.cores.index(core)
+    return {resource: int(values[position]) for resource, values in used.items()}
 
 
-def core_report(program: Program, chip: Chip, mapping: CoreMapping) -> dict[str, Any]:
+def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any]:
     """The report's `cores`: cores and chips used, and use against limit, per resource and core.
 
     {"used", "available", "chips", "chips_available", "chip", "utilisation": {resource: {"limit",
@@ -159,12 +153,12 @@ def core_report(program: Program, chip: Chip, mapping: CoreMapping) -> dict[str,
     where the limit is not public.
     """
     count = {p.name: len(mapping.cores_of(p.name)) for p in program.populations}
-    groups, reaches = neuron_groups(program), destinations(program, map(held_by, mapping.cores))
-    loads = [_core_load(program, chip, reaches, groups, core) for core in mapping.cores]
+    uses = loads(program, chip, parts_of(program, mapping), len(mapping.cores))
+    per_core = [{r: int(uses[r][i]) for r in RESOURCES} for i in range(len(mapping.cores))]
     utilisation: dict[str, dict[str, Any]] = {}
     for resource in RESOURCES:
         limit = getattr(chip, resource)
-        used = [load[resource] for load in loads]
+        used = [load[resource] for load in per_core]
         most, mean = max(used, default=0), sum(used) / max(len(used), 1)
         utilisation[resource] = {
             "limit": limit.value,
@@ -190,7 +184,7 @@ def core_report(program: Program, chip: Chip, mapping: CoreMapping) -> dict[str,
                 "used": load,
                 "load": _shares(chip, load),
             }
-            for core, load in zip(mapping.cores, loads, strict=True)
+            for core, load in zip(mapping.cores, per_core, strict=True)
         ],
         "per_node": count,
     }
@@ -200,23 +194,3 @@ def _shares(chip: Chip, load: dict[str, int]) -> dict[str, float]:
     """Use as shares of those limits that are known."""
     limits = {resource: getattr(chip, resource).value for resource in RESOURCES}
     return {r: used / limits[r] for r, used in load.items() if limits[r] is not None}
-
-
-def _core_load(
-    program: Program,
-    chip: Chip,
-    reaches: dict[str, NDArray[np.int64]],
-    groups: Groups,
-    core: Core,
-) -> dict[str, int]:
-    held = held_by(core)
-    incoming = [(c, ranges) for name, ranges in held.items() for c in program.into(name)]
-    parts = [(name, slice(*bounds)) for name, ranges in held.items() for bounds in ranges]
-    return {
-        "neurons": sum(part.size for part in core.slices),
-        "synapse_words": sum(connection_words(chip, c, ranges) for c, ranges in incoming),
-        "input_axons": sum(connection_axons(c, ranges) for c, ranges in incoming),
-        "output_axons": sum(int(reaches[name][part].sum()) for name, part in parts),
-        "neuron_groups": len({(name, int(g)) for name, part in parts for g in groups[name][part]}),
-        "synapse_formats": len(synapse_formats(c for c, _ in incoming)),
-    }

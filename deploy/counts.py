@@ -9,8 +9,10 @@ Definitions, as integers over all samples:
                         message is −1, 0 or 1
     neuron_updates      samples · time steps · neurons: every neuron, every step
     spikes              messages that populations send; `input_messages`, those of the inputs
-    messages            Σ_j messages_j · distinct remote cores that hold a target of j (needs a
-                        mapping); an input is on the host, so that every core is remote to it
+    messages            packets: Σ_j messages_j · distinct remote cores that hold a target of j (needs
+                        a mapping); an input is on the host, so that every core is remote to it
+    hops                Σ over packets of the mesh's hops they take, which needs a chip too; packets
+                        of inputs take none, because the host is nowhere on the mesh
     weight_bytes        one byte a weight, zeros included; a property of the network, not of a run
     synapses            weights counted wherever they are used: a kernel's at every position
 
@@ -25,18 +27,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.activity import Fan, activity, fans
+from deploy.chip import Chip
+from deploy.connections import Conv2d, kind
 from deploy.errors import BadInput
 from deploy.mapping import Core, Mapping
+from deploy.packets import Traffic, hops_of, traffic
 from deploy.populations import AnyPopulation
 from deploy.program import Input, Program, is_graded
-from deploy.synapses import fan_out, reach, synapses
+from deploy.synapses import fan_in, fan_out, synapses
 
 PerNode = Dict[str, int]
 
 
 @dataclass(frozen=True)
+class HopCounts:
+    """Hops of the mesh by sender, over all samples, and steps from chip to chip among them."""
+
+    east_west: PerNode
+    north_south: PerNode
+    chip_crossings: PerNode
+
+    @property
+    def total(self) -> PerNode:
+        """East–west and north–south hops together, by sender."""
+        return {name: n + self.north_south[name] for name, n in self.east_west.items()}
+
+
+@dataclass(frozen=True)
 class CoreCounts:
-    """What happens on one core, over all samples; `messages` are those it sends."""
+    """What happens on one core, over all samples.
+
+    messages: packets it sends to other cores. packets_in: those it gets from other cores and from
+    the host. weight_bytes: one byte for every weight it holds, a kernel's once.
+    """
 
     core: int
     neurons: int
@@ -45,6 +69,8 @@ class CoreCounts:
     neuron_updates: int
     spikes: int
     messages: int
+    packets_in: int
+    weight_bytes: int
 
 
 @dataclass(frozen=True)
@@ -53,8 +79,9 @@ class Counts:
 
     synaptic_ops, synaptic_ops_dense, weight_bytes, synapses: by connection; neuron_updates, spikes: by
     population; input_messages: by input; messages: by sender, None without a mapping.
-    graded: connections whose messages are graded; spiking: populations that can fire.
-    hops: None until cores are placed on the mesh.
+    graded: connections whose messages are graded; kinds: "dense", "sparse" or "conv2d", by
+    connection; spiking: populations that can fire. hops: None without a chip. traffic: the packets
+    behind `messages`, None without a mapping.
     """
 
     samples: int
@@ -70,7 +97,9 @@ class Counts:
     graded: frozenset[str]
     spiking: frozenset[str]
     per_core: tuple[CoreCounts, ...] | None
-    hops: None = None
+    kinds: Dict[str, str]
+    hops: HopCounts | None
+    traffic: Traffic | None
 
     @property
     def macs(self) -> PerNode:
@@ -101,17 +130,21 @@ def count(
     samples: int,
     timesteps: int,
     mapping: Mapping | None = None,
+    chip: Chip | None = None,
 ) -> Counts:
     """Count a run from the messages that every input and population sent.
 
     messages: {input or population: integers [*shape], non-zero messages over all samples}, as
     `Trace.messages`. mapping: where the neurons are, for `messages` and the counts of each core.
+    chip: the mesh that its cores are on, for `hops`.
     Raises BadInput naming the node whose messages are missing, of another shape or impossible.
     """
     if samples < 1 or timesteps < 1:
         raise BadInput(f"counts: {samples} samples of {timesteps} steps, expected at least 1 of 1")
     sent = {node.name: _sent(node, messages, samples * timesteps) for node in program.sources}
-    reached = None if mapping is None else _remote_cores(program, mapping)
+    tables = () if mapping is None else fans(program, mapping)
+    heard = [fan.listening for fan in tables]
+    found = None if mapping is None else traffic(program, mapping, sent, heard)
     return Counts(
         samples,
         timesteps,
@@ -123,8 +156,8 @@ def count(
         spikes={p.name: _total(sent[p.name]) for p in program.populations},
         input_messages={n.name: _total(sent[n.name]) for n in program.inputs},
         messages=None
-        if reached is None
-        else {name: _dot(sent[name], cores) for name, cores in reached.items()},
+        if found is None
+        else _by_sender(program, found, found.packets * found.remote),
         weight_bytes={c.name: c.weight.size for c in program.connections},
         synapses={c.name: synapses(c) for c in program.connections},
         graded=frozenset(
@@ -132,8 +165,11 @@ def count(
         ),
         spiking=frozenset(p.name for p in program.populations if p.kind != "integrator"),
         per_core=None
-        if mapping is None or reached is None
-        else tuple(_core(program, sent, reached, c, samples * timesteps) for c in mapping.cores),
+        if mapping is None
+        else _per_core(program, mapping, tables, sent, samples * timesteps),
+        kinds={c.name: kind(c) for c in program.connections},
+        hops=None if found is None or chip is None else _hops(program, chip, found),
+        traffic=found,
     )
 
 
@@ -141,7 +177,8 @@ def to_json(counts: Counts) -> dict[str, Any]:
     """The report's `counts`: per inference, each with its total, per node, and the exact total.
 
     Each count is {"total": float, "per_node": {name: float}, "exact_total": int over all samples};
-    `messages` is null without a mapping, `hops` until placement; `weight_bytes` are of the network.
+    `messages` is null without a mapping, `hops` without a chip, and has "east_west", "north_south"
+    and "chip_crossings" beside its total; `weight_bytes` are of the network.
     """
     kinds = (
         *("synaptic_ops", "synaptic_ops_dense", "macs", "acs"),
@@ -151,7 +188,7 @@ def to_json(counts: Counts) -> dict[str, Any]:
         "samples": counts.samples,
         "timesteps": counts.timesteps,
         **{kind: _per_inference(getattr(counts, kind), counts.samples) for kind in kinds},
-        "hops": counts.hops,
+        "hops": None if counts.hops is None else _hops_json(counts.hops, counts.samples),
         "weight_bytes": {
             "total": sum(counts.weight_bytes.values()),
             "per_node": dict(counts.weight_bytes),
@@ -174,10 +211,21 @@ def _per_inference(exact: PerNode | None, samples: int) -> dict[str, Any] | None
     }
 
 
+def _hops_json(hops: HopCounts, samples: int) -> dict[str, Any]:
+    found = _per_inference(hops.total, samples)
+    assert found is not None
+    kinds = ("east_west", "north_south", "chip_crossings")
+    return found | {each: sum(getattr(hops, each).values()) / samples for each in kinds}
+
+
 def _core_json(core: CoreCounts, samples: int) -> dict[str, Any]:
-    kinds = ("synaptic_ops", "synaptic_ops_dense", "neuron_updates", "spikes", "messages")
+    kinds = (
+        *("synaptic_ops", "synaptic_ops_dense", "neuron_updates", "spikes", "messages"),
+        "packets_in",
+    )
     per_inference = {kind: getattr(core, kind) / samples for kind in kinds}
-    return {"core": core.core, "neurons": core.neurons} | per_inference
+    fixed = {"core": core.core, "neurons": core.neurons, "weight_bytes": core.weight_bytes}
+    return fixed | per_inference
 
 
 def _sent(
@@ -209,36 +257,52 @@ def _dot(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
     return int(np.dot(a.astype(object), b.astype(object)))
 
 
-def _remote_cores(program: Program, mapping: Mapping) -> dict[str, NDArray[np.int64]]:
-    """{sender: distinct remote cores that each of its neurons has a synapse on, int64 [size]}."""
-    found = {node.name: np.zeros(node.size, np.int64) for node in program.sources}
-    for core in mapping.cores:
-        reached = {name: np.zeros(len(cores), np.bool_) for name, cores in found.items()}
-        for s in core.slices:
-            for c in program.into(s.population):
-                reached[c.source] |= reach(c, s.start, s.stop)
-        for s in core.slices:
-            reached[s.population][s.start : s.stop] = False
-        for name, on_core in reached.items():
-            found[name] += on_core
-    return found
+def _by_sender(program: Program, found: Traffic, values: NDArray[np.int64]) -> dict[str, int]:
+    """Values of the entries of a traffic, summed by the node that sent them."""
+    sums = np.zeros(len(program.sources), np.int64)
+    np.add.at(sums, found.node, values)
+    return {node.name: int(n) for node, n in zip(program.sources, sums, strict=True)}
 
 
-def _core(
+def _hops(program: Program, chip: Chip, found: Traffic) -> HopCounts:
+    return HopCounts(*(_by_sender(program, found, each) for each in hops_of(chip, found)))
+
+
+def _per_core(
     program: Program,
+    mapping: Mapping,
+    tables: tuple[Fan, ...],
     sent: Dict[str, NDArray[np.int64]],
-    reached: Dict[str, NDArray[np.int64]],
-    core: Core,
     updates: int,
-) -> CoreCounts:
-    """The counts of one core. updates: samples · time steps."""
-    ops = dense = spikes = messages = 0
-    for s in core.slices:
-        for c in program.into(s.population):
-            ops += _dot(sent[c.source], fan_out(c, s.start, s.stop, zeros=False))
-            dense += _dot(sent[c.source], fan_out(c, s.start, s.stop))
-        fired = sent[s.population][s.start : s.stop]
-        spikes += _total(fired)
-        messages += _dot(fired, reached[s.population][s.start : s.stop])
-    neurons = sum(s.size for s in core.slices)
-    return CoreCounts(core.index, neurons, ops, dense, neurons * updates, spikes, messages)
+) -> tuple[CoreCounts, ...]:
+    """The counts of every core. updates: samples · time steps."""
+    found = activity(tables, sent)
+    return tuple(
+        CoreCounts(
+            core.index,
+            neurons=(neurons := sum(s.size for s in core.slices)),
+            synaptic_ops=int(found.synaptic_ops[i]),
+            synaptic_ops_dense=int(found.synaptic_ops_dense[i]),
+            neuron_updates=neurons * updates,
+            spikes=int(found.spikes[i]),
+            messages=int(found.packets_out[i]),
+            packets_in=int(found.packets_in[i]),
+            weight_bytes=_weight_bytes(program, core),
+        )
+        for i, core in enumerate(mapping.cores)
+    )
+
+
+def _weight_bytes(program: Program, core: Core) -> int:
+    """Weights that a core holds: of a convolution the kernels of the output channels that it has."""
+    total = 0
+    for name in dict.fromkeys(s.population for s in core.slices):
+        ranges = [(s.start, s.stop) for s in core.slices if s.population == name]
+        for c in program.into(name):
+            if isinstance(c, Conv2d):
+                area = c.target_size // c.weight.shape[0]
+                held = {i for a, b in ranges for i in range(a // area, -(-b // area))}
+                total += len(held) * fan_in(c)
+            else:
+                total += sum(int(fan_out(c, a, b).sum()) for a, b in ranges)
+    return total

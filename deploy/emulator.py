@@ -1,6 +1,6 @@
 """The reference emulator: a program, step by step, many samples at once, in exact integers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -17,22 +17,29 @@ from deploy.synapses import synaptic_sums
 from deploy.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
 
 Messages = Mapping[str, NDArray[Any]]
+# Messages whose range is checked at a time.
+_CHECKED = 1 << 24
 
 
 def emulate(
-    program: Program, inputs: Messages, record: Record = "all", observe: bool = False
+    program: Program,
+    inputs: Messages,
+    record: Record = "all",
+    observe: bool = False,
+    per_step: bool = False,
 ) -> Trace:
     """Run a program on samples that each start from cleared state.
 
     inputs: {input name: integers [samples, time, *shape]}, within the range of each Input.
     record: which recordings the trace keeps; totals and read-outs are always kept. observe: also
     count, in `Trace.observed`, what went beyond the edges of the registers (`deploy.edges`).
+    per_step: keep the totals of each step too.
     Raises BadInput for a missing input, another shape, a message outside its range, or a recording
     of more than 2 GiB.
     """
     samples, timesteps = check_inputs(program, inputs)
     observed = {p.name: dict.fromkeys(limits(p), 0) for p in program.populations if observe}
-    trace = empty_trace(program, samples, timesteps, record)
+    trace = empty_trace(program, samples, timesteps, record, per_step=per_step)
     state = {p.name: cleared(p, samples) for p in program.populations}
     sums = {c.name: synaptic_sums(c) for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
@@ -64,7 +71,10 @@ def emulate(
                 if name in recording:
                     recording[name][:, t] = values
         for name, sent in past.items():
-            trace.messages[name][...] += np.count_nonzero(sent[t], axis=0)
+            total = np.count_nonzero(sent[t], axis=0)
+            trace.messages[name][...] += total
+            if per_step:
+                trace.per_step[name][t] = total
             sent.pop(t - longest, None)
 
     for name, readout in trace.readout.items():
@@ -74,6 +84,27 @@ def emulate(
 
 def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
     """(samples, timesteps) of inputs that fit a program's shapes and ranges, else BadInput."""
+    sizes = check_shapes(program, inputs)
+    for node in program.inputs:
+        data = inputs[node.name]
+        # Some samples at a time, so that a check takes little memory of its own.
+        block = max(1, _CHECKED // (sizes[1] * node.size))
+        for first in range(0, sizes[0], block):
+            part = data[first : first + block]
+            outside = (part < node.low) | (part > node.high)
+            if outside.any():
+                sample, step, *index = (int(i) for i in np.argwhere(outside)[0])
+                at = tuple(index)
+                raise BadInput(
+                    f"input '{node.name}': message {int(part[sample, step][at])} at sample "
+                    f"{first + sample}, step {step}, index {index} is outside "
+                    f"{int(node.low[at])}..{int(node.high[at])}"
+                )
+    return sizes
+
+
+def check_shapes(program: Program, inputs: Messages) -> tuple[int, int]:
+    """(samples, timesteps) of inputs of the right names, types and shapes, else BadInput."""
     known = {node.name for node in program.inputs}
     for name in inputs:
         if name not in known:
@@ -97,13 +128,6 @@ def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
                 f"input '{node.name}': {data.shape[:2]} samples and steps, others have {sizes}"
             )
         sizes = (data.shape[0], data.shape[1])
-        outside = (data < node.low) | (data > node.high)
-        if outside.any():
-            index = tuple(int(i) for i in np.argwhere(outside)[0])
-            raise BadInput(
-                f"input '{node.name}': message {int(data[index])} at sample {index[0]}, step {index[1]}, "
-                f"index {list(index[2:])} is outside {int(node.low[index[2:]])}..{int(node.high[index[2:]])}"
-            )
     assert sizes is not None  # a program has at least one input
     return sizes
 
@@ -119,13 +143,23 @@ def check_messages(name: str, s: Int64, t: int) -> None:
 
 
 def empty_trace(
-    program: Program, samples: int, timesteps: int, record: Record, cleared: bool = True
+    program: Program,
+    samples: int,
+    timesteps: int,
+    record: Record,
+    cleared: bool = True,
+    nodes: Collection[str] | None = None,
+    per_step: bool = False,
 ) -> Trace:
     """A trace to fill. Raises BadInput where the recording exceeds 2 GiB.
 
     cleared: whether its recordings hold zeros; memory that is not cleared first is faster to fill.
+    nodes: the populations to record, by default all. per_step: whether it has totals of each step.
     """
-    needed = record_bytes(program, samples, timesteps, record)
+    kept = [p for p in program.populations if nodes is None or p.name in nodes]
+    needed = record_bytes(kept, samples, timesteps, record)
+    if per_step:
+        needed += 8 * timesteps * sum(node.size for node in program.sources)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
@@ -134,7 +168,7 @@ def empty_trace(
     allocate = np.zeros if cleared else np.empty
 
     def state(quantity: Literal["u", "v"]) -> dict[str, NDArray[np.int32]]:
-        recording = [p for p in program.populations if states and quantity in recorded_states(p)]
+        recording = [p for p in kept if states and quantity in recorded_states(p)]
         return {p.name: allocate((samples, timesteps, *p.shape), np.int32) for p in recording}
 
     return Trace(
@@ -142,7 +176,7 @@ def empty_trace(
         timesteps,
         s={
             p.name: allocate((samples, timesteps, *p.shape), message_type(p))
-            for p in program.populations
+            for p in kept
             if spikes
         },
         u=state("u"),
@@ -152,5 +186,10 @@ def empty_trace(
             p.name: np.zeros((samples, *p.shape), np.int32)
             for p in program.populations
             if p.kind == "integrator"
+        },
+        per_step={
+            node.name: np.zeros((timesteps, *node.shape), np.int64)
+            for node in program.sources
+            if per_step
         },
     )

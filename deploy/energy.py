@@ -2,9 +2,11 @@
 
 For the totals over all samples, divided by the samples:
 
-    synapses   ops · synapse_ac, or · synapse_mac where messages are graded
+    synapses   ops · synapse_ac, or · synapse_mac where messages are graded, or · synapse_sparse or
+               synapse_conv where a set has one and the connection is of that kind
     neurons    updates · neuron_update + spikes · neuron_spike
     messages   messages · message
+    hops       east–west hops · hop_east_west + north–south hops · hop_north_south
 
 `total_j` is the cautious figure: every neuron is charged an active update at every step, and the
 zero weights of a dense connection are charged where the hardware reads them (`zero_weights`).
@@ -18,10 +20,14 @@ A user's own coefficients are a JSON file of this form, given by its path:
      "zero_weights": true,
      "coefficients": {"synapse_ac": {"value": 10.0, "unit": "pJ", "source": "measured",
                                      "assumption": false}}}
+
+`synapse_mac` must stand beside `synapse_ac`; with `latency` it also says how long operations take
+(`deploy.latency`). The names: COEFFICIENTS in "J", "nJ" or "pJ", LATENCIES in "s", "us" or "ns".
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as field_of
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +41,8 @@ VERSION = 1
 COEFFICIENTS = (
     "synapse_ac",
     "synapse_mac",
+    "synapse_sparse",
+    "synapse_conv",
     "neuron_update",
     "neuron_update_min",
     "neuron_spike",
@@ -42,9 +50,22 @@ COEFFICIENTS = (
     "hop_east_west",
     "hop_north_south",
 )
+LATENCIES = (
+    "synapse",
+    "neuron_update",
+    "neuron_update_min",
+    "neuron_spike",
+    "message_out",
+    "message_in",
+    "hop_east_west",
+    "hop_north_south",
+    "barrier_min",
+    "barrier",
+)
 # No operation of a chip takes a number of joules, or pJ, beyond this.
 _MOST = 1e12
 _UNITS = {"J": 1.0, "nJ": 1e-9, "pJ": 1e-12}
+_TIMES = {"s": 1.0, "us": 1e-6, "ns": 1e-9}
 _NEVER_INCLUDED = ("static power", "input and output", "host (encoder, read-out)")
 
 
@@ -58,14 +79,27 @@ class Coefficient:
 
 
 @dataclass(frozen=True)
+class Duration:
+    """Seconds of one operation, with its source; `assumption` where the source does not state it."""
+
+    seconds: float
+    source: str
+    assumption: bool = False
+
+
+@dataclass(frozen=True)
 class Coefficients:
-    """A named set of energy coefficients; a missing one is not covered by the set."""
+    """A named set of energy coefficients; a missing one is not covered by the set.
+
+    latency: durations of operations (`deploy.latency`), all of LATENCIES or none.
+    """
 
     name: str
     source: str
     zero_weights: bool
     """Whether the hardware also performs the operations of zero weights in dense connections."""
     values: Mapping[str, Coefficient]
+    latency: Mapping[str, Duration] = field_of(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,7 +133,8 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
     """
     path = find_described("coefficients", "coefficients", name_or_path)
     entry = described(path, FORMAT, VERSION)
-    only(path, "", entry, ("format", "version", "name", "source", "zero_weights", "coefficients"))
+    keys = ("format", "version", "name", "source", "zero_weights", "coefficients", "latency")
+    only(path, "", entry, keys)
     given = field(path, "", entry, "coefficients", dict)
     only(path, "coefficients", given, COEFFICIENTS)
     values = {name: _coefficient(path, given, name) for name in given}
@@ -108,6 +143,12 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
             raise BadInput(
                 f"{path}: key 'coefficients.{part}' is missing, '{whole}' needs it beside it"
             )
+    if {"synapse_sparse", "synapse_conv"} & values.keys() and "synapse_ac" not in values:
+        raise BadInput(f"{path}: key 'coefficients.synapse_ac' is missing")
+    if ("hop_east_west" in values) != ("hop_north_south" in values):
+        raise BadInput(
+            f"{path}: key 'coefficients.hop_east_west' or 'hop_north_south' is missing beside the other"
+        )
     if "neuron_update" not in values and {"neuron_update_min", "neuron_spike"} & values.keys():
         raise BadInput(f"{path}: key 'coefficients.neuron_update' is missing")
     if "neuron_update_min" in values and (
@@ -119,6 +160,7 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
         field(path, "", entry, "source", str),
         field(path, "", entry, "zero_weights", bool),
         values,
+        _latencies(path, entry),
     )
 
 
@@ -141,10 +183,7 @@ def energy(counts: Counts, coefficients: Coefficients) -> Energy:
             nodes[name] = nodes.get(name, 0.0) + j / counts.samples
 
     if "synapse_ac" in value:
-        each = {
-            name: value["synapse_mac" if name in counts.graded else "synapse_ac"]
-            for name in counts.synaptic_ops
-        }
+        each = {name: _synapse(value, counts, name) for name in counts.synaptic_ops}
         ops = counts.synaptic_ops_dense if coefficients.zero_weights else counts.synaptic_ops
         zeros = "zero weights included" if coefficients.zero_weights else "zero weights excluded"
         add(
@@ -178,7 +217,19 @@ def energy(counts: Counts, coefficients: Coefficients) -> Energy:
     else:
         reason = "the set has no coefficient" if "message" not in value else "not mapped"
         excluded.append(f"messages ({reason})")
-    excluded.append("hops on the mesh (cores are not placed)")
+    if "hop_east_west" in value and counts.hops is not None:
+        east_west, north_south = value["hop_east_west"], value["hop_north_south"]
+        hops = {
+            name: n * east_west + counts.hops.north_south[name] * north_south
+            for name, n in counts.hops.east_west.items()
+        }
+        add("hops", "hops on the mesh between cores", hops, hops)
+        excluded.append("hops from the host to the cores of the inputs (their way is not known)")
+        if any(counts.hops.chip_crossings.values()):
+            excluded.append("the links between chips (no set has a coefficient)")
+    else:
+        reason = "cores are not placed" if counts.hops is None else "the set has no coefficient"
+        excluded.append(f"hops on the mesh ({reason})")
     return Energy(
         coefficients.name,
         coefficients.source,
@@ -221,9 +272,40 @@ def energy_report(counts: Counts, sets: Sequence[Coefficients]) -> dict[str, Any
     }
 
 
+def _synapse(value: Mapping[str, float], counts: Counts, name: str) -> float:
+    """Joules of one synaptic operation of a connection."""
+    if name in counts.graded:
+        return value["synapse_mac"]
+    of_kind = {"sparse": "synapse_sparse", "conv2d": "synapse_conv"}.get(counts.kinds[name], "")
+    return value.get(of_kind, value["synapse_ac"])
+
+
+def _latencies(path: Path, entry: dict[str, Any]) -> dict[str, Duration]:
+    """The durations of a coefficient file, none where it has no `latency`."""
+    if "latency" not in entry:
+        return {}
+    given = field(path, "", entry, "latency", dict)
+    only(path, "latency", given, LATENCIES)
+    for name in LATENCIES:
+        if name not in given:
+            raise BadInput(f"{path}: key 'latency.{name}' is missing, the others need it")
+    found = {name: Duration(*_quantity(path, "latency", given, name, _TIMES)) for name in LATENCIES}
+    for name in ("neuron_update", "barrier"):
+        if found[f"{name}_min"].seconds > found[name].seconds:
+            raise BadInput(f"{path}: key 'latency.{name}_min' is above '{name}'")
+    return found
+
+
 def _coefficient(path: Path, given: dict[str, Any], name: str) -> Coefficient:
-    where = f"coefficients.{name}"
-    entry = field(path, "coefficients", given, name, dict)
+    return Coefficient(*_quantity(path, "coefficients", given, name, _UNITS))
+
+
+def _quantity(
+    path: Path, group: str, given: dict[str, Any], name: str, units: Mapping[str, float]
+) -> tuple[float, str, bool]:
+    """(value in the base unit, source, assumption) of one entry of a coefficient file."""
+    where = f"{group}.{name}"
+    entry = field(path, group, given, name, dict)
     only(path, where, entry, ("value", "unit", "source", "assumption"))
     value = entry.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -231,10 +313,10 @@ def _coefficient(path: Path, given: dict[str, Any], name: str) -> Coefficient:
     if not 0 <= value <= _MOST:  # also refuses NaN
         raise BadInput(f"{path}: key '{where}.value' is {value}, expected 0 to {_MOST:g}")
     unit, source = field(path, where, entry, "unit", str), field(path, where, entry, "source", str)
-    if unit not in _UNITS:
+    if unit not in units:
         raise BadInput(
-            f"{path}: key '{where}.unit' is {unit!r}, expected one of {', '.join(_UNITS)}"
+            f"{path}: key '{where}.unit' is {unit!r}, expected one of {', '.join(units)}"
         )
     if not source.strip():
         raise BadInput(f"{path}: key '{where}.source' is empty; every coefficient needs its source")
-    return Coefficient(value * _UNITS[unit], source, field(path, where, entry, "assumption", bool))
+    return value * units[unit], source, field(path, where, entry, "assumption", bool)

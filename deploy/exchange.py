@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from deploy.chip import Chip
-from deploy.costs import connection_words, held_by
+from deploy.costs import connection_words
 from deploy.mapping import Mapping
 from deploy.program import Program
+from deploy.traffic import parts_of
 
 
 def exchange_cost(
@@ -16,11 +19,12 @@ def exchange_cost(
 
     layers: names of connections of the program. Words are counted as `deploy.costs` does.
     """
-    words = {c.name: 0 for c in program.connections}
-    for core in mapping.cores:
-        held = held_by(core)
-        for c in program.connections:
-            if c.target in held:
-                words[c.name] += connection_words(chip, c, held[c.target])
+    part_of, parts = parts_of(program, mapping), len(mapping.cores)
+    words = {}
+    for p in program.populations:
+        targets = np.arange(p.size)
+        for c in program.into(p.name):
+            held = connection_words(chip, c, targets, part_of[p.name], parts)
+            words[c.name] = int(held.sum())
     exchanged = sum(words[name] for name in layers)
     return {"layers": list(layers), "synapse_words": exchanged, "of": sum(words.values())}

@@ -10,7 +10,8 @@ from deploy.chip import Chip, amount, load_chip
 from deploy.connections import Connection, Conv2d, kind
 from deploy.costs import core_report
 from deploy.errors import BadInput, CheckFailed
-from deploy.partition import partition
+from deploy.layers import by_layer
+from deploy.orders import orders
 from deploy.populations import AnyPopulation, Population, Ternary, is_plain, settings
 from deploy.program import Program
 from deploy.proof import Proof, prove
@@ -156,11 +157,11 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
 def _cost(program: Program, chip: Chip) -> list[str]:
     """Neurons, synapse words and cores per population; or why the network does not fit."""
     try:
-        mapping = partition(program, chip)
+        mapping = by_layer(program, chip, orders(program))
     except CheckFailed as error:
         return [f"does not fit: {error}"]
     report = core_report(program, chip, mapping)
-    # The partitioner puts one population on a core.
+    # Cut by layer: one population a core.
     words = {p.name: 0 for p in program.populations}
     for core in report["list"]:
         words[core["slices"][0]["population"]] += core["used"]["synapse_words"]

@@ -1,4 +1,10 @@
-"""`Mapping`: which neurons live on which neurocore, and its file `mapping.json`."""
+"""`Mapping`: which neurons live on which neurocore, where each core is, and its file `mapping.json`.
+
+    {"format": "neuroclip-mapping", "version": 1, "chip": NAME, "cores": [{"index": 0,
+     "slices": [{"population": NAME, "start": 0, "stop": 9}], "place": {"chip": 0, "x": 0, "y": 0}}]}
+
+`place` may be null or left out: the core is not placed.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,11 +32,24 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a core is: its chip, and its router on the chip's mesh (x to the east, y to the south)."""
+
+    chip: int
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
 class Core:
-    """One neurocore of the system; its chip is index // cores_per_chip."""
+    """One neurocore of the system; its chip is index // cores_per_chip.
+
+    place: where it is (`deploy.placement.place_of` of its index), or None before placement.
+    """
 
     index: int
     slices: tuple[Slice, ...]
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ def load_mapping(path: Path) -> Mapping:
     for i, item in enumerate(field(path, "", entry, "cores", list)):
         where = f"cores[{i}]"
         index = field(path, where, item, "index", int)
-        only(path, where, item, ("index", "slices"))
+        only(path, where, item, ("index", "slices", "place"))
         if index < 0 or index in seen:
             raise BadInput(f"{path}: key '{where}.index' is {index}, negative or used twice")
         seen.add(index)
@@ -71,7 +90,7 @@ def load_mapping(path: Path) -> Mapping:
             _read_slice(path, f"{where}.slices[{j}]", part)
             for j, part in enumerate(field(path, where, item, "slices", list))
         )
-        cores.append(Core(index, slices))
+        cores.append(Core(index, slices, _read_place(path, f"{where}.place", item.get("place"))))
     return Mapping(field(path, "", entry, "chip", str), tuple(cores))
 
 
@@ -88,3 +107,14 @@ def _read_slice(path: Path, where: str, entry: object) -> Slice:
             f"{path}: key '{where}' is {part.start}..{part.stop}, not a range of neurons"
         )
     return part
+
+
+def _read_place(path: Path, where: str, entry: object) -> Place | None:
+    if entry is None:
+        return None
+    place = Place(*(field(path, where, entry, key, int) for key in ("chip", "x", "y")))
+    assert isinstance(entry, dict)  # `field` has refused anything else
+    only(path, where, entry, ("chip", "x", "y"))
+    if min(place.chip, place.x, place.y) < 0:
+        raise BadInput(f"{path}: key '{where}' is {place}, outside every mesh")
+    return place

@@ -1,185 +1,252 @@
-"""Neurons onto neurocores: layer by layer, contiguous slices, the fewest cores under all limits.
+"""Neurons onto neurocores, cores onto the mesh: few messages between cores, and short ways for them.
 
-The rule: a core holds one slice of one population. Each population is cut into the fewest
-contiguous slices that respect every limit of the chip (a greedy cut, from the first neuron), then
-evened out where slices of equal size respect them too. Cores are numbered in the order of the
-program's populations, one chip after another. What a core costs is in `deploy.costs`.
+Candidates, each legal and none with more cores than the program's layers need one by one:
+
+    layers      every population cut in the order of its neurons (`deploy.layers`)
+    positions   the same in orders that keep together what hears the same (`deploy.orders`)
+    refined     positions, then neurons moved singly between cores of their population
+    per layer   each population split by hypergraph partitioning, then the same moves
+    mixed       all populations together, so that a core may hold neurons of several layers
+
+The one with the fewest packets is taken: messages · distinct remote cores (`deploy.traffic`), of
+measured messages where they are given, else of one message a neuron. The last two need the extra
+`partition`. Large networks move clusters of neurons instead of neurons. Then cores are placed
+(`deploy.arrange`). The same seed gives the same mapping.
 """
 
-from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deploy import hypergraph_library
+from deploy.arrange import arrange
 from deploy.chip import Chip, amount
-from deploy.costs import connection_words, destinations, neuron_groups, synapse_formats
+from deploy.costs import loads
 from deploy.errors import CheckFailed
-from deploy.mapping import Core, Mapping, Slice
-from deploy.populations import AnyPopulation
-from deploy.program import Input, Program, sent_range
-from deploy.synapses import reach_size
+from deploy.layers import Orders, layer_parts, to_mapping
+from deploy.mapping import Mapping
+from deploy.orders import orders
+from deploy.placement import placed
+from deploy.program import Program
+from deploy.refine import Problem, local_search, part_problem, problem, repair
+from deploy.spread import Ints
+from deploy.synapses import synapses
+from deploy.traffic import Messages, Parts, between, hypergraph, packets
 
-Cut = list[tuple[int, int]]
-
-_HELP = {
-    "output_axons": "give its target layers fewer neurons or fewer inputs, so that they need fewer cores",
-    "synapse_words": "prune its inputs, give it fewer channels, or split its input over two layers",
-    "input_axons": "give the layer fewer inputs (channels, a smaller frame) or split its input over "
-    "two layers",
-}
+# Networks up to this size are refined neuron by neuron, others by clusters.
+_NEURONS, _SYNAPSES = 20_000, 3_000_000
+_CLUSTERS, _CLUSTERS_A_CORE = 8192, 16
+# Neurons of a mixed core over the average, so that no core stands empty beside a full one.
+_BALANCE = 1.08
 
 
-def partition(program: Program, chip: Chip) -> Mapping:
-    """Map every population onto the fewest cores that the rule above allows.
+def partition(
+    program: Program,
+    chip: Chip,
+    messages: Messages | None = None,
+    *,
+    seed: int = 0,
+    tries: int = 1,
+    deterministic: bool = True,
+    library: bool = True,
+) -> Mapping:
+    """Map a program onto a chip with few packets and hops.
 
+    messages: {node: integers [*shape]} that each neuron and input sent, as `Trace.messages`.
+    tries: hypergraph partitions, of which the best is taken. deterministic: False lets the library
+    search in ways that differ from run to run. library: False leaves it out.
     Raises CheckFailed naming the layer, the resource, by how much it is exceeded and what helps.
     """
-    for node in program.sources:
-        _check_message_bits(chip, node)
-    for population in program.populations:
-        _check_synapse_formats(program, chip, population)
-    groups = neuron_groups(program)
-    # Output axons depend on the cuts of the targets, and cuts on the output axons: from one core a
-    # population on, the most cores that each neuron was ever seen to reach only grow, until the
-    # cuts no longer change.
-    cuts: dict[str, Cut] = {p.name: [(0, p.size)] for p in program.populations}
-    reaches = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
-    while True:
-        held = [{name: [bounds]} for name, cut in cuts.items() for bounds in cut]
-        now = destinations(program, held)
-        reaches = {name: np.maximum(seen, now[name]) for name, seen in reaches.items()}
-        before = cuts
-        cuts = {
-            p.name: _cut(program, chip, p, reaches[p.name], groups[p.name])
-            for p in program.populations
-        }
-        _check_cores(chip, {name: len(cut) for name, cut in cuts.items()})
-        if cuts == before:
-            break
-    slices = [Slice(name, *bounds) for name, cut in cuts.items() for bounds in cut]
-    return Mapping(chip.name, tuple(Core(i, (part,)) for i, part in enumerate(slices)))
+    ordering = orders(program, seed)
+    candidates = starts(program, chip, ordering)
+    cores = _cores(candidates[0])
+    if cores > len(program.populations):
+        start = min(candidates, key=lambda parts: _packets(program, parts, messages))
+        refined = _refined(
+            *(program, chip, messages, ordering, start),
+            [seed * tries + i for i in range(tries)],
+            deterministic,
+            library and hypergraph_library.available(),
+        )
+        candidates += [parts for parts in refined if _cores(parts) <= cores]
+    best = min(candidates, key=lambda parts: _packets(program, parts, messages))
+    return place(program, chip, best, messages, ordering, seed)
 
 
-def _cut(
+def require_fit(program: Program, chip: Chip) -> None:
+    """Raise CheckFailed, as `partition` does, where a program does not fit a chip: the quick check."""
+    starts(program, chip, orders(program))
+
+
+def starts(program: Program, chip: Chip, ordering: Orders) -> list[Parts]:
+    """The legal cuts of every population, in its own order and in these. Raises CheckFailed if none is."""
+    found: list[Parts] = []
+    refused, most = None, None
+    for order, even in ((ordering, True), (ordering, False), (None, True)):
+        try:
+            found.append(layer_parts(program, chip, order, even=even, most=most))
+            most = {name: len(np.unique(part)) for name, part in found[0].items()}
+        except CheckFailed as error:
+            refused = refused or error
+    if not found:
+        assert refused is not None
+        raise refused
+    fewest = min(map(_cores, found))
+    return [parts for parts in found if _cores(parts) == fewest]
+
+
+def place(
     program: Program,
     chip: Chip,
-    population: AnyPopulation,
-    reaches: NDArray[np.int64],
-    groups: NDArray[np.int64],
-) -> Cut:
-    """(start, stop) of the fewest slices, equal in size where that fits."""
-    excess = _limits(program, chip, population, reaches, groups)
-    cut: Cut = []
-    start = 0
-    while start < population.size:
-        stop = _furthest(start, min(start + amount(chip.neurons), population.size), excess)
-        cut.append((start, stop))
-        start = stop
-        if len(cut) > chip.cores and start < population.size:
-            _too_many_cores(chip, {population.name: -(-population.size * len(cut) // start)})
-    edges = [population.size * i // len(cut) for i in range(len(cut) + 1)]
-    even = list(pairwise(edges))
-    return even if not any(excess(*bounds) for bounds in even) else cut
+    part_of: Parts,
+    messages: Messages | None,
+    ordering: Orders,
+    seed: int,
+) -> Mapping:
+    """The mapping of the core of every neuron (`part_of`, numbered from 0), placed with few hops."""
+    cores = _cores(part_of)
+    # Cores by how far along their populations' orders they are: layers side by side.
+    rank, held = np.zeros(cores), np.zeros(cores)
+    for name, part in part_of.items():
+        along = np.empty(len(part))
+        along[ordering[name]] = (np.arange(len(part)) + 0.5) / len(part)
+        rank += np.bincount(part, along, cores)
+        held += np.bincount(part, minlength=cores)
+    along_all = np.argsort(rank / np.maximum(held, 1), kind="stable")
+    traffic = between(hypergraph(program, part_of, cores, messages))
+    index = arrange(chip, cores, traffic, along_all, seed)
+    mapping = to_mapping(chip, part_of)
+    moved = tuple(replace(core, index=int(index[core.index])) for core in mapping.cores)
+    ordered = tuple(sorted(moved, key=lambda core: core.index))
+    return placed(chip, replace(mapping, cores=ordered))
 
 
-def _limits(
+def _refined(
     program: Program,
     chip: Chip,
-    population: AnyPopulation,
-    reaches: NDArray[np.int64],
-    groups: NDArray[np.int64],
-) -> Callable[[int, int], str | None]:
-    """The function that says which resource, if any, the slice start ≤ i < stop has not enough of.
+    messages: Messages | None,
+    ordering: Orders,
+    start: Parts,
+    seeds: list[int],
+    deterministic: bool,
+    library: bool,
+) -> list[Parts]:
+    """The candidates beyond cuts of orders, each within every limit."""
+    cores = _cores(start)
+    vertex_of, size = _vertices(program, ordering, start, cores)
+    if len(size) <= 2 * cores:
+        return []
+    whole = problem(hypergraph(program, vertex_of, len(size), messages), size)
+    at = np.empty(len(size), np.int64)
+    group = np.empty(len(size), np.int64)
+    for i, (name, vertex) in enumerate(vertex_of.items()):
+        at[vertex], group[vertex] = start[name], i
+    full = np.bincount(at, size, cores).astype(np.int64)
+    own = np.full(cores, -1, np.int64)
+    own[at] = group
+    most = np.array([full[own == i].max(initial=0) for i in range(len(vertex_of))])[own]
+    found = [local_search(whole, at, cores, most, group, seeds[0])]
+    for seed in seeds if library else []:
+        split = _per_layer(whole, at, group, full, seed, deterministic)
+        found.append(local_search(whole, split, cores, most, group, seed))
+        weighted, capacity = _weighted(program, chip, start, group, size, cores)
+        mixed = hypergraph_library.split(
+            replace(whole, size=weighted), cores, capacity, seed, deterministic=deterministic
+        )
+        if mixed is not None:
+            room = np.full(cores, capacity)
+            weighed = replace(whole, size=weighted)
+            found.append(local_search(weighed, mixed, cores, room, None, seed))
+    legal = []
+    for core in found:
+        parts = repair(
+            program, chip, {name: core[vertex] for name, vertex in vertex_of.items()}, cores
+        )
+        if parts is not None:
+            legal.append(_numbered(parts))
+    return legal
 
-    It raises CheckFailed where a slice of one neuron has not.
+
+def _per_layer(
+    whole: Problem, at: Ints, group: Ints, full: Ints, seed: int, deterministic: bool
+) -> Ints:
+    """Every population split anew over its own cores, where the library finds a way."""
+    core = at.copy()
+    for i in range(int(group.max()) + 1):
+        mine = np.flatnonzero(group == i)
+        own = np.unique(at[mine])
+        if len(own) < 2:
+            continue
+        alone = part_problem(whole, int(mine[0]), int(mine[-1]) + 1)
+        split = hypergraph_library.split(
+            alone, len(own), int(full[own].max()), seed, deterministic=deterministic
+        )
+        if split is not None:
+            core[mine] = own[split]
+    return core
+
+
+def _weighted(
+    program: Program, chip: Chip, start: Parts, group: Ints, size: Ints, cores: int
+) -> tuple[Ints, int]:
+    """(size of each vertex, capacity of a core) for mixed cores, by the scarcest resource of each layer."""
+    limit = amount(chip.neurons)
+    used = loads(program, chip, start, cores)
+    share = np.zeros(len(start))
+    for i, part in enumerate(start.values()):
+        own = np.unique(part)
+        for resource in ("neurons", "synapse_words", "output_axons"):
+            most = getattr(chip, resource).value
+            if most is not None:
+                per_neuron = used[resource][own] / used["neurons"][own]
+                share[i] = max(share[i], float(per_neuron.max()) / most)
+    # A neuron where neurons are scarce weighs 1 · fine, exactly.
+    fine = 1 if np.all(share * limit <= 1 + 1e-9) else 64
+    weighted = np.ceil(share[group] * limit * fine - 1e-6).astype(np.int64) * size
+    balanced = int(np.ceil(_BALANCE * weighted.sum() / cores)) + int(weighted.max())
+    return weighted, min(limit * fine, balanced)
+
+
+def _vertices(
+    program: Program, ordering: Orders, start: Parts, cores: int
+) -> tuple[dict[str, Ints], Ints]:
+    """({population: vertex of each neuron}, neurons of each vertex), population after population.
+
+    Single neurons; in a large network, of every core's neurons some clusters, next to each other
+    in their order.
     """
-    incoming = program.into(population.name)
-    sent = np.concatenate([[0], np.cumsum(reaches)])
-    all_axons = sum(c.source_size for c in incoming)
-
-    def used(resource: str, start: int, stop: int) -> int:
-        if resource == "neurons":
-            return stop - start
-        if resource == "output_axons":
-            return int(sent[stop] - sent[start])
-        if resource == "neuron_groups":
-            return len(np.unique(groups[start:stop]))
-        if resource == "input_axons":
-            return sum(reach_size(c, start, stop) for c in incoming)
-        return sum(connection_words(chip, c, [(start, stop)]) for c in incoming)
-
-    def excess(start: int, stop: int) -> str | None:
-        for resource in (
-            "neurons", "output_axons", "neuron_groups", "input_axons", "synapse_words",
-        ):  # fmt: skip
-            limit = getattr(chip, resource).value
-            if limit is None or (resource == "input_axons" and all_axons <= limit):
-                continue
-            number = used(resource, start, stop)
-            if number > limit:
-                if stop - start == 1:
-                    what = f"{resource.replace('_', ' ')} of a single neuron"
-                    _refuse(population.name, what, number, limit, _HELP[resource])
-                return resource
-        return None
-
-    return excess
-
-
-def _furthest(start: int, last: int, excess: Callable[[int, int], str | None]) -> int:
-    """The largest stop up to `last` of a slice that fits; one neuron fits, and fitting ends once."""
-    excess(start, start + 1)
-    low, high = start + 1, last
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (low, middle - 1) if excess(start, middle) else (middle, high)
-    return low
-
-
-def _check_message_bits(chip: Chip, node: Input | AnyPopulation) -> None:
-    """Graded and ternary messages must fit the payload of the chip's messages."""
-    low, high = sent_range(node)
-    used = (
-        0 if low >= 0 and high <= 1 else max(high.bit_length(), (-low - 1).bit_length()) + (low < 0)
-    )
-    limit = amount(chip.message_bits)
-    if used > limit:
-        raise CheckFailed(
-            f"layer '{node.name}': graded messages of {used} bits exceed the {limit} of '{chip.name}' "
-            f"by {used - limit}; use fewer bits, or binary spikes"
+    total = sum(p.size for p in program.populations)
+    if total <= _NEURONS and sum(map(synapses, program.connections)) <= _SYNAPSES:
+        first = np.cumsum([0, *(p.size for p in program.populations)])
+        vertex = {p.name: first[i] + np.arange(p.size) for i, p in enumerate(program.populations)}
+        return vertex, np.ones(total, np.int64)
+    clusters = max(1, min(_CLUSTERS_A_CORE, _CLUSTERS // cores))
+    found, sizes, number = {}, [], 0
+    for name, part in start.items():
+        order = ordering[name]
+        by_core = order[np.argsort(part[order], kind="stable")]
+        _, first, count = np.unique(part[by_core], return_index=True, return_counts=True)
+        within = np.arange(len(part)) - np.repeat(first, count)
+        key = np.repeat(np.arange(len(count)), count) * clusters + within * clusters // np.repeat(
+            count, count
         )
+        _, inverse, times = np.unique(key, return_inverse=True, return_counts=True)
+        found[name] = np.empty(len(part), np.int64)
+        found[name][by_core] = number + inverse
+        sizes.append(times)
+        number += len(times)
+    return found, np.concatenate(sizes)
 
 
-def _check_synapse_formats(program: Program, chip: Chip, population: AnyPopulation) -> None:
-    """Every core of a population holds the formats of all its incoming connections."""
-    used = len(synapse_formats(program.into(population.name)))
-    _refuse(
-        population.name, "synapse formats of every core", used, chip.synapse_formats.value,
-        "let its connections share weight exponents",
-    )  # fmt: skip
+def _numbered(parts: Parts) -> Parts:
+    """The same cores without the empty ones."""
+    used = np.unique(np.concatenate(list(parts.values())))
+    return {name: np.searchsorted(used, part) for name, part in parts.items()}
 
 
-def _check_cores(chip: Chip, count: dict[str, int]) -> None:
-    """All slices together must fit the cores of the system."""
-    if sum(count.values()) > chip.cores:
-        _too_many_cores(chip, count)
+def _cores(parts: Parts) -> int:
+    return max(int(part.max()) for part in parts.values()) + 1
 
 
-def _too_many_cores(chip: Chip, count: dict[str, int]) -> None:
-    used = sum(count.values())
-    largest = max(count, key=lambda name: count[name])
-    chips = -(-used // amount(chip.cores_per_chip))
-    raise CheckFailed(
-        f"layer '{largest}': {count[largest]} of at least {used} cores that the network needs; cores "
-        f"exceed the {chip.cores} of '{chip.name}' by {used - chip.cores}; use a system of {chips} "
-        f"chips or more, prune, or use fewer channels"
-    )
-
-
-def _refuse(layer: str, resource: str, used: int, limit: int | None, what_helps: str) -> None:
-    if limit is not None and used > limit:
-        raise CheckFailed(
-            f"layer '{layer}': {used} {resource} exceed the {limit} of one core by {used - limit}; "
-            f"{what_helps}"
-        )
+def _packets(program: Program, parts: Parts, messages: Messages | None) -> int:
+    return packets(hypergraph(program, parts, _cores(parts), messages))

@@ -1,5 +1,6 @@
 """The file of a `Program`: one versioned .npz, a JSON header beside the register arrays."""
 
+import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -30,6 +31,19 @@ _ARRAYS = ("weight", "indices", "indptr")
 
 def save_program(path: Path, program: Program) -> None:
     """Write a program to one versioned .npz file, atomically."""
+    write_npz(path, _entries(program))
+
+
+def digest(program: Program) -> str:
+    """SHA-256 of all that a program's file holds, as hexadecimal text."""
+    found = hashlib.sha256()
+    for name, array in _entries(program).items():
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _entries(program: Program) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for node in program.inputs:
         arrays |= {f"{node.name}/low": _compact(node.low), f"{node.name}/high": _compact(node.high)}
@@ -57,7 +71,7 @@ def save_program(path: Path, program: Program) -> None:
         ],
     }
     text = json.dumps(header, ensure_ascii=False).encode()
-    write_npz(path, {"program.json": np.frombuffer(text, dtype=np.uint8)} | arrays)
+    return {"program.json": np.frombuffer(text, dtype=np.uint8)} | arrays
 
 
 def load_program(path: Path) -> Program:

@@ -35,7 +35,8 @@ def synaptic_sums(c: Connection) -> Sums:
     if isinstance(c, Sparse):
         return _in_blocks(lambda m: _sparse_sums(c, m), len(c.weight) + c.source_size)
     largest = max(c.source_size, c.target_size)
-    taps = c.weight.reshape(c.groups, -1, *c.weight.shape[1:])
+    # [k_y, k_x, groups, C_out / groups, C_in / groups], each tap's matrix in one piece for BLAS.
+    taps = c.weight.reshape(c.groups, -1, *c.weight.shape[1:]).transpose(3, 4, 0, 1, 2)
     return _in_blocks(_in_exact_type(c, taps, lambda m, w: _conv2d_sums(c, m, w)), largest)
 
 
@@ -76,14 +77,6 @@ def reach(c: Connection, start: int, stop: int) -> NDArray[np.bool_]:
     for group, plane in _receptive(c, start, stop):
         planes[group] = plane
     return planes.reshape(-1)
-
-
-def reach_size(c: Connection, start: int, stop: int) -> int:
-    """The number of sources that have a synapse onto the targets start ≤ i < stop."""
-    if isinstance(c, Conv2d):
-        areas = (np.count_nonzero(plane) for _, plane in _receptive(c, start, stop))
-        return c.weight.shape[1] * sum(areas)
-    return int(np.count_nonzero(reach(c, start, stop)))
 
 
 def synapses(c: Connection) -> int:
@@ -154,7 +147,7 @@ def _in_exact_type(
     c: Connection, weight: NDArray[np.int32], product: Callable[..., NDArray]
 ) -> Sums:
     """product(messages, weight) in float64 where its bound says that this is exact, else in int64."""
-    floats = weight.astype(np.float64)
+    floats = weight.astype(np.float64, order="C")
     heaviest, inputs = int(np.abs(c.weight).max(initial=0)), fan_in(c)
 
     def sums(messages: Int64) -> Int64:
@@ -185,14 +178,14 @@ def _sparse_sums(c: Sparse, messages: Int64) -> Int64:
 
 
 def _conv2d_sums(c: Conv2d, messages: NDArray, weight: NDArray) -> NDArray:
-    """messages: [samples, source size]; weight: [groups, C_out / groups, C_in / groups, k_y, k_x]."""
+    """messages: [samples, source size]; weight: [k_y, k_x, groups, C_out / groups, C_in / groups]."""
     samples, (_, height, width) = len(messages), c.target_shape
     source = messages.reshape(samples, c.groups, -1, *c.size)
-    sums = np.zeros((samples, c.groups, weight.shape[1], height, width), messages.dtype)
+    sums = np.zeros((samples, c.groups, weight.shape[3], height, width), messages.dtype)
     for ky, kx, ys, xs, from_ys, from_xs in taps(c):
         seen = source[..., from_ys, from_xs]
         flat = seen.reshape(*seen.shape[:3], -1)
-        added = np.matmul(weight[..., ky, kx], flat)
+        added = np.matmul(weight[ky, kx], flat)
         sums[..., ys, xs] += added.reshape(*added.shape[:3], *seen.shape[3:])
     return sums.reshape(samples, -1)
 

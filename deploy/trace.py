@@ -1,6 +1,6 @@
 """`Trace`: what an executor of a program saw, in sample time, and its file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
 from deploy.populations import AnyPopulation, message_range, recorded_states
-from deploy.program import Program
 
 Record = Literal["none", "spikes", "all"]
 QUANTITIES = ("s", "u", "v")
@@ -34,6 +33,7 @@ class Trace:
     messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
     readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
     observed: {population: {edge: values beyond it}}, where the emulator was asked to count them.
+    per_step: {input or population: int64 [time, *shape]}, `messages` of each step, where asked for.
     """
 
     samples: int
@@ -44,6 +44,7 @@ class Trace:
     messages: Mapping[str, NDArray[np.int64]]
     readout: Mapping[str, NDArray[np.int32]]
     observed: Observed = field(default_factory=dict)
+    per_step: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def recorded(self) -> Iterator[tuple[str, str, NDArray[Any]]]:
         """Every recorded array as (population, quantity, array), spikes first."""
@@ -60,11 +61,22 @@ def first_samples(trace: Trace, count: int) -> Trace:
 
 
 def concatenate(traces: list[Trace]) -> Trace:
-    """Traces of consecutive samples of one program as one trace."""
+    """Traces of consecutive samples of one program as one trace.
+
+    Recordings of a node that later traces lack end with the last that has them.
+    """
 
     def joined(attribute: str) -> dict[str, NDArray[Any]]:
         return {
-            name: np.concatenate([getattr(t, attribute)[name] for t in traces])
+            name: np.concatenate(
+                [part[name] for t in traces if name in (part := getattr(t, attribute))]
+            )
+            for name in getattr(traces[0], attribute)
+        }
+
+    def summed(attribute: str) -> dict[str, NDArray[np.int64]]:
+        return {
+            name: np.sum([getattr(t, attribute)[name] for t in traces], axis=0)
             for name in getattr(traces[0], attribute)
         }
 
@@ -74,9 +86,10 @@ def concatenate(traces: list[Trace]) -> Trace:
         joined("s"),
         joined("u"),
         joined("v"),
-        {name: np.sum([t.messages[name] for t in traces], axis=0) for name in traces[0].messages},
+        summed("messages"),
         joined("readout"),
         reduce(_added, [t.observed for t in traces]),
+        summed("per_step"),
     )
 
 
@@ -87,15 +100,17 @@ def _added(a: Observed, b: Observed) -> Observed:
     }
 
 
-def record_bytes(program: Program, samples: int, timesteps: int, record: Record) -> int:
-    """Bytes that a recording of every population takes in memory."""
+def record_bytes(
+    populations: Iterable[AnyPopulation], samples: int, timesteps: int, record: Record
+) -> int:
+    """Bytes that a recording of these populations takes in memory."""
 
     def per_neuron(p: AnyPopulation) -> int:
         message = np.dtype(message_type(p)).itemsize
         states = 4 * len(recorded_states(p))
         return {"none": 0, "spikes": message, "all": message + states}[record]
 
-    return samples * timesteps * sum(p.size * per_neuron(p) for p in program.populations)
+    return samples * timesteps * sum(p.size * per_neuron(p) for p in populations)
 
 
 def message_type(p: AnyPopulation) -> type[np.uint8] | type[np.int32]:

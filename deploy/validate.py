@@ -38,7 +38,7 @@ def validate(program: Program, chip: Chip, mapping: Mapping) -> list[Violation]:
     """Every violation of every rule; an empty list for a legal mapping."""
     structural = [
         v
-        for rule in (same_chip, core_indices, slices_exist, neurons_mapped_once)
+        for rule in (same_chip, core_indices, core_places, slices_exist, neurons_mapped_once)
         for v in rule(program, chip, mapping)
     ]
     # Costs of neurons that do not exist cannot be counted.
@@ -72,6 +72,29 @@ def core_indices(program: Program, chip: Chip, mapping: Mapping) -> Found:
         if times > 1:
             message = f"core {index} is listed {times} times"
             yield Violation("core_indices", f"core {index}", times, 1, message)
+
+
+def core_places(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """A placed core is at the router that its index says, and no router has more cores than it may."""
+    per_chip, per_router = amount(chip.cores_per_chip), amount(chip.cores_per_router)
+    placed = [core for core in mapping.cores if core.place is not None]
+    for core in placed:
+        on_chip, place = core.index % per_chip, core.place
+        assert place is not None
+        y, x = divmod(on_chip // per_router, amount(chip.mesh_columns))
+        said, expected = (place.chip, place.x, place.y), (core.index // per_chip, x, y)
+        if said != expected:
+            message = (
+                f"core {core.index}: placed at (chip, x, y) {said}, cores of this index are at "
+                f"{expected}"
+            )
+            yield Violation("core_places", f"core {core.index}", 0, 0, message)
+    for place, times in Counter(core.place for core in placed).items():
+        if times > per_router:
+            assert place is not None
+            where = f"chip {place.chip}, x {place.x}, y {place.y}"
+            message = f"{times} cores at {where}, one router has {per_router}"
+            yield Violation("core_places", where, times, per_router, message)
 
 
 def slices_exist(program: Program, chip: Chip, mapping: Mapping) -> Found:
@@ -122,7 +145,7 @@ def input_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
 
     def used(core: Core) -> int:
         held = _connections_on(program, core)
-        return sum(int((_list_sizes(c, targets) > 0).sum()) for c, targets in held)
+        return sum(len(_lists(c, targets)[0]) for c, targets in held)
 
     yield from _over(mapping, "input_axons", chip.input_axons, used)
 
@@ -136,13 +159,12 @@ def output_axons(program: Program, chip: Chip, mapping: Mapping) -> Found:
     for core in mapping.cores:
         listed[core.index].append(core)
     for same_index in listed.values():
-        reached: dict[str, NDArray[np.bool_]] = {}
+        reached: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
         for core in same_index:
             for c, targets in _connections_on(program, core):
-                has_list = _list_sizes(c, targets) > 0
-                reached[c.source] = reached.get(c.source, False) | has_list
+                reached[c.source].append(_lists(c, targets)[0])
         for name in reached.keys() & fan.keys():
-            fan[name] += reached[name]
+            fan[name][np.unique(np.concatenate(reached[name]))] += 1
 
     def used(core: Core) -> int:
         return sum(int(fan[name][i]) for name, i in _neurons_on(core))
@@ -229,25 +251,32 @@ def _connections_on(program: Program, core: Core) -> list[tuple[Connection, NDAr
     return [(c, np.array(held[c.target])) for c in program.connections if c.target in held]
 
 
-def _list_sizes(c: Connection, targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Synapses of each source neuron onto the targets, zero weights included."""
+def _lists(
+    c: Connection, targets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The sources with synapses onto the targets, and how many each has, zero weights included."""
     if isinstance(c, Dense):
-        return np.full(c.weight.shape[1], len(targets), np.int64)
+        return np.arange(c.weight.shape[1]), np.full(c.weight.shape[1], len(targets), np.int64)
     if isinstance(c, Sparse):
         rows = [c.indices[c.indptr[i] : c.indptr[i + 1]] for i in targets]
-        return np.bincount(np.concatenate(rows), minlength=c.source_size)
+        return np.unique(np.concatenate(rows), return_counts=True)
     outputs, inputs, height, width = c.weight.shape
     channel, y, x = np.unravel_index(targets, c.target_shape)
-    first = channel // (outputs // c.groups) * inputs
-    sizes = np.zeros(c.source_shape, np.int64)
+    group = channel // (outputs // c.groups)
+    seen = []
     for dy in range(height):
         for dx in range(width):
             from_y = y * c.stride[0] + dy * c.dilation[0] - c.padding[0]
             from_x = x * c.stride[1] + dx * c.dilation[1] - c.padding[1]
             real = (from_y >= 0) & (from_y < c.size[0]) & (from_x >= 0) & (from_x < c.size[1])
-            for i in range(inputs):
-                np.add.at(sizes, (first[real] + i, from_y[real], from_x[real]), 1)
-    return sizes.reshape(-1)
+            here = (group[real], from_y[real], from_x[real])
+            seen.append(np.ravel_multi_index(here, (c.groups, *c.size)))
+    # Every input channel of a group is seen at the same positions.
+    positions, sizes = np.unique(np.concatenate(seen), return_counts=True)
+    group, position = np.divmod(positions, c.size[0] * c.size[1])
+    plane = c.size[0] * c.size[1]
+    sources = (group * inputs)[None, :] * plane + np.arange(inputs)[:, None] * plane + position
+    return sources.reshape(-1), np.tile(sizes, inputs)
 
 
 def _memory(chip: Chip, c: Connection, targets: NDArray[np.int64]) -> int:
@@ -259,7 +288,7 @@ def _memory(chip: Chip, c: Connection, targets: NDArray[np.int64]) -> int:
         in_group = Counter(channel * c.groups // outputs for channel in channels)
         lists = [n * height * width for n in in_group.values() for _ in range(inputs)]
         return sum(_list_words(chip, n, delayed, False) for n in lists)
-    sizes = Counter(_list_sizes(c, targets).tolist())
+    sizes = Counter(_lists(c, targets)[1].tolist())
     indexed = not isinstance(c, Dense)
     return sum(times * _list_words(chip, n, delayed, indexed) for n, times in sizes.items())
 

@@ -11,7 +11,9 @@ from deploy.command import run_command, seed_argument
 from deploy.errors import BadInput
 from deploy.files import read_json, staged
 from deploy.report import summary
+from deploy.report.quantization import quantization_sentence
 from export.deployment import Deployment
+from export.fidelity import quantization_json
 from export.pipeline import Options, run, write
 from export.stages import Stages
 
@@ -27,6 +29,8 @@ EXAMPLES = """examples:
   neuroclip-export --labels "zero,one,seven" --target emulator
   neuroclip-export network.net --data spikes.npz --target emulator --out runs/net
   neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
+  neuroclip-export float.nir --data spikes.npz --calibrate few.npz --target emulator
+  neuroclip-export float.nir --data path/to/N-MNIST --frame-ms 1 --steps 300 --target emulator
 
 exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
 2 for bad input or usage."""
@@ -70,11 +74,23 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--coefficients",
         metavar="NAME|FILE",
-        help="energy coefficients (default: all bundled sets)",
+        help="own energy coefficients, beside all bundled sets",
     )
     add("--labels", metavar='"a,b,c"', help="other class names for the same model, not retrained")
     add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
-    add("--calibrate", metavar="DATA", help="post-training quantization (not supported yet)")
+    add(
+        "--discretisation",
+        choices=("euler", "exp", "zoh"),
+        help="of a NIR graph's time constants (default: euler)",
+    )
+    add("--calibrate", metavar="DATA", help="choose the scales of a float graph on these data")
+    add(
+        "--frame-ms",
+        type=_seconds,
+        metavar="MS",
+        help="of event recordings as a NIR graph's input (default: 1)",
+    )
+    add("--steps", type=_positive, metavar="N", help="frames of each recording (default: 300)")
     add(
         "--record", choices=("none", "spikes", "all"), default="spikes", help="what trace.npz holds"
     )
@@ -101,7 +117,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="threads of the emulator (default: 1)",
     )
-    add("--resume", action="store_true", help="keep a finished run of the same command as it is")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on where a killed run of the same stopped; keep a finished one",
+    )
     add("--lava-python", type=Path, metavar="PATH", help="another Python, which has Lava")
     add(
         "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="for Lava (default: 600)"
@@ -110,10 +130,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(options: argparse.Namespace, command: str) -> int:
-    if options.target == "sanafe":
-        raise BadInput(f"--target {options.target}: not supported yet")
-    if options.calibrate is not None:
-        raise BadInput("--calibrate: post-training quantization is not supported yet")
     if options.resume and (status := _finished(options.out, command)) is not None:
         return status
     # An output folder that cannot be written is refused before any work is done for it.
@@ -133,6 +149,7 @@ def _export(options: argparse.Namespace, command: str) -> int:
         strict=options.strict,
         seed=options.seed,
         jobs=options.jobs,
+        resume=options.resume,
         lava_python=options.lava_python,
         timeout=options.timeout,
         command=command,
@@ -143,6 +160,9 @@ def _export(options: argparse.Namespace, command: str) -> int:
             print(f"neuroclip-export: warning: {note}", file=sys.stderr)
         written = "model.nir" if options.target == "nir" else "network.net"
         print(f"{options.out / written}: written, read back, and equal register by register")
+        lost = {"quantization": quantization_json(deployment.quantization, {})}
+        if sentence := quantization_sentence(lost):
+            print(sentence)
         return 0
     report = run(deployment, settings, stages)
     return _print_outcome(options.out, report)
@@ -164,8 +184,23 @@ def _deployment(options: argparse.Namespace) -> Deployment:
 
         if options.labels is not None:
             raise BadInput("--labels: a NIR graph has no text encoder; labels need a checkpoint")
-        data = None if options.data is None else Path(options.data)
-        return from_nir(Path(model), data, options.samples)
+        return from_nir(
+            Path(model),
+            options.data,
+            options.samples,
+            calibrate=options.calibrate,
+            dt=options.dt,
+            discretisation=options.discretisation or "euler",
+            frame_ms=options.frame_ms or 1.0,
+            steps=options.steps or 300,
+            seed=options.seed,
+        )
+    for name in ("calibrate", "discretisation", "frame_ms", "steps"):
+        if getattr(options, name) is not None:
+            raise BadInput(
+                f"--{name.replace('_', '-')}: a checkpoint is quantized and has its frames; "
+                "for a NIR graph"
+            )
     try:
         from export.from_checkpoint import from_checkpoint
     except ImportError as error:
@@ -197,6 +232,13 @@ def _print_outcome(out: Path, report: dict[str, Any]) -> int:
         print(f"neuroclip-export: warning: {warning}", file=sys.stderr)
     if report["ok"]:
         return 0
+    for row in (report.get("sanafe") or {}).get("counts", []):
+        if not row["equal"]:
+            print(
+                f"neuroclip-export: SANA-FE counts {row['sanafe']} {row['quantity']}, "
+                f"we count {row['ours']}",
+                file=sys.stderr,
+            )
     for pair in report["parity"]["pairs"]:
         first = pair["first_register"] or pair["first_divergence"]
         if first is not None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nir
@@ -11,8 +11,26 @@ from numpy.typing import NDArray
 
 from deploy.program import Program
 from deploy.trace import Trace
+from export.graph import Graph
 
 Predict = Callable[[Trace, slice], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """How a float graph became integers: without loss where its values are exact on the chip.
+
+    why: the first value that no register holds. calibration: the name of the data that scales were
+    chosen on, if any, and how many samples of it. layers: {neuron node: what its integers lose}.
+    reference: the float graph that the integers are measured against.
+    """
+
+    exact: bool
+    why: str = ""
+    calibration: str | None = None
+    calibration_samples: int = 0
+    layers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    reference: Graph | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +43,9 @@ class Deployment:
     that their encoder lets through. labels: int64 [samples], and class_names of the predictions,
     where they are known. predict: a trace of the samples in a slice → class of each.
     float_predictions: those of the model before quantization. host, chip: what runs where, in words.
-    notes: what else its reader found, warnings of the report. label_layers: the connections that
-    other labels exchange, where there is a text encoder.
+    notes: what else its reader found, warnings of the report. quantization: how the graph became
+    integers, where it was not trained as such. label_layers: the connections that other labels
+    exchange, where there is a text encoder.
     """
 
     model: str
@@ -44,6 +63,7 @@ class Deployment:
     program: Program | None = None
     notes: tuple[str, ...] = ()
     label_layers: tuple[str, ...] = ()
+    quantization: Quantization | None = None
 
     @property
     def samples(self) -> int:
@@ -61,7 +81,8 @@ class Deployment:
         digest = hashlib.sha256()
         for name, messages in sorted(self.inputs.items()):
             digest.update(f"{name} {messages.shape}".encode())
-            digest.update(np.ascontiguousarray(messages, dtype=np.int32).tobytes())
+            for sample in messages:  # one by one: a copy of all may not fit beside them
+                digest.update(np.ascontiguousarray(sample, dtype=np.int32).tobytes())
         if self.labels is not None:
             digest.update(self.labels.tobytes())
         return digest.hexdigest()

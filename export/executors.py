@@ -1,7 +1,8 @@
 """The executors of a program, run beside each other and compared as they go."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deploy.fast import emulate_fast
+from deploy.fast import emulate_fast, prepare
 from deploy.observe import observe
 from deploy.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.program import Program, registers
 from deploy.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
 from export.deployment import Deployment
+from export.fidelity import FLOAT_GRAPH, Counted, added, measured
+from export.kept import Chunk, Kept
 from export.stages import Stages
 
 # A chunk of samples whose recordings of every state take this much: what is held at once.
@@ -24,11 +27,15 @@ _CHUNK_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Executor:
-    """One way to run a program: `run` gives a trace of every state, `held` the registers behind it."""
+    """One way to run a program: `run` gives a trace of every state, `held` the registers behind it.
+
+    lean: gives the messages of the outputs only, where an executor can leave out the rest.
+    """
 
     name: str
     run: Callable[[Mapping[str, NDArray[Any]]], Trace]
     held: Callable[[], Mapping[str, NDArray[Any]]]
+    lean: Callable[[Mapping[str, NDArray[Any]]], Trace] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +44,15 @@ class Runs:
 
     trace: of the emulator, its recordings cut to the first samples, its totals over all. predictions:
     {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples.
+    float_predictions, fidelity: of the float graph that the integers were made of, where there is
+    one: see `export.fidelity`.
     """
 
     trace: Trace
     predictions: Mapping[str, NDArray[np.int64]]
     pairs: tuple[Parity, ...]
+    float_predictions: NDArray[np.int64] | None = None
+    fidelity: Counted = field(default_factory=dict)
 
 
 def torch_executor(network: Any) -> Executor:
@@ -53,8 +64,14 @@ def torch_executor(network: Any) -> Executor:
 
 def emulator_executor(program: Program, jobs: int = 1) -> Executor:
     """Our emulator, in `jobs` threads: the fast path, equal to the reference bit for bit."""
+    # Planned once, and only when it runs.
+    plan = cache(lambda: prepare(program))
+    outputs = {output.source for output in program.outputs}
     return Executor(
-        "emulator", lambda x: emulate_fast(program, x, threads=jobs), lambda: registers(program)
+        "emulator",
+        lambda x: emulate_fast(plan(), x, threads=jobs, per_step=True),
+        lambda: registers(program),
+        lambda x: emulate_fast(plan(), x, "spikes", jobs, nodes=outputs, per_step=True),
     )
 
 
@@ -83,49 +100,81 @@ def run_all(
     found: list[Executor],
     record_samples: int,
     stages: Stages,
+    kept: Kept,
     watched: Collection[str] = (),
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
-    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. watched: the
-    populations that can leave their registers: `Trace.observed` counts what went beyond.
+    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. kept: where
+    chunks are kept, and found again; the last one always runs, so that registers are compared.
+    watched: the populations that can leave their registers: `Trace.observed` counts what went
+    beyond.
     """
-    per_sample = record_bytes(program, 1, deployment.timesteps, "all")
+    samples = deployment.samples
+    per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
     recorded = min(record_samples, MAX_RECORD_BYTES // per_sample)
-    kept: list[Trace] = []
-    predictions: dict[str, list[NDArray[np.int64]]] = {e.name: [] for e in found}
-    pairs: dict[tuple[str, str], list[Parity]] = {}
-    with tqdm(total=deployment.samples, desc="samples", disable=None) as bar:
-        for start in range(0, deployment.samples, size):
-            where = slice(start, start + size)
-            inputs = {name: x[where] for name, x in deployment.inputs.items()}
-            traces = {}
-            for executor in found:
-                with stages.time(executor.name):
-                    traces[executor.name] = executor.run(inputs)
-                predictions[executor.name].append(deployment.predict(traces[executor.name], where))
-            with stages.time("compare"):
-                for a, b in pairwise(found):
-                    chunk = compare_recordings(
-                        a.name,
-                        recordings(traces[a.name]),
-                        b.name,
-                        recordings(traces[b.name]),
-                        start,
-                    )
-                    pairs.setdefault((a.name, b.name), []).append(chunk)
-            trace = traces["emulator"]
-            if watched:
-                with stages.time("observe"):
-                    trace = replace(trace, observed=observe(program, inputs, trace, watched))
-            kept.append(first_samples(trace, max(0, recorded - start)))
-            bar.update(len(next(iter(inputs.values()))))
+    chunks: list[Chunk] = []
+    with tqdm(total=samples, desc="samples", disable=None) as bar:
+        for start in range(0, samples, size):
+            last = start + size >= samples
+            chunk = None if last else kept.load(start)
+            if chunk is None:
+                where = slice(start, start + size)
+                chunk = _run_chunk(deployment, program, found, where, recorded, stages, watched)
+                if not last:
+                    kept.save(start, chunk)
+            chunks.append(chunk)
+            bar.update(chunk.trace.samples)
     held = {e.name: e.held() for e in found}
     return Runs(
-        concatenate(kept),
-        {name: np.concatenate(parts) for name, parts in predictions.items()},
+        concatenate([c.trace for c in chunks]),
+        {e.name: np.concatenate([c.predictions[e.name] for c in chunks]) for e in found},
         tuple(
-            merge(chunks, compare_registers(held[a], held[b])) for (a, b), chunks in pairs.items()
+            merge([c.pairs[i] for c in chunks], compare_registers(held[a.name], held[b.name]))
+            for i, (a, b) in enumerate(pairwise(found))
         ),
+        np.concatenate([c.predictions[FLOAT_GRAPH] for c in chunks])
+        if FLOAT_GRAPH in chunks[0].predictions
+        else None,
+        added(c.fidelity for c in chunks),
     )
+
+
+def _run_chunk(
+    deployment: Deployment,
+    program: Program,
+    found: list[Executor],
+    where: slice,
+    recorded: int,
+    stages: Stages,
+    watched: Collection[str],
+) -> Chunk:
+    """Some samples on every executor. Alone and not watched, one records no state beyond the samples
+    to keep."""
+    inputs = {name: x[where] for name, x in deployment.inputs.items()}
+    quantization = deployment.quantization
+    quantized = quantization is not None and quantization.reference is not None
+    alone = len(found) == 1 and where.start >= recorded and not watched and not quantized
+    traces, predictions = {}, {}
+    for executor in found:
+        run = executor.lean if alone and executor.lean is not None else executor.run
+        with stages.time(executor.name):
+            traces[executor.name] = run(inputs)
+        predictions[executor.name] = deployment.predict(traces[executor.name], where)
+    with stages.time("compare"):
+        pairs = tuple(
+            compare_recordings(
+                a.name, recordings(traces[a.name]), b.name, recordings(traces[b.name]), where.start
+            )
+            for a, b in pairwise(found)
+        )
+    trace = traces["emulator"]
+    if watched:
+        with stages.time("observe"):
+            trace = replace(trace, observed=observe(program, inputs, trace, watched))
+    counted: Counted = {}
+    if quantized:
+        with stages.time("float graph"):
+            predictions[FLOAT_GRAPH], counted = measured(deployment, where, inputs, trace)
+    return Chunk(predictions, pairs, first_samples(trace, max(0, recorded - where.start)), counted)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.from_spikeclip import from_spikeclip
+from export.nir_file import DEFAULT_DT
 from export.nir_write import to_nir
 from neuroclip.adapter import ChipAdapter, relabelled
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
@@ -23,10 +24,10 @@ from neuroclip.spikeclip.checkpoint import is_spikeclip
 def from_checkpoint(
     model: str | None,
     data: str | None,
-    samples: int | None,
-    labels: str | None,
-    seed: int,
-    dt: float,
+    samples: int | None = None,
+    labels: str | None = None,
+    seed: int = 0,
+    dt: float = DEFAULT_DT,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 

@@ -1,10 +1,10 @@
-"""A NIR file and a file of spikes, as a `Deployment`."""
+"""A NIR file and its data, as a `Deployment`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nir
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,44 +12,123 @@ from deploy.errors import BadInput
 from deploy.files import read_npy, read_npz
 from deploy.registers import MESSAGE_MAX, MESSAGE_MIN
 from export.deployment import Deployment, most_active
-from export.nir_file import read_nir
+from export.graph_nir import graph_to_nir
+from export.neurons import Discretisation
+from export.nir_file import DEFAULT_DT, read_nir
+from export.normalise import normalise
+from export.post_training import on_chip
+
+# Of a data set of recordings, calibration takes so many; of a file of spikes, all.
+CALIBRATION_RECORDINGS = 20
 
 
-def from_nir(model: Path, data: Path | None, samples: int | None) -> Deployment:
-    """A graph and its spikes: `.npy` [samples, time, ...], or `.npz` with `spikes` (and `labels`).
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """inputs: {input: messages [samples, time, *shape]}."""
 
-    The input's range is that of the data, on which the proof then rests. Raises BadInput naming the
-    file and the value.
+    inputs: dict[str, NDArray[Any]]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...] = ()
+
+
+def from_nir(
+    model: Path,
+    data: str | Path | None,
+    samples: int | None,
+    *,
+    calibrate: str | Path | None = None,
+    dt: float = DEFAULT_DT,
+    discretisation: Discretisation = "euler",
+    frame_ms: float = 1.0,
+    steps: int = 300,
+    seed: int = 0,
+) -> Deployment:
+    """A graph, as it is or quantized, and its data: spikes, event recordings or a data set of them.
+
+    data: `.npy` [samples, time, ...], `.npz` with `spikes` (and `labels`), or what `read_event_frames`
+    takes, with frame_ms, steps and seed; for a graph of several inputs an `.npz` with an array of
+    each input's name. calibrate: the same, for the choice of scales. dt: seconds of one step.
+    discretisation: see `export.neurons.neuron`. The prediction is the most active neuron of the
+    Output node called "output", or of the first by name; what the others read is in the program's
+    outputs and recordings. An input's range is that of the data, on which the proof then rests.
+    Raises BadInput naming the file and the value.
     """
     graph = read_nir(model)
-    inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
-    if len(inputs) != 1:
-        raise BadInput(f"{model}: {len(inputs)} inputs; graphs with one input are supported")
-    ends = [name for name, node in graph.nodes.items() if isinstance(node, nir.Output)]
-    # A graph without an output is refused when it is lowered.
-    output = next((before for before, node in graph.edges if node in ends), "")
     if data is None:
         raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")
-    spikes, labels = read_spikes(data)
-    spikes, labels = spikes[:samples], None if labels is None else labels[:samples]
-    return Deployment(
+    try:
+        normalised = normalise(graph, dt=dt, discretisation=discretisation)
+        if discretisation != "euler":
+            # What follows knows forward Euler only, under which this graph decays as wanted.
+            graph = graph_to_nir(normalised, dt)
+        output = normalised.readouts[0].source
+    except BadInput as error:
+        raise BadInput(f"{model.name}: {error}") from error
+    names = [source.name for source in normalised.inputs]
+
+    def read(source: str | Path, count: int | None) -> _Data:
+        if Path(source).suffix in (".npy", ".npz"):
+            return _spikes(Path(source), model, names)
+        if len(names) > 1:
+            raise BadInput(f"{source}: {model.name} has {len(names)} inputs {names}; give an .npz")
+        from export.event_frames import read_event_frames
+
+        messages, labels, class_names = read_event_frames(
+            str(source),
+            normalised.inputs[0].shape,
+            frame_ms=frame_ms,
+            steps=steps,
+            samples=count,
+            seed=seed,
+        )
+        return _Data({names[0]: messages}, labels, class_names)
+
+    found = read(data, samples)
+    inputs = {name: messages[:samples] for name, messages in found.inputs.items()}
+    deployment = Deployment(
         model=model.name,
-        data=data.name,
+        data=Path(data).name,
         graph=graph,
         network=None,
-        inputs={inputs[0]: spikes},
-        input_ranges={inputs[0]: (min(0, int(spikes.min())), max(1, int(spikes.max())))},
-        labels=labels,
-        class_names=(),
+        inputs=inputs,
+        input_ranges={
+            name: (min(0, int(messages.min())), max(1, int(messages.max())))
+            for name, messages in inputs.items()
+        },
+        labels=None if found.labels is None else found.labels[:samples],
+        class_names=found.class_names,
         predict=lambda trace, _: most_active(trace, output),
         float_predictions=None,
         host=("reading the output",),
         chip=("the whole graph",),
     )
+    if calibrate is None:
+        return on_chip(deployment, normalised, dt=dt)
+    chosen_on = read(calibrate, CALIBRATION_RECORDINGS)
+    return on_chip(deployment, normalised, chosen_on.inputs, str(calibrate), dt=dt)
 
 
-def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    """(spikes [samples, time, ...], labels or None) of a `.npy` or `.npz` file."""
+def _spikes(path: Path, model: Path, names: list[str]) -> _Data:
+    """The messages of every input of a graph."""
+    if len(names) == 1:
+        spikes, labels = read_spikes(path)
+        return _Data({names[0]: spikes}, labels)
+    try:
+        found = {name: read_spikes(path, name) for name in names}
+    except BadInput as error:
+        raise BadInput(f"{model.name}: {len(names)} inputs {names}: {error}") from error
+    sizes = {name: spikes.shape[:2] for name, (spikes, _) in found.items()}
+    if len(set(sizes.values())) > 1:
+        raise BadInput(f"{path}: the inputs have different samples and steps {sizes}")
+    inputs = {name: spikes for name, (spikes, _) in found.items()}
+    return _Data(inputs, next(iter(found.values()))[1])
+
+
+def read_spikes(path: Path, name: str = "spikes") -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """(spikes [samples, time, ...], labels or None) of a `.npy` or `.npz` file.
+
+    name: of the array in an `.npz` file.
+    """
     arrays: Mapping[str, NDArray[Any]]
     if path.suffix == ".npy":
         arrays = {"spikes": read_npy(path)}
@@ -57,25 +136,27 @@ def read_spikes(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         arrays = read_npz(path)
     else:
         raise BadInput(f"{path}: spikes are read from .npy and .npz files")
-    if "spikes" not in arrays:
-        raise BadInput(f"{path}: no array 'spikes' among {sorted(arrays)}")
-    spikes = arrays["spikes"]
+    if name not in arrays:
+        raise BadInput(f"{path}: no array '{name}' among {sorted(arrays)}")
+    spikes = arrays[name]
     if spikes.ndim < 3 or 0 in spikes.shape:
-        raise BadInput(f"{path}: 'spikes' has shape {spikes.shape}, expected [samples, time, ...]")
+        raise BadInput(f"{path}: '{name}' has shape {spikes.shape}, expected [samples, time, ...]")
     whole = spikes.dtype.kind in "biu" or (
         spikes.dtype.kind == "f"
         and bool(np.isfinite(spikes).all())
         and bool((spikes == np.rint(spikes)).all())
     )
     if not whole:
-        raise BadInput(f"{path}: 'spikes' of type {spikes.dtype} are not integers")
+        raise BadInput(f"{path}: '{name}' of type {spikes.dtype} are not integers")
     for value in (spikes.min(), spikes.max()):
         if not MESSAGE_MIN <= value <= MESSAGE_MAX:
             raise BadInput(
-                f"{path}: 'spikes' holds {value}, no message of 24 bits "
+                f"{path}: '{name}' holds {value}, no message of 24 bits "
                 f"({MESSAGE_MIN}..{MESSAGE_MAX})"
             )
-    spikes = spikes.astype(np.int32)
+    # Small types stay: frames of many events take a quarter of what 32 bits do.
+    small = spikes.dtype.kind in "iu" and spikes.dtype.itemsize < 4
+    spikes = spikes if small else spikes.astype(np.int32)
     labels = arrays.get("labels")
     if labels is not None and (labels.shape != spikes.shape[:1] or labels.dtype.kind not in "iu"):
         raise BadInput(

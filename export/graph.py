@@ -74,7 +74,10 @@ class Readout:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A normalised graph; neurons are ordered by their distance from the inputs."""
+    """A normalised graph; neurons are ordered by their distance from the inputs.
+
+    The first readout is the one that predicts.
+    """
 
     inputs: tuple[Source, ...]
     neurons: tuple[Neuron, ...]

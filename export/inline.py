@@ -7,8 +7,8 @@ import nir
 
 from deploy.errors import BadInput
 
-# Nested deeper than this no tool writes graphs.
-_MAX_DEPTH = 32
+MAX_DEPTH = 32
+"""Nested deeper than this no tool writes graphs."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,13 @@ class Flat:
 
     nodes: dict[str, Any]
     edges: tuple[tuple[str, str], ...]
+
+    def before(self) -> dict[str, list[str]]:
+        """The nodes before every node, in the order of the edges."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for a, b in self.edges:
+            found[b].append(a)
+        return found
 
 
 def inlined(graph: nir.NIRGraph) -> Flat:
@@ -39,8 +46,8 @@ def _inline(
     depth: int,
 ) -> tuple[list[str], list[str]]:
     """Add a graph's nodes and edges; returns where the edges into it go, and where those out start."""
-    if depth > _MAX_DEPTH:
-        raise BadInput(f"node '{prefix[:100]}': graphs are nested deeper than {_MAX_DEPTH}")
+    if depth > MAX_DEPTH:
+        raise BadInput(f"node '{prefix[:100]}': graphs are nested deeper than {MAX_DEPTH}")
     seen = set()
     for edge in graph.edges:
         for end in edge:

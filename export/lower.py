@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.populations import AnyPopulation, make_threshold
 from deploy.program import (
     BIAS_EXP_MAX,
     BIAS_MANT_MIN,
@@ -65,7 +66,7 @@ def lower_graph(
         make_input(source.name, source.shape, *(input_ranges or {}).get(source.name, (0, 1)))
         for source in graph.inputs
     ]
-    populations: list[Population] = []
+    populations: list[AnyPopulation] = []
     connections: list[Connection] = []
     for neuron in graph.neurons:
         paths = graph.into(neuron.name)
@@ -95,10 +96,16 @@ def _one(name: str) -> Population:
     return make_population(name, (1,), vth=0, bias=64)
 
 
-def _population(neuron: Neuron, scale: float) -> Population:
+def _population(neuron: Neuron, scale: float) -> AnyPopulation:
     fires = neuron.kind == "lif"
-    if fires and (neuron.dv == 1).all():
-        raise BadInput(f"node '{neuron.name}': a neuron without any memory is not supported yet")
+    if fires and (neuron.dv == 1).all() and (neuron.du == 1).all():
+        # Without memory; the register of a membrane decay ends at 4095 of 4096.
+        return make_threshold(
+            neuron.name,
+            neuron.shape,
+            vth=np.rint(neuron.threshold * scale).astype(np.int64),
+            bias=np.rint(neuron.bias * scale * 64).astype(np.int64),
+        )
     return make_population(
         neuron.name,
         neuron.shape,

@@ -1,25 +1,18 @@
 """lava-dl's `.net` files (HDF5), as a list of layers whose values are checked but not yet understood.
 
-Read with h5py alone: neither torch nor Lava is needed, and nothing of a stranger's file is trusted.
+Neither torch nor Lava is needed, and nothing of a stranger's file is trusted.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from export.nir_file import check_group
-
-# The largest published network holds 7 MB. A file cannot hold more than about a thousand times its
-# own size: that is the best ratio of deflate, the compression that every HDF5 library has.
-MAX_NET_BYTES = 1 << 30
-_MAX_RATIO = 1032
+from export.nir_entries import read_entries
 
 Ints = NDArray[np.int64]
 Value = Ints | str
@@ -58,50 +51,30 @@ def read_layers(path: Path) -> tuple[NetLayer, ...]:
     HDF5 file of numbers and text within the size limit, with layers numbered from 0.
     """
     path = Path(path)
+    entries = read_entries(path, "layer", "lava-dl's format")
     try:
-        limit = min(MAX_NET_BYTES, _MAX_RATIO * path.stat().st_size)
-        with h5py.File(path, "r") as file:
-            check_group(path, file, limit, set(), limit)
-            return _layers(path, file)
+        if not entries:
+            raise BadInput("no group 'layer' with layers")
+        if set(entries) != {str(i) for i in range(len(entries))}:
+            raise BadInput(f"layers {sorted(entries)[:9]} are not numbered from 0")
+        return tuple(_layer(i, entries[str(i)]) for i in range(len(entries)))
     except BadInput as error:
-        raise (
-            error if str(error).startswith(f"{path}: ") else BadInput(f"{path}: {error}")
-        ) from error
-    except OSError as error:
-        reason = error.strerror or "not a whole HDF5 file"
-        raise BadInput(f"{path}: cannot read: {reason}") from error
-    except Exception as error:
-        # h5py has errors of its own for every kind of damaged bytes.
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{path}: not a .net file that h5py can read: {text}") from error
+        raise BadInput(f"{path}: {error}") from error
 
 
-def _layers(path: Path, file: h5py.File) -> tuple[NetLayer, ...]:
-    group = file.get("layer")
-    if not isinstance(group, h5py.Group) or not len(group):
-        raise BadInput(f"{path}: no group 'layer' with layers; not lava-dl's format")
-    if set(group) != {str(i) for i in range(len(group))}:
-        raise BadInput(f"{path}: layers {sorted(group)[:9]} are not numbered from 0")
-    found = []
-    for index in range(len(group)):
-        entry = group[str(index)]
-        if not isinstance(entry, h5py.Group):
-            raise BadInput(f"{path}: entry 'layer/{index}' is not a group")
-        found.append(_layer(index, entry))
-    return tuple(found)
-
-
-def _layer(index: int, group: h5py.Group) -> NetLayer:
+def _layer(index: int, group: Any) -> NetLayer:
     name = f"layer{index}"
+    if not isinstance(group, dict):
+        raise BadInput(f"entry 'layer/{index}' is not a group")
     values: dict[str, Value] = {}
     neuron: dict[str, Value] | None = None
     for field, entry in group.items():
-        if isinstance(entry, h5py.Dataset):
+        if not isinstance(entry, dict):
             values[field] = _value(name, field, entry)
         elif field == "neuron":
             neuron = {}
             for inner, data in entry.items():
-                if not isinstance(data, h5py.Dataset):
+                if isinstance(data, dict):
                     raise BadInput(f"node '{name}': its field 'neuron/{inner}' is not a value")
                 neuron[inner] = _value(name, f"neuron/{inner}", data)
         else:
@@ -116,10 +89,10 @@ def _layer(index: int, group: h5py.Group) -> NetLayer:
     return NetLayer(index, own, kind, values, neuron)
 
 
-def _value(name: str, field: str, data: h5py.Dataset) -> Value:
-    if h5py.check_string_dtype(data.dtype) is not None:
-        return _text(name, field, data)
-    values: NDArray[Any] = np.asarray(data[()])
+def _value(name: str, field: str, data: Any) -> Value:
+    values: NDArray[Any] = np.asarray(data)
+    if values.dtype.kind in "OSU":
+        return _text(name, field, values)
     if values.dtype.kind == "f":
         # lava-dl stores its integers as floats.
         whole = np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**31)
@@ -140,10 +113,10 @@ def _training_only(field: str) -> bool:
     return field in ("neuron/tauRho", "neuron/scaleRho")
 
 
-def _text(name: str, field: str, data: h5py.Dataset) -> str:
-    if math.prod(data.shape or ()) != 1:
+def _text(name: str, field: str, data: NDArray[Any]) -> str:
+    if data.size != 1:
         raise BadInput(f"node '{name}': {field} has shape {data.shape}, expected one text")
-    value = data[()] if data.shape == () else data[(0,) * data.ndim]
+    value = data.reshape(-1)[0]
     try:
         return value.decode("utf-8") if isinstance(value, bytes) else str(value)
     except UnicodeDecodeError:

@@ -31,7 +31,13 @@ def own_shape(name: str, node: Any) -> Shape | None:
         np.shape(getattr(node, field)) for field in ("r", "tau", "v_threshold", "threshold", "tau_mem")
         if hasattr(node, field)
     )  # fmt: skip
-    return max(shapes, key=lambda shape: (int(np.prod(shape)), len(shape))) or None
+    found: Shape = max(shapes, key=lambda shape: (int(np.prod(shape)), len(shape)))
+    return without_batch(found) or None
+
+
+def without_batch(shape: Shape) -> Shape:
+    """(C, H, W) of (1, C, H, W): NIR has no batch dimension, some published files have one."""
+    return shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
 
 
 def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discretisation) -> Neuron:
@@ -40,8 +46,9 @@ def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discre
     With k = dt/τ (euler) or 1 − exp(−dt/τ) (exp, zoh), of which zoh is what an input held through
     the step gives, LIF and LI are v ← (1 − k)·v + k·(v_leak + r·a), CubaLIF and CubaLI
     u ← (1 − k_syn)·u + k_syn·w_in·a and v ← (1 − k_mem)·v + k_mem·(v_leak + r·u), IF and I
-    v ← v + dt·r·a. The factor of `a` goes into the unit of v, and v_reset into its zero: NIR says
-    nothing of a neuron's first state, which is that after a reset. Raises BadInput naming the node.
+    v ← v + dt·r·a, or r·a where the file means that (`_charge`). The factor of `a` goes into the
+    unit of v, and v_reset into its zero: NIR says nothing of a neuron's first state, which is that
+    after a reset. Raises BadInput naming the node.
     """
 
     def parameter(field: str) -> Float:
@@ -54,7 +61,7 @@ def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discre
     du, dv, drive, gain = everything, everything, nothing, everything
     rest = parameter("v_reset") if hasattr(node, "v_reset") else nothing
     if isinstance(node, nir.IF | nir.I):
-        dv, gain = nothing, parameter("r") * dt
+        dv, gain = nothing, _charge(parameter("r"), dt)
     elif isinstance(node, nir.LIF | nir.LI):
         dv = decay("tau")
         gain, drive = parameter("r") * dv, (parameter("v_leak") - rest) * dv
@@ -79,6 +86,16 @@ def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discre
     threshold = (parameter(field) - rest) / gain if fires else np.full(shape, np.inf)
     kind: Literal["lif", "integrator"] = "lif" if fires else "integrator"
     return Neuron(name, shape, kind, du, dv, threshold, drive / gain, gain, rest)
+
+
+def _charge(r: Float, dt: float) -> Float:
+    """What a message of 1 adds to the potential of an IF or I node at a step.
+
+    NIR's v' = r·I gives dt·r where a message is a current of 1 for one step, and r where it is an
+    impulse of charge 1. Published graphs have r = 1 and their platforms add it at each step, at any
+    dt; others have r = 1/dt. Of the two, the one nearer to 1 is taken.
+    """
+    return r * dt if float(np.median(r)) * np.sqrt(dt) > 1 else r
 
 
 def _decay(name: str, field: str, tau: Float, dt: float, discretisation: Discretisation) -> Float:

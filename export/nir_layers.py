@@ -21,8 +21,12 @@ LAYERS = (
     nir.Linear, nir.Affine, nir.Scale, nir.Flatten, nir.Delay, Wire, *CONVOLUTIONS, *POOLS,
 )  # fmt: skip
 
-MAX_NEURONS = 1 << 24
+MAX_NEURONS = 1 << 22
 """Values of one node at most: a hostile file says such things with one large padding."""
+
+
+# Squares and sums of values up to here are numbers; no time constant or weight comes near it.
+_LARGEST = 1e30
 
 
 def layer(name: str, node: Any, source: Shape) -> tuple[Operator | None, Shape]:
@@ -76,6 +80,9 @@ def numbers(name: str, field: str, value: Any) -> Float:
     found = array.astype(np.float64)
     if not np.isfinite(found).all():
         raise BadInput(f"node '{name}': {field} holds {found[~np.isfinite(found)].flat[0]}")
+    if found.size and np.abs(found).max() > _LARGEST:
+        worst = found.flat[int(np.abs(found).argmax())]
+        raise BadInput(f"node '{name}': {field} holds {worst}, no value is beyond ±{_LARGEST}")
     return found
 
 
@@ -177,7 +184,7 @@ def _integers(name: str, field: str, value: Any, most: int, least: int) -> list[
 
 
 def _shown(value: Any) -> str:
-    return str(value)[:60].replace("\n", " ")
+    return " ".join(str(value).split())[:60]
 
 
 def _pair(name: str, field: str, value: Any, least: int, line: bool = False) -> Pair:

@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import nir
-import nirtorch
 import numpy as np
 from torch import nn
 
 from deploy.errors import BadInput
 from deploy.program import Shape
 from export.nir_file import DEFAULT_DT
+from export.upstream import trace, untyped_graph
 from neuroclip.network import ChipNetwork
 from neuroclip.neurons import ChipNeuron
 from neuroclip.quantize import V_UNIT, ChipConv2d, ChipLinear, ChipSumPool2d
@@ -47,9 +47,7 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
 
     module_map = {type(m): noting(_linear) for m in names if isinstance(m, ChipLinear)}
     module_map[ChipNeuron] = noting(lambda module: _neuron(module, dt))
-    # nirtorch's default map would override ours for plain Linear layers.
-    traced = nirtorch.torch_to_nir(network, module_map, default_dict=None, type_check=False)
-    nodes, edges = _renamed(traced, made)
+    nodes, edges = _renamed(trace(network, module_map), made)
     for name, module in network.named_modules():
         if isinstance(module, ChipNeuron) and _is_affine_bias(module):
             before = next(a for a, b in edges if b == name)
@@ -96,7 +94,7 @@ def _wired(network: ChipNetwork, dt: float) -> nir.NIRGraph:
         end = "output" if len(network.outputs) == 1 else f"output_{i}"
         nodes[end] = nir.Output(np.array(shapes[name]))
         edges.append((name, end))
-    return nir.NIRGraph(nodes, edges, metadata={"dt": dt}, type_check=False)
+    return untyped_graph(nodes, edges, {"dt": dt})
 
 
 def _synapses(module: nn.Module, source: Shape, unit: int) -> nir.NIRNode:

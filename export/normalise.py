@@ -37,9 +37,7 @@ def normalise(
     for name, node in flat.nodes.items():
         if not isinstance(node, (*LAYERS, *NEURONS, nir.Input, nir.Output)):
             raise BadInput(f"node '{name}': {type(node).__name__} is not supported")
-    before: dict[str, list[str]] = {name: [] for name in flat.nodes}
-    for a, b in flat.edges:
-        before[b].append(a)
+    before = flat.before()
     depth = depths(flat)
     order = linear_order(flat, before)
     shapes = shapes_of(flat, before, depth)
@@ -65,7 +63,7 @@ def normalise(
         ),
         tuple(n for n, _ in units),
         tuple(by_name[p.name] for p in paths),
-        _readouts(flat, before),
+        _readouts(flat),
     )
     return fold_biases(found)
 
@@ -119,8 +117,10 @@ def _comparable(n: Neuron, paths: list[Path]) -> tuple[Neuron, list[Path]]:
     return replace(n, bias=n.bias * n.unit, unit=np.ones(n.shape)), changed
 
 
-def _readouts(flat: Flat, before: Mapping[str, list[str]]) -> tuple[Readout, ...]:
-    """What each Output node reads, through nodes that change nothing."""
+def _readouts(flat: Flat) -> tuple[Readout, ...]:
+    """What each Output node reads, through nodes that change nothing: that called "output" first,
+    since the first one predicts, the others by name."""
+    before = flat.before()
     found = []
     for name, node in flat.nodes.items():
         if not isinstance(node, nir.Output):
@@ -132,4 +132,4 @@ def _readouts(flat: Flat, before: Mapping[str, list[str]]) -> tuple[Readout, ...
             if not isinstance(flat.nodes[source], NEURONS):
                 raise BadInput(f"node '{name}': '{source}' before it is no neuron")
             found.append(Readout(name, source))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda r: (r.name != "output", r.name)))

@@ -13,7 +13,9 @@ from neuroclip.statistics import wilson_interval
 
 def accuracy_json(deployment: Deployment, runs: Runs) -> dict[str, Any]:
     """Accuracy per executor with its 95 % interval; null where it was not measured."""
-    names = {"quantized": "torch", "emulator": "emulator", "lava": "lava"}
+    # A network quantized here has no torch module; what was made of it first runs on the emulator.
+    quantized = "torch" if deployment.quantization is None else "emulator"
+    names = {"quantized": quantized, "emulator": "emulator", "lava": "lava"}
     predicted = {key: runs.predictions.get(executor) for key, executor in names.items()}
     predicted = {"float": deployment.float_predictions} | predicted
     return {key: _share_right(deployment.labels, p) for key, p in predicted.items()}

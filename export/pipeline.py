@@ -6,24 +6,29 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from deploy.activity import Fan, fans, step_counts
 from deploy.baseline import baseline
-from deploy.chip import load_chip
+from deploy.chip import Chip, load_chip
+from deploy.comparison import comparison
 from deploy.costs import core_report
-from deploy.counts import count
+from deploy.counts import Counts, count
 from deploy.counts import to_json as counts_json
 from deploy.emulator import check_inputs
-from deploy.energy import bundled_coefficients, energy_report, load_coefficients
-from deploy.errors import BadInput, CheckFailed
+from deploy.energy import Coefficients, bundled_coefficients, energy_report, load_coefficients
+from deploy.errors import BadInput, CheckFailed, ToolError
 from deploy.exchange import exchange_cost
 from deploy.files import staged, write_json
 from deploy.latency import latency_steps
-from deploy.mapping import save_mapping
+from deploy.mapping import Mapping, save_mapping
+from deploy.packets import traffic_report
 from deploy.parity import compare_registers, recordings
-from deploy.partition import partition
+from deploy.partition import partition, require_fit
+from deploy.placement import distances
 from deploy.program import Program, registers
 from deploy.program_file import load_program, save_program
 from deploy.proof import prove, require
 from deploy.report import write_report
+from deploy.step_time import latency_report
 from deploy.trace import Record, Trace, save_trace
 from deploy.validate import require_valid
 from export.deployment import Deployment
@@ -34,11 +39,16 @@ from export.executors import (
     run_all,
     torch_executor,
 )
+from export.fidelity import quantization_json
+from export.fits import require_fan_in
+from export.kept import forget, keep
 from export.lower import lower
 from export.net_write import write_net
 from export.nir_file import read_nir, write_nir
 from export.outcome import accuracy_json, parity_json, predictions_json
 from export.program_nir import program_graph
+from export.sanafe import cross_check
+from export.sanafe.files import ARCHITECTURE, NETWORK
 from export.stages import Stages
 from export.versions import versions
 
@@ -52,6 +62,8 @@ OUTPUT_FILES = (
     "lava_network.py",
     "trace.npz",
     "mapping.json",
+    ARCHITECTURE,
+    NETWORK,
     "report.html",
     "report.json",
 )
@@ -71,6 +83,7 @@ class Options:
     strict: bool = False
     seed: int = 0
     jobs: int = 1
+    resume: bool = False
     lava_python: Path | None = None
     timeout: float = 600.0
     command: str = ""
@@ -84,16 +97,22 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     not hold is in the report.
     """
     with staged(options.out, OUTPUT_FILES) as folder:
-        return _run(deployment, replace(options, out=folder), stages or Stages())
+        try:
+            report = _run(deployment, replace(options, out=folder), stages or Stages(), options.out)
+        except ToolError:
+            forget(options.out)
+            raise
+        forget(options.out)
+    return report
 
 
-def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, Any]:
+def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) -> dict[str, Any]:
+    """The run; what is written goes to `options.out`, chunks that are done are kept in `out`."""
     chip = load_chip(options.chip)
-    sets = bundled_coefficients()
-    if options.coefficients is not None:
-        sets = (load_coefficients(options.coefficients),)
+    sets = _coefficients(options.coefficients)
     with stages.time("lower"):
         program = _lowered(deployment, options)
+        require_fan_in(program, chip, deployment.model)
         proof = prove(program, deployment.timesteps)
         if options.strict:
             require(proof)
@@ -101,8 +120,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
         latency = dict.fromkeys((p.name for p in program.populations), 0)
         if options.target == "lava":
             latency = latency_steps(program)
-        mapping = partition(program, chip)
-        require_valid(program, chip, mapping)
+        require_fit(program, chip)
     warnings = [*deployment.notes, *proof.warnings]
     with stages.time("write"):
         program, unwritten = _through_files(deployment, program, options)
@@ -111,11 +129,27 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             warnings += _write_script(program, deployment.timesteps, options.out)
     found = _executors(deployment, program, options, stages)
     watched = {node for node, _, _ in proof.reachable}
-    runs = run_all(deployment, program, found, options.record_samples, stages, watched)
+    what = (deployment.data_sha256, options.record_samples, *(e.name for e in found))
+    kept = keep(out, options.resume, program, *what)
+    runs = run_all(deployment, program, found, options.record_samples, stages, kept, watched)
+    if runs.float_predictions is not None:
+        deployment = replace(deployment, float_predictions=runs.float_predictions)
+    with stages.time("map"):
+        # Neurons that were seen to talk with each other go together.
+        sent = runs.trace.messages
+        mapping = partition(program, chip, sent, seed=options.seed)
+        require_valid(program, chip, mapping)
+        beside = comparison(program, chip, mapping, sent, deployment.samples, options.seed)
+    counts = count(program, sent, deployment.samples, deployment.timesteps, mapping, chip)
+    recorded = _recorded_messages(deployment, runs.trace)
+    tables = fans(program, mapping)
+    crossed = None
+    if options.target == "sanafe":
+        with stages.time("sanafe"):
+            crossed = cross_check(
+                options.out, program, chip, mapping, recorded, timeout=options.timeout
+            )
     with stages.time("report"):
-        counts = count(
-            program, runs.trace.messages, deployment.samples, deployment.timesteps, mapping
-        )
         report = {
             "schema": SCHEMA,
             "command": options.command,
@@ -125,20 +159,21 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
             "data": deployment.data,
             "data_sha256": deployment.data_sha256,
             "seed": options.seed,
-            "ok": all(pair.ok for pair in runs.pairs),
+            "ok": all(pair.ok for pair in runs.pairs)
+            and (crossed is None or crossed["ok"] is not False),
             "samples": deployment.samples,
             "timesteps": deployment.timesteps,
             "latency_steps": latency,
             "timings": stages.seconds,
             "accuracy": accuracy_json(deployment, runs),
             "predictions": predictions_json(deployment, runs),
+            "quantization": quantization_json(deployment.quantization, runs.fidelity),
             "proof": proof.to_json() | ({"observed": runs.trace.observed} if watched else {}),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
             "parity": parity_json(runs.pairs),
-            "counts": counts_json(counts),
-            **energy_report(counts, sets),
-            "baseline": baseline(program, counts),
-            "cores": core_report(program, chip, mapping),
+            **_costs(program, chip, mapping, counts, sets, tables, recorded, runs.trace),
+            "sanafe": crossed,
+            "cores": core_report(program, chip, mapping) | {"comparison": beside},
             "new_labels": exchange_cost(program, chip, mapping, deployment.label_layers)
             if deployment.label_layers
             else None,
@@ -154,6 +189,44 @@ def _run(deployment: Deployment, options: Options, stages: Stages) -> dict[str, 
         write_report(options.out / "report.html", report, shown, program)
         write_json(options.out / "report.json", report)
     return report
+
+
+def _coefficients(own: str | None) -> tuple[Coefficients, ...]:
+    """Every bundled set, and one's own beside them: a figure of one set alone is never shown."""
+    bundled = bundled_coefficients()
+    if own is None:
+        return bundled
+    given = load_coefficients(own)
+    return (given, *(each for each in bundled if each.name != given.name))
+
+
+def _recorded_messages(deployment: Deployment, trace: Trace) -> dict[str, NDArray[Any]]:
+    """What inputs and populations sent in the samples of which recordings are kept."""
+    kept = len(next(iter(trace.s.values())))
+    return {**{name: x[:kept] for name, x in deployment.inputs.items()}, **trace.s}
+
+
+def _costs(
+    program: Program,
+    chip: Chip,
+    mapping: Mapping,
+    counts: Counts,
+    sets: tuple[Coefficients, ...],
+    tables: tuple[Fan, ...],
+    recorded: dict[str, NDArray[Any]],
+    trace: Trace,
+) -> dict[str, Any]:
+    """Counts and what follows from them: energy, latency, the ANN beside, traffic on the mesh."""
+    assert counts.traffic is not None
+    way = distances(chip, [core.index for core in mapping.cores])
+    steps = step_counts(program, trace.per_step, counts.samples, tables)
+    return {
+        "counts": counts_json(counts) | {"per_step": steps},
+        **energy_report(counts, sets),
+        **latency_report(tables, recorded, sets, way),
+        "baseline": baseline(program, counts),
+        "traffic": traffic_report(chip, mapping, counts.traffic, counts.samples),
+    }
 
 
 def write(deployment: Deployment, options: Options) -> Program:

@@ -11,7 +11,7 @@ import numpy as np
 from deploy.errors import BadInput
 from deploy.program import Shape
 from export.inline import Flat, Wire
-from export.neurons import NEURONS, own_shape
+from export.neurons import NEURONS, own_shape, without_batch
 from export.nir_layers import MAX_NEURONS, layer
 
 
@@ -82,7 +82,7 @@ def _shape(name: str, node: Any, known: list[Shape]) -> Shape:
             raise BadInput(
                 f"node '{name}': shape {_brief(stated)} has more than {MAX_NEURONS} values"
             )
-        return tuple(int(n) for n in stated)
+        return without_batch(tuple(int(n) for n in stated))
     if isinstance(node, NEURONS):
         own = own_shape(name, node)
         # A convolution says more about the shape than a dense layer does.

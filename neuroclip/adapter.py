@@ -109,6 +109,19 @@ class FloatAdapter(nn.Module):
         """Nothing to keep: floating point has no registers."""
 
 
+class AnnAdapter(FloatAdapter):
+    """The same adapter without spikes or time: ReLU in place of the neurons, step by step alike.
+
+    What the spikes cost in accuracy is the difference to this one.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The adapter's own output before ReLU and blend."""
+        x = self.dropout(self.norm_features(features.flatten(0, 1)))
+        x = self.norm_hidden(self.down(x)).relu().unflatten(0, features.shape[:2])
+        return self.up(self.dropout(x))
+
+
 class ChipAdapter(nn.Module):
     """The adapter on the chip's arithmetic: host encoder → integer network → host read-out.
 

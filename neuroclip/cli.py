@@ -19,7 +19,7 @@ EXAMPLES = """examples:
       --pretrained openai --out runs/large
   neuroclip evaluate runs/adapter --data path/to/N-MNIST
   neuroclip table --data path/to/N-MNIST --seeds 5 --jobs 2 --out runs/table
-  neuroclip sweep --data digits --rates 0.1,0.05,0.02 --out runs/sweep
+  neuroclip sweep --data digits --rates 0.05,0.015 --out runs/sweep
   neuroclip watch path/to/recording.bin --checkpoint runs/adapter
   neuroclip inspect demo/program.npz
   neuroclip diff a/trace.npz b/trace.npz
@@ -118,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     _table_arguments(sweep)
     sweep.add_argument("--shots", type=int, default=16, help="training recordings per class")
     sweep.add_argument(
-        "--rates", type=_numbers(float), default=(0.1, 0.05, 0.02), metavar="R,R,...",
-        help="spikes per neuron and step that training aims below (default: 0.1,0.05,0.02)",
+        "--rates", type=_numbers(float), default=(0.05, 0.03, 0.015), metavar="R,R,...",
+        help="spikes per neuron and step that training aims below (default: 0.05,0.03,0.015)",
     )  # fmt: skip
     sweep.add_argument(
         "--message-exponents", type=_numbers(int), default=(2, 1, 0, -1), metavar="E,E,...",

@@ -12,24 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroclip.adapter import AdapterConfig, ChipAdapter, FloatAdapter, quantized, relabelled
-from neuroclip.baselines import learned_time_weights, linear_probe, tip_adapter
+from neuroclip.baselines import ClipAdapterConfig, learned_time_weights, linear_probe, tip_adapter
 from neuroclip.neurons import run
 from neuroclip.quantize import ChipLinear
-from neuroclip.training import Examples, Recipe, train_adapter, train_clip_adapter
+from neuroclip.training import Examples, Recipe, train_adapter, train_ann
 
 Scores = dict[str, Tensor]
 
 # Rows of a table, in reading order.
 ZERO_SHOT, TIME_WEIGHTS = "zero-shot", "zero-shot, learned time weights"
-PROBE, TIP, ANN = "linear probe", "Tip-Adapter", "CLIP-Adapter (ANN)"
+PROBE, TIP, CLIP_ADAPTER = "linear probe", "Tip-Adapter", "CLIP-Adapter (ANN)"
 PAPER_FLOAT, PAPER_CHIP = "paper's cut, float", "paper's cut, on the chip"
+ANN = "folded cut, ReLU for spikes (ANN)"
 FLOAT, AFTER, CHIP = (
     "folded cut, float",
     "folded cut, quantized after training",
     "folded cut, on the chip",
 )
 METHODS = (
-    ZERO_SHOT, TIME_WEIGHTS, PROBE, TIP, ANN, PAPER_FLOAT, PAPER_CHIP, FLOAT, AFTER, CHIP,
+    ZERO_SHOT, TIME_WEIGHTS, PROBE, TIP, CLIP_ADAPTER, PAPER_FLOAT, PAPER_CHIP, ANN, FLOAT, AFTER, CHIP,
 )  # fmt: skip
 
 
@@ -62,6 +63,18 @@ class Task:
         return Task(kept(self.train), kept(self.validation), kept(self.test), self.text[classes])
 
 
+def chip_accuracy(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
+    """`accuracies` of the folded cut on the chip alone."""
+    chip = train_adapter(config, recipe, task.train, task.validation, task.text).chip_adapter
+    features, labels = task.plain("test")
+    with torch.no_grad():
+        right = chip.scores(features).argmax(dim=1) == labels
+    return {
+        "correct": {CHIP: right.tolist()},
+        "operations": {CHIP: synaptic_operations(chip, features)},
+    }
+
+
 def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
     """{"correct": {method: bool [test recordings]}, "operations": {method: per inference}}.
 
@@ -74,9 +87,11 @@ def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, A
     scores[PROBE] = linear_probe(*train, *validation, test[0])
     scores[TIP] = tip_adapter(*train, *validation, test[0], task.text, recipe.temperature)
     examples = task.train, task.validation
-    ann = train_clip_adapter(recipe, *examples, task.text)
-    with torch.no_grad():
-        scores[ANN] = ann.scores(test[0])
+    width = task.text.shape[1]
+    for name, sizes in ((CLIP_ADAPTER, ClipAdapterConfig(width)), (ANN, config)):
+        ann = train_ann(sizes, recipe, *examples, task.text)
+        with torch.no_grad():
+            scores[name] = ann.scores(test[0])
     operations: dict[str, float] = {}
     papers = replace(config, cut="paper", hidden=max(1, config.features // 8))
     for cut, names in ((papers, (PAPER_FLOAT, "", PAPER_CHIP)), (config, (FLOAT, AFTER, CHIP))):
@@ -107,7 +122,7 @@ def unseen_accuracies(
     everything = np.arange(len(task.text))
     parts = {"seen": seen, "unseen": np.setdiff1d(everything, seen), "all": everything}
     known = task.of_classes(seen)
-    ann = train_clip_adapter(recipe, known.train, known.validation, known.text)
+    ann = train_ann(config, recipe, known.train, known.validation, known.text)
     trained = train_adapter(config, recipe, known.train, known.validation, known.text)
     found: dict[str, dict[str, float]] = {m: {} for m in (ZERO_SHOT, ANN, FLOAT, CHIP)}
     with torch.no_grad():

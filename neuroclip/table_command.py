@@ -110,6 +110,7 @@ def sweep(
             seed,
             replace(base, message_exponent=exponent),
             replace(recipes[seed], spike_rate=rate),
+            only_chip=True,
         )
         for rate, exponent in points
         for seed in range(seeds)

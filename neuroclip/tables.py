@@ -27,6 +27,7 @@ from neuroclip.experiment import (
     PAPER_FLOAT,
     Task,
     accuracies,
+    chip_accuracy,
     unseen_accuracies,
 )
 from neuroclip.features import dataset_features
@@ -51,7 +52,8 @@ DIFFERENCES = (
 class Cell:
     """One training of everything: so many shots, drawn by a seed; the folded cut and its recipe.
 
-    seen: how many classes are trained on, or None for all.
+    seen: how many classes are trained on, or None for all. only_chip: no method but the folded cut
+    on the chip.
     """
 
     shots: int
@@ -59,6 +61,7 @@ class Cell:
     config: AdapterConfig
     recipe: Recipe
     seen: int | None = None
+    only_chip: bool = False
 
     @property
     def name(self) -> str:
@@ -130,6 +133,8 @@ def computed(
 
 def _compute(cell: Cell, task: Task, identity: str) -> tuple[str, str, dict[str, Any]]:
     torch.set_num_threads(1)
+    if cell.only_chip:
+        return cell.name, identity, chip_accuracy(task, cell.config, cell.recipe)
     if cell.seen is None:
         return cell.name, identity, accuracies(task, cell.config, cell.recipe)
     random = np.random.default_rng(cell.seed)
@@ -146,7 +151,7 @@ def _mark(task: Task) -> str:
 
 
 def _identity(cell: Cell, mark: str) -> str:
-    return hashlib.sha256(json.dumps([asdict(cell), mark]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([asdict(cell), mark, METHODS]).encode()).hexdigest()
 
 
 def accuracy_table(cells: Sequence[Cell], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -227,11 +232,11 @@ def unseen_text(table: Mapping[str, Any]) -> str:
     lines = [
         f"trained on {count} classes, {table['shots']} shots; accuracy in %, mean ± deviation over "
         f"{len(table['seeds'])} seeds",
-        f"{'':24}{'seen classes':>16}{'unseen classes':>16}{'all classes':>16}",
+        f"{'':36}{'seen classes':>16}{'unseen classes':>16}{'all classes':>16}",
     ]
     for method, values in table["accuracy"].items():
         cells = "".join(f"{_spread(values[part]):>16}" for part in ("seen", "unseen", "all"))
-        lines.append(f"{method:24}{cells}")
+        lines.append(f"{method:36}{cells}")
     return "\n".join(lines)
 
 

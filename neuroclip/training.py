@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path
-from neuroclip.adapter import AdapterConfig, ChipAdapter, FloatAdapter, quantized
+from neuroclip.adapter import AdapterConfig, AnnAdapter, ChipAdapter, FloatAdapter, quantized
 from neuroclip.baselines import ClipAdapter, ClipAdapterConfig
 from neuroclip.threads import one_thread
 
@@ -40,7 +40,8 @@ class Recipe:
     on validation of 0.0005, 0.002 and 0.01, over three seeds). smoothing: of
     labels, 0.2 leaves 0.8 on the class. temperature: by which cosines are multiplied, CLIP's own.
     spike_rate: spikes per neuron and step above which the loss grows, by
-    spike_penalty·(rate/spike_rate − 1)²; None leaves activity alone.
+    spike_penalty·(rate/spike_rate − 1), linearly, since a square silences the layer; None leaves
+    activity alone.
     """
 
     epochs: int = 250
@@ -53,7 +54,7 @@ class Recipe:
     smoothing: float = 0.2
     temperature: float = 100.0
     spike_rate: float | None = None
-    spike_penalty: float = 1.0
+    spike_penalty: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -121,13 +122,18 @@ def train_adapter(
     return Trained(adapter, chip.eval(), history)
 
 
-def train_clip_adapter(
-    recipe: Recipe, train: Examples, validation: Examples, text: Tensor
-) -> ClipAdapter:
-    """The ANN of the same data, recipe and choice of epoch; arguments as `train_adapter`'s."""
+def train_ann(
+    config: AdapterConfig | ClipAdapterConfig,
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    text: Tensor,
+) -> AnnAdapter | ClipAdapter:
+    """An ANN of the same data, recipe and choice of epoch; arguments as `train_adapter`'s."""
     torch.manual_seed(recipe.seed)
     with one_thread():
-        adapter = ClipAdapter(ClipAdapterConfig(text.shape[1]), text)
+        kind: Any = AnnAdapter if isinstance(config, AdapterConfig) else ClipAdapter
+        adapter: AnnAdapter | ClipAdapter = kind(config, text)
         stage = _Stage("ANN", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
         _fit(adapter, stage, recipe, train, validation, None, False)
     return adapter.eval()
@@ -210,7 +216,7 @@ def _epoch(
         loss = loss_of(logits, train.labels[index])
         if recipe.spike_rate is not None and isinstance(module, FloatAdapter | ChipAdapter):
             excess = (module.spike_rate / recipe.spike_rate - 1).clamp(min=0)
-            loss = loss + recipe.spike_penalty * excess**2
+            loss = loss + recipe.spike_penalty * excess
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

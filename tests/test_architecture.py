@@ -22,8 +22,12 @@ ALL_FILES = [path for files in FILES.values() for path in files]
 LEARNING = {"torch", "torchvision", "snntorch", "open_clip", "nirtorch", "tonic", "safetensors"}
 # All that `deploy` may use besides the standard library.
 DEPLOY_USES = {"numpy", "tqdm"}
-# The compiled kernels are imported by the fast emulator only where numba is installed.
-KERNELS = "deploy/fast/kernels.py"
+# Optional libraries, each in one file, which is imported, or imports it, only where it is installed.
+OPTIONAL = {
+    "deploy/fast/kernels.py": {"numba", "llvmlite"},
+    "deploy/jobs.py": {"joblib"},
+    "deploy/hypergraph_library.py": {"mtkahypar"},
+}
 
 # Each is written so that it does not match itself.
 FORBIDDEN = {
@@ -67,7 +71,7 @@ def test_every_package_is_there():
 
 @pytest.mark.parametrize("path", FILES["deploy"], ids=relative)
 def test_deploy_uses_numpy_and_tqdm_only(path):
-    allowed = DEPLOY_USES | ({"numba"} if relative(path) == KERNELS else set())
+    allowed = DEPLOY_USES | OPTIONAL.get(relative(path), set())
     assert imported(path) - set(sys.stdlib_module_names) - allowed <= {"deploy"}
 
 
@@ -90,7 +94,7 @@ def test_importing_needs_neither_torch_nor_lava(module):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert module.split(".")[0] in loaded
-    assert not set(loaded) & (LEARNING | {"lava", "numba"})
+    assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar"})
 
 
 def test_nobody_imports_tests():

@@ -61,3 +61,10 @@ def test_run_in_other_simulators(graph_file: Path, spikes_file: Path) -> None:
         assert len(lines) == 2
         if find_spec(reader) is not None:
             assert "in its dialect  lif: 0 of 480 steps differ (76 spikes on the chip)" in lines[1]
+
+
+@pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
+def test_events_to_chip(tmp_path: Path, recordings_folder: Path) -> None:
+    printed = example("events_to_chip.py", recordings_folder, tmp_path, "emulator", 2)
+    assert "zero-shot: " in printed and "torch = emulator" in printed
+    assert (tmp_path / "report" / "report.html").exists()

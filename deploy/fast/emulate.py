@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -11,13 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.emulator import Messages, check_inputs, empty_trace, emulate
-from deploy.errors import BadInput
+from deploy.emulator import Messages, check_inputs, check_shapes, empty_trace, emulate
+from deploy.errors import BadInput, CheckFailed
 from deploy.fast import numpy_block
 from deploy.fast.plan import Block, Plan, prepare
 from deploy.fast.recording import Recording, finish, start
-from deploy.populations import is_plain
-from deploy.program import Dense, Input, Program
+from deploy.fast.spikes import Messages as Sent
+from deploy.fast.spikes import Spikes, count_messages, pack, unpack, words
+from deploy.program import Input, Program
+from deploy.synapses import synapses
 from deploy.trace import Record, Trace
 
 _KERNELS = "deploy.fast.kernels"
@@ -25,11 +27,13 @@ _KERNELS = "deploy.fast.kernels"
 _SMALL_WORK = 25 * 10**9
 
 Kernel = Literal["numba", "numpy"]
-_RunBlock = Callable[[Block, dict[str, NDArray[Any]], Recording], None]
+_Counts = tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]
+_RunBlock = Callable[[Block, Sent, Recording], None]
 
-# Messages, sums and states of the samples that a thread holds at one time: the kernels like them
-# in a core's cache, NumPy likes long arrays.
-_CHUNK_BYTES: dict[Kernel, int] = {"numba": 8 << 20, "numpy": 64 << 20}
+# Messages and states of the samples that a thread holds at one time.
+_CHUNK_BYTES = 16 << 20
+# Chunks a thread, so that threads end together.
+_TURNS = 4
 
 
 def emulate_fast(
@@ -38,126 +42,114 @@ def emulate_fast(
     record: Record = "all",
     threads: int | None = None,
     kernel: Kernel | None = None,
+    nodes: Collection[str] | None = None,
+    per_step: bool = False,
 ) -> Trace:
     """Run a program as `deploy.emulator.emulate` does, equal bit for bit in every array.
 
     program: or its `Plan` from `prepare`, which saves the preparation when used again. inputs,
     record: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
-    (event-driven int8 rows) or "numpy" (matrix products); by default numba where it is installed,
-    unless the work is less than loading, and the first time compiling, it would be. Programs with
-    other than dense connections or plain populations run on the reference.
-    Raises BadInput as `emulate` does, and for "numba" where it is not installed.
+    (event-driven, or matrix products where much is active) or "numpy" (matrix products); by default
+    numba where it is installed, unless the work is less than loading, and the first time compiling,
+    it would be. nodes: the populations to record, by default all. per_step: as for `emulate`.
+    Besides recordings, memory is taken for the samples that the threads hold.
+    Raises BadInput and CheckFailed as `emulate` does, and BadInput for "numba" where it is not
+    installed.
     """
-    if isinstance(program, Program) and not (
-        all(isinstance(c, Dense) for c in program.connections)
-        and all(is_plain(p) for p in program.populations)
-    ):
-        return emulate(program, inputs, record)
     plan = program if isinstance(program, Plan) else prepare(program)
-    samples, timesteps = _check(plan.program, inputs)
+    samples, timesteps = check_shapes(plan.program, inputs)
     kernel = kernel or _choose(plan, samples, timesteps)
     run = _backend(kernel)
-    trace = empty_trace(plan.program, samples, timesteps, record, cleared=False)
+    trace = empty_trace(plan.program, samples, timesteps, record, False, nodes, per_step)
     threads = max(1, min(threads or _cores(), samples))
-    size = _chunk_size(plan, timesteps, kernel)
-    size = min(size, -(-samples // threads))
+    size = max(1, _CHUNK_BYTES // (timesteps * _step_bytes(plan, kernel, record)))
+    size = min(size, -(-samples // (threads if threads == 1 else threads * _TURNS)))
     chunks = [slice(a, min(a + size, samples)) for a in range(0, samples, size)]
 
-    def work(chunk: slice) -> dict[str, NDArray[Any]]:
-        return _run_chunk(plan, inputs, chunk, trace, run, kernel)
+    def work(chunk: slice) -> _Counts:
+        return _run_chunk(plan, inputs, chunk, trace, run)
 
-    if threads == 1:
-        for chunk in chunks:
-            _add(trace, work(chunk))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            for counts in pool.map(work, chunks):
-                _add(trace, counts)
+    try:
+        if threads == 1:
+            for chunk in chunks:
+                _add(trace, *work(chunk))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                for counts in pool.map(work, chunks):
+                    _add(trace, *counts)
+    except CheckFailed:
+        # A message that is too large: which is the first of all, the reference says.
+        emulate(plan.program, inputs, "none")
+        raise
     return trace
 
 
-def _run_chunk(
-    plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock, kernel: Kernel
-) -> dict[str, NDArray[Any]]:
-    """Run some samples through every block; the non-zero messages each node sent."""
-    messages: dict[str, NDArray[Any]] = {}
-    counts: dict[str, NDArray[Any]] = {}
+def _run_chunk(plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock) -> _Counts:
+    """Run some samples through every block; the non-zero messages each node sent, and of each step."""
+    messages: Sent = {}
+    counts: dict[str, NDArray[np.int64]] = {}
+    steps: dict[str, NDArray[np.int64]] = {}
     for node in plan.program.inputs:
-        messages[node.name] = sent = _messages(node, inputs[node.name][chunk])
-        counts[node.name] = _count(sent, kernel)
-    for block in plan.blocks:
-        out = start(block, trace, chunk)
+        data = inputs[node.name][chunk]
+        if not _fits(node, data):
+            check_inputs(plan.program, inputs)
+        messages[node.name], counts[node.name] = _messages(node, data)
+    for number, block in enumerate(plan.blocks):
+        out = start(block, trace, plan.layouts, chunk)
         run(block, messages, out)
-        finish(block, out, trace, chunk)
+        messages |= finish(block, out, trace, plan.layouts, chunk)
         for p, first in zip(block.populations, block.starts, strict=True):
-            part = slice(first, first + p.size)
-            messages[p.name] = np.ascontiguousarray(out.s[..., part])
-            counts[p.name] = out.counts[part]
-    return counts
+            part = out.counts[first : first + p.size]
+            counts[p.name] = plan.layouts[p.name].outer(part)
+        for name in trace.per_step:
+            if name in messages and name not in steps:
+                steps[name] = plan.layouts[name].outer(_each_step(messages[name]))
+        for name in [n for n in messages if plan.needed.get(n, -1) <= number]:
+            del messages[name]
+    return counts, steps
 
 
-def _add(trace: Trace, counts: dict[str, NDArray[Any]]) -> None:
+def _each_step(sent: Spikes | NDArray[Any]) -> NDArray[np.int64]:
+    """Non-zero messages of some samples → of each step, int64 [time, size]."""
+    flat = unpack(sent.bits, sent.size) if isinstance(sent, Spikes) else sent != 0
+    total: NDArray[np.int64] = flat.sum(axis=0, dtype=np.int64)
+    return total
+
+
+def _add(
+    trace: Trace, counts: dict[str, NDArray[np.int64]], steps: dict[str, NDArray[np.int64]]
+) -> None:
+    for name, step in steps.items():
+        trace.per_step[name][...] += step
     for name, count in counts.items():
-        trace.messages[name][...] += count.reshape(trace.messages[name].shape)
+        trace.messages[name][...] += count
 
 
-def _messages(node: Input, data: NDArray[Any]) -> NDArray[Any]:
-    """Messages as uint8 (binary) or int32 [samples, time, size], copied only where needed.
-
-    Kernels are compiled for arrays that are contiguous and writable.
-    """
-    flat = data.reshape(*data.shape[:2], -1)
-    if node.binary and flat.dtype == np.int8:
-        flat = flat.view(np.uint8)
-    return np.require(flat, np.uint8 if node.binary else np.int32, ("C", "W"))
-
-
-def _count(messages: NDArray[Any], kernel: Kernel) -> NDArray[Any]:
-    if kernel == "numpy":
-        return numpy_block.count_messages(messages)
-    from deploy.fast.kernels import count_messages
-
-    counts = np.zeros(messages.shape[2], np.int32)
-    count_messages(messages, counts)
-    return counts
-
-
-def _check(program: Program, inputs: Messages) -> tuple[int, int]:
-    """`check_inputs`, spared its array of comparisons where each input's extremes already fit."""
-    known = {n.name for n in program.inputs}
-    if inputs.keys() == known and all(_fits(n, inputs[n.name]) for n in program.inputs):
-        shapes = {(len(x), x.shape[1]) for x in inputs.values()}
-        if len(shapes) == 1:
-            return shapes.pop()
-    return check_inputs(program, inputs)
+def _messages(node: Input, data: NDArray[Any]) -> tuple[Spikes | NDArray[Any], NDArray[np.int64]]:
+    """What an input sends, as spikes or as int32 [samples, time, size], and its non-zero messages."""
+    flat = np.ascontiguousarray(data).reshape(*data.shape[:2], -1)
+    counts = count_messages(flat)
+    if not node.binary:
+        return flat.astype(np.int32, copy=False), counts.reshape(node.shape)
+    bits = np.empty((*flat.shape[:2], words(node.size)), np.uint64)
+    pack(flat, bits)
+    return Spikes(bits, node.size, int(counts.sum())), counts.reshape(node.shape)
 
 
 def _fits(node: Input, data: NDArray[Any]) -> bool:
-    return (
-        data.dtype.kind in "biu"
-        and data.ndim >= 3
-        and data.shape[2:] == node.shape
-        and 0 not in data.shape
-        and int(data.min()) >= int(node.low.max())
-        and int(data.max()) <= int(node.high.min())
+    """True where the extremes of all channels show that each is within its range."""
+    low, high = int(node.low.max()), int(node.high.min())
+    return ((data.dtype.kind in "bu" and low <= 0) or int(data.min()) >= low) and (
+        (data.dtype == np.bool_ and low <= 0 and high >= 1) or int(data.max()) <= high
     )
 
 
-def _chunk_size(plan: Plan, timesteps: int, kernel: Kernel) -> int:
-    """Samples whose messages, and sums and states of the largest block, stay below the budget."""
-    sent = sum(n.size * (1 if n.binary else 4) for n in plan.program.inputs)
-    sent += sum(block.size for block in plan.blocks)
-    largest = max(_working_bytes(plan, block, kernel) for block in plan.blocks)
-    return max(1, _CHUNK_BYTES[kernel] // (timesteps * (sent + largest)))
-
-
-def _working_bytes(plan: Plan, block: Block, kernel: Kernel) -> int:
-    """Bytes per step of the sums of a block and of the largest product that makes them."""
-    graded = {n.name for n in plan.program.inputs if not n.binary}
-    products = [s for s in block.outside if kernel == "numpy" or s.connection.source in graded]
-    summed = bool(products) or len(block.outside) > 1 or len(block.populations) > 1
-    floats = max((8 * s.rows.shape[0] + 16 * s.rows.shape[1] for s in products), default=0)
-    return 8 * block.size * summed + floats
+def _step_bytes(plan: Plan, kernel: Kernel, record: Record) -> int:
+    """Bytes of the messages of a step of a sample, and of the states of the largest block."""
+    sent = sum(n.size // 8 + 1 if n.binary else 4 * n.size for n in plan.program.inputs)
+    sent += sum(4 * block.size if block.graded else block.size // 8 for block in plan.blocks)
+    states = 8 * (record == "all") + (kernel == "numpy")
+    return sent + states * max(block.size for block in plan.blocks)
 
 
 def _choose(plan: Plan, samples: int, timesteps: int) -> Kernel:
@@ -165,10 +157,10 @@ def _choose(plan: Plan, samples: int, timesteps: int) -> Kernel:
         return "numpy"
     if _KERNELS in sys.modules:
         return "numba"
-    synapses = sum(c.weight.size for c in plan.program.connections)
+    number = sum(synapses(c) for c in plan.program.connections)
     neurons = sum(block.size for block in plan.blocks)
     # In multiply-accumulates of BLAS, by time: 50 for a neuron's update, 10^6 for its calls.
-    work = timesteps * (samples * (synapses + 50 * neurons) + 10**6 * len(plan.blocks))
+    work = timesteps * (samples * (number + 50 * neurons) + 10**6 * len(plan.blocks))
     return "numba" if work > _SMALL_WORK else "numpy"
 
 
@@ -186,7 +178,8 @@ def _backend(kernel: Kernel) -> _RunBlock:
 
 @cache
 def _has_numba() -> bool:
-    return find_spec("numba") is not None
+    # Words of spikes are read and written as bytes, too.
+    return sys.byteorder == "little" and find_spec("numba") is not None
 
 
 def _cores() -> int:

@@ -1,7 +1,9 @@
-"""The numba kernels: event-driven sums over int8 weight rows, fused with the neuron's update.
+"""The numba kernels: event-driven sums, fused with the neuron's update.
 
-Imported only where numba is installed. One spike adds one row of halved weights; 256 of them stay
-within 16 bits (256·127 < 2^15), so sums run in int16 lanes and are widened once per 256 spikes.
+Imported only where numba is installed. A spike adds one row of halved int8 weights of a dense
+connection: 256 of them stay within 16 bits (256·127 < 2^15), so sums run in int16 lanes and are
+widened once per 256 spikes. A spike of a convolution adds, for each kernel row, the taps that meet a
+target: runs of channels of the one shared kernel. A spike of listed synapses adds each of them.
 
 All compiled functions share this file, since numba's cache sees changes of a caller's file only.
 """
@@ -9,9 +11,38 @@ All compiled functions share this file, since numba's cache sees changes of a ca
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
+
+from deploy.fast.layout import (
+    CHANNELS,
+    COLUMNS,
+    DELAY,
+    GROUP_IN,
+    GROUP_OUT,
+    HEIGHT,
+    KERNEL_STEP,
+    KERNEL_X,
+    KERNEL_Y,
+    KIND,
+    LAST,
+    LISTED,
+    OUT,
+    OUT_COLUMNS,
+    ROWS,
+    SHIFT,
+    SOURCE_SIZE,
+    SOURCE_WORD,
+    SOURCE_WORDS,
+    START,
+    TABLE,
+    TARGET_STEP_X,
+    TARGET_STEP_Y,
+    WEIGHTS,
+    WIDTH,
+)  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -29,6 +60,42 @@ def _can_cache() -> bool:
 
 
 _CACHE = _can_cache()
+
+
+@intrinsic
+def _trailing_zeros(context: Any, word: Any) -> Any:
+    """The number of the lowest bit that is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def _ones(context: Any, word: Any) -> Any:
+    """The number of bits that are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def _word(context: Any, flags: Any, start: Any) -> Any:
+    """64 bytes, from `start` of an array, as bits: set where a byte is not zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        lanes = ir.VectorType(ir.IntType(8), 64)
+        first = builder.gep(array.data, [arguments[1]])
+        flags = builder.load(builder.bitcast(first, lanes.as_pointer()))
+        flags.align = 1
+        set_ = builder.icmp_unsigned("!=", flags, ir.Constant(lanes, [0] * 64))
+        return builder.bitcast(set_, ir.IntType(64))
+
+    return types.uint64(flags, types.int64), generate
 
 
 def _decayed(x: Any, m: Any) -> Any:
@@ -77,64 +144,61 @@ def _like_type(x: Any, y: Any) -> Any:
     return wide
 
 
-@njit(nogil=True, cache=_CACHE, forceinline=True)
-def _active(row: Array, index: Array) -> int:
-    """Write the places of spikes (a row of 0 and 1) to `index`, without branches; their number."""
+# Arrays are handed on whole, with the places in them: a slice that is handed to a function costs
+# two atomic counts of references.
+
+
+@njit(nogil=True, cache=_CACHE)
+def _active(bits: Array, g: int, t: int, begin: int, words: int, index: Array) -> int:
+    """Write the places of set bits to `index`, in eights, so beyond their number; their number."""
     n = 0
-    for j in range(row.shape[0]):
-        index[n] = j
-        n += row[j]
+    for w in range(words):
+        left = bits[g, t, begin + w]
+        if left == 0:
+            continue
+        number: int = _ones(left)  # type: ignore[call-arg]
+        for first in range(0, number, 8):
+            for k in range(8):
+                index[n + first + k] = 64 * w + _trailing_zeros(left)
+                left &= left - np.uint64(1)
+        n += number
     return n
 
 
-@njit(nogil=True, cache=_CACHE, forceinline=True)
-def _gather(
-    row: Array,
-    flat: Array,
-    offset: int,
-    start: int,
-    width: int,
-    shift: int,
-    index: Array,
-    acc16: Array,
-    acc32: Array,
-    out: Array,
+@njit(nogil=True, cache=_CACHE)
+def _add_rows(
+    link: Array, rows: Array, index: Array, n: int, sums16: Array, sums32: Array, a: Array
 ) -> None:
-    """out[start:start + width] += (Σ of the weight rows where `row` is set) << shift.
-
-    flat[offset:]: rows of halved int8 weights, the one after the last being zero.
-    """
-    n = _active(row, index)
-    if n == 0:
-        return
+    """The target += (Σ of the rows of n sources) << shift; the row after the last is zero."""
+    width, shift, offset = link[WIDTH], link[SHIFT], link[WEIGHTS]
+    target = a[link[START] : link[START] + width]
     for k in range(n, n + 8):
-        index[k] = row.shape[0]
-    sums = acc16[:width]
-    target = out[start : start + width]
+        index[k] = link[SOURCE_SIZE]
+    sums = sums16[:width]
     many = n > _GROUP
     if many:
-        acc32[:width] = 0
+        sums32[:width] = 0
     for first in range(0, n, _GROUP):
         sums[:] = 0
         last = min(first + _GROUP, n)
         k = first
         while k + 4 < last:
             o = offset + index[k] * width
-            r0 = flat[o : o + width]
+            r0 = rows[o : o + width]
             o = offset + index[k + 1] * width
-            r1 = flat[o : o + width]
+            r1 = rows[o : o + width]
             o = offset + index[k + 2] * width
-            r2 = flat[o : o + width]
+            r2 = rows[o : o + width]
             o = offset + index[k + 3] * width
-            r3 = flat[o : o + width]
+            r3 = rows[o : o + width]
             o = offset + index[k + 4] * width
-            r4 = flat[o : o + width]
+            r4 = rows[o : o + width]
             o = offset + index[k + 5] * width
-            r5 = flat[o : o + width]
+            r5 = rows[o : o + width]
             o = offset + index[k + 6] * width
-            r6 = flat[o : o + width]
+            r6 = rows[o : o + width]
             o = offset + index[k + 7] * width
-            r7 = flat[o : o + width]
+            r7 = rows[o : o + width]
             for j in range(width):
                 sums[j] += np.int16(
                     np.int16(np.int16(r0[j] + r1[j]) + np.int16(r2[j] + r3[j]))
@@ -143,37 +207,136 @@ def _gather(
             k += 8
         if k < last:
             o = offset + index[k] * width
-            r0 = flat[o : o + width]
+            r0 = rows[o : o + width]
             o = offset + index[k + 1] * width
-            r1 = flat[o : o + width]
+            r1 = rows[o : o + width]
             o = offset + index[k + 2] * width
-            r2 = flat[o : o + width]
+            r2 = rows[o : o + width]
             o = offset + index[k + 3] * width
-            r3 = flat[o : o + width]
+            r3 = rows[o : o + width]
             for j in range(width):
                 sums[j] += np.int16(np.int16(r0[j] + r1[j]) + np.int16(r2[j] + r3[j]))
         if many:
             for j in range(width):
-                acc32[j] += sums[j]
+                sums32[j] += sums[j]
+    scale, down = np.int32(1 << max(shift, 0)), max(-shift, 0)
     if many:
-        _add_shifted(acc32[:width], shift, target)
-    else:
-        _add_shifted(sums, shift, target)
-
-
-@njit(nogil=True, cache=_CACHE, forceinline=True)
-def _add_shifted(sums: Array, shift: int, target: Array) -> None:
-    if shift >= 0:
-        scale = np.int32(1 << shift)
-        for j in range(target.shape[0]):
+        for j in range(width):
+            target[j] += (sums32[j] * scale) >> down
+    elif shift >= 0:
+        for j in range(width):
             target[j] += sums[j] * scale
     else:
-        for j in range(target.shape[0]):
-            target[j] += sums[j] >> -shift
+        for j in range(width):
+            target[j] += sums[j] >> down
 
 
-@njit(nogil=True, cache=_CACHE, forceinline=True)
+@njit(nogil=True, cache=_CACHE)
+def _add_listed(
+    link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
+) -> None:
+    """a[start:] += every listed synapse of n sources."""
+    target = a[start : start + link[WIDTH]]
+    first_of = table[link[TABLE] : link[TABLE] + link[SOURCE_SIZE] + 1]
+    targets = table[link[TABLE] + link[SOURCE_SIZE] + 1 :]
+    weights = taps[link[WEIGHTS] :]
+    for k in range(n):
+        for i in range(first_of[index[k]], first_of[index[k] + 1]):
+            target[targets[i]] += weights[i]
+
+
+@njit(nogil=True, cache=_CACHE, error_model="numpy")
+def _add_kernel(
+    link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
+) -> None:
+    """a[start:] += the kernel around each of n sources."""
+    target = a[start : start + link[WIDTH]]
+    channels, columns, kernel_x = link[CHANNELS], link[COLUMNS], link[KERNEL_X]
+    area, out, run = link[HEIGHT] * columns, link[OUT], link[GROUP_OUT]
+    of_rows, of_columns = link[TABLE], link[TABLE] + 3 * link[HEIGHT]
+    whole = link[TARGET_STEP_X] == 1 and run == out
+    step = link[TARGET_STEP_X] * out
+    for k in range(n):
+        j = np.uint32(index[k])
+        if link[LAST]:
+            place = np.int64(j // np.uint32(channels))
+            channel = j - place * channels
+        else:
+            channel = np.int64(j // np.uint32(area))
+            place = j - channel * area
+        y = np.int64(np.uint32(place) // np.uint32(columns))
+        in_row = of_rows + 3 * y
+        in_column = of_columns + 3 * (place - y * columns)
+        count_y, count_x = table[in_row + 2], table[in_column + 2]
+        group = channel // link[GROUP_IN] if run != out else np.int64(0)
+        w = link[WEIGHTS] + (channel * link[KERNEL_Y] + table[in_row]) * kernel_x * run
+        w += table[in_column] * run
+        to = (table[in_row + 1] * link[OUT_COLUMNS] + table[in_column + 1]) * out + group * run
+        down = link[TARGET_STEP_Y] * link[OUT_COLUMNS] * out
+        back = link[KERNEL_STEP] * kernel_x * run
+        for _ in range(count_y):
+            if whole:
+                there, added = target[to : to + count_x * run], taps[w : w + count_x * run]
+                for i in range(count_x * run):
+                    there[i] += added[i]
+            else:
+                for tap in range(count_x):
+                    first = to + tap * step
+                    there = target[first : first + run]
+                    added = taps[w + tap * run : w + (tap + 1) * run]
+                    for i in range(run):
+                        there[i] += added[i]
+            to += down
+            w -= back
+
+
+@njit(nogil=True, cache=_CACHE)
+def _add_sums(
+    link: Array,
+    rows: Array,
+    taps: Array,
+    table: Array,
+    bits: Array,
+    g: int,
+    t: int,
+    index: Array,
+    sums16: Array,
+    sums32: Array,
+    a: Array,
+) -> None:
+    """a[start : start + width] += the sums of one connection at step t of sample g."""
+    begin = link[SOURCE_WORD]
+    n = _active(bits, g, t - link[DELAY], begin, link[SOURCE_WORDS], index)
+    if n == 0:
+        return
+    if link[KIND] == ROWS:
+        _add_rows(link, rows, index, n, sums16, sums32, a)
+    elif link[SHIFT] == 0:
+        _add_synapses(link, taps, table, index, n, a, link[START])
+    else:
+        # A negative exponent shifts the whole sum.
+        start, width, down = link[START], link[WIDTH], -link[SHIFT]
+        sums32[:width] = 0
+        _add_synapses(link, taps, table, index, n, sums32, 0)
+        target = a[start : start + width]
+        for j in range(width):
+            target[j] += sums32[j] >> down
+
+
+@njit(nogil=True, cache=_CACHE)
+def _add_synapses(
+    link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
+) -> None:
+    if link[KIND] == LISTED:
+        _add_listed(link, taps, table, index, n, a, start)
+    else:
+        _add_kernel(link, taps, table, index, n, a, start)
+
+
+@njit(nogil=True, cache=_CACHE)
 def _advance(
+    first: int,
+    stop: int,
     a: Array,
     u: Array,
     v: Array,
@@ -183,8 +346,11 @@ def _advance(
     threshold: Array,
     s: Array,
 ) -> None:
-    """One step of neurons, every array [size]: see `deploy.program.Population`."""
-    for j in range(u.shape[0]):
+    """One step of the neurons first ≤ j < stop: see `deploy.program.Population`."""
+    a, u, v, s = a[first:stop], u[first:stop], v[first:stop], s[first:stop]
+    mu, mv = mu[first:stop], mv[first:stop]
+    bias, threshold = bias[first:stop], threshold[first:stop]
+    for j in range(stop - first):
         m = mu[j]
         x = _like(_decayed(u[j], m) + _like(a[j] << 6, m), m)
         if x > _LIMIT:
@@ -200,107 +366,129 @@ def _advance(
 
 
 @njit(nogil=True, cache=_CACHE)
-def gather_rows(
-    source: Array, flat: Array, start: int, width: int, delay: int, shift: int, drive: Array
+def _advance_undecayed(
+    first: int, stop: int, a: Array, u: Array, v: Array, bias: Array, threshold: Array, s: Array
 ) -> None:
-    """drive[g, t + delay, start:start + width] += sums of `source` [samples, time, size]."""
-    samples, timesteps, size = source.shape
-    index = np.empty(size + 8, np.int32)
-    acc16 = np.empty(width, np.int16)
-    acc32 = np.empty(width, np.int32)
+    """`_advance` for mu = 0 and mv = 4096."""
+    a, u, v, s = a[first:stop], u[first:stop], v[first:stop], s[first:stop]
+    bias, threshold = bias[first:stop], threshold[first:stop]
+    for j in range(stop - first):
+        m = u[j]
+        x = _like(a[j] << 6, m)
+        if x > _LIMIT:
+            x = _like(x - 2 * _LIMIT, m)
+        elif x <= -_LIMIT:
+            x = _like(x + 2 * _LIMIT, m)
+        u[j] = x
+        y = _like(_like(v[j] + x, m) + bias[j], m)
+        y = _like(min(max(y, _like(-_LIMIT + 1, m)), _like(_LIMIT - 1, m)), m)
+        fired = y > threshold[j]
+        v[j] = _like(0, m) if fired else y
+        s[j] = fired
+
+
+@njit(nogil=True, cache=_CACHE)
+def add_events(
+    source: Array,
+    link: Array,
+    rows: Array,
+    taps: Array,
+    table: Array,
+    first: int,
+    drive: Array,
+) -> None:
+    """drive[g, t] += sums of a connection at step first + t; source: spikes [samples, time, words]."""
+    samples, steps = drive.shape[:2]
+    index = np.empty(64 * source.shape[2] + 16, np.int32)
+    sums16 = np.empty(link[WIDTH], np.int16)
+    sums32 = np.empty(link[WIDTH], np.int32)
     for g in range(samples):
-        for t in range(delay, timesteps):
-            _gather(
-                source[g, t - delay], flat, 0, start, width, shift,
-                index, acc16, acc32, drive[g, t],
-            )  # fmt: skip
+        for t in range(max(link[DELAY] - first, 0), steps):
+            _add_sums(
+                link, rows, taps, table, source, g, first + t, index, sums16, sums32, drive[g, t]
+            )
 
 
 @njit(nogil=True, cache=_CACHE)
 def run_block(
     source: Array,
-    source_flat: Array,
-    source_delay: int,
-    source_shift: int,
+    source_link: Array,
+    source_rows: Array,
+    source_taps: Array,
+    source_table: Array,
     fused: bool,
     drive: Array,
     driven: bool,
     populations: Array,
-    synapses: Array,
-    flat: Array,
+    links: Array,
+    rows: Array,
+    taps: Array,
+    table: Array,
     mu: Array,
     mv: Array,
     bias: Array,
     threshold: Array,
-    s: Array,
+    first: int,
+    stop: int,
+    u_all: Array,
+    v_all: Array,
+    bits: Array,
     u_record: Array,
     v_record: Array,
     record: bool,
-    last_v: Array,
+    counts: Array,
 ) -> None:
-    """All steps of a block: s [samples, time, size] and, where `record`, its u and v.
+    """The steps first ≤ t < stop of a block, its spikes to bits [samples, time, words].
 
-    source …: one connection from outside onto the whole block, summed on the fly where `fused`.
-    drive [samples, time, size]: sums of all other outside connections, where `driven`.
-    populations [n, 4]: start, stop, first and last row of `synapses`.
-    synapses [n, 5]: source start, source size, delay, shift, offset of its rows in `flat`.
+    source …: one connection from outside, spikes [samples, time, words], summed on the fly where
+    `fused`. drive [samples, stop − first, size]: sums of all other outside connections, where
+    `driven`. populations [n, 5]: see `Block.spans`; links …: the connections among them. u_all,
+    v_all [samples, size]: the states, kept from one call to the next. u_record, v_record: int32
+    [samples, time, width], where `record`. counts [size] += spikes.
     """
-    samples, timesteps, size = s.shape
+    samples, size = u_all.shape
     a = np.zeros(size, mu.dtype)
-    u = np.zeros(size, mu.dtype)
-    v = np.zeros(size, mu.dtype)
-    index = np.empty(max(source.shape[2], size) + 8, np.int32)
-    acc16 = np.empty(size, np.int16)
-    acc32 = np.empty(size, np.int32)
+    index = np.empty(64 * max(source.shape[2], bits.shape[2]) + 16, np.int32)
+    sums16, sums32 = np.empty(size, np.int16), np.empty(size, np.int32)
+    s, few = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    waiting = 0
     for g in range(samples):
-        u[:] = 0
-        v[:] = 0
-        for t in range(timesteps):
+        u, v = u_all[g], v_all[g]
+        for t in range(first, stop):
             if driven:
-                a[:] = drive[g, t]
+                a[:] = drive[g, t - first]
             else:
                 a[:] = 0
-            if fused and t >= source_delay:
-                _gather(
-                    source[g, t - source_delay], source_flat, 0, 0, size, source_shift,
-                    index, acc16, acc32, a,
+            if fused and t >= source_link[DELAY]:
+                _add_sums(
+                    source_link, source_rows, source_taps, source_table, source, g, t,
+                    index, sums16, sums32, a,
                 )  # fmt: skip
             for p in range(populations.shape[0]):
-                first, last = populations[p, 0], populations[p, 1]
+                here, end = populations[p, 0], populations[p, 1]
                 for c in range(populations[p, 2], populations[p, 3]):
-                    if t >= synapses[c, 2]:
-                        begin = synapses[c, 0]
-                        _gather(
-                            s[g, t - synapses[c, 2], begin : begin + synapses[c, 1]], flat,
-                            synapses[c, 4], first, last - first, synapses[c, 3],
-                            index, acc16, acc32, a,
-                        )  # fmt: skip
-                _advance(
-                    a[first:last], u[first:last], v[first:last], mu[first:last], mv[first:last],
-                    bias[first:last], threshold[first:last], s[g, t, first:last],
-                )  # fmt: skip
+                    link = links[c]
+                    if t >= link[DELAY]:
+                        _add_sums(link, rows, taps, table, bits, g, t, index, sums16, sums32, a)
+                if populations[p, 4]:
+                    _advance_undecayed(here, end, a, u, v, bias, threshold, s)
+                else:
+                    _advance(here, end, a, u, v, mu, mv, bias, threshold, s)
+                for w in range(here >> 6, end >> 6):
+                    bits[g, t, w] = _word(s, 64 * w)  # type: ignore[call-arg]
+            # 255 steps are counted in lanes of 8 bits before they are widened.
+            for j in range(size):
+                few[j] += s[j]
+            waiting += 1
+            if waiting == 255:
+                for j in range(size):
+                    counts[j] += few[j]
+                few[:] = 0
+                waiting = 0
             if record:
                 u_row, v_row = u_record[g, t], v_record[g, t]
-                for j in range(size):
+                for j in range(u_row.shape[0]):
                     u_row[j] = u[j]
                     v_row[j] = v[j]
-        last_row = last_v[g]
-        for j in range(size):
-            last_row[j] = v[j]
-
-
-@njit(nogil=True, cache=_CACHE)
-def count_messages(messages: Array, counts: Array) -> None:
-    """counts [size] += non-zero messages of [samples, time, size]."""
-    samples, timesteps, size = messages.shape
-    few = np.empty(size, np.uint8)
-    for g in range(samples):
-        # 255 steps are counted in lanes of 8 bits before they are widened.
-        for first in range(0, timesteps, 255):
-            few[:] = 0
-            for t in range(first, min(first + 255, timesteps)):
-                row = messages[g, t]
-                for j in range(size):
-                    few[j] += np.uint8(row[j] != 0)
-            for j in range(size):
-                counts[j] += few[j]
+    for j in range(size):
+        counts[j] += few[j]

@@ -1,4 +1,4 @@
-"""What one block writes while it runs: views of the trace, or memory of its own."""
+"""What one block writes while it runs, and how it gets into the trace."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,59 +6,81 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.fast.layout import Layout
 from deploy.fast.plan import Block
+from deploy.fast.spikes import WORD, Messages, Spikes, unpack, words
+from deploy.populations import message_range
 from deploy.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A block's arrays for some samples.
+    """A block's arrays for some samples, as its neurons lie.
 
-    s: uint8 [samples, time, size]. u, v: int32 of the same shape, or empty where not `states`.
-    last_v: int32 [samples, size]. counts: int32 [size], spikes of these samples.
+    bits: uint64 [samples, time, block words], the spikes. graded: int32 [samples, time, size], all
+    messages of a block that has graded ones, else empty. u, v: int32 [samples, time, width], or
+    empty where not `states`. last_v: int32 or int64 [samples, size]. counts: int64 [size], non-zero messages.
     """
 
-    s: NDArray[np.uint8]
+    bits: NDArray[np.uint64]
+    graded: NDArray[np.int32]
     u: NDArray[np.int32]
     v: NDArray[np.int32]
     states: bool
-    last_v: NDArray[np.int32]
-    counts: NDArray[np.int32]
+    last_v: NDArray[Any]
+    counts: NDArray[np.int64]
 
 
-def start(block: Block, trace: Trace, samples: slice) -> Recording:
-    """Arrays for a block; those of a single recorded population are the trace's own."""
-    count, states = samples.stop - samples.start, bool(trace.u)
-    shape = (count, trace.timesteps, block.size)
+def start(block: Block, trace: Trace, layouts: dict[str, Layout], samples: slice) -> Recording:
+    """Arrays for a block; states of one population in C order are written to the trace itself."""
+    count, states = (
+        samples.stop - samples.start,
+        any(p.name in kept for p in block.populations for kept in (trace.u, trace.v)),
+    )
+    only = block.populations[0]
+    direct = len(block.populations) == 1 and not layouts[only.name].last
 
-    def memory(recorded: Any, dtype: Any, wanted: bool) -> NDArray[Any]:
-        if recorded and len(block.populations) == 1:
-            return recorded[block.populations[0].name][samples].reshape(shape)
-        return np.empty(shape if wanted else (1, 1, 1), dtype)
+    def memory(recorded: Any) -> NDArray[np.int32]:
+        if not states:
+            return np.empty((1, 1, 1), np.int32)
+        if direct and only.name in recorded:
+            found: NDArray[np.int32] = recorded[only.name][samples].reshape(
+                count, trace.timesteps, -1
+            )
+            return found
+        return np.empty((count, trace.timesteps, block.size), np.int32)
 
     return Recording(
-        memory(trace.s, np.uint8, True),
-        memory(trace.u, np.int32, states),
-        memory(trace.v, np.int32, states),
+        np.empty((count, trace.timesteps, block.size // WORD), np.uint64),
+        np.empty((count, trace.timesteps, block.size if block.graded else 0), np.int32),
+        memory(trace.u),
+        memory(trace.v),
         states,
-        np.empty((count, block.size), np.int32),
-        np.zeros(block.size, np.int32),
+        np.zeros((count, block.size), block.sums),
+        np.zeros(block.size, np.int64),
     )
 
 
-def finish(block: Block, recording: Recording, trace: Trace, samples: slice) -> None:
-    """Copy to the trace what a block of several populations recorded, and the read-outs."""
+def finish(
+    block: Block, recording: Recording, trace: Trace, layouts: dict[str, Layout], samples: slice
+) -> Messages:
+    """Copy to the trace what is not there yet; what each population sent."""
+    sent: Messages = {}
     for p, begin in zip(block.populations, block.starts, strict=True):
-        part = slice(begin, begin + p.size)
-        if len(block.populations) > 1:
-            for kept, source in (
-                (trace.s, recording.s),
-                (trace.u, recording.u),
-                (trace.v, recording.v),
-            ):
-                if kept:
-                    target = kept[p.name][samples]
-                    target[...] = source[..., part].reshape(target.shape)
+        part, layout = slice(begin, begin + p.size), layouts[p.name]
+        if message_range(p) == (0, 1):
+            first = begin // WORD
+            bits = np.ascontiguousarray(recording.bits[..., first : first + words(p.size)])
+            sent[p.name] = Spikes(bits, p.size, int(recording.counts[part].sum()))
+            if p.name in trace.s:
+                trace.s[p.name][samples] = layout.outer(unpack(bits, p.size))
+        else:
+            sent[p.name] = graded = np.ascontiguousarray(recording.graded[..., part])
+            if p.name in trace.s:
+                trace.s[p.name][samples] = layout.outer(graded)
+        for kept, states in ((trace.u, recording.u), (trace.v, recording.v)):
+            if p.name in kept and states.shape[2] == block.size:
+                kept[p.name][samples] = layout.outer(states[..., part])
         if p.name in trace.readout:
-            readout = trace.readout[p.name][samples]
-            readout[...] = recording.last_v[:, part].reshape(readout.shape)
+            trace.readout[p.name][samples] = layout.outer(recording.last_v[:, part])
+    return sent

@@ -8,9 +8,16 @@ from deploy.report.figures import MINUS, NOT_MEASURED, count, joules, percent, s
 from deploy.report.html import page
 from deploy.report.markup import Child, el, table, value
 from deploy.report.read import at, items, mapping, number, numbers, pair
+from deploy.report.series import curve, curves
 
 Row = tuple[str, str, str, str]
-COUNTS = ("synaptic_ops", "neuron_updates", "spikes", "messages", "hops", "weight_bytes")
+COUNTS = (
+    *("synaptic_ops", "synaptic_ops_dense", "neuron_updates", "spikes", "input_messages"),
+    *("messages", "hops", "weight_bytes"),
+)
+# What is compared node by node, and step by step.
+NODE_COUNTS = {"synaptic_ops": "synaptic ops", "spikes": "spikes", "messages": "packets"}
+STEP_COUNTS = {"synaptic_ops": "synaptic ops", "spikes": "spikes", "messages": "packets"}
 
 
 def compare_rows(a: object, b: object) -> list[Row]:
@@ -19,36 +26,86 @@ def compare_rows(a: object, b: object) -> list[Row]:
         _same(key, at(a, key), at(b, key)) for key in ("model", "target", "data_sha256", "seed")
     ]
     rows.append(_same("result", words.status(a), words.status(b)))
+    rows.append(_same("chip", words.chip(a) or None, words.chip(b) or None))
     rows += [_figure(key, at(a, key), at(b, key), count) for key in ("samples", "timesteps")]
     rows += [_accuracy(e, words.accuracy(a, e), words.accuracy(b, e)) for e in words.TITLES]
     for kind, key in (("spike", "spike_mismatches"), ("state", "state_mismatches")):
         rows.append(_figure(f"{kind} mismatches", _mismatches(a, key), _mismatches(b, key), count))
     rows.append(_figure("cores used", at(a, "cores", "used"), at(b, "cores", "used"), count))
     rows.append(_figure("chips", at(a, "cores", "chips"), at(b, "cores", "chips"), count))
+    for resource in ("neurons", "synapse_words"):
+        fullest = [at(r, "cores", "utilisation", resource, "max") for r in (a, b)]
+        rows.append(
+            _figure(f"{resource.replace('_', ' ')}, fullest core", fullest[0], fullest[1], percent)
+        )
     for key in COUNTS:
         first, second = (at(r, "counts", key, "total") for r in (a, b))
         rows.append(_figure(key.replace("_", " "), first, second, count))
-    energy = [_totals(r) for r in (a, b)]
-    for name in dict.fromkeys([*energy[0], *energy[1]]):
-        rows.append(_figure(f"energy, {name}", energy[0].get(name), energy[1].get(name), joules))
+    rates = [at(r, "counts", "spike_rate") for r in (a, b)]
+    rows.append(_figure("spikes per neuron and step", rates[0], rates[1], percent))
+    for key, name in (("busiest_link", "busiest link"), ("mean_link", "mean of the links in use")):
+        loads = [at(r, "traffic", key) for r in (a, b)]
+        rows.append(_figure(f"{name}, packets", loads[0], loads[1], count))
+    for key, end in (("total_j", ""), ("low_j", ", low end")):
+        energy = [_of_sets(r, key) for r in (a, b)]
+        for name in dict.fromkeys([*energy[0], *energy[1]]):
+            ends = energy[0].get(name), energy[1].get(name)
+            rows.append(_figure(f"energy, {name}{end}", ends[0], ends[1], joules))
+    times = [_inference(r) for r in (a, b)]
+    for name in dict.fromkeys([*times[0], *times[1]]):
+        for i, end in enumerate(("low", "high")):
+            of_end = [t[name][i] if name in t else None for t in times]
+            rows.append(_figure(f"inference, {name}, {end} end", of_end[0], of_end[1], seconds))
     rows.append(_figure("ANN baseline", words.baseline_total(a), words.baseline_total(b), joules))
     rows.append(_figure("time", _time(a), _time(b), seconds))
     return rows
 
 
+def node_rows(a: object, b: object) -> list[Row]:
+    """(node and count, in A, in B, difference) for every count of every node of either run."""
+    rows = []
+    for key, name in NODE_COUNTS.items():
+        found = [numbers(at(r, "counts", key, "per_node")) for r in (a, b)]
+        for node in dict.fromkeys([*found[0], *found[1]]):
+            rows.append(_figure(f"{node}: {name}", found[0].get(node), found[1].get(node), count))
+    return rows
+
+
 def compare_html(a: object, b: object) -> str:
-    """`compare_rows` as one self-contained HTML page."""
-    cells: list[list[Child]] = [
-        [name, value(first), value(second), change]
-        for name, first, second, change in compare_rows(a, b)
+    """`compare_rows` and `node_rows` as one self-contained HTML page, with both runs step by step."""
+    head: list[Child] = ["", "A", "B", "difference"]
+    tables = [
+        ("Key figures, per inference", compare_rows(a, b)),
+        ("Node by node, per inference", node_rows(a, b)),
     ]
     return page(
         "Two runs",
         el("header", el("p", "neuroclip", cls="kicker"), el("h1", "Two runs side by side")),
         el(
-            "main", table(["", "A", "B", "difference"], cells, "lrrr", "Key figures, per inference")
+            "main",
+            *(table(head, _cells(rows), "lrrr", title) for title, rows in tables if rows),
+            *_steps(a, b),
         ),
     )
+
+
+def _cells(rows: list[Row]) -> list[list[Child]]:
+    return [[name, value(first), value(second), change] for name, first, second, change in rows]
+
+
+def _steps(a: object, b: object) -> list[Child]:
+    """Both runs on one scale, step by step; a run without totals of each step has no curve."""
+    drawn: list[Child] = []
+    for key, name in STEP_COUNTS.items():
+        found = [
+            (f"{side}: {name}", [values], count(max(values)))
+            for side, report in (("A", a), ("B", b))
+            if (values := curve(at(report, "counts", "per_step", key))) is not None
+        ]
+        if found:
+            largest = max(max(group[0]) for _, group, _ in found)
+            drawn.append(curves(found, f"{name} of each step in both runs", largest or None))
+    return [el("h2", "Each step"), *drawn] if drawn else []
 
 
 def _same(name: str, a: object, b: object) -> Row:
@@ -92,10 +149,17 @@ def _mismatches(report: object, key: str) -> int | float | None:
     return sum(found) if found else None
 
 
-def _totals(report: object) -> dict[str, int | float]:
-    return numbers(
-        {str(at(e, "coefficients")): at(e, "total_j") for e in items(at(report, "energy"))}
-    )
+def _of_sets(report: object, key: str) -> dict[str, int | float]:
+    """A figure of every coefficient set, by its name."""
+    return numbers({str(at(e, "coefficients")): at(e, key) for e in items(at(report, "energy"))})
+
+
+def _inference(report: object) -> dict[str, tuple[int | float, int | float]]:
+    """The range of the time of an inference, by the name of the set."""
+    found = {
+        str(at(e, "coefficients")): pair(at(e, "inference_s")) for e in items(at(report, "latency"))
+    }
+    return {name: ends for name, ends in found.items() if ends is not None}
 
 
 def _time(report: object) -> int | float | None:

@@ -15,6 +15,8 @@ NAME = 8
 MAX_CHIPS = 8
 # Loihi has 128 cores; a map of more cells than these is not one of a chip.
 MAX_CELLS = 1024
+# Ranges of neurons that are listed; more are counted.
+FEW = 3
 # Upper ends of the load classes; a core above 100 % breaks a limit and gets a class of its own.
 CLASSES = (0.25, 0.5, 0.75, 1.0)
 
@@ -107,7 +109,7 @@ def _cell(index: int, core: object, x: float, y: float) -> Markup:
     rect = {"x": x, "y": y, "width": CELL_W - PAD, "height": CELL_H - PAD, "rx": 3}
     if core is None:
         return el("g", el("title", f"core {index}: unused"), el("rect", **rect, cls="core unused"))
-    names = [str(at(s, "population")) for s in items(at(core, "slices"))]
+    names = list(dict.fromkeys(str(at(s, "population")) for s in items(at(core, "slices"))))
     first = shorten(names[0], NAME) if names else "empty"
     load = _load(core)
     more = f" +{len(names) - 1}" if len(names) > 1 else ""
@@ -134,10 +136,18 @@ def _class(load: float | None) -> int:
 
 
 def _slices(core: object) -> str:
-    return ", ".join(
-        f"{at(s, 'population')} {at(s, 'start')}–{(number(at(s, 'stop')) or 0) - 1}"
-        for s in items(at(core, "slices"))
-    )
+    """The neurons of a core: ranges where they are few, else how many of each population."""
+    listed: dict[str, list[tuple[int, int]]] = {}
+    for s in items(at(core, "slices")):
+        bounds = int(number(at(s, "start")) or 0), int(number(at(s, "stop")) or 0)
+        listed.setdefault(str(at(s, "population")), []).append(bounds)
+    said = []
+    for name, ranges in listed.items():
+        if len(ranges) <= FEW:
+            said += [f"{name} {start}–{stop - 1}" for start, stop in ranges]
+        else:
+            said.append(f"{name}: {sum(stop - start for start, stop in ranges)} neurons")
+    return ", ".join(said)
 
 
 def _tooltip(index: int, core: object) -> str:

@@ -4,6 +4,7 @@ from deploy.program import Program
 from deploy.report.figures import NOT_MEASURED, count, percent
 from deploy.report.markup import Child, Markup, el, section, table, value
 from deploy.report.read import at, mapping, numbers
+from deploy.report.steps import steps_part
 
 TITLES = {
     "synaptic_ops": "synaptic operations",
@@ -11,7 +12,7 @@ TITLES = {
     "neuron_updates": "neuron updates",
     "spikes": "spikes",
     "input_messages": "input messages",
-    "messages": "messages between cores",
+    "messages": "packets between cores",
     "hops": "hops",
     "weight_bytes": "weight bytes",
 }
@@ -54,6 +55,7 @@ def counts_section(report: object, program: Program) -> Markup:
             foot=["total", *totals, ""],
         ),
         el("p", "A dash: this node has no such count.", cls="note") if rows else None,
+        steps_part(report),
     )
 
 

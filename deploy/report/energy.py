@@ -91,17 +91,23 @@ def _scope(sets: list[object]) -> Markup:
     rows: list[list[Child]] = [
         [
             str(at(e, "coefficients")),
-            joules(at(e, "total_j")),
+            _range(e),
             _listed(at(e, "included")),
             _listed(at(e, "excluded")),
             str(at(e, "source")) if at(e, "source") else missing("no source stated"),
         ]
         for e in sets
     ]
-    head = ["coefficients", "total", "included", "excluded", "source"]
+    head = ["coefficients", "range", "included", "excluded", "source"]
     return table(
         head, rows, "lrlll", "What each figure covers, and where its coefficients are from"
     )
+
+
+def _range(entry: object) -> str:
+    """From the low end of a set, idle neurons and no zero weights, to its cautious total."""
+    low, total = number(at(entry, "low_j")), number(at(entry, "total_j"))
+    return words.between(None if total is None else (total if low is None else low, total), joules)
 
 
 def _listed(entries: object) -> Child:

@@ -1,4 +1,4 @@
-"""The head of the page: did it hold, what ran, and the five figures to remember."""
+"""The head of the page: did it hold, what ran, and the six figures to remember."""
 
 from pathlib import PurePath
 
@@ -75,6 +75,7 @@ def _tiles(report: object) -> list[Markup]:
             words.energy_sentence({"energy_range_j": limits}),
             f"{_per()}, {_sets(report)}" if _sets(report) else _per(),
         ),
+        _tile("time", words.latency_sentence(report), _per()),
     ]
 
 

@@ -13,22 +13,32 @@ from deploy.report.accuracy import accuracy_section
 from deploy.report.activity import activity_section
 from deploy.report.cores import cores_section
 from deploy.report.counts import counts_section
+from deploy.report.coverage import coverage_section
+from deploy.report.crosscheck import crosscheck_section
 from deploy.report.energy import energy_section
 from deploy.report.headline import headline, title
+from deploy.report.latency import latency_section
 from deploy.report.markup import Child, Markup, el, join
 from deploy.report.parity import parity_section
 from deploy.report.proof import proof_section
+from deploy.report.quantization import quantization_section
 from deploy.report.run import placement_section, repeat_section
+from deploy.report.traffic import traffic_section
 
 CONTENTS = {
     "accuracy": "Accuracy",
+    "quantization": "Quantization",
     "parity": "Parity",
     "placement": "What ran where",
     "activity": "Activity",
     "cores": "Cores",
+    "traffic": "Traffic",
     "counts": "Operations",
     "energy": "Energy",
+    "latency": "Time",
+    "crosscheck": "Cross-check",
     "proof": "Proof",
+    "coverage": "Not covered",
     "repeat": "Repeat",
 }
 
@@ -45,23 +55,31 @@ def render(
     measured". recordings: {"NAME/s": integers [samples, time, *shape], "NAME/v": int32 likewise},
     as in trace.npz; may be empty. program: gives the order of nodes and which are read-outs.
     """
+    quantization = quantization_section(report)
+    # Only a float graph has been quantized.
+    contents = {k: v for k, v in CONTENTS.items() if k != "quantization" or quantization}
     body = (
         headline(report),
         el(
             "nav",
-            *(el("a", title, href=f"#{identity}") for identity, title in CONTENTS.items()),
+            *(el("a", title, href=f"#{identity}") for identity, title in contents.items()),
             aria_label="Contents",
         ),
         el(
             "main",
             accuracy_section(report),
+            quantization,
             parity_section(report),
             placement_section(report),
             activity_section(report, recordings, program),
             cores_section(report),
+            traffic_section(report),
             counts_section(report, program),
             energy_section(report),
+            latency_section(report),
+            crosscheck_section(report),
             proof_section(report),
+            coverage_section(report),
             repeat_section(report),
         ),
     )

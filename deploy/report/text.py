@@ -17,10 +17,12 @@ from deploy.report.figures import (
     plain,
     shorten,
 )
+from deploy.report.quantization import quantization_sentence
 from deploy.report.read import at, items, number
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
 MAX_PAIRS = 3
+DIVERGENCE = "first divergence"
 # Predictions that are shown in place of an accuracy.
 MAX_PREDICTIONS = 8
 # A terminal shows the whole summary at once; labels take LABEL of its columns.
@@ -41,24 +43,30 @@ def summary(report: object, path: Path | None = None) -> str:
         rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
     else:
         rows += [("accuracy", NOT_MEASURED), ("predicted", _predicted(report))]
+    quantization = quantization_sentence(report)
+    if quantization is not None:
+        rows.append(("quantization", quantization))
     pairs = words.parity_pairs(report)
     rows += [(f"{at(p, 'a')} = {at(p, 'b')}", _pair(p)) for p in pairs[:MAX_PAIRS]]
     if not pairs:
         rows.append(("parity", NOT_MEASURED))
     first = next((where for p in pairs if (where := words.difference(p))), None)
     if first:
-        rows.append(("first divergence", first))
+        rows.append((DIVERGENCE, first))
     if (crossed := words.crossed(report)) is not None:
         rows.append(("register edges", crossed))
     rows.append(("cores", words.cores(report)))
     operations = at(report, "counts", "synaptic_ops", "total")
     rows.append(("synaptic operations", _per_inference(count(operations))))
     rows.append(("energy", _per_inference(words.energy_sentence(report))))
+    rows.append(("time", _per_inference(words.latency_sentence(report))))
     against = words.against(report)
     if against is not None:
         rows.append(("like for like", against))
     if (labels := words.new_labels(report)) is not None:
         rows.append(("other labels", labels))
+    if at(report, "sanafe"):
+        rows.append(("cross-check", words.crosscheck_sentence(report)))
     rows.append(("on the host", words.where_ran(report, "host")))
     rows.append(("not mapped", words.unsupported(report)))
     last = [] if path is None else [f"{'report':<{LABEL}} {_terminal(str(path))}"]
@@ -66,10 +74,14 @@ def summary(report: object, path: Path | None = None) -> str:
 
 
 def _wrapped(rows: list[tuple[str, str]], lines: int) -> list[str]:
-    """Rows wrapped under their labels; while there are too many lines, the longest row is cut."""
+    """Rows wrapped under their labels; while there are too many lines, the longest row is cut.
+
+    The row that says where two executors differ is cut last.
+    """
     texts = [wrap(_terminal(text), WIDTH - LABEL - 1) or [""] for _, text in rows]
+    kept = next((t for (name, _), t in zip(rows, texts, strict=True) if name == DIVERGENCE), None)
     while sum(len(text) for text in texts) > lines:
-        longest = max(texts, key=len)
+        longest = max(texts, key=lambda text: (len(text) > 1 and text is not kept, len(text)))
         del longest[-1]
         longest[-1] = f"{longest[-1][: WIDTH - LABEL - 3]} …"
     return [

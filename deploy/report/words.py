@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from deploy.report.figures import NOT_MEASURED, count, joules, ratio
+from deploy.report.figures import NOT_MEASURED, count, joules, ratio, seconds
 from deploy.report.read import at, items, mapping, number, numbers, pair
 
 QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential v"}
@@ -255,3 +255,47 @@ def accuracy(report: object, executor: str) -> dict[str, Any] | None:
     if number(entry) is not None:
         return {"value": entry}
     return mapping(entry) if number(at(entry, "value")) is not None else None
+
+
+def between(ends: tuple[int | float, int | float] | None, form: Form) -> str:
+    """A range, or one figure where its ends are written alike."""
+    if ends is None:
+        return NOT_MEASURED
+    low, high = form(ends[0]), form(ends[1])
+    return low if low == high else f"{low} – {high}"
+
+
+def latency_sentence(report: object) -> str:
+    """The range of the time of an inference over all sets that say how long operations take."""
+    return between(pair(at(report, "latency_range_s")), seconds)
+
+
+def traffic_sentence(report: object) -> str:
+    """Packets, hops, and how unevenly the links are loaded."""
+    found = at(report, "traffic")
+    packets, hops = (at(report, "counts", key, "total") for key in ("messages", "hops"))
+    inputs = at(report, "counts", "input_messages", "total")
+    busiest, mean = number(at(found, "busiest_link")), number(at(found, "mean_link"))
+    text = f"{count(packets)} packets to other cores and {count(hops)} hops per inference"
+    if number(inputs) is not None:
+        text += f"; inputs sent {count(inputs)} messages, whose packets come from the host"
+    if not busiest or not mean:
+        return f"{text}. No link of the mesh is used: the cores share a router, or send nothing."
+    return (
+        f"{text}. The busiest link carries {count(busiest)} packets, {ratio(busiest / mean)} "
+        f"the mean of the {count(at(found, 'links_used'))} in use."
+    )
+
+
+def crosscheck_sentence(report: object) -> str:
+    """Whether SANA-FE counts as we do."""
+    found = at(report, "sanafe")
+    rows = items(at(found, "counts"))
+    if not rows:
+        return str(at(found, "why") or NOT_MEASURED)
+    wrong = [str(at(row, "quantity")) for row in rows if at(row, "equal") is not True]
+    samples = at(found, "samples")
+    ran = f"SANA-FE {at(found, 'version')}, {count(samples)} sample{'s' if samples != 1 else ''}"
+    if wrong:
+        return f"{ran}: it counts otherwise: {', '.join(wrong)}."
+    return f"{ran}: it counts as we do, in all {count(len(rows))} quantities."

@@ -70,7 +70,7 @@ def run_lava(
     for c in program.connections:
         if not runs_as_ours(c):
             check_size(c)
-    needed = record_bytes(program, samples, timesteps, record)
+    needed = record_bytes(program.populations, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(
             f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"

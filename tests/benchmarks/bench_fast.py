@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from deploy.emulator import emulate
 from deploy.fast import emulate_fast, prepare
+from deploy.fast.spikes import pack
 from deploy.program import Dense, Output, Program, make_input, make_population
 
 SIZE = 512
@@ -62,16 +63,20 @@ def products(program: Program, sent: list[NDArray[np.uint8]]) -> Callable[[], ob
 
 def gathers(program: Program, sent: list[NDArray[np.uint8]], threads: int) -> Callable[[], object]:
     """The sums of the rows of the spikes of each step, kept for one sample at a time."""
-    from deploy.fast.kernels import gather_rows
+    from deploy.fast.kernels import add_events
 
     layers = [s for block in prepare(program).blocks for s in block.outside]
+    packed = [np.empty((*spikes.shape[:2], SIZE // 64), np.uint64) for spikes in sent]
+    for spikes, bits in zip(sent, packed, strict=True):
+        pack(spikes, bits)
     size = -(-len(sent[0]) // threads)
 
     def part(first: int) -> None:
         sums = np.zeros((1, sent[0].shape[1], SIZE), np.int32)
         for i in range(first, min(first + size, len(sent[0]))):
-            for spikes, s in zip(sent, layers, strict=True):
-                gather_rows(spikes[i : i + 1], s.rows.reshape(-1), 0, SIZE, 0, 1, sums)
+            for bits, s in zip(packed, layers, strict=True):
+                w = s.weights
+                add_events(bits[i : i + 1], s.link, w.rows, w.taps, w.table, 0, sums)
 
     def all_samples() -> None:
         with ThreadPoolExecutor(threads) as pool:

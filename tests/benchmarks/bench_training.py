@@ -1,7 +1,9 @@
-"""A training step on the chip's arithmetic beside snnTorch's float neurons: `make bench`.
+"""Training on time series beside snnTorch and SpikingJelly: the recurrence alone, and a whole step.
 
-Two dense layers of the same sizes; one step is forward over time, backward and Adam. Nothing here
-asserts a time.
+The recurrence: forward and backward of one layer of neurons with the same leak, threshold and reset,
+at 10 steps × 256 samples × 1 024 neurons. The step: two dense layers, forward over time, backward and
+Adam. CLIP: frames encoded by the way from recordings to features, beside the bare encoder. Each
+figure is the best of rounds that take turns; nothing here asserts a time.
 """
 
 import argparse
@@ -9,102 +11,181 @@ import os
 import time
 from collections.abc import Callable
 
+import numpy as np
 import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from neuroclip.neurons import ChipNeuron, run
+from neuroclip.clip import Clip, encode_frames, encoder_input, load_clip
+from neuroclip.frames import FrameOptions
+from neuroclip.neurons import ChipNeuron, FloatNeuron, run
 from neuroclip.quantize import V_UNIT, ChipLinear, weight_exponent
+from neuroclip.recurrence import Surrogate
+
+try:
+    from spikingjelly.activation_based import functional, neuron, surrogate
+except ImportError:
+    neuron = None
 
 BETA = 0.9
 # Low enough for both layers to spike with the initial weights of torch's Linear.
 THRESHOLD = 0.2
+SNNTORCH, JELLY = "snnTorch Leaky", "SpikingJelly LIFNode"
+FLOAT, CHIP = "ours, float32", "ours, the chip's integers"
 
 Runner = Callable[[nn.Module, Tensor], Tensor]
 
 
-def float_network(size: int, neuron: Callable[[], nn.Module]) -> nn.Module:
-    """Linear and a neuron of snnTorch, twice, as its tutorials write it."""
-    layers = (nn.Linear(size, size), neuron(), nn.Linear(size, size), neuron())
-    return nn.Sequential(*layers)
-
-
-def chip_network(size: int) -> nn.Module:
-    """The same sizes and leak on the chip's arithmetic."""
-    layers: list[nn.Module] = []
-    for linear in (nn.Linear(size, size), nn.Linear(size, size)):
-        exponent = weight_exponent(linear.weight, 1, 2**17)
-        unit = V_UNIT * 2.0**exponent
-        leak = {"dv": round(4096 * (1 - BETA)), "vth": round(THRESHOLD * 2.0**exponent)}
-        layers += [
-            ChipLinear(linear.weight, exponent),
-            ChipNeuron(linear.bias, unit=unit, **leak),
-        ]
-    return nn.Sequential(*layers)
-
-
-def run_float(network: nn.Module, spikes: Tensor) -> Tensor:
-    """[N, T, in] → [N, T, out], state cleared first."""
-    for module in network:
+def stepwise(network: nn.Module, x: Tensor) -> Tensor:
+    """[N, T, in] → [N, T, out] as snnTorch's tutorials run a network, state cleared first."""
+    for module in network.modules():
         if isinstance(module, snn.SpikingNeuron):
             module.reset_mem()
-    return torch.stack([network(spikes[:, t]) for t in range(spikes.shape[1])], dim=1)
+    return torch.stack([network(x[:, t]) for t in range(x.shape[1])], dim=1)
 
 
-def milliseconds(
-    network: nn.Module,
-    runner: Runner,
-    spikes: Tensor,
-    labels: Tensor,
-    repeats: int,
-) -> float:
-    """The fastest training step of some, after one that is not counted."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    times = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(runner(network, spikes).mean(dim=1), labels)
-        loss.backward()
-        optimizer.step()
-        times.append(1e3 * (time.perf_counter() - started))
-    return min(times[1:])
+def multistep(network: nn.Module, x: Tensor) -> Tensor:
+    """The same as SpikingJelly runs one in multi-step mode, time first."""
+    functional.reset_net(network)
+    return network(x.transpose(0, 1)).transpose(0, 1)
+
+
+def snntorch_neuron() -> nn.Module:
+    """Reset to zero; the surrogate is the same rectangle for all."""
+    return snn.Leaky(
+        beta=BETA, threshold=THRESHOLD, init_hidden=True, reset_mechanism="zero",
+        reset_delay=False, spike_grad=Surrogate(),
+    )  # fmt: skip
+
+
+def jelly_neuron() -> nn.Module:
+    return neuron.LIFNode(
+        tau=1 / (1 - BETA), decay_input=False, v_threshold=THRESHOLD, v_reset=0.0, step_mode="m",
+        surrogate_function=surrogate.PiecewiseQuadratic(),
+    )  # fmt: skip
+
+
+def chip_neuron(size: int, exponent: int, bias: Tensor | None = None) -> ChipNeuron:
+    return ChipNeuron(
+        torch.zeros(size) if bias is None else bias, unit=V_UNIT * 2.0**exponent,
+        dv=round(4096 * (1 - BETA)), vth=round(THRESHOLD * 2.0**exponent),
+    )  # fmt: skip
+
+
+def rounds(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Milliseconds of the fastest of some calls that take turns, after one that is not counted."""
+    best = dict.fromkeys(calls, float("inf"))
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            call()
+            if turn:
+                best[name] = min(best[name], 1e3 * (time.perf_counter() - started))
+    return best
+
+
+def shown(title: str, best: dict[str, float]) -> None:
+    print(title)
+    peers = [name for name in (SNNTORCH, JELLY) if name in best]
+    for name, ms in best.items():
+        ratios = "   ".join(f"{best[peer] / ms:5.2f}× {peer.split()[0]}" for peer in peers)
+        print(f"  {name:28}{ms:9.1f} ms   {ratios}")
+
+
+def recurrence(samples: int, steps: int, size: int, repeats: int) -> None:
+    """Forward and backward of one layer of neurons."""
+    x = (0.3 * torch.randn(samples, steps, size)).requires_grad_()
+    exponent = 9
+    sums = torch.round(x.detach() * 2.0**exponent).requires_grad_()
+    back = torch.rand(samples, steps, size)
+    layers: dict[str, tuple[nn.Module, Runner, Tensor]] = {
+        SNNTORCH: (snntorch_neuron(), stepwise, x),
+        FLOAT: (FloatNeuron(BETA, THRESHOLD), run, x),
+        CHIP: (chip_neuron(size, exponent), run, sums),
+    }
+    if neuron is not None:
+        layers[JELLY] = (jelly_neuron(), multistep, x)
+
+    def once(layer: nn.Module, runner: Runner, data: Tensor) -> None:
+        data.grad = None
+        runner(layer, data).backward(back)
+
+    best = rounds({name: lambda of=of: once(*of) for name, of in layers.items()}, repeats)
+    shown(f"recurrence, forward + backward, {steps} steps × {samples} × {size}", best)
+    # The memory that a fused pass cannot do without: what comes in and goes out, there and back.
+    moved = rounds({"copies": lambda: (x.detach().clone(), back.clone()) * 2}, repeats)["copies"]
+    print(f"  {'four copies of the data':28}{2 * moved:9.1f} ms")
+
+
+def step(samples: int, steps: int, size: int, repeats: int) -> None:
+    """A whole training step of two dense layers."""
+    spikes = (torch.rand(samples, steps, size) < 0.1).to(torch.float32)
+    labels = torch.randint(0, size, (samples,))
+
+    def dense(make: Callable[[], nn.Module]) -> nn.Module:
+        return nn.Sequential(nn.Linear(size, size), make(), nn.Linear(size, size), make())
+
+    chip: list[nn.Module] = []
+    for linear in (nn.Linear(size, size), nn.Linear(size, size)):
+        exponent = weight_exponent(linear.weight, 1, 2**17)
+        chip += [ChipLinear(linear.weight, exponent), chip_neuron(size, exponent, linear.bias)]
+    networks: dict[str, tuple[nn.Module, Runner]] = {
+        SNNTORCH: (dense(snntorch_neuron), stepwise),
+        FLOAT: (dense(lambda: FloatNeuron(BETA, THRESHOLD)), run),
+        CHIP: (nn.Sequential(*chip), run),
+    }
+    if neuron is not None:
+        networks[JELLY] = (dense(jelly_neuron), multistep)
+
+    def trained(network: nn.Module, runner: Runner) -> Callable[[], None]:
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+
+        def once() -> None:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(runner(network, spikes).mean(dim=1), labels).backward()
+            optimizer.step()
+
+        return once
+
+    best = rounds({name: trained(*of) for name, of in networks.items()}, repeats)
+    shown(f"training step, {size}-{size}-{size} dense, {steps} steps × {samples}", best)
+    for name, (network, runner) in networks.items():
+        with torch.no_grad():
+            print(f"  {name:28}{100 * float(runner(network, spikes).mean()):9.1f} % output rate")
+
+
+def encoding(clip: Clip, images: int, repeats: int) -> None:
+    """Frames per second through the whole way, and through the encoder alone."""
+    options = FrameOptions()
+    frames = np.random.default_rng(0).integers(0, 256, (images, 34, 34)).astype(np.uint8)
+    pixels = encoder_input(torch.from_numpy(frames).float() / 255, clip, options)
+
+    @torch.no_grad()
+    def bare() -> None:
+        for start in range(0, images, 256):
+            clip.module.encode_image(pixels[start : start + 256], normalize=True)
+
+    best = rounds({"bare": bare, "whole": lambda: encode_frames(clip, frames, options)}, repeats)
+    print(
+        f"CLIP '{clip.name}': {1e3 * images / best['whole']:.0f} frames/s from gray frames to features, "
+        f"{best['bare'] / best['whole']:.2f} of the bare encoder's"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--timesteps", type=int, default=10)
+    parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    size, shape = options.size, (options.batch, options.timesteps, options.size)
-    spikes = (torch.rand(shape) < 0.1).to(torch.float32)
-    labels = torch.randint(0, size, (options.batch,))
-
-    shared = {"beta": BETA, "threshold": THRESHOLD, "init_hidden": True, "reset_mechanism": "zero"}
-    leaky = float_network(size, lambda: snn.Leaky(**shared))
-    synaptic = float_network(size, lambda: snn.Synaptic(alpha=0.0, **shared))
-    rows = []
-    for title, network, runner in (
-        ("snnTorch Leaky, float32", leaky, run_float),
-        ("snnTorch Synaptic, float32", synaptic, run_float),
-        ("chip's arithmetic, trained", chip_network(size), run),
-    ):
-        with torch.no_grad():
-            rate = float(runner(network, spikes).mean())
-        rows.append((title, rate, milliseconds(network, runner, spikes, labels, options.repeats)))
-
-    print(
-        f"{size}-{size}-{size} dense, batch {options.batch}, {options.timesteps} time steps, ",
-        end="",
-    )
-    print(f"seed {options.seed}; {os.environ.get('OMP_NUM_THREADS', 'all')} threads")
-    print(f"{'':28} {'ms/step':>9} {'× first row':>12} {'output rate':>12}")
-    for title, rate, ms in rows:
-        print(f"{title:28} {ms:9.1f} {ms / rows[0][2]:12.2f} {100 * rate:10.1f} %")
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    print(f"{torch.get_num_threads()} threads, seed {options.seed}")
+    recurrence(options.samples, options.timesteps, options.size, options.repeats)
+    step(options.samples // 4, options.timesteps, options.size // 2, options.repeats)
+    encoding(load_clip(device="cpu"), 1024, max(1, options.repeats // 3))
 
 
 if __name__ == "__main__":

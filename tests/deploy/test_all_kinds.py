@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deploy.arithmetic import decayed, shifted_sum
 from deploy.baseline import baseline
 from deploy.chip import Chip, Limit, load_chip
-from deploy.connections import Conv2d, Dense, Sparse, one_to_one, sum_pool
+from deploy.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
 from deploy.costs import RESOURCES, connection_words, core_load, core_report
 from deploy.counts import count
 from deploy.emulator import emulate
@@ -265,17 +265,22 @@ def test_every_kind_is_shown(random_program: Make) -> None:
 
 def test_a_core_stores_kernels_once_and_only_those_of_its_channels() -> None:
     chip, c = load_chip("loihi2"), Conv2d("c", "i", "n", np.zeros((4, 3, 3, 3), np.int32), (8, 8))
+
+    def words(chip: Chip, c: Connection, *targets: int) -> int:
+        part = np.zeros(len(targets), np.int64)
+        return int(connection_words(chip, c, np.array(targets), part, 1)[0])
+
     # 4 channels · 9 weights · 18 bits + 10 = 658 bits, 11 words for each of 3 input channels.
-    assert connection_words(chip, c, [(0, c.target_size)]) == 3 * 11
-    assert connection_words(chip, c, [(0, 36)]) == 3 * 3  # one channel: 9·18 + 10 = 172 bits
-    assert connection_words(chip, c, [(35, 37)]) == 3 * 6  # parts of two: 334 bits
-    assert connection_words(chip, c, [(0, 3), (9, 12)]) == 3 * 3
+    assert words(chip, c, *range(c.target_size)) == 3 * 11
+    assert words(chip, c, *range(36)) == 3 * 3  # one channel: 9·18 + 10 = 172 bits
+    assert words(chip, c, 35, 36) == 3 * 6  # parts of two: 334 bits
+    assert words(chip, c, 0, 1, 2, 9, 10, 11) == 3 * 3
     apart = replace(chip, shared_kernels=Limit(0, "a test"))
     # One target: 27 lists of one synapse, 18 + 12 + 10 bits.
-    assert connection_words(apart, c, [(0, 1)]) == 27
+    assert words(apart, c, 0) == 27
     listed = Sparse("s", "i", "n", **row([0, 2, 4], 6))
     # Three lists of 1 synapse with an index, 40 bits each; sources without synapses need none.
-    assert connection_words(chip, listed, [(0, 1)]) == 3
+    assert words(chip, listed, 0) == 3
 
 
 def row(sources: list[int], size: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_every_bundled_limit_has_a_source_and_says_whether_it_is_an_assumption()
             assert len(getattr(chip, limit).source) > 5
             if getattr(chip, limit).value is None:
                 assert getattr(chip, limit).assumption
-    assert load_chip("loihi1").assumptions == ("shared_kernels",)
+    assert load_chip("loihi1").assumptions == ("shared_kernels", "chip_crossing")
     assert {"output_axons", "synapse_bits"} <= set(load_chip("loihi2").assumptions)
 
 

@@ -1,320 +1,278 @@
-"""The partitioner: calibration against Intel's compiler, limits, errors, and the mapping file."""
+"""The partitioner: packets counted one by one, better than orders, legal, deterministic, and mutations."""
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from deploy import hypergraph_library
+from deploy.arrange import arrange, hop_cost, pairwise_swaps, tabu_search
 from deploy.chip import Chip, Limit, load_chip
-from deploy.costs import RESOURCES, axon_words, core_load, core_report
-from deploy.errors import BadInput, CheckFailed
-from deploy.mapping import Core, Mapping, Slice, load_mapping, save_mapping
+from deploy.comparison import comparison, cost
+from deploy.connections import Conv2d, Dense, Sparse, one_to_one
+from deploy.costs import core_load
+from deploy.counts import count
+from deploy.layers import by_layer
+from deploy.mapping import Mapping
+from deploy.orders import clusters, hilbert, orders
 from deploy.partition import partition
-from deploy.program import Dense, Program, make_input, make_population
+from deploy.placement import distances
+from deploy.program import Program, make_input, make_population
+from deploy.spread import classes, lists, spread
+from deploy.synapses import expand
+from deploy.traffic import between, hypergraph, packets, parts_of
 from deploy.validate import validate
 
-
-def network(*sizes: int, delay: int = 0, vth: Any = 100, recurrent: int | None = None) -> Program:
-    """A dense network in → l0 → l1 → …, optionally with a recurrent connection on one layer."""
-    names = ["in", *(f"l{i}" for i in range(len(sizes) - 1))]
-    connections = [
-        Dense(
-            f"fc{i}",
-            names[i],
-            names[i + 1],
-            np.zeros((sizes[i + 1], sizes[i]), np.int32),
-            delay=delay,
-        )
-        for i in range(len(sizes) - 1)
-    ]
-    if recurrent is not None:
-        n = sizes[recurrent + 1]
-        own = Dense("rec", f"l{recurrent}", f"l{recurrent}", np.zeros((n, n), np.int32), delay=1)
-        connections.append(own)
-    populations = tuple(
-        make_population(name, (n,), vth=vth) for name, n in zip(names[1:], sizes[1:], strict=True)
-    )
-    return Program((make_input("in", (sizes[0],)),), populations, tuple(connections), ())
+Make = Callable[[int], Program]
+needs_library = pytest.mark.skipif(
+    not hypergraph_library.available(), reason="the extra 'partition' is not installed"
+)
 
 
-def limited(**values: int | None) -> Chip:
-    """loihi2 with some limits replaced."""
-    changed = {name: Limit(value, "a test") for name, value in values.items() if name != "chips"}
-    return replace(
-        load_chip("loihi2"), **changed, **{k: v for k, v in values.items() if k == "chips"}
-    )  # type: ignore[arg-type]
+def small_conv() -> Program:
+    """2×10×10 → 4 → 8 (stride 2) channels, no padding."""
 
+    def conv(name: str, a: str, b: str, shape: tuple[int, int], side: int, stride: int) -> Conv2d:
+        weight = np.full((*shape, 3, 3), 2, np.int32)
+        return Conv2d(name, a, b, weight, (side, side), (stride, stride))
 
-def slices(mapping: Mapping) -> list[tuple[str, int, int]]:
-    return [(s.population, s.start, s.stop) for core in mapping.cores for s in core.slices]
-
-
-# What Intel's compiler printed in public notebooks (lava-dl netx/oxford/runLoihi.ipynb and
-# run.ipynb), synapse words of one core: (axons, neurons, words, compiler).
-PRINTED_WORDS = [
-    (256, 200, 14592, "August 2022"),
-    (200, 256, 14600, "August 2022"),
-    (256, 128, 9472, "August 2022"),
-    (256, 200, 16128, "September 2022"),
-    (200, 256, 16200, "September 2022"),
-]
-
-
-def test_words_of_an_axon_against_the_allocations_that_intels_compiler_prints() -> None:
-    chip = load_chip("loihi2")
-    print("\nsynapse words of one core: Intel's compiler, ours, deviation")
-    deviations = []
-    for axons, neurons, printed, compiler in PRINTED_WORDS:
-        ours = axons * axon_words(chip, neurons, delayed=False)
-        deviations.append(ours / printed - 1)
-        print(f"  {axons} × {neurons} ({compiler}): {printed} {ours} {deviations[-1]:+.1%}")
-    assert deviations[:3] == [0, 0, 0]  # the one whose costing ours is
-    assert all(-0.10 < d < -0.09 for d in deviations[3:])  # 20 bits a synapse instead of 18
-
-
-def test_mnist_network_against_intels_compiler() -> None:
-    """784-128-64-10: Intel's compiler used 3 + 1 + 1 cores and 78.4 / 16.8 / 1.6 % synapse words."""
-    program, chip = network(784, 128, 64, 10), load_chip("loihi2")
-    report = core_report(program, chip, partition(program, chip))
-    limit = report["utilisation"]["synapse_words"]["limit"]
-    print("\nMNIST 784-128-64-10 on loihi2: cores and mean synapse use per core, Intel's, ours")
-    deviations = {}
-    for name, cores, share in (("l0", 3, 0.784), ("l1", 1, 0.168), ("l2", 1, 0.016)):
-        used = [
-            core["used"]["synapse_words"]
-            for core in report["list"]
-            if core["slices"][0]["population"] == name
-        ]
-        ours = sum(used) / len(used) / limit
-        deviations[name] = ours / share - 1
-        print(
-            f"  {name}: {cores} {len(used)} cores, {share:.1%} {ours:.1%} "
-            f"({deviations[name]:+.1%}; per core {', '.join(f'{u / limit:.1%}' for u in used)})"
-        )
-        assert len(used) == cores
-    assert report["used"] == 5
-    # Not equal, and on the cautious side: how the compiler gets to 16.8 % is not public.
-    assert 0.05 < deviations["l0"] < 0.06
-    assert 0.20 < deviations["l1"] < 0.21
-    assert abs(deviations["l2"]) < 0.001
-
-
-def test_oxford_network_needs_one_core_less_than_intels_compiler_used() -> None:
-    """200-256-200 took Intel's compiler 3 + 2 cores; its search halves, ours takes the fewest."""
-    mapping = partition(network(200, 256, 200), load_chip("loihi2"))
-    assert [len(mapping.cores_of(name)) for name in ("l0", "l1")] == [2, 2]
-
-
-def test_words_of_an_axon_by_hand() -> None:
-    loihi1, loihi2 = load_chip("loihi1"), load_chip("loihi2")
-    # Loihi 1: blocks of 64 synapses: 64·8 + 10 = 522 bits are 9 words; 2·8 + 10 bits are 1 word.
-    assert axon_words(loihi1, 64, False) == 9
-    assert axon_words(loihi1, 130, False) == 9 + 9 + 1
-    assert axon_words(loihi1, 64, True) == 15  # 64·14 + 10 = 906 bits
-    # Loihi 2: one block: 3·18 + 10 = 64 bits are 1 word, 4·18 + 10 = 82 are 2; delayed 3·24 + 10.
-    assert [axon_words(loihi2, n, False) for n in (0, 1, 3, 4)] == [0, 1, 1, 2]
-    assert axon_words(loihi2, 3, True) == 2
-
-
-def test_slices_are_equal_and_as_few_as_possible() -> None:
-    mapping = partition(network(3, 10, 4), limited(neurons=4))
-    assert slices(mapping) == [("l0", 0, 3), ("l0", 3, 6), ("l0", 6, 10), ("l1", 0, 4)]
-    assert [core.index for core in mapping.cores] == [0, 1, 2, 3]
-    assert mapping.chip == "loihi2"
-
-
-def test_output_axons_of_a_layer_grow_with_the_cores_of_its_target() -> None:
-    # An axon word holds 3 synapses, so l1 takes 3 cores, and each neuron of l0 3 output axons.
-    mapping = partition(network(1, 6, 8), limited(neurons=3, synapse_words=6, output_axons=12))
-    assert len(mapping.cores_of("l1")) == 3
-    assert len(mapping.cores_of("l0")) == 2
-    mapping = partition(network(1, 6, 8), limited(neurons=3, synapse_words=6, output_axons=6))
-    assert len(mapping.cores_of("l0")) == 3
-
-
-def test_a_recurrent_layer_counts_its_own_cores_as_destinations() -> None:
-    program = network(2, 8, recurrent=0)
-    mapping = partition(program, limited(neurons=4, output_axons=8))
-    assert slices(mapping) == [("l0", 0, 4), ("l0", 4, 8)]
-    assert core_load(program, limited(), mapping, mapping.cores[0])["output_axons"] == 8
-    with pytest.raises(CheckFailed, match="output axons of a single neuron"):
-        partition(program, limited(neurons=4, output_axons=1))
-
-
-def test_neuron_groups_cut_where_parameters_change() -> None:
-    vth = np.array([1, 1, 1, 2, 3, 3, 3, 3, 4])
-    mapping = partition(network(2, 9, vth=vth), limited(neuron_groups=2))
-    assert slices(mapping) == [("l0", 0, 4), ("l0", 4, 9)]
-    assert len(partition(network(2, 9, vth=vth), limited(neuron_groups=1)).cores) == 4
-
-
-def test_an_even_cut_that_breaks_a_limit_is_not_taken() -> None:
-    mapping = partition(network(2, 6, vth=np.array([1, 2, 3, 3, 3, 3])), limited(neuron_groups=2))
-    assert slices(mapping) == [("l0", 0, 2), ("l0", 2, 6)]
-
-
-def test_bias_makes_no_group() -> None:
-    population = make_population("p", (20,), vth=5, bias=np.arange(20))
-    program = Program(
-        (make_input("in", (1,)),),
-        (population,),
-        (Dense("fc", "in", "p", np.zeros((20, 1), np.int32)),),
+    return Program(
+        (make_input("in", (2, 10, 10)),),
+        (
+            make_population("pixels", (2, 10, 10)),
+            make_population("a", (4, 8, 8)),
+            make_population("b", (8, 3, 3)),
+        ),
+        (
+            one_to_one("relay", "in", "pixels", 200),
+            conv("c1", "pixels", "a", (4, 2), 10, 1),
+            conv("c2", "a", "b", (8, 4), 8, 2),
+        ),
         (),
     )
-    assert len(partition(program, limited(neuron_groups=1)).cores) == 1
 
 
-@pytest.mark.parametrize(
-    ("program", "chip", "parts"),
-    [
-        (network(20_000, 4), limited(), ["'l0'", "input axons", "20000", "16000", "by 4000"]),
-        (network(13_000, 4), limited(), ["'l0'", "synapse words", "13000", "12000", "by 1000"]),
-        (network(4, 4, 9), limited(neurons=1, output_axons=8), ["'l0'", "output axons", "9", "8"]),
-        (network(4, 500), limited(neurons=4), ["'l0'", "125", "120", "by 5", "2 chips"]),
-        (
-            network(4, 5, recurrent=0),
-            limited(synapse_formats=1),
-            ["'l0'", "synapse formats", "2", "by 1"],
-        ),
-        (network(4, 700, 900), limited(neurons=10), ["'l1'", "160", "by 40", "chips"]),
-    ],
-)
-def test_what_cannot_fit_names_layer_resource_excess_and_help(
-    program: Program, chip: Chip, parts: list[str]
-) -> None:
-    with pytest.raises(CheckFailed) as error:
-        partition(program, chip)
-    assert all(part in str(error.value) for part in parts), str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_more_chips_help() -> None:
-    program = network(4, 500)
-    mapping = partition(program, limited(neurons=4, chips=2))
-    assert core_report(program, limited(neurons=4, chips=2), mapping)["chips"] == 2
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    sizes=st.lists(st.integers(1, 30), min_size=2, max_size=4),
-    delay=st.sampled_from([0, 2]),
-    groups=st.integers(1, 6),
-    neurons=st.integers(1, 12),
-    words=st.integers(20, 200),
-    output_axons=st.integers(4, 200),
-    recurrent=st.booleans(),
-    thresholds=st.integers(1, 8),
-)
-def test_a_partition_is_legal_and_no_layer_has_a_core_too_many(
-    sizes: list[int],
-    delay: int,
-    groups: int,
-    neurons: int,
-    words: int,
-    output_axons: int,
-    recurrent: bool,
-    thresholds: int,
-) -> None:
-    chip = limited(
-        neurons=neurons, synapse_words=words, output_axons=output_axons, neuron_groups=groups
+def clustered(size: int, number: int, inside: int, outside: int, seed: int = 0) -> Program:
+    """A recurrent network whose neurons hear their cluster, and few others, in shuffled order."""
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.arange(size) % number)
+    rows = []
+    for i in range(size):
+        own = np.flatnonzero(label == label[i])
+        near = rng.choice(own, min(inside, len(own)), replace=False)
+        rows.append(np.union1d(near, rng.choice(size, outside, replace=False)))
+    indptr = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int32)
+    indices = np.concatenate(rows).astype(np.int32)
+    weight = np.full(len(indices), 2, np.int32)
+    own_weights = Sparse("rec", "n", "n", weight, indices, indptr, size, delay=1)
+    program = Program(
+        (make_input("in", (size,)),),
+        (make_population("n", (size,)),),
+        (one_to_one("relay", "in", "n", size), own_weights),
+        (),
     )
-    program = network(*sizes, delay=delay, recurrent=0 if recurrent else None)
-    rng = np.random.default_rng(thresholds)
-    populations = tuple(
-        replace(p, vth=rng.integers(0, thresholds, p.shape, dtype=np.int32))
-        for p in program.populations
-    )
-    program = replace(program, populations=populations)
-    try:
-        mapping = partition(program, chip)
-    except CheckFailed:
-        return
+    return program
+
+
+def chip_of(**limits: int) -> Chip:
+    return replace(load_chip("loihi2"), **{k: Limit(v, "a test") for k, v in limits.items()})  # type: ignore[arg-type]
+
+
+def messages(program: Program, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {n.name: rng.integers(0, 9, n.shape) for n in program.sources}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_spread_is_what_the_listed_synapses_say(random_program: Make, seed: int) -> None:
+    program = random_program(seed)
+    rng = np.random.default_rng(seed)
+    for c in program.connections:
+        targets = np.flatnonzero(rng.random(c.target_size) < 0.7)
+        part = rng.integers(0, 3, len(targets))
+        listed, of = expand(c), classes(c)
+        found = set()
+        sizes: dict[tuple[int, int], int] = {}
+        for i, p in zip(targets.tolist(), part.tolist(), strict=True):
+            sources = listed.indices[listed.indptr[i] : listed.indptr[i + 1]]
+            found |= {(int(of[s]), p) for s in sources}
+            for s in sources:
+                if s == np.flatnonzero(of == of[s])[0]:
+                    sizes[int(of[s]), p] = sizes.get((int(of[s]), p), 0) + 1
+        assert set(zip(*(x.tolist() for x in spread(c, targets, part, 3)), strict=True)) == found
+        a, b, n = (x.tolist() for x in lists(c, targets, part, 3))
+        assert {(i, j): k for i, j, k in zip(a, b, n, strict=True)} == sizes
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_packets_are_the_messages_that_are_counted(random_program: Make, seed: int) -> None:
+    program, chip = random_program(seed), chip_of(neurons=7, neuron_groups=100)
+    mapping = partition(program, chip, seed=seed)
+    sent = messages(program, seed)
+    counted = count(program, sent, 8, 1, mapping).messages
+    assert counted is not None
+    assert packets(
+        hypergraph(program, parts_of(program, mapping), len(mapping.cores), sent)
+    ) == sum(counted.values())
+
+
+def test_a_convolution_needs_fewer_packets_than_in_any_order() -> None:
+    program, chip, sent = small_conv(), chip_of(neurons=32), messages(small_conv())
+    mapping = partition(program, chip, sent, seed=1)
     assert validate(program, chip, mapping) == []
-    assert partition(program, chip) == mapping
-    for p in program.populations:
-        cores = len(mapping.cores_of(p.name))
-        if cores == 1 or (recurrent and p.name == "l0"):
-            continue
-        edges = [p.size * i // (cores - 1) for i in range(cores)]
-        others = [c for c in mapping.cores if c.slices[0].population != p.name]
-        free = [c.index for c in mapping.cores_of(p.name)]
-        fewer = [Core(free[i], (Slice(p.name, edges[i], edges[i + 1]),)) for i in range(cores - 1)]
-        assert validate(program, chip, Mapping(chip.name, (*others, *fewer)))
+    beside = comparison(program, chip, mapping, sent, samples=2)
+    assert beside["ours"]["packets"] < 0.75 * beside["layer_order"]["packets"]
+    assert beside["layer_order"]["packets"] < beside["random"]["packets"]
+    assert 0 < beside["lower_bound"]["packets"] < beside["ours"]["packets"]
+    assert beside["ours"]["hops"] < beside["layer_order"]["hops"]
+    assert len(mapping.cores) == len(by_layer(program, chip).cores)
+    bare = partition(program, chip, sent, seed=1, library=False)
+    assert validate(program, chip, bare) == []
+    without = comparison(program, chip, bare, sent, samples=2)["ours"]["packets"]
+    assert beside["ours"]["packets"] <= without < beside["layer_order"]["packets"]
 
 
-def test_core_report_of_a_network_by_hand() -> None:
-    program, chip = network(3, 10, 4), limited(neurons=5)
-    report = core_report(program, chip, partition(program, chip))
-    assert (report["used"], report["available"], report["chips"]) == (3, 120, 1)
-    # Five neurons: 5·18 + 10 = 100 bits, 2 words an axon, 3 axons. l0 sends to the one core of l1.
-    used = {
-        "neurons": 5,
-        "synapse_words": 6,
-        "input_axons": 3,
-        "output_axons": 5,
-        "neuron_groups": 1,
-        "synapse_formats": 1,
-    }
-    first = report["list"][0]
-    assert first | {"load": None} == {
-        "index": 0,
-        "chip": 0,
-        "slices": [{"population": "l0", "start": 0, "stop": 5}],
-        "used": used,
-        "load": None,
-    }
-    # A share of every limit that is known; Loihi 2's synapse formats are not.
-    assert first["load"] == {
-        "neurons": 1.0,
-        "synapse_words": 6 / 12000,
-        "input_axons": 3 / 16000,
-        "output_axons": 5 / 16384,
-        "neuron_groups": 1 / 8,
-    }
-    assert report["per_node"] == {"l0": 2, "l1": 1}
-    assert (report["chip"], report["chips_available"]) == ("loihi2", 1)
-    assert set(report["utilisation"]) == set(RESOURCES)
-    neurons = report["utilisation"]["neurons"]
-    assert (neurons["used_max"], neurons["used_mean"]) == (5, 14 / 3)
-    assert (neurons["max"], neurons["mean"]) == (1.0, 14 / 15)
-    formats = report["utilisation"]["synapse_formats"]
-    assert (formats["used_max"], formats["max"], formats["mean"]) == (1, None, None)
-    json.dumps(report, allow_nan=False)
+@pytest.mark.parametrize("library", [False, pytest.param(True, marks=needs_library)])
+def test_the_same_seed_gives_the_same_mapping(library: bool) -> None:
+    program, chip = small_conv(), chip_of(neurons=32)
+    first = partition(program, chip, seed=5, library=library)
+    assert partition(program, chip, seed=5, library=library) == first
 
 
-def test_mapping_file_round_trip(tmp_path: Path) -> None:
-    mapping = partition(network(784, 128, 64, 10), load_chip("loihi2"))
-    save_mapping(tmp_path / "mapping.json", mapping)
-    assert load_mapping(tmp_path / "mapping.json") == mapping
-
-
-@pytest.mark.parametrize(
-    ("cores", "key"),
-    [
-        ([{"index": 0}], "cores[0].slices"),
-        ([{"index": -1, "slices": []}], "cores[0].index"),
-        ([{"index": 0, "slices": []}, {"index": 0, "slices": []}], "cores[1].index"),
-        ([{"index": True, "slices": []}], "cores[0].index"),
-        ([7], "cores[0]"),
-        ([{"index": 0, "slices": [], "extra": 1}], "cores[0].extra"),
-        ([{"index": 0, "slices": [{"population": "a", "start": 3, "stop": 3}]}], "slices[0]"),
-        ([{"index": 0, "slices": [{"population": 1, "start": 0, "stop": 3}]}], "population"),
-        ([{"index": 0, "slices": [{"population": "a", "start": 0.0, "stop": 3}]}], "start"),
-        ([{"index": 0, "slices": [3]}], "slices[0]"),
-        ({}, "cores"),
-    ],
-)
-def test_a_damaged_mapping_is_refused_naming_file_and_key(
-    tmp_path: Path, cores: Any, key: str
+@needs_library
+def test_without_the_library_the_mapping_is_legal_and_no_better(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = tmp_path / "mapping.json"
-    entry = {"format": "neuroclip-mapping", "version": 1, "chip": "loihi2", "cores": cores}
-    path.write_text(json.dumps(entry))
-    with pytest.raises(BadInput) as error:
-        load_mapping(path)
-    assert str(path) in str(error.value) and key in str(error.value)
+    program, chip = small_conv(), chip_of(neurons=32)
+    with_it = partition(program, chip, seed=2)
+    monkeypatch.setattr(hypergraph_library, "available", lambda: False)
+    without = partition(program, chip, seed=2)
+    assert without == partition(program, chip, seed=2, library=False)
+    assert _packets(program, with_it) <= _packets(program, without)
+
+
+def test_measured_messages_decide() -> None:
+    program, chip = small_conv(), chip_of(neurons=32)
+    busy = {n.name: np.zeros(n.shape, int) for n in program.sources}
+    busy["pixels"][:, :3, :3] = 1000
+    by_use = partition(program, chip, busy, seed=0)
+    uniform = partition(program, chip, seed=0)
+    assert _packets(program, by_use, busy) <= _packets(program, uniform, busy)
+
+
+def test_the_clusters_of_a_shuffled_network_are_found() -> None:
+    program = clustered(256, 8, inside=12, outside=1)
+    found = clusters(program)["n"]
+    assert len(np.unique(found)) == 8
+    assert (np.unique(found, return_counts=True)[1] == 32).all()
+    chip = chip_of(neurons=32)
+    mapping = partition(program, chip, library=False)
+    beside = comparison(program, chip, mapping)
+    assert beside["ours"]["packets"] < 0.5 * beside["layer_order"]["packets"]
+
+
+def test_dense_layers_stay_on_the_cores_of_the_layer_cut() -> None:
+    weights = [np.zeros((20, 30), np.int32), np.zeros((5, 20), np.int32)]
+    program = Program(
+        (make_input("in", (30,)),),
+        (make_population("a", (20,)), make_population("b", (5,))),
+        (Dense("x", "in", "a", weights[0]), Dense("y", "a", "b", weights[1])),
+        (),
+    )
+    mapping = partition(program, load_chip("loihi2"))
+    assert [[s.population for s in core.slices] for core in mapping.cores] == [["a"], ["b"]]
+
+
+def test_hilbert_curve_visits_every_position_in_steps_of_one() -> None:
+    y, x = np.divmod(np.arange(64), 8)
+    along = np.argsort(hilbert(y, x))
+    assert (np.abs(np.diff(y[along])) + np.abs(np.diff(x[along])) == 1).all()
+    order = orders(small_conv())["a"]
+    assert sorted(order.tolist()) == list(range(256))
+    assert (order[:4] % 64 == order[0] % 64).all()  # the channels of one position
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_searches_keep_exact_costs_and_tabu_beats_swaps(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    chip = chip_of(cores_per_chip=16, cores_per_router=1, mesh_columns=4)
+    flow = np.triu(rng.integers(0, 50, (16, 16)) * (rng.random((16, 16)) < 0.3), 1)
+    traffic = (*np.nonzero(flow), flow[np.nonzero(flow)])
+    apart = distances(chip, np.arange(16)).cost(chip)
+    both = flow + flow.T
+    start = rng.permutation(16)
+    swapped, slot = pairwise_swaps(both, apart, start)
+    assert swapped == hop_cost(chip, slot, traffic)
+    better, slot = tabu_search(both, apart, start, rng, 500)
+    assert better == hop_cost(chip, slot, traffic) <= swapped <= hop_cost(chip, start, traffic)
+    index = arrange(chip, 16, traffic, np.arange(16), seed)
+    assert sorted(index.tolist()) == list(range(16))
+    assert hop_cost(chip, index, traffic) <= swapped
+
+
+def test_many_cores_are_placed_nearer_than_in_order() -> None:
+    chip = load_chip("kapoho-point")
+    rng = np.random.default_rng(0)
+    cores = 400
+    ring = rng.permutation(cores)
+    traffic = (ring, np.roll(ring, 1), np.full(cores, 10))
+    index = arrange(chip, cores, traffic, np.arange(cores))
+    assert len(set(index.tolist())) == cores and index.max() < chip.cores
+    assert hop_cost(chip, index, traffic) < 0.7 * hop_cost(chip, np.arange(cores), traffic)
+    assert len(set((index // 120).tolist())) == 4  # no more chips than the cores need
+
+
+def test_costs_between_cores_by_hand() -> None:
+    program, chip = small_conv(), chip_of(neurons=1000, cores_per_router=1)
+    parts = {p.name: np.full(p.size, i) for i, p in enumerate(program.populations)}
+    # Every pixel and neuron sends one packet to the next layer, the host one to each pixel; the
+    # odd edge rows and columns of `a` that a stride of 2 leaves out send none.
+    sends = 4 * 7 * 7
+    found = cost(program, chip, parts, np.array([0, 3, 8]))
+    assert found == {"packets": 200 + 200 + sends, "hops": 200 * 3 + sends * 4, "chip_crossings": 0}
+    a, b, sent = between(hypergraph(program, parts, 3))
+    assert (a.tolist(), b.tolist(), sent.tolist()) == ([0, 1], [1, 2], [200, sends])
+
+
+def test_mutations_of_a_refined_mapping_are_caught_by_name() -> None:
+    program, chip = small_conv(), chip_of(neurons=32)
+    mapping = partition(program, chip, seed=1)
+
+    def rules(cores: list) -> set[str]:
+        return {v.rule for v in validate(program, chip, Mapping(mapping.chip, tuple(cores)))}
+
+    cores = list(mapping.cores)
+    assert rules(cores) == set()
+    full = max(range(len(cores)), key=lambda i: sum(s.size for s in cores[i].slices))
+    other = (full + 1) % len(cores)
+    moved, *rest = cores[other].slices
+    changed = cores.copy()
+    changed[other] = replace(cores[other], slices=tuple(rest))
+    assert rules(changed) == {"neurons_mapped_once"}  # neurons on no core
+    changed[full] = replace(cores[full], slices=(*cores[full].slices, moved))
+    assert "neurons" in rules(changed)  # an overfull core
+    twice = cores.copy()
+    twice[other] = replace(cores[other], slices=(*cores[other].slices, cores[full].slices[0]))
+    assert "neurons_mapped_once" in rules(twice)
+    swapped = cores.copy()
+    swapped[0] = replace(cores[0], place=cores[-1].place)
+    assert "core_places" in rules(swapped)
+    same = cores.copy()
+    same[0] = replace(cores[0], index=cores[1].index, place=cores[1].place)
+    assert "core_indices" in rules(same)
+    # One input axon more than there is: a neuron of `b` on a core that has none needs its sources.
+    axons = [core_load(program, chip, mapping, core)["input_axons"] for core in cores]
+    tight = replace(chip, input_axons=Limit(max(axons), "a test"))
+    assert validate(program, tight, mapping) == []
+    most = axons.index(max(axons))
+    elsewhere = [s for i, core in enumerate(cores) if i != most for s in core.slices]
+    foreign = next(s for s in elsewhere if s.population == "b")
+    extra = cores.copy()
+    extra[most] = replace(cores[most], slices=(*cores[most].slices, foreign))
+    found = {v.rule for v in validate(program, tight, Mapping(mapping.chip, tuple(extra)))}
+    assert "input_axons" in found and "neurons_mapped_once" in found
+
+
+def _packets(program: Program, mapping: Mapping, sent: dict[str, np.ndarray] | None = None) -> int:
+    return packets(hypergraph(program, parts_of(program, mapping), len(mapping.cores), sent))

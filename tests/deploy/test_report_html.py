@@ -103,8 +103,8 @@ def test_page_is_well_formed_and_holds_every_section(report, recordings, program
     page = Page(render(report, recordings, program))
     sections = [a["id"] for tag, a in page.elements if tag == "section"]
     assert sections == [
-        *("accuracy", "parity", "placement", "activity", "cores"),
-        *("counts", "energy", "proof", "repeat"),
+        *("accuracy", "parity", "placement", "activity", "cores", "traffic"),
+        *("counts", "energy", "latency", "crosscheck", "proof", "coverage", "repeat"),
     ]
     links = [a["href"] for tag, a in page.elements if tag == "a"]
     assert links == [f"#{name}" for name in sections]
@@ -182,6 +182,50 @@ def test_core_map_has_every_core_and_names_its_slices(report, recordings, progra
     assert sum("unused" in a["class"] for _, a in cells) == 115
     assert sum("load4" in a["class"] for _, a in cells) == 1
     assert "core 2: up 32–63; neurons 44.0 %; synapse words 64.0 %" in page.text
+
+
+def test_the_mesh_shows_every_router_link_and_heaviest_pair(report, program):
+    page = Page(render(report, {}, program))
+    routers = [a for tag, a in page.with_class("router") if tag == "rect"]
+    assert len(routers) == 4 and sum("unused" in a["class"] for a in routers) == 1
+    links = page.with_class("link")
+    assert len(links) == 8 and len(page.with_class("idle")) == 3
+    widths = [float(a["stroke-width"]) for _, a in links]
+    assert max(widths) == 8 and min(widths) == 1 and widths.count(8) == 1
+    # Cores 0 to 2 share a router: 400 + 100 + 350 + 200 + 300 packets in and out.
+    assert "router (0, 0), cores 0, 1, 2: 1 350 packets in and out" in page.text
+    assert "The busiest link carries 90 packets, 3.26× the mean of the 5 in use" in page.text
+    assert "The heaviest of 7 pairs" in page.text and "core 0 core 1 310.5" in page.text
+
+
+def test_a_mesh_too_large_to_draw_is_said(report, program):
+    report["traffic"] |= {"columns": 10**6, "rows": 10**6}
+    assert "too large to draw" in Page(render(report, {}, program)).text
+
+
+def test_time_cross_check_steps_and_what_is_not_covered(report, program):
+    page = Page(render(report, {}, program))
+    for expected in (
+        *("24.0 µs – 40.0 µs per inference", "1.50 µs – 2.50 µs", "core 3, in 75 % of the steps"),
+        "SANA-FE 2.2.9, 4 samples: it counts as we do, in all 2 quantities.",
+        *("700 nJ – 900 nJ 800 nJ 800 nJ", "20.0 µs – 40.0 µs 30.0 µs", "512 512 equal"),
+        *("loihi1-sanafe: synapse: a guess", "congestion on the links", "Synaptic operations of"),
+    ):
+        assert expected in page.text, expected
+    assert "SANA-FE did not count" not in page.text and "Lava did not run" not in page.text
+    areas = [a["d"] for _, a in page.with_class("area")]
+    assert len(areas) == 4 + 1 and all(d.count("L") == 4 * 16 - 1 for d in areas)
+    cells = [a["d"].count("M") for _, a in page.with_class("cell")]
+    assert sum(cells) == 4 * 16  # core 0 did nothing
+
+
+def test_a_cross_check_that_fails_is_an_alarm(report, program):
+    report["sanafe"]["ok"] = report["sanafe"]["counts"][0]["equal"] = False
+    page = Page(render(report, {}, program))
+    assert page.with_class("alarm")
+    assert "it counts otherwise: packets to other cores." in page.text
+    report["sanafe"] = None
+    assert "--target sanafe runs it" in Page(render(report, {}, program)).text
 
 
 def test_core_map_of_an_absurd_chip_stays_small(report, recordings, program):
@@ -449,7 +493,8 @@ def test_recordings_may_be_spikes_only_or_large(report, program, recordings):
     many = {"wide/s": np.ones((1, 3, 5000), np.uint8)}
     page = Page(render(report, many, wide))
     assert "5 000 neurons" in page.text and "128 shown" in page.text
-    assert sum(a["d"].count("M") for tag, a in page.elements if tag == "path") == 3 * 128
+    marks = [a["d"] for tag, a in page.elements if tag == "path" and "spike" in a["class"]]
+    assert sum(d.count("M") for d in marks) == 3 * 128
 
 
 def test_silent_network_is_called_silent(report, program, recordings):
@@ -500,3 +545,32 @@ def test_text_contrast_is_accessible_in_light_and_dark(report, program):
                 assert contrast(theme[front], theme[back]) >= 4.5, (front, back)
         for i in range(7):  # areas need 3:1 only where no text says the same; the legend does
             assert contrast(theme[f"c{i}"], theme["page"]) >= 1.5
+
+
+def test_a_quantized_graph_has_a_section_of_its_own(report, recordings, program):
+    node = {
+        "scale_per": "channel",
+        "scale": [101.5, 230],
+        "weight_error": 0.0041,
+        "rate_float": 0.03125,
+        "rate_quantized": 0.03,
+        "spike_mismatches": 1200,
+        "spikes_compared": 60000,
+        "spikes_float": 1875,
+    }
+    report["quantization"] = {
+        "exact": False,
+        "why": "node 'a' <b>: no integers",
+        "calibration": "calib.npz",
+        "calibration_samples": 20,
+        "nodes": {"a": node, "b": {"scale_per": "layer"}},
+    }
+    page = Page(render(report, recordings, program))
+    assert "#quantization" in [a["href"] for tag, a in page.elements if tag == "a"]
+    for expected in (
+        *("node 'a' <b>: no integers", "calibrated on 20 samples of calib.npz", "0.4 %"),
+        *("channel (101.5 to 230)", "0.03125", "1 200 beside 1 875 spikes"),
+    ):
+        assert expected in page.text
+    report["quantization"] = {"exact": True, "nodes": {}}
+    assert "nothing was rounded" in Page(render(report, recordings, program)).text

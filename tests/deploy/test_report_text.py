@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.report import compare, summary
-from deploy.report.compare import compare_html, compare_rows
+from deploy.report.compare import compare_html, compare_rows, node_rows
 from deploy.report.figures import count, joules, percent, plain, ratio, seconds, shorten
 from deploy.report.svg import round_ticks, spread
 
@@ -55,6 +55,8 @@ def test_summary_says_what_the_run_found(report):
         "cores": "5 of 120 on 1 chip (loihi2)",
         "synaptic operations": "20 515 per inference",
         "energy": "18.5 nJ (horowitz45nm) – 954 nJ (loihi1-sanafe) per inference",
+        "time": "24.0 µs – 40.0 µs per inference",
+        "cross-check": "SANA-FE 2.2.9, 4 samples: it counts as we do, in all 2 quantities.",
         "like for like": "INT8 arithmetic: 2.27 nJ; dense ANN at every step 2.76 nJ "
         "(0.82×, spiking wins); in one pass 172 pJ (13×, spiking loses)",
         "on the host": "CLIP image encoder; event frames; arg max of the class scores",
@@ -156,7 +158,7 @@ def test_compare_shows_both_and_the_difference(report):
     assert rows["accuracy Lava"][2] == "−3.0 points, intervals overlap"
     assert rows["synaptic ops"][2] == "+20.0 %"
     assert rows["spike mismatches"] == ["0", "3", "+3"]
-    assert rows["hops"] == ["not measured", "not measured", ""]
+    assert rows["hops"] == [count(4200), count(4200), "same"]
     assert rows["energy, horowitz45nm"][1:] == ["not measured", ""]
     text = compare(report, other)
     table = text.splitlines()
@@ -166,6 +168,30 @@ def test_compare_shows_both_and_the_difference(report):
     assert "−" not in text and "+20.0 %" in text
     page = compare_html(report, other)
     assert page.startswith("<!doctype html>") and "+20.0" in page
+
+
+def test_compare_covers_time_traffic_and_every_node(report):
+    other = copy.deepcopy(report)
+    other["traffic"]["busiest_link"] = 45
+    other["latency"][0]["inference_s"] = [1.2e-5, 4e-5]
+    other["energy"][0]["low_j"] = 1e-9
+    other["counts"]["synaptic_ops"]["per_node"]["fc1"] = 1
+    other["counts"]["per_step"]["spikes"][3] = 1000
+    rows = {name: rest for name, *rest in compare_rows(report, other)}
+    assert rows["busiest link, packets"] == ["90", "45", "−50.0 %"]
+    assert rows["inference, loihi1-sanafe, low end"][2] == "−50.0 %"
+    assert rows["inference, loihi1-sanafe, high end"][2] == "same"
+    assert rows["neurons, fullest core"][2] == "same" and rows["chip"][2] == "same"
+    assert any(name.endswith(", low end") and name.startswith("energy") for name in rows)
+    nodes = {name: rest for name, *rest in node_rows(report, other)}
+    assert nodes["fc1: synaptic ops"][1] == "1" and nodes["fc1: synaptic ops"][2].startswith("−")
+    page = compare_html(report, other)
+    assert page.count("A: ") == page.count("B: ") == 3 and "Node by node" in page
+    # Both runs on one scale: the same step of A is drawn smaller beside a larger one of B.
+    alone = compare_html(report, report)
+    assert alone.count('class="area"') == page.count('class="area"') == 6
+    assert alone.split('class="area"')[2] != page.split('class="area"')[2]
+    assert "Each step" not in compare_html({}, {})
 
 
 def test_compare_of_far_apart_accuracies_claims_no_overlap(report):
@@ -222,3 +248,18 @@ def test_labels_are_kept_apart_and_inside():
     placed = spread([10, 11, 12, 200], 13, 0, 205)
     assert placed == [10, 23, 36, 200]
     assert spread([200, 203], 13, 0, 205) == [192, 205]
+
+
+def test_what_quantization_lost_is_one_row():
+    nodes = {
+        "a": {"weight_error": 0.004, "spike_mismatches": 2,
+              "spikes_compared": 1000},
+        "b": {"weight_error": 0.002, "spike_mismatches": 50,
+              "spikes_compared": 1000},
+    }  # fmt: skip
+    found = {"exact": False, "calibration": None, "nodes": nodes}
+    text = " ".join(summary(SYNTHETIC | {"quantization": found}).split())
+    assert "quantized without calibration, by its values alone; weights within 0.4 %" in text
+    assert "weights within 0.4 %; 0.2 % to 5.0 % of a node's spike values differ" in text
+    assert "exact: every value" in summary(SYNTHETIC | {"quantization": {"exact": True}})
+    assert "quantization" not in summary(SYNTHETIC | {"quantization": None})

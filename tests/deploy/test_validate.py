@@ -11,8 +11,9 @@ import deploy.validate
 from deploy.chip import Chip, Limit, load_chip
 from deploy.costs import RESOURCES, core_load
 from deploy.errors import CheckFailed
-from deploy.mapping import Core, Mapping, Slice
-from deploy.partition import partition
+from deploy.layers import by_layer
+from deploy.mapping import Core, Mapping, Place, Slice
+from deploy.placement import placed
 from deploy.program import Dense, Program, make_input, make_population
 from deploy.validate import require_valid, validate
 
@@ -46,7 +47,7 @@ CHIP = replace(load_chip("loihi2"), neurons=Limit(5, "a test"))
 
 def legal() -> tuple[Program, Mapping]:
     program = small()
-    return program, partition(program, CHIP)
+    return program, by_layer(program, CHIP)
 
 
 def rules(mapping: Mapping, chip: Chip = CHIP) -> set[str]:
@@ -119,6 +120,22 @@ def test_illegal_core_indices_are_caught() -> None:
         assert rules(changed) == {"core_indices"}
 
 
+def test_two_cores_on_one_mesh_position_are_caught() -> None:
+    _, mapping = legal()
+    there = placed(CHIP, mapping)
+    assert rules(there) == set()
+    for position in (0, 1, 2, 3):  # cores 0..3 share a router, cores 4 and 5 the next
+        moved = with_core(there, position, replace(there.cores[position], place=Place(0, 1, 0)))
+        assert rules(moved) == {"core_places"}
+    alone = replace(CHIP, cores_per_router=Limit(1, "a test"))
+    there = placed(alone, mapping)
+    joined = with_core(there, 0, replace(there.cores[0], place=there.cores[1].place))
+    assert [v.message for v in validate(small(), alone, joined)] == [
+        "core 0: placed at (chip, x, y) (0, 1, 0), cores of this index are at (0, 0, 0)",
+        "2 cores at chip 0, x 1, y 0, one router has 1",
+    ]
+
+
 def test_neurons_that_do_not_exist_are_caught() -> None:
     _, mapping = legal()
     for part in (Slice("c", 0, 4), Slice("c", 2, 2), Slice("c", -1, 3), Slice("d", 0, 3)):
@@ -148,7 +165,7 @@ def test_validator_and_partitioner_cost_the_same_without_sharing_code(name: str)
     """A limit below what the partitioner counts is broken by exactly what the validator counts."""
     program = small()
     chip = replace(load_chip(name), synapses_per_block=Limit(2, "a test"))
-    mapping = partition(program, chip)
+    mapping = by_layer(program, chip)
     for core in mapping.cores:
         for resource, used in core_load(program, chip, mapping, core).items():
             if used == 0:
@@ -168,14 +185,14 @@ def test_validator_and_partitioner_cost_the_same_without_sharing_code(name: str)
 )
 def test_graded_messages_need_payload_bits(low: int, high: int, bits: int) -> None:
     program = replace(small(), inputs=(make_input("in", (5,), low, high),))
-    mapping = partition(program, replace(CHIP, message_bits=Limit(bits, "a test")))
+    mapping = by_layer(program, replace(CHIP, message_bits=Limit(bits, "a test")))
     assert validate(program, replace(CHIP, message_bits=Limit(bits, "a test")), mapping) == []
     if bits:
         below = replace(CHIP, message_bits=Limit(bits - 1, "a test"))
         found = [(v.rule, v.used) for v in validate(program, below, mapping)]
         assert found == [("message_bits", bits)]
         with pytest.raises(CheckFailed, match=f"'in': graded messages of {bits} bits"):
-            partition(program, below)
+            by_layer(program, below)
 
 
 def test_the_validator_imports_nothing_of_the_partitioner() -> None:

@@ -305,8 +305,8 @@ def hostile(path, content):
             "link out of place",
         ),
         (lambda f: f.create_dataset("layer/0/weight", (2**40,), "f4", chunks=(1024,)), "bytes"),
-        # Ten million numbers that are nowhere in the file.
-        (lambda f: f.create_dataset("layer/0/weight", (10**7,), "f4", chunks=(1024,)), "bytes"),
+        # A hundred million numbers that are nowhere in the file.
+        (lambda f: f.create_dataset("layer/0/weight", (10**8,), "f4", chunks=(1024,)), "bytes"),
         (lambda f: f.create_dataset("layer/0/weight", (2,), h5py.ref_dtype), "has type object"),
         (lambda f: f.__setitem__("layer/0/neuron/type/x", 3), "not a value"),
     ],

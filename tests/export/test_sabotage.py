@@ -13,6 +13,7 @@ pytest.importorskip("nir")
 
 import export.lava.client as client
 from deploy.emulator import emulate
+from deploy.fast import Plan
 from deploy.files import read_json
 from deploy.program import Program, registers
 from deploy.program_file import load_program
@@ -314,9 +315,10 @@ def test_an_emulator_that_is_wrong_is_found_by_torch(
     """The emulator is no judge of its own: here its neurons decay by one part in 4096 too little."""
     monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
 
-    def slow(program: Program, inputs: Any, threads: int) -> Any:
+    def slow(plan: Plan, inputs: Any, threads: int, per_step: bool) -> Any:
+        program = plan.program
         populations = [replace(p, dv=np.maximum(p.dv - 1, 0)) for p in program.populations]
-        return emulate(replace(program, populations=tuple(populations)), inputs)
+        return emulate(replace(program, populations=tuple(populations)), inputs, per_step=per_step)
 
     monkeypatch.setattr(executors, "emulate_fast", slow)
     command = [str(checkpoint_folder), "--data", str(recordings_folder), "--samples", "12"]

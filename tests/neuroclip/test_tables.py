@@ -137,7 +137,7 @@ def test_a_rate_target_is_kept_and_its_operations_are_the_chips(task: Task, tmp_
     """Training with a target fires less; the count is that of the program the chip would run."""
     free = train_adapter(CONFIG, RECIPE, task.train, task.validation, task.text)
     quiet = train_adapter(
-        CONFIG, replace(RECIPE, spike_rate=0.02, spike_penalty=10.0, epochs=30),
+        CONFIG, replace(RECIPE, spike_rate=0.02, spike_penalty=1.0, epochs=30),
         task.train, task.validation, task.text,
     )  # fmt: skip
     rates, counted = [], []
