@@ -44,7 +44,8 @@ class Deployment:
     where they are known. predict: a trace of the samples in a slice → class of each.
     float_predictions: those of the model before quantization. host, chip: what runs where, in words.
     notes: what else its reader found, warnings of the report. quantization: how the graph became
-    integers, where it was not trained as such.
+    integers, where it was not trained as such. label_layers: the connections that other labels
+    exchange, where there is a text encoder.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Deployment:
     chip: tuple[str, ...]
     program: Program | None = None
     notes: tuple[str, ...] = ()
+    label_layers: tuple[str, ...] = ()
     quantization: Quantization | None = None
 
     @property

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from deploy.trace import Trace
 from export.deployment import Deployment
+from export.from_spikeclip import from_spikeclip
 from export.nir_file import DEFAULT_DT
 from export.nir_write import to_nir
 from neuroclip.adapter import ChipAdapter, relabelled
@@ -17,6 +18,7 @@ from neuroclip.commands import clip_of, split_labels
 from neuroclip.data import EventDataset, open_dataset
 from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
+from neuroclip.spikeclip.checkpoint import is_spikeclip
 
 
 def from_checkpoint(
@@ -32,6 +34,9 @@ def from_checkpoint(
     labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
     taken to be its classes in order. Raises BadInput naming the file and the value.
     """
+    if is_spikeclip(model):
+        assert model is not None
+        return from_spikeclip(model, data, samples, labels, seed, dt)
     model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
@@ -64,6 +69,7 @@ def from_checkpoint(
         float_predictions=float_predictions,
         host=_host(checkpoint),
         chip=_chip(checkpoint),
+        label_layers=("fc2",) if adapter.config.cut == "folded" else (),
     )
 
 

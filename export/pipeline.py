@@ -16,6 +16,7 @@ from deploy.counts import to_json as counts_json
 from deploy.emulator import check_inputs
 from deploy.energy import Coefficients, bundled_coefficients, energy_report, load_coefficients
 from deploy.errors import BadInput, CheckFailed, ToolError
+from deploy.exchange import exchange_cost
 from deploy.files import staged, write_json
 from deploy.latency import latency_steps
 from deploy.mapping import Mapping, save_mapping
@@ -174,6 +175,9 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             **_costs(program, chip, mapping, counts, sets, tables, recorded, runs.trace),
             "sanafe": crossed,
             "cores": core_report(program, chip, mapping) | {"comparison": beside},
+            "new_labels": exchange_cost(program, chip, mapping, deployment.label_layers)
+            if deployment.label_layers
+            else None,
             # What a target cannot do is refused by name before anything runs.
             "unsupported": [],
             "warnings": warnings,

@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     train = commands.add_parser("train", help="train an adapter (or the bundled kind of CLIP)")
-    train.add_argument("what", nargs="?", choices=("adapter", "clip"), default="adapter")
+    train.add_argument(
+        "what", nargs="?", choices=("adapter", "clip", "spikeclip"), default="adapter"
+    )
     train.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     _data_arguments(train)
     train.add_argument("--shots", type=int, default=16, help="training recordings per class")
@@ -61,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         "--spike-rate", type=float, metavar="R", help="aim below R spikes per neuron and step"
     )
     train.add_argument("--resume", action="store_true", help="go on from a killed training")
+    spike = train.add_argument_group("spikeclip")
+    spike.add_argument(
+        "--stage", choices=("teacher", "align", "finetune"), help="step of the training"
+    )
+    spike.add_argument("--config", metavar="FILE", help="settings, JSON (default: digits, bundled)")
     _disk_arguments(train)
     train.set_defaults(run=_train)
 
@@ -82,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", default="digits", help="data set: digits, or a folder")
     evaluate.add_argument("--split", choices=("validation", "test"), default="test")
     evaluate.add_argument("--seed", type=seed_argument, default=0, help="of the split")
+    evaluate.add_argument(
+        "--replace", metavar='"A=B,..."', help="of a SpikeCLIP: other names for some classes"
+    )
+    evaluate.add_argument(
+        "--expand", metavar='"a,b,..."', help="of a SpikeCLIP: names that are no class, added"
+    )
     _disk_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
@@ -235,6 +248,22 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.what == "clip" and options.resume:
         raise BadInput("--resume: the training of the CLIP takes minutes and starts over")
+    if options.what != "spikeclip" and (options.stage or options.config):
+        raise BadInput("--stage, --config: only `train spikeclip` has them")
+    if options.what == "spikeclip":
+        from neuroclip.spikeclip.commands import train as train_spikeclip
+
+        if options.stage is None:
+            raise BadInput("--stage: teacher, align or finetune?")
+        return train_spikeclip(
+            stage=options.stage,
+            config=options.config or "digits",
+            data=options.data,
+            out=options.out,
+            resume=options.resume,
+            seed=options.seed,
+            **_source(options),
+        )
     if options.what == "clip":
         return commands.train_clip(options.out, options.seed, options.epochs)
     return commands.train(
@@ -275,7 +304,22 @@ def _zero_shot(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from neuroclip import commands
+    from neuroclip.spikeclip.checkpoint import is_spikeclip
 
+    if is_spikeclip(options.checkpoint):
+        from neuroclip.spikeclip.commands import evaluate as evaluate_spikeclip
+
+        return evaluate_spikeclip(
+            options.checkpoint,
+            options.data,
+            options.split,
+            options.seed,
+            replacing=options.replace,
+            expanding=options.expand,
+            **_source(options),
+        )
+    if options.replace or options.expand:
+        raise BadInput("--replace, --expand: the checkpoint is no SpikeCLIP")
     return commands.evaluate(
         options.checkpoint, options.data, options.split, options.seed, **_source(options)
     )

@@ -363,3 +363,29 @@ def listing(folder: Path) -> SimpleNamespace:
         files={p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()},
         folders={p.relative_to(folder) for p in folder.rglob("*") if p.is_dir()},
     )
+
+
+@pytest.fixture(scope="session")
+def make_encoder() -> Callable[..., Any]:
+    """Makes a float SpikeCLIP encoder with random weights whose neurons fire: (config, seed)."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("snntorch")
+    from neuroclip.neurons import run
+    from neuroclip.spikeclip.encoder import NormedConv2d, float_encoder
+
+    def make(config: Any, seed: int) -> Any:
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        encoder = float_encoder(config)
+        for module in encoder.modules():
+            if isinstance(module, NormedConv2d):
+                torch.nn.init.uniform_(module.norm.weight, 1.5, 3.0)
+                torch.nn.init.uniform_(module.norm.bias, -0.4, 1.4)
+        size = (config.channels, config.image_size, config.image_size)
+        pixels = torch.rand(8, config.steps, *size, generator=generator)
+        with torch.no_grad():
+            for _ in range(20):
+                run(encoder.train(), pixels)
+        return encoder.eval()
+
+    return make

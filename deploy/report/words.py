@@ -233,6 +233,15 @@ def where_ran(report: object, side: str) -> str:
     return "; ".join(str(x) for x in items(at(report, "placement", side))) or "nothing"
 
 
+def new_labels(report: object) -> str | None:
+    """What exchanging the labels would load again; None for a model without a text encoder."""
+    held, of = (at(report, "new_labels", key) for key in ("synapse_words", "of"))
+    if number(held) is None or number(of) is None:
+        return None
+    layers = ", ".join(f"'{name}'" for name in items(at(report, "new_labels", "layers")))
+    return f"exchange {layers}: {count(held)} of {count(of)} synapse words"
+
+
 def unsupported(report: object) -> str:
     """What could not be mapped."""
     if not isinstance(at(report, "unsupported"), list | tuple):

@@ -1,0 +1,87 @@
+"""A SpikeCLIP's image side and images, as a `Deployment`: the whole encoder runs on the chip."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from deploy.trace import Trace
+from export.deployment import Deployment
+from export.nir_write import to_nir
+from neuroclip.commands import split_labels
+from neuroclip.data.images import open_images
+from neuroclip.network import INPUT
+from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.chip import require_deployable
+from neuroclip.spikeclip.model import messages, relabelled, repeated
+
+_BATCH = 256
+
+
+@torch.no_grad()
+def from_spikeclip(
+    model: str,
+    data: str | None,
+    samples: int | None,
+    labels: str | None,
+    seed: int,
+    dt: float,
+) -> Deployment:
+    """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
+
+    labels: "a,b,c", other names for the same encoder; as many as the data has classes are taken to be
+    its classes in order. Raises BadInput naming the file and the value; the paper's variant, whose
+    attention no chip holds, by name.
+    """
+    checkpoint = load_spikeclip(model)
+    config = require_deployable(checkpoint.model.config)
+    if checkpoint.chip is None:
+        raise BadInput(
+            f"{model}: aligned only; `neuroclip train spikeclip --stage finetune` it first"
+        )
+    data = "digits" if data is None else data
+    dataset = open_images(data, config.image_size, config.channels, seed)
+    names, chip = checkpoint.labels, checkpoint.chip
+    if labels is not None:
+        names = split_labels(labels)
+        chip = relabelled(chip, checkpoint.text(names)).eval()
+    index = dataset.test[:samples]
+    sent = messages(config, torch.from_numpy(dataset.images[index]))
+    text = checkpoint.text(names)
+    scores = [checkpoint.model.scores(part, text) for part in sent.split(_BATCH)]
+    network = chip.network()
+    last = chip.readout.integer_weight()
+    words = len(names) * config.width
+    return Deployment(
+        model=model,
+        data=data,
+        graph=to_nir(network, dt),
+        network=network,
+        inputs={INPUT: repeated(config, sent).numpy().astype(np.int16)},
+        input_ranges={INPUT: (0, config.message_max)},
+        labels=dataset.labels[index] if len(dataset.class_names) == len(names) else None,
+        class_names=names,
+        predict=_predict,
+        float_predictions=torch.cat(scores).argmax(dim=1).numpy(),
+        host=(
+            f"pixels to integers 0..{config.message_max}, sent at each of {config.steps} steps",
+            "text encoder, once per set of labels",
+            *_added_up(config.side // config.patch),
+        ),
+        chip=(
+            f"Spikingformer: tokenizer, {config.blocks} blocks of spike-driven attention and MLP, "
+            "skips by fan-in",
+            f"read-out 'text': token mean, time weights, projection and {len(names)} labels in one "
+            f"layer of {last.numel()} weights ({words} distinct), all that other labels exchange",
+        ),
+        label_layers=("text",),
+    )
+
+
+def _added_up(count: int) -> tuple[str, ...]:
+    return () if count == 1 else (f"sum of {count * count} integrators per label",)
+
+
+def _predict(trace: Trace, _: slice) -> NDArray[np.int64]:
+    held = trace.readout["readout"]
+    return held.reshape(*held.shape[:2], -1).sum(axis=2).argmax(axis=1).astype(np.int64)

@@ -1,0 +1,174 @@
+"""Checkpoints of a SpikeCLIP: a folder of one JSON configuration and safetensors files."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from deploy.errors import BadInput
+from deploy.files import atomic_path, read_json, write_json
+from deploy.registers import BIAS_EXP_MAX
+from neuroclip.checkpoint import MODELS, typed
+from neuroclip.spikeclip.chip import layers, readers
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
+from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
+from neuroclip.weights import check_named, fill_module, read_weights
+
+FORMAT, VERSION = "spikeclip", 1
+CONFIG_FILE = "config.json"
+FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"
+BUNDLED = ("spikeclip-digits",)
+
+_MAX_EXPONENT = 64
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeCheckpoint:
+    """A SpikeCLIP: image side in floating point and, once fine-tuned, on the chip; its text side.
+
+    labels, template: what its texts were made of. teacher: what it learned from. training: how, for
+    the reader.
+    """
+
+    model: SpikeClip
+    text_encoder: SpikingTextEncoder
+    chip: ChipSpikeClip | None
+    labels: tuple[str, ...]
+    template: str
+    teacher: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    def text(self, labels: tuple[str, ...]) -> Tensor:
+        """L2-normalised features of labels in the template. Raises BadInput as `fill` does."""
+        return encode_labels(self.text_encoder, labels, self.template)
+
+
+def is_spikeclip(name_or_folder: str | None) -> bool:
+    """True for a bundled SpikeCLIP's name, or a folder whose configuration says so."""
+    if name_or_folder in BUNDLED:
+        return True
+    path = Path(str(name_or_folder)) / CONFIG_FILE
+    if name_or_folder is None or not path.is_file():
+        return False
+    raw = read_json(path)
+    return isinstance(raw, dict) and raw.get("format") == FORMAT
+
+
+def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
+    """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
+    _save(folder / FLOAT_FILE, checkpoint.model.state_dict())
+    _save(folder / TEXT_FILE, checkpoint.text_encoder.state_dict())
+    chip = checkpoint.chip
+    if chip is not None:
+        _save(folder / CHIP_FILE, _learned(chip))
+    write_json(
+        folder / CONFIG_FILE,
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "model": asdict(checkpoint.model.config),
+            "text": asdict(checkpoint.text_encoder.config),
+            "labels": list(checkpoint.labels),
+            "template": checkpoint.template,
+            "scales": None if chip is None else dict(chip.scales),
+            "teacher": dict(checkpoint.teacher),
+            "training": dict(checkpoint.training),
+        },
+    )
+
+
+def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
+    """Read a checkpoint folder, or a bundled model by name.
+
+    Raises BadInput naming the file and the entry: missing, damaged, a pickle, tensors of another
+    shape or variant, NaN.
+    """
+    bundled = str(name_or_folder) in BUNDLED
+    folder = MODELS / name_or_folder if bundled else Path(name_or_folder)
+    path = folder / CONFIG_FILE
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such checkpoint folder; bundled models are {list(BUNDLED)}")
+    raw = read_json(path)
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
+        raise BadInput(f"{path}: not a {FORMAT} configuration of version {VERSION}")
+    try:
+        config, text = typed("model", raw, SpikeClipConfig), typed("text", raw, TextConfig)
+        if config.features != text.features:
+            raise BadInput(
+                f"keys 'model.features' {config.features} and 'text.features' {text.features} differ"
+            )
+        labels, template = raw.get("labels"), raw.get("template")
+        if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+            raise BadInput(f"key 'labels' is {labels!r}, expected a list of text")
+        if not isinstance(template, str):
+            raise BadInput(f"key 'template' is {template!r}, expected text")
+        scales = _checked_scales(config, raw.get("scales"))
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    # What a configuration declares takes no memory before the files are known to hold it.
+    held = {name: read_weights(folder / name) for name in (FLOAT_FILE, TEXT_FILE)}
+    with torch.device("meta"):
+        outlines = {FLOAT_FILE: _outline(config), TEXT_FILE: SpikingTextEncoder(text).state_dict()}
+    for name, tensors in held.items():
+        check_named(outlines[name], tensors, folder / name)
+    model, encoder = SpikeClip(config), SpikingTextEncoder(text)
+    fill_module(model, held[FLOAT_FILE], folder / FLOAT_FILE)
+    fill_module(encoder, held[TEXT_FILE], folder / TEXT_FILE)
+    teacher, training = (raw.get(key, {}) for key in ("teacher", "training"))
+    made = SpikeCheckpoint(
+        model.eval(), encoder.eval(), None, tuple(labels), template, teacher, training
+    )
+    if scales is None:
+        return made
+    learned = read_weights(folder / CHIP_FILE)
+    features = made.text(made.labels)
+    projection = torch.zeros(config.features, config.width)
+    check_named(
+        _learned(ChipSpikeClip(config, scales, projection, features)), learned, folder / CHIP_FILE
+    )
+    chip = ChipSpikeClip(config, scales, learned["projection"], features)
+    prefix = "encoder/"
+    state = {n.removeprefix(prefix): x for n, x in learned.items() if n.startswith(prefix)}
+    chip.encoder.load_state_dict(state, strict=False)
+    return SpikeCheckpoint(
+        made.model, made.text_encoder, chip.eval(), made.labels, template, teacher, training
+    )
+
+
+def _learned(chip: ChipSpikeClip) -> dict[str, Tensor]:
+    """The tensors that training moves, as a checkpoint keeps them."""
+    found: dict[str, Tensor] = {"projection": chip.readout.weight}
+    trained = (x for x in chip.encoder.named_parameters() if x[1].requires_grad)
+    return found | {f"encoder/{name}": parameter for name, parameter in trained}
+
+
+def _outline(config: SpikeClipConfig) -> dict[str, Tensor]:
+    return SpikeClip(config).state_dict()
+
+
+def _checked_scales(config: SpikeClipConfig, raw: Any) -> dict[str, int] | None:
+    """The exponents of every layer, small enough for float32 and the registers."""
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        raise BadInput(f"key 'scales' is {raw!r}, expected an object")
+    synapses = {layer.synapses for layer in layers(config)}
+    biases = {x.neurons for x in layers(config)} | set(readers(config))
+    biases |= {f"blocks.{b}.attention.fires" for b in range(config.blocks)}
+    for name, value in raw.items():
+        low, high = (-_MAX_EXPONENT, _MAX_EXPONENT) if name in synapses else (0, BIAS_EXP_MAX)
+        if name not in synapses | biases:
+            raise BadInput(f"key 'scales.{name}' is unknown")
+        if type(value) is not int or not low <= value <= high:
+            raise BadInput(f"key 'scales.{name}' is {value!r}, expected {low} to {high}")
+    return dict(raw)
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    with atomic_path(path) as temporary:
+        save_file({n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}, temporary)

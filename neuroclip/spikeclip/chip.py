@@ -1,0 +1,263 @@
+"""The deployable encoder on the chip's arithmetic: the float one's modules, their parts replaced.
+
+All synapses into the residual stream share one power of two, so that the stream is a sum of integer
+currents. A neuron that reads it has a bias of its own, which starts as the sum of the branches'.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deploy.edges import SYNAPTIC_SUM_MAX
+from deploy.errors import BadInput
+from deploy.program import VTH_MAX
+from neuroclip.neurons import ChipNeuron
+from neuroclip.operators import pair
+from neuroclip.quantize import V_UNIT, ChipConv2d, bias_exponent, weight_exponent
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.encoder import DECAY, SURROGATE, Encoder, NormedConv2d, float_encoder
+
+STREAM = "stream"
+# A layer whose largest weight is below this rounds to nothing: weights are even.
+_COARSEST = 8
+# Of a connection that only counts spikes: the smallest even weight.
+ONE = 2
+
+Scales = Mapping[str, int]
+"""Exponents by module path: of synapses that of their weights, of neurons that of their biases."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Synapses by module path and the neurons that they drive, or the stream."""
+
+    synapses: str
+    neurons: str
+
+
+def layers(config: SpikeClipConfig) -> tuple[Layer, ...]:
+    """Every convolution of the deployable encoder, in order."""
+    found = [
+        Layer(f"tokenizer.synapses.{i}", f"tokenizer.fires.{i}")
+        for i in range(config.convolutions - 1)
+    ]
+    found.append(Layer(f"tokenizer.synapses.{config.convolutions - 1}", STREAM))
+    for b in range(config.blocks):
+        block = f"blocks.{b}"
+        found += [Layer(f"{block}.attention.{x}", f"{block}.attention.fires_{x}") for x in "qkv"]
+        found += [
+            Layer(f"{block}.project", STREAM),
+            Layer(f"{block}.expand", f"{block}.hidden"),
+            Layer(f"{block}.contract", STREAM),
+        ]
+    return tuple(found)
+
+
+def readers(config: SpikeClipConfig) -> dict[str, int]:
+    """The neurons that read the stream, and how many branches it has by then."""
+    found: dict[str, int] = {}
+    for b in range(config.blocks):
+        found |= {f"blocks.{b}.enter": 1 + 2 * b, f"blocks.{b}.middle": 2 + 2 * b}
+    return found | {"last": 1 + 2 * config.blocks}
+
+
+@torch.no_grad()
+def quantized(config: SpikeClipConfig, encoder: Encoder) -> tuple[Encoder, Scales]:
+    """The chip encoder that does what a trained float encoder does in evaluation mode, nearly.
+
+    BatchNorm folds exactly; weights and biases are rounded. Returns it with its exponents. Raises
+    BadInput for the paper's variant.
+    """
+    folded = {}
+    for layer in layers(require_deployable(config)):
+        synapses = encoder.get_submodule(layer.synapses)
+        assert isinstance(synapses, NormedConv2d)
+        folded[layer.synapses] = synapses.folded()
+    biases = _biases(config, encoder, folded)
+    scales = _scales(config, {name: weight for name, (weight, _) in folded.items()}, biases)
+    chip = chip_encoder(config, scales)
+    for name, (weight, _) in folded.items():
+        _synapses(chip, name).weight.copy_(weight)
+    for name, bias in biases.items():
+        _neurons(chip, name).bias.copy_(bias)
+    constrain_(config, chip)
+    return chip, scales
+
+
+def chip_encoder(config: SpikeClipConfig, scales: Scales) -> Encoder:
+    """A chip encoder with these exponents, its weights and biases zero.
+
+    Raises BadInput where an exponent is missing, or leads to a threshold that no register holds.
+    """
+    made = float_encoder(require_deployable(config))
+    side, width = config.side, config.width
+    sides = {}
+    rows = config.image_size
+    for i in range(config.convolutions):
+        rows //= 2 if config.strides(i) else 1
+        sides[f"tokenizer.fires.{i}"] = rows
+    for layer in layers(config):
+        exponent = _exponent(scales, layer.synapses)
+        old = made.get_submodule(layer.synapses)
+        assert isinstance(old, NormedConv2d)
+        conv = old.conv
+        weight, stride, padding = conv.weight, pair(conv.stride), pair(conv.padding)
+        synapses = ChipConv2d(torch.zeros_like(weight), exponent, stride, padding)
+        _replace(made, layer.synapses, synapses)
+        if layer.neurons == STREAM:
+            continue
+        messages = config.message_max if layer.synapses == "tokenizer.synapses.0" else 1
+        rows = sides.get(layer.neurons, side)
+        shape = (conv.out_channels, rows, rows)
+        unit = 2.0**exponent * messages
+        _replace(
+            made, layer.neurons, _chip_neuron(config.threshold, scales, layer.neurons, shape, unit)
+        )
+    unit = 2.0 ** _exponent(scales, layers(config)[-1].synapses)
+    for name in readers(config):
+        neuron = _chip_neuron(config.threshold, scales, name, (width, side, side), unit)
+        _replace(made, name, neuron)
+    for b in range(config.blocks):
+        name = f"blocks.{b}.attention"
+        ones = ChipConv2d(torch.full((width, 1, side, side), float(ONE)), 0, groups=width)
+        ones.weight.requires_grad_(False)
+        _replace(made, f"{name}.total", ones)
+        theta, shape = config.attention_threshold, (width, 1, 1)
+        neuron = _chip_neuron(theta, scales, f"{name}.fires", shape, float(ONE))
+        _replace(made, f"{name}.fires", neuron)
+    return made
+
+
+def constrain_(config: SpikeClipConfig, chip: Encoder) -> None:
+    """Keep every synaptic sum within the 21 bits that the chip and all simulators share."""
+    stream = [x.synapses for x in layers(config) if x.neurons == STREAM]
+    shares = _shares({name: _synapses(chip, name).weight for name in stream})
+    for layer in layers(config):
+        synapses = _synapses(chip, layer.synapses)
+        synapses.constrain_(_sum_max(config) / _load(config, layer.synapses, shares))
+
+
+def require_deployable(config: SpikeClipConfig) -> SpikeClipConfig:
+    """The configuration, where a chip can hold it. Raises BadInput naming what it cannot."""
+    if config.variant != "deployable":
+        raise BadInput(
+            "spikeclip: module 'blocks.0.attention' multiplies values of each step, q·kᵀ·v, which "
+            "no synapse does, and 'tokenizer' pools real values; train the variant 'deployable'"
+        )
+    return config
+
+
+def _biases(config: SpikeClipConfig, encoder: Encoder, folded: Mapping[str, tuple[Tensor, Tensor]]
+            ) -> dict[str, Tensor]:  # fmt: skip
+    """Bias [C, 1, 1] of each population of neurons."""
+    found: dict[str, Tensor] = {}
+    branches = []
+    for layer in layers(config):
+        bias = folded[layer.synapses][1][:, None, None]
+        if layer.neurons == STREAM:
+            branches.append(bias)
+        else:
+            found[layer.neurons] = bias
+    for name, count in readers(config).items():
+        found[name] = torch.stack(branches[:count]).sum(dim=0)
+    for b in range(config.blocks):
+        name = f"blocks.{b}.attention"
+        found[f"{name}.fires"] = encoder.get_submodule(f"{name}.total").offset.detach()
+    return found
+
+
+def _scales(
+    config: SpikeClipConfig, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]
+) -> dict[str, int]:
+    stream = [x.synapses for x in layers(config) if x.neurons == STREAM]
+    shares = _shares({name: weights[name] for name in stream})
+    found = {}
+    for layer in layers(config):
+        room = round(_sum_max(config) / _load(config, layer.synapses, shares))
+        exponent = weight_exponent(weights[layer.synapses], 1, room)
+        messages = config.message_max if layer.synapses == "tokenizer.synapses.0" else 1
+        while 2 * config.threshold * 2.0**exponent * messages > VTH_MAX:
+            exponent -= 1
+        found[layer.synapses] = exponent
+    # As coarse as the coarsest branch.
+    found |= dict.fromkeys(stream, min(found[name] for name in stream))
+    for name, weight in weights.items():
+        largest = float(weight.abs().max()) * 2.0 ** found[name]
+        if 0 < largest < _COARSEST:
+            raise BadInput(
+                f"spikeclip: layer '{name}': that no sum may leave 21 bits leaves its weights no more "
+                f"than ±{largest:.2g}; give the model a larger sum_factor, or fewer channels"
+            )
+    units = {x.neurons: 2.0 ** found[x.synapses] for x in layers(config)}
+    units["tokenizer.fires.0"] *= config.message_max
+    for name, bias in biases.items():
+        unit = float(ONE) if name.endswith(".fires") else units.get(name, units[STREAM])
+        found[name] = bias_exponent(bias, V_UNIT * unit)
+    return found
+
+
+def _sum_max(config: SpikeClipConfig) -> int:
+    """The largest sum into a neuron if all of its sources fire."""
+    return SYNAPTIC_SUM_MAX * config.sum_factor
+
+
+def _load(config: SpikeClipConfig, name: str, shares: Mapping[str, float]) -> float:
+    """By how much the largest sum of some synapses alone must stay below the limit."""
+    if name == "tokenizer.synapses.0":
+        return config.message_max
+    return 1 / shares.get(name, 1.0)
+
+
+def _shares(weights: Mapping[str, Tensor]) -> dict[str, float]:
+    """The part of the stream's largest sum that each of its branches gets, at least half of an
+    equal one."""
+    rows = {
+        n: max(1e-30, float(w.detach().flatten(1).abs().sum(1).max())) for n, w in weights.items()
+    }
+    total, equal = sum(rows.values()), 1 / len(rows)
+    return {name: (row / total + equal) / 2 for name, row in rows.items()}
+
+
+def _chip_neuron(
+    threshold: float, scales: Scales, name: str, shape: tuple[int, int, int], unit: float
+) -> ChipNeuron:
+    """Neurons that fire at v ≥ threshold; unit: a synaptic sum per 1.0 of current."""
+    # m = 2·v reaches 2·threshold; strictly above the register, so one step of the grid below it.
+    vth = max(0, math.ceil(2 * threshold * unit) - 1)
+    if vth > VTH_MAX:
+        raise BadInput(f"spikeclip: neurons '{name}': a threshold of {vth} exceeds {VTH_MAX}")
+    return ChipNeuron(
+        torch.zeros(shape[0], 1, 1),
+        unit=V_UNIT * unit,
+        shape=shape,
+        bias_exponent=_exponent(scales, name),
+        dv=round(4096 * (1 - DECAY)),
+        vth=vth,
+        surrogate=SURROGATE,
+    )
+
+
+def _exponent(scales: Scales, name: str) -> int:
+    if name not in scales:
+        raise BadInput(f"spikeclip: the exponent of '{name}' is missing")
+    return scales[name]
+
+
+def _synapses(chip: Encoder, name: str) -> ChipConv2d:
+    found = chip.get_submodule(name)
+    assert isinstance(found, ChipConv2d)
+    return found
+
+
+def _neurons(chip: Encoder, name: str) -> ChipNeuron:
+    found = chip.get_submodule(name)
+    assert isinstance(found, ChipNeuron)
+    return found
+
+
+def _replace(root: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(root.get_submodule(parent), name, module)

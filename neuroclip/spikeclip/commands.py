@@ -1,0 +1,213 @@
+"""What `neuroclip train spikeclip` and `neuroclip evaluate` do with a SpikeCLIP."""
+
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deploy.errors import BadInput
+from deploy.files import staged, write_json
+from neuroclip.clip import Clip, ClipSpec
+from neuroclip.data.images import ImageDataset, open_images
+from neuroclip.prompts import fill
+from neuroclip.spikeclip.checkpoint import (
+    SpikeCheckpoint,
+    load_spikeclip,
+    save_spikeclip,
+)
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.model import SpikeClip, messages
+from neuroclip.spikeclip.settings import Settings, read_settings
+from neuroclip.spikeclip.teacher import image_features, probabilities
+from neuroclip.spikeclip.text import sentences, spec_of, teacher_text, text_encoder
+from neuroclip.spikeclip.train_teacher import train_teacher
+from neuroclip.spikeclip.training import Pairs, align, align_text, finetune, pairs_of
+from neuroclip.spikeclip.vocabulary import expanded, replaced
+from neuroclip.zero_shot import Accuracy, accuracy
+
+_BATCH = 256
+
+
+def train(
+    *,
+    stage: str,
+    config: str,
+    data: str,
+    out: Path,
+    resume: bool = False,
+    seed: int = 0,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+) -> int:
+    """Step 1 ("align") of a new SpikeCLIP, step 2 ("finetune") of the one in `out`, or before both a
+    teacher of our own ("teacher").
+    """
+    settings = read_settings(config)
+    # A folder that cannot be written is refused before any work is done for it.
+    with staged(out, ()):
+        pass
+    if stage == "teacher":
+        dataset = opened(data, settings.model, settings.limit, seed, data_root, skip_bad)
+        templates = dict.fromkeys((settings.template, *settings.templates))
+        recipe = replace(settings.recipe, seed=seed)
+        history = train_teacher(
+            settings.own_teacher, recipe, dataset, tuple(templates), out, resume
+        )
+        return _finished(stage, history, out)
+    before = load_spikeclip(out) if stage == "finetune" else None
+    teacher = settings.teacher.load()
+    if before is not None and before.teacher.get("digest") != teacher.digest:
+        raise BadInput(f"{out}: was aligned with another teacher than '{settings.teacher.model}'")
+    model_config = settings.model if before is None else before.model.config
+    dataset = opened(data, model_config, settings.limit, seed, data_root, skip_bad)
+    torch.manual_seed(seed)
+    if before is None:
+        made, history = _align(settings, teacher, dataset, out, resume, seed)
+    else:
+        made, history = _finetune(settings, before, teacher, dataset, out, resume, seed)
+    save_spikeclip(out, made)
+    return _finished(stage, history, out)
+
+
+def _finished(stage: str, history: list[dict[str, Any]], out: Path) -> int:
+    write_json(out / f"history-{stage}.json", history)
+    for name in dict.fromkeys(h["stage"] for h in history):
+        best = max((h for h in history if h["stage"] == name), key=lambda h: h["validation"])
+        what = "cosine" if name in ("text", "align") else "accuracy"
+        print(f"{name}: validation {what} {best['validation']:.4f} in epoch {best['epoch']}")
+    print(f"checkpoint: {out}")
+    return 0
+
+
+def _align(
+    settings: Settings, teacher: Clip, dataset: ImageDataset, out: Path, resume: bool, seed: int
+) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:
+    recipe = replace(settings.recipe, seed=seed)
+    sizes = settings.text
+    encoder = text_encoder(teacher, sizes.tokens, sizes.hidden, settings.model.steps)
+    words = tuple(dict.fromkeys((*dataset.class_names, *settings.labels)))
+    templates = tuple(dict.fromkeys((settings.template, *settings.templates)))
+    texts = sentences(words, templates)
+    history = align_text(encoder, recipe, texts, teacher_text(teacher, texts), out, resume)
+    config = replace(settings.model, features=encoder.config.features)
+    model = SpikeClip(config)
+    train, validation = _pairs(settings, teacher, model, dataset)
+    history += align(model, recipe, train, validation, out, resume)
+    made = SpikeCheckpoint(
+        model.eval(), encoder.eval(), None, dataset.class_names, settings.template,
+        spec_of(teacher, ClipSpec(settings.teacher.model, settings.teacher.pretrained)),
+        {"data": dataset.name, "recipe": asdict(recipe), "best": _best(history)},
+    )  # fmt: skip
+    return made, history
+
+
+def _finetune(
+    settings: Settings, before: SpikeCheckpoint, teacher: Clip, dataset: ImageDataset, out: Path,
+    resume: bool, seed: int,
+) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:  # fmt: skip
+    if dataset.class_names != before.labels:
+        raise BadInput(f"{out}: was aligned on {len(before.labels)} other classes")
+    recipe, model = replace(settings.recipe, seed=seed), before.model
+    train, validation = _pairs(settings, teacher, model, dataset)
+    text = before.text(before.labels)
+    own = teacher_text(teacher, fill(before.labels, before.template))
+    soft = probabilities(teacher, train.features, own)
+    right = (
+        probabilities(teacher, validation.features, own).argmax(1) == validation.labels
+    ).float()
+    chip, history = finetune(model, recipe, train, validation, text, soft, out, resume)
+    training = dict(before.training) | {
+        "recipe": asdict(recipe),
+        "best": dict(before.training.get("best", {})) | _best(history),
+        "teacher_validation_accuracy": float(right.mean()),
+    }
+    return replace(before, model=model.eval(), chip=chip, training=training), history
+
+
+def _pairs(
+    settings: Settings, teacher: Clip, model: SpikeClip, dataset: ImageDataset
+) -> tuple[Pairs, Pairs]:
+    found = []
+    for index in (dataset.train, dataset.validation):
+        features = image_features(teacher, settings.teacher, dataset.images[index])
+        found.append(pairs_of(model, dataset, index, features))
+    return found[0], found[1]
+
+
+def _best(history: list[dict[str, Any]]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for entry in history:
+        best[entry["stage"]] = max(best.get(entry["stage"], -1.0), entry["validation"])
+    return best
+
+
+def evaluate(
+    checkpoint: str,
+    data: str,
+    split: str,
+    seed: int,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+    replacing: str | None = None,
+    expanding: str | None = None,
+) -> int:
+    """Accuracy on a part of a data set, in floating point and on the chip's arithmetic.
+
+    replacing: "horse=zebra,ship=boat": names exchanged. expanding: "a,b,c": distractors added.
+    """
+    loaded = load_spikeclip(checkpoint)
+    dataset = opened(data, loaded.model.config, None, seed, data_root, skip_bad)
+    index = getattr(dataset, split)
+    if dataset.class_names != loaded.labels:
+        raise BadInput(f"{data}: its classes are not those of {checkpoint}, {list(loaded.labels)}")
+    rows = {"own labels": loaded.labels}
+    if replacing is not None:
+        rows["replaced"] = replaced(loaded.labels, replacing)
+    if expanding is not None:
+        rows["expanded"] = expanded(loaded.labels, expanding)
+    sent = messages(loaded.model.config, torch.from_numpy(dataset.images[index]))
+    truth = dataset.labels[index]
+    for row, names in rows.items():
+        for name, found in scored(loaded, sent, names, truth).items():
+            print(f"{row:11} {name:10} {found}")
+    return 0
+
+
+@torch.no_grad()
+def scored(
+    checkpoint: SpikeCheckpoint, sent: torch.Tensor, names: tuple[str, ...], truth: Any
+) -> dict[str, Accuracy]:
+    """Accuracy over these names, whose first ones are the classes in order: float, and quantized."""
+    from neuroclip.spikeclip.model import relabelled
+
+    text = checkpoint.text(names)
+    chip = None if checkpoint.chip is None else relabelled(checkpoint.chip, text).eval()
+    floats, chips = [], []
+    for part in sent.split(_BATCH):
+        floats.append(checkpoint.model.scores(part, text).numpy())
+        if chip is not None:
+            chips.append(chip(part).numpy())
+    found = {"float": accuracy(np.concatenate(floats), truth)}
+    return found if chip is None else found | {"quantized": accuracy(np.concatenate(chips), truth)}
+
+
+def opened(
+    data: str,
+    config: SpikeClipConfig,
+    limit: int | None,
+    seed: int,
+    data_root: str | None,
+    skip_bad: bool,
+) -> ImageDataset:
+    """The images of a data set at the size of a model; skipped ones are counted."""
+    dataset = open_images(
+        data, config.image_size, config.channels, seed, data_root, skip_bad, limit
+    )
+    for reason in dataset.skipped[:20]:
+        print(f"skipped {reason}", file=sys.stderr)
+    if skip_bad:
+        print(f"skipped {len(dataset.skipped)} images that cannot be read")
+    return dataset

@@ -1,0 +1,109 @@
+"""Sizes and constants of a SpikeCLIP."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from deploy.errors import BadInput
+
+Variant = Literal["paper", "deployable"]
+
+# Larger sizes are mistyped numbers.
+_MAX = 1 << 13
+_PIXEL_MAX = 255
+_SUM_FACTOR_MAX = 64
+# Spikes that one integrator of the read-out sums: more would leave weights of 8 bits too few.
+_READ_MAX = 2048
+
+
+@dataclass(frozen=True)
+class SpikeClipConfig:
+    """Sizes of a SpikeCLIP; the defaults are the paper's Spikingformer-4-384 at 32×32 pixels.
+
+    variant: "paper" (max pools on real values, q·kᵀ·v, learned time weights, token mean of the
+    residual stream) or "deployable" (strides, spike-driven attention, geometric time weights, token
+    mean of spikes). width: channels of a token. convolutions: of the tokenizer, the last two as wide
+    as a token, those before them half as wide each; halvings: how often they halve the image. ratio:
+    hidden channels of an MLP per channel. features: of the embedding, the teacher's. threshold: of
+    v ← v + (x − v)/2, and attention_threshold that of the attention's own neuron. time_ratio:
+    a step's weight in the read-out over that of the next one (deployable). message_max: pixels are
+    sent as integers 0..message_max, few bits so that the first layer's synaptic sums stay within 21.
+    sum_factor: 1 proves that no sum leaves 21 bits, whatever spikes; a wide model, whose 8-bit
+    weights would round to zero under that proof, may be given more: so many times that sum if every
+    source fired at once.
+    """
+
+    variant: Variant = "deployable"
+    image_size: int = 32
+    channels: int = 3
+    width: int = 384
+    convolutions: int = 5
+    halvings: int = 2
+    blocks: int = 4
+    heads: int = 8
+    ratio: int = 4
+    steps: int = 4
+    features: int = 512
+    threshold: float = 1.0
+    attention_threshold: float = 0.5
+    time_ratio: float = 0.75
+    message_max: int = 15
+    sum_factor: int = 1
+
+    def __post_init__(self) -> None:
+        sizes = ("image_size", "channels", "width", "convolutions", "blocks", "heads", "ratio")
+        for name in (*sizes, "steps", "features", "message_max"):
+            if not 1 <= getattr(self, name) <= _MAX:
+                raise BadInput(f"spikeclip: {name} {getattr(self, name)}, expected 1 to {_MAX}")
+        for name in ("threshold", "attention_threshold"):
+            if not 0 < getattr(self, name) <= _MAX:
+                raise BadInput(f"spikeclip: {name} {getattr(self, name)}, expected above 0")
+        if self.variant not in ("paper", "deployable"):
+            raise BadInput(
+                f"spikeclip: variant '{self.variant}' is neither 'paper' nor 'deployable'"
+            )
+        if not 0 <= self.halvings < self.convolutions:
+            raise BadInput(
+                f"spikeclip: {self.halvings} halvings need more than {self.convolutions} convolutions"
+            )
+        if self.image_size % (1 << self.halvings):
+            raise BadInput(
+                f"spikeclip: image_size {self.image_size} is no multiple of {1 << self.halvings}"
+            )
+        narrowest = 1 << max(0, self.convolutions - 2)
+        if self.width % narrowest or self.width % self.heads:
+            raise BadInput(
+                f"spikeclip: width {self.width} is no multiple of {narrowest} (the tokenizer) and "
+                f"{self.heads} (heads)"
+            )
+        if not 0 < self.time_ratio <= 1:
+            raise BadInput(f"spikeclip: time_ratio {self.time_ratio} is not above 0 and up to 1")
+        if not 1 <= self.sum_factor <= _SUM_FACTOR_MAX:
+            raise BadInput(
+                f"spikeclip: sum_factor {self.sum_factor}, expected 1 to {_SUM_FACTOR_MAX}"
+            )
+        if self.message_max > _PIXEL_MAX:
+            raise BadInput(f"spikeclip: message_max {self.message_max} exceeds {_PIXEL_MAX}")
+
+    @property
+    def tokenizer_channels(self) -> tuple[int, ...]:
+        """Channels after each convolution of the tokenizer: 48, 96, 192, 384, 384 of the paper's."""
+        last = self.convolutions - 2
+        return tuple(self.width >> max(0, last - i) for i in range(self.convolutions))
+
+    @property
+    def side(self) -> int:
+        """Rows and columns of tokens."""
+        return self.image_size >> self.halvings
+
+    @property
+    def patch(self) -> int:
+        """Rows and columns of tokens that one integrator of the read-out sums (deployable)."""
+        patch = self.side
+        while patch % 2 == 0 and self.width * patch**2 > _READ_MAX:
+            patch //= 2
+        return patch
+
+    def strides(self, index: int) -> bool:
+        """True where the tokenizer's convolution `index` halves the image (by a pool after it, in
+        the paper's variant)."""
+        return self.convolutions - 1 - self.halvings <= index < self.convolutions - 1

@@ -1,0 +1,218 @@
+"""Spikingformer, the image encoder of SpikeCLIP, in floating point: the paper's and the deployable.
+
+An image is shown T times. The tokenizer's convolutions make a stream of currents [C, tokens], to
+which every block adds twice: x += SSA(LIF(x)); x += MLP(LIF(x)). Neurons are v ← v + (x − v)/2 with
+a spike where v ≥ θ and a reset to 0; here m = 2·v, so that m ← m/2 + x, with a spike at m ≥ 2·θ.
+
+Every layer takes [N, T, …]. `chip.quantized` makes the same modules with the chip's synapses and
+neurons in the place of these.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neuroclip.neurons import FloatNeuron
+from neuroclip.recurrence import Surrogate
+from neuroclip.spikeclip.config import SpikeClipConfig
+
+DECAY = 0.5
+# The paper's surrogate has slope 4 in v; in m = 2·v it is twice as wide.
+SURROGATE = Surrogate("sigmoid", 2.0)
+# Of the paper's attention: q·kᵀ·v·0.125 before a neuron of threshold 0.5.
+_PAPER_SCALE = 0.125
+
+
+def neurons(threshold: float) -> FloatNeuron:
+    """The paper's neurons: fire at v ≥ threshold, so strictly above the float32 before it."""
+    below = np.nextafter(np.float32(2 * threshold), np.float32(0))
+    # snnTorch's neurons cannot be made on the meta device, where sizes are checked.
+    with torch.device("cpu"):
+        return FloatNeuron(DECAY, float(below), SURROGATE)
+
+
+class NormedConv2d(nn.Module):
+    """A convolution without bias and its BatchNorm: [..., C_in, H, W] → [..., C_out, H', W']."""
+
+    def __init__(self, source: int, target: int, kernel: int = 1, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(source, target, kernel, stride, kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(target)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Currents of the neurons behind it."""
+        return self.norm(self.conv(x.flatten(0, -4))).unflatten(0, x.shape[:-3])
+
+    @torch.no_grad()
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight [C_out, C_in, k, k] and bias [C_out] that do the same in evaluation mode."""
+        norm = self.norm
+        assert norm.running_var is not None and norm.running_mean is not None
+        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        return self.conv.weight * gain[:, None, None, None], norm.bias - gain * norm.running_mean
+
+
+class TokenSum(nn.Module):
+    """The sum over tokens of each channel: [..., C, H, W] → [..., C, 1, 1]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(channels, 1, 1))
+        """Lowers or raises the threshold of the neurons behind it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Σ over tokens, plus the offset."""
+        return x.sum(dim=(-2, -1), keepdim=True) + self.offset
+
+
+class SpikeDrivenAttention(nn.Module):
+    """q ∧ fire(Σ over tokens of k ∧ v), each of spikes (Yao et al. 2023): [..., C, H, W] → the same.
+
+    q, k, v: synapses; fires_q, fires_k, fires_v: their neurons; total, fires: the sum over tokens and
+    its neurons [C, 1, 1]. The product of two spikes is their AND.
+    """
+
+    def __init__(self, q: nn.Module, k: nn.Module, v: nn.Module, total: nn.Module,
+                 fires: Sequence[nn.Module]) -> None:  # fmt: skip
+        super().__init__()
+        self.q, self.k, self.v, self.total = q, k, v, total
+        self.fires_q, self.fires_k, self.fires_v, self.fires = fires
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Spikes of q where the channel is attended to."""
+        q, k, v = (
+            fires(synapses(spikes))
+            for synapses, fires in (
+                (self.q, self.fires_q), (self.k, self.fires_k), (self.v, self.fires_v),
+            )
+        )  # fmt: skip
+        return q * self.fires(self.total(k * v))
+
+
+class PaperAttention(nn.Module):
+    """LIF((q·kᵀ)·v·0.125) of spikes q, k, v, in heads: what the paper has and no chip can hold."""
+
+    def __init__(self, config: SpikeClipConfig) -> None:
+        super().__init__()
+        width, self.heads = config.width, config.heads
+        self.q, self.k, self.v = (NormedConv2d(width, width) for _ in range(3))
+        self.fires_q, self.fires_k, self.fires_v = (neurons(config.threshold) for _ in range(3))
+        self.fires = neurons(config.attention_threshold)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Spikes of the attention's own neurons."""
+        q, k, v = (
+            # [..., heads, channels of a head, tokens]
+            fires(made(spikes)).flatten(-2).unflatten(-2, (self.heads, -1))
+            for made, fires in (
+                (self.q, self.fires_q), (self.k, self.fires_k), (self.v, self.fires_v),
+            )
+        )  # fmt: skip
+        # (q·kᵀ)·v of tokens is q·(kᵀ·v), which is cheaper: no softmax lies between.
+        seen = torch.einsum("...cn,...dn->...cd", v, k) @ q
+        return self.fires((_PAPER_SCALE * seen).reshape(spikes.shape))
+
+
+class Block(nn.Module):
+    """x += project(attention(enter(x))); x += contract(hidden(expand(middle(x)))).
+
+    enter, middle, hidden: neurons; the others are synapses and attention. x: the residual stream.
+    """
+
+    def __init__(self, attention: nn.Module, project: nn.Module, expand: nn.Module,
+                 contract: nn.Module, fires: Sequence[nn.Module]) -> None:  # fmt: skip
+        super().__init__()
+        self.enter, self.middle, self.hidden = fires
+        self.attention, self.project = attention, project
+        self.expand, self.contract = expand, contract
+
+    def forward(self, stream: Tensor) -> Tensor:
+        """The stream after both of its branches."""
+        stream = stream + self.project(self.attention(self.enter(stream)))
+        return stream + self.contract(self.hidden(self.expand(self.middle(stream))))
+
+
+class Tokenizer(nn.Module):
+    """Convolutions with neurons (and, in the paper's variant, pools) between: images → stream."""
+
+    def __init__(self, synapses: Sequence[nn.Module], fires: Sequence[nn.Module],
+                 pools: Sequence[bool]) -> None:  # fmt: skip
+        super().__init__()
+        self.synapses, self.fires = nn.ModuleList(synapses), nn.ModuleList(fires)
+        self.pools = tuple(pools)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pixels [N, T, C, H, W] → currents [N, T, width, side, side]."""
+        for i, synapses in enumerate(self.synapses):
+            x = synapses(self.fires[i - 1](x) if i else x)
+            if self.pools[i]:
+                pooled = functional.max_pool2d(x.flatten(0, -4), 3, 2, 1)
+                x = pooled.unflatten(0, x.shape[:-3])
+        return x
+
+
+class Encoder(nn.Module):
+    """Tokenizer, blocks and, in the deployable variant, the neurons that the read-out sees."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, blocks: Sequence[nn.Module], last: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.blocks, self.last = tokenizer, nn.ModuleList(blocks), last
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[N, T, C, H, W] → spikes of the last neurons, or the stream: [N, T, width, side, side]."""
+        stream = self.tokenizer(pixels)
+        for block in self.blocks:
+            stream = block(stream)
+        return stream if self.last is None else self.last(stream)
+
+
+def float_encoder(config: SpikeClipConfig) -> Encoder:
+    """An encoder of the configured variant in floating point, with random weights."""
+    paper, theta = config.variant == "paper", config.threshold
+    channels = (config.channels, *config.tokenizer_channels)
+    halves = [config.strides(i) for i in range(config.convolutions)]
+    tokenizer = Tokenizer(
+        [
+            NormedConv2d(channels[i], channels[i + 1], 3, 2 if half and not paper else 1)
+            for i, half in enumerate(halves)
+        ],
+        [neurons(theta) for _ in halves[1:]],
+        [half and paper for half in halves],
+    )
+    blocks = [float_block(config) for _ in range(config.blocks)]
+    return Encoder(tokenizer, blocks, None if paper else neurons(theta))
+
+
+def float_attention(config: SpikeClipConfig) -> SpikeDrivenAttention:
+    """Spike-driven attention in floating point, with random weights."""
+    width, theta = config.width, config.threshold
+    q, k, v = (NormedConv2d(width, width) for _ in range(3))
+    fires = [*(neurons(theta) for _ in range(3)), neurons(config.attention_threshold)]
+    return SpikeDrivenAttention(q, k, v, TokenSum(width), fires)
+
+
+def float_block(config: SpikeClipConfig) -> Block:
+    """A block of the configured variant in floating point, with random weights."""
+    width, hidden = config.width, config.width * config.ratio
+    paper = config.variant == "paper"
+    return Block(
+        PaperAttention(config) if paper else float_attention(config),
+        NormedConv2d(width, width),
+        NormedConv2d(width, hidden),
+        NormedConv2d(hidden, width),
+        [neurons(config.threshold) for _ in range(3)],
+    )
+
+
+def stream_neurons(encoder: Encoder) -> Iterator[nn.Module]:
+    """The neurons that read the residual stream, in order."""
+    for block in encoder.blocks:
+        yield block.enter
+        yield block.middle
+    if encoder.last is not None:
+        yield encoder.last

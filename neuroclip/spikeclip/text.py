@@ -1,0 +1,137 @@
+"""SpikeCLIP's text encoder: CLIP's token and position embeddings, then spiking linear layers.
+
+It runs on the host, once per set of labels: its output is the weights of the last layer on the chip.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import open_clip
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deploy.errors import BadInput
+from neuroclip.clip import BUNDLED, Clip, ClipSpec
+from neuroclip.neurons import run
+from neuroclip.prompts import fill
+from neuroclip.spikeclip.encoder import neurons
+from neuroclip.threads import one_thread
+from neuroclip.tokenizer import VOCABULARY, tokenize
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes of a text encoder; the defaults are the paper's.
+
+    tokens: read of a sentence. embedding, vocabulary: of the CLIP whose embeddings it starts from.
+    own_tokens: true where that CLIP has the tokenizer of bytes, else open_clip's for `clip` is used.
+    """
+
+    tokens: int = 20
+    embedding: int = 512
+    vocabulary: int = 49408
+    hidden: int = 2048
+    features: int = 512
+    steps: int = 4
+    threshold: float = 1.0
+    clip: str = "ViT-B-32"
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "embedding", "vocabulary", "hidden", "features", "steps"):
+            if not 1 <= getattr(self, name) <= 1 << 18:
+                raise BadInput(f"text encoder: {name} {getattr(self, name)}, expected 1 to 262144")
+
+
+class SpikingTextEncoder(nn.Module):
+    """Embeddings of 20 tokens → LIF → Linear → LIF → Linear, a weighted sum over T steps.
+
+    The embeddings are the teacher's and stay as they are. They are standardised before the first
+    neurons: CLIP's own are of the order of 0.02 and would never reach a threshold of 1.
+    """
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.tokens * config.embedding
+        self.register_buffer("tokens", torch.zeros(config.vocabulary, config.embedding))
+        self.register_buffer("positions", torch.zeros(config.tokens, config.embedding))
+        self.norm = nn.LayerNorm(size)
+        self.fires_tokens = neurons(config.threshold)
+        self.first = nn.Linear(size, config.hidden)
+        self.fires = neurons(config.threshold)
+        self.second = nn.Linear(config.hidden, config.features)
+        self.time = nn.Parameter(torch.full((config.steps,), 1 / config.steps))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Token ids int64 [N, tokens] → features [N, features], not normalised."""
+        x = self.norm((self.tokens[ids] + self.positions).flatten(1))
+        x = x[:, None].expand(-1, self.config.steps, -1)
+        spikes = run(self.fires, self.first(run(self.fires_tokens, x)))
+        return torch.einsum("t,ntf->nf", self.time, self.second(spikes))
+
+
+@torch.no_grad()
+def text_encoder(clip: Clip, tokens: int, hidden: int, steps: int) -> SpikingTextEncoder:
+    """An untrained text encoder with the embeddings of a teacher."""
+    text = getattr(clip.module, "text", clip.module)  # open_clip has either layout
+    table, positions = text.token_embedding.weight, text.positional_embedding
+    config = TextConfig(
+        tokens=tokens,
+        embedding=table.shape[1],
+        vocabulary=table.shape[0],
+        hidden=hidden,
+        features=text.text_projection.shape[1],
+        steps=steps,
+        clip=clip.name if table.shape[0] != VOCABULARY else BUNDLED,
+    )
+    if tokens > len(positions):
+        raise BadInput(f"text encoder: {tokens} tokens, its teacher has {len(positions)}")
+    made = SpikingTextEncoder(config)
+    made.tokens.copy_(table)
+    made.positions.copy_(positions[:tokens])
+    return made
+
+
+def token_ids(config: TextConfig, texts: Sequence[str]) -> Tensor:
+    """Token ids int64 [texts, tokens]. Raises BadInput naming a text that holds more tokens."""
+    if config.clip == BUNDLED:
+        return tokenize(texts, config.tokens)
+    tokenizer = open_clip.get_tokenizer(config.clip)
+    ids: Tensor = tokenizer(list(texts))
+    for text, row in zip(texts, ids, strict=True):
+        held = int((row != 0).sum())
+        if held > config.tokens:
+            raise BadInput(
+                f"text '{text}' has {held} tokens; this text encoder reads {config.tokens}"
+            )
+    return ids[:, : config.tokens]
+
+
+@torch.no_grad()
+def encode_labels(encoder: SpikingTextEncoder, labels: Sequence[str], template: str) -> Tensor:
+    """L2-normalised text features float32 [labels, features]. Raises BadInput as `fill` does."""
+    ids = token_ids(encoder.config, fill(labels, template))
+    with one_thread():
+        return functional.normalize(encoder.eval()(ids), dim=-1)
+
+
+def sentences(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """Every label in every template."""
+    return [text for template in templates for text in fill(labels, template)]
+
+
+def spec_of(clip: Clip, spec: ClipSpec) -> dict[str, str | None]:
+    """What a checkpoint remembers of its teacher."""
+    return {"model": spec.model, "pretrained": spec.pretrained, "digest": clip.digest}
+
+
+def teacher_text(clip: Clip, texts: Sequence[str]) -> Tensor:
+    """L2-normalised text features of a teacher, float32 [texts, C]."""
+    with torch.no_grad(), one_thread():
+        found = [
+            clip.module.encode_text(clip.tokenize(part.tolist()).to(clip.device), normalize=True)
+            for part in np.array_split(np.array(texts), max(1, len(texts) // 256))
+        ]
+    return torch.cat(found).float().cpu()

@@ -1,0 +1,240 @@
+"""The two steps of the paper: alignment with a CLIP teacher, then fine-tuning with two losses.
+
+Alignment: 1 − cosine to the teacher's features, for images and, in the text encoder, for sentences.
+Fine-tuning: text frozen; cross-entropy and KL to the teacher's class probabilities, 1 : 1; first in
+floating point, then on the chip's arithmetic. The authors' release lets test data choose the epoch,
+gives CIFAR-10 the class names of STL-10 and swaps two splits; here a part of the training images
+chooses, and names come with the images.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from deploy.errors import BadInput
+from neuroclip.data.images import ImageDataset
+from neuroclip.spikeclip.loop import Stage, fit
+from neuroclip.spikeclip.model import (
+    ChipSpikeClip,
+    SpikeClip,
+    firing_rates,
+    messages,
+    quantized_model,
+)
+from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
+
+_EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class SpikeRecipe:
+    """How to train.
+
+    epochs, learning_rate: of alignment; finetune_*: of the second step in floating point;
+    quantized_*: of the second step on the chip's arithmetic. text_epochs: of the text encoder.
+    temperature: by which cosines are multiplied. flip, shift: a mirror image half of the time, up to
+    so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
+    loss grows, by spike_penalty·(rate/spike_rate − 1)².
+    """
+
+    epochs: int = 30
+    learning_rate: float = 2e-3
+    finetune_epochs: int = 15
+    finetune_learning_rate: float = 1e-3
+    quantized_epochs: int = 10
+    quantized_learning_rate: float = 5e-4
+    text_epochs: int = 100
+    text_learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    batch: int = 64
+    temperature: float = 30.0
+    flip: bool = False
+    shift: int = 0
+    spike_rate: float | None = None
+    spike_penalty: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        epochs = ("epochs", "finetune_epochs", "quantized_epochs", "text_epochs", "batch")
+        for name in (*epochs, "temperature", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BadInput(f"training: {name} {getattr(self, name)} is not positive")
+        if self.spike_rate is not None and not 0 < self.spike_rate < 1:
+            raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")
+        if not 0 <= self.shift <= 64:
+            raise BadInput(f"training: shift {self.shift}, expected 0 to 64 pixels")
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Messages [N, C, S, S] of images, the teacher's features [N, F] of them, labels int64 [N]."""
+
+    sent: Tensor
+    features: Tensor
+    labels: Tensor
+
+
+def pairs_of(
+    model: SpikeClip, dataset: ImageDataset, index: NDArray[np.int64], features: Tensor
+) -> Pairs:
+    """The images of a part of a data set as the model sees them."""
+    sent = torch.cat(
+        [
+            messages(model.config, torch.from_numpy(dataset.images[part]))
+            for part in np.array_split(index, max(1, len(index) // 1024))
+        ]
+    )
+    return Pairs(sent, features, torch.from_numpy(dataset.labels[index]))
+
+
+def align(
+    model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs,
+    folder: Path | None = None, resume: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place."""
+
+    def loss_of(index: Tensor) -> Tensor:
+        made = model(augmented(recipe, train.sent[index]))
+        return 1 - functional.cosine_similarity(made, train.features[index], dim=-1).mean()
+
+    def score(where: slice) -> Tensor:
+        made = model(validation.sent[where])
+        return functional.cosine_similarity(made, validation.features[where], dim=-1)
+
+    stage = _stage("align", recipe.epochs, recipe.learning_rate, recipe, model, train, validation)
+    return _fit(stage, model, recipe, train, validation, loss_of, score, folder, resume)
+
+
+def align_text(
+    encoder: SpikingTextEncoder, recipe: SpikeRecipe, texts: list[str], features: Tensor,
+    folder: Path | None = None, resume: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates."""
+    ids = token_ids(encoder.config, texts)
+    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(recipe.seed))
+    held = order[: max(1, len(texts) // 10)]
+    kept = order[len(held) :] if len(texts) > 1 else order
+
+    def loss_of(index: Tensor) -> Tensor:
+        index = kept[index]
+        made = encoder(ids[index])
+        return 1 - functional.cosine_similarity(made, features[index], dim=-1).mean()
+
+    def evaluate() -> dict[str, Any]:
+        made = encoder(ids[held])
+        cosine = functional.cosine_similarity(made, features[held], dim=-1).mean()
+        return {"validation": float(cosine)}
+
+    content = hashlib.sha256("\n".join(texts).encode() + features.numpy().tobytes()).hexdigest()
+    stage = Stage("text", recipe.text_epochs, recipe.text_learning_rate, recipe.weight_decay,
+                  recipe.batch, recipe.seed, content)  # fmt: skip
+    return fit(stage, encoder, len(kept), loss_of, evaluate, folder, resume)
+
+
+def finetune(
+    model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs, text: Tensor,
+    probabilities: Tensor, folder: Path | None = None, resume: bool = False,
+) -> tuple[ChipSpikeClip | None, list[dict[str, Any]]]:  # fmt: skip
+    """Step 2: cross-entropy + KL to the teacher's class probabilities [N, labels], text frozen.
+
+    Trains `model` in place, then, of the deployable variant, a chip's model that starts from it,
+    which is returned with the history.
+    """
+
+    def dual(scores: Tensor, index: Tensor) -> Tensor:
+        logits = torch.log_softmax(recipe.temperature * scores, dim=-1)
+        kl = functional.kl_div(logits, probabilities[index], reduction="batchmean")
+        return functional.nll_loss(logits, train.labels[index]) + kl
+
+    def right(scores: Tensor, where: slice) -> Tensor:
+        return (scores.argmax(dim=-1) == validation.labels[where]).float()
+
+    stage = _stage("finetune", recipe.finetune_epochs, recipe.finetune_learning_rate, recipe, model,
+                   train, validation, text, probabilities)  # fmt: skip
+    history = _fit(
+        stage, model, recipe, train, validation,
+        lambda i: dual(model.scores(augmented(recipe, train.sent[i]), text), i),
+        lambda where: right(model.scores(validation.sent[where], text), where),
+        folder, resume,
+    )  # fmt: skip
+    if model.config.variant == "paper":
+        return None, history
+    chip = quantized_model(model, text)
+    stage = _stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, recipe,
+                   model, train, validation, text, probabilities)  # fmt: skip
+    history += _fit(
+        stage, chip, recipe, train, validation,
+        lambda i: dual(chip.scores(augmented(recipe, train.sent[i])), i),
+        lambda where: right(chip(validation.sent[where]), where),
+        folder, resume,
+    )  # fmt: skip
+    return chip, history
+
+
+def _fit(
+    stage: Stage, model: SpikeClip | ChipSpikeClip, recipe: SpikeRecipe, train: Pairs,
+    validation: Pairs, loss_of: Callable[[Tensor], Tensor], score: Callable[[slice], Tensor],
+    folder: Path | None, resume: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    with firing_rates(model) as rates:
+
+        def loss(index: Tensor) -> Tensor:
+            found = loss_of(index)
+            if recipe.spike_rate is not None:
+                over = torch.stack(list(rates.values())) / recipe.spike_rate - 1
+                found = found + recipe.spike_penalty * over.clamp(min=0).square().mean()
+            return found
+
+        def evaluate() -> dict[str, Any]:
+            values: list[Tensor] = []
+            sums: dict[str, float] = {}
+            for start in range(0, len(validation.labels), _EVALUATION_BATCH):
+                where = slice(start, start + _EVALUATION_BATCH)
+                values.append(score(where))
+                for name, rate in rates.items():
+                    sums[name] = sums.get(name, 0.0) + float(rate) * len(values[-1])
+            each = {name: total / len(validation.labels) for name, total in sums.items()}
+            return {"validation": float(torch.cat(values).mean()), "rates": each}
+
+        return fit(stage, model, len(train.labels), loss, evaluate, folder, resume)
+
+
+def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
+    """Images shifted and mirrored at random, with torch's generator."""
+    if recipe.flip:
+        mirrored = torch.rand(len(sent)) < 0.5
+        sent = torch.where(mirrored[:, None, None, None], sent.flip(-1), sent)
+    if recipe.shift:
+        n, size = recipe.shift, sent.shape[-1]
+        padded = functional.pad(sent, (n, n, n, n))
+        moves = torch.randint(0, 2 * n + 1, (len(sent), 2))
+        rows, columns = (moves[:, i, None] + torch.arange(size) for i in (0, 1))
+        samples = torch.arange(len(sent))[:, None, None]
+        sent = padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return sent
+
+
+def _stage(
+    name: str,
+    epochs: int,
+    rate: float,
+    recipe: SpikeRecipe,
+    model: SpikeClip,
+    *data: Pairs | Tensor,
+) -> Stage:
+    digest = hashlib.sha256()
+    for held in data:
+        tensors = (held,) if isinstance(held, Tensor) else (held.sent, held.features, held.labels)
+        for tensor in tensors:
+            digest.update(tensor.contiguous().numpy().tobytes())
+    identity = json.dumps([asdict(recipe), asdict(model.config), digest.hexdigest()])
+    return Stage(name, epochs, rate, recipe.weight_decay, recipe.batch, recipe.seed, identity)

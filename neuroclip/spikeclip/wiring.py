@@ -1,0 +1,130 @@
+"""The chip encoder as populations and synapses, attention and skips included: a `ChipNetwork`.
+
+An AND is a neuron with a synapse of weight 2 from either side and a threshold between 2 and 4. The
+sum over tokens is a convolution of ones with a group for each channel, its broadcast back to the
+tokens one with full padding. The residual stream has no neurons: each of its branches drives every
+neuron that reads it later, through synapses of that neuron's own (fan-in).
+"""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from deploy.errors import BadInput
+from deploy.program import Shape
+from neuroclip.network import INPUT, ChipNetwork, Wire
+from neuroclip.neurons import ChipNeuron
+from neuroclip.quantize import V_UNIT, ChipConv2d
+from neuroclip.spikeclip.chip import ONE
+from neuroclip.spikeclip.encoder import Block, Encoder, SpikeDrivenAttention
+
+Feed = tuple[str, str, nn.Module]
+"""(name of the synapses, source, synapses)."""
+
+
+@dataclass(eq=False)
+class Wiring:
+    """Populations and the wires between them, as they are added; the modules are copies."""
+
+    shape: Shape
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    wires: list[Wire] = field(default_factory=list)
+
+    def add(self, name: str, neurons: nn.Module, feeds: Iterable[Feed]) -> str:
+        """A population called `name` and all that drives it; returns the name."""
+        if not isinstance(neurons, ChipNeuron):
+            raise BadInput(
+                f"module '{name}': {type(neurons).__name__} is in floating point; quantize it first"
+            )
+        for synapses, source, module in feeds:
+            self.modules[synapses] = deepcopy(module)
+            self.wires.append(Wire(synapses, source, name))
+        self.modules[name] = deepcopy(neurons)
+        return name
+
+    def network(self, outputs: tuple[str, ...]) -> ChipNetwork:
+        """The network so far."""
+        return ChipNetwork(self.shape, self.modules, tuple(self.wires), outputs)
+
+
+def encoder_network(
+    encoder: Encoder, shape: Shape, read: tuple[nn.Module, nn.Module]
+) -> ChipNetwork:
+    """The whole chip encoder and its read-out.
+
+    shape: of the pixels [C, H, W]. read: the last synapses and their integrators, called "readout".
+    """
+    wiring = Wiring(shape)
+    stream = wire_tokenizer(wiring, encoder, INPUT)
+    for i, block in enumerate(encoder.blocks):
+        stream = wire_block(wiring, f"block{i + 1}", block, stream)
+    assert encoder.last is not None
+    last = wire_reader(wiring, "last", encoder.last, stream)
+    synapses, integrators = read
+    wiring.add("readout", integrators, [("text", last, synapses)])
+    return wiring.network(("readout",))
+
+
+def wire_tokenizer(wiring: Wiring, encoder: Encoder, source: str) -> list[Feed]:
+    """The tokenizer's neurons; returns the stream, a list of its branches."""
+    synapses, fires = encoder.tokenizer.synapses, encoder.tokenizer.fires
+    for i, neurons in enumerate(fires):
+        feeds = [(f"token{i + 1}_conv", source, synapses[i])]
+        source = wiring.add(f"token{i + 1}", neurons, feeds)
+    return [(f"token{len(synapses)}_conv", source, synapses[-1])]
+
+
+def wire_reader(wiring: Wiring, name: str, neurons: nn.Module, stream: list[Feed]) -> str:
+    """Neurons that every branch of the stream so far drives."""
+    return wiring.add(name, neurons, [(f"{x}_{name}", source, y) for x, source, y in stream])
+
+
+def wire_block(wiring: Wiring, name: str, block: nn.Module, stream: list[Feed]) -> list[Feed]:
+    """A block of attention and MLP with its skips; returns the stream with two more branches."""
+    assert isinstance(block, Block)
+    entered = wire_reader(wiring, f"{name}_enter", block.enter, stream)
+    attended = wire_attention(wiring, name, block.attention, entered)
+    stream = [*stream, (f"{name}_project", attended, block.project)]
+    middle = wire_reader(wiring, f"{name}_middle", block.middle, stream)
+    feeds = [(f"{name}_expand", middle, block.expand)]
+    hidden = wiring.add(f"{name}_hidden", block.hidden, feeds)
+    return [*stream, (f"{name}_contract", hidden, block.contract)]
+
+
+def wire_attention(wiring: Wiring, name: str, attention: nn.Module, source: str) -> str:
+    """Spike-driven attention as six populations; returns the last, q ∧ fire(Σ k ∧ v).
+
+    Raises BadInput for another attention: q·kᵀ·v multiplies values of each step, which no synapse
+    does.
+    """
+    if not isinstance(attention, SpikeDrivenAttention):
+        raise BadInput(
+            f"module '{name}': {type(attention).__name__} multiplies values of each step, q·kᵀ·v, "
+            "which no synapse does; use spike-driven attention"
+        )
+    for x in "qkv":
+        feeds = [(f"{name}_{x}_conv", source, getattr(attention, x))]
+        wiring.add(f"{name}_{x}", getattr(attention, f"fires_{x}"), feeds)
+    channels, *size = wiring.modules[f"{name}_q"].shape
+    same = ChipConv2d(torch.full((channels, 1, 1, 1), float(ONE)), 0, groups=channels)
+    both = _and((channels, *size))
+    pairs = [(f"{name}_kv_{x}", f"{name}_{x}", same) for x in "kv"]
+    wiring.add(f"{name}_kv", both, pairs)
+    wiring.add(f"{name}_sum", attention.fires, [(f"{name}_total", f"{name}_kv", attention.total)])
+    ones = torch.full((channels, 1, *size), float(ONE))
+    spread = ChipConv2d(ones, 0, padding=(size[0] - 1, size[1] - 1), groups=channels)
+    pairs = [
+        (f"{name}_mask_q", f"{name}_q", same),
+        (f"{name}_spread", f"{name}_sum", spread),
+    ]
+    return wiring.add(f"{name}_mask", both, pairs)
+
+
+def _and(shape: Shape) -> ChipNeuron:
+    """Neurons that fire where both of two spikes arrive in a step, and keep nothing."""
+    return ChipNeuron(
+        torch.zeros(1, 1, 1), unit=V_UNIT * ONE, shape=shape, du=4095, dv=4095, vth=2 * ONE - 1
+    )

@@ -1,0 +1,117 @@
+"""Spike-driven attention and a whole encoder block with its skips: torch = emulator = Lava."""
+
+import importlib.util
+
+import nir
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("snntorch")
+
+from deploy.emulator import emulate
+from deploy.errors import BadInput
+from deploy.parity import compare
+from deploy.program import registers
+from export.lower import lower
+from export.nir_write import to_nir
+from export.torch_run import run_torch, torch_registers
+from neuroclip.network import INPUT
+from neuroclip.quantize import ChipConv2d
+from neuroclip.spikeclip.chip import quantized
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.encoder import PaperAttention, float_attention
+from neuroclip.spikeclip.wiring import Wiring, wire_attention, wire_block, wire_reader
+
+SMALL = SpikeClipConfig(
+    image_size=8, channels=2, width=8, convolutions=2, halvings=1, blocks=2, heads=2, ratio=2,
+    steps=4, features=6,
+)  # fmt: skip
+needs_lava = pytest.mark.skipif(
+    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
+)
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def encoder(request, make_encoder):
+    chip, _ = quantized(SMALL, make_encoder(SMALL, request.param))
+    return chip
+
+
+def attention_network(encoder):
+    """The attention of a block alone, on spikes [8, 4, 4]."""
+    wiring = Wiring((8, 4, 4))
+    return wiring.network((wire_attention(wiring, "block", encoder.blocks[0].attention, INPUT),))
+
+
+def block_network(encoder):
+    """The second block between spikes that drive the stream and neurons that read it."""
+    wiring = Wiring((8, 4, 4))
+    tokens = encoder.tokenizer.synapses[-1]
+    stream = [("tokens", INPUT, tokens)]
+    stream = wire_block(wiring, "block", encoder.blocks[1], stream)
+    return wiring.network((wire_reader(wiring, "last", encoder.last, stream),))
+
+
+NETWORKS = {"attention": attention_network, "block": block_network}
+
+
+def spikes(network, seed=3, samples=4, steps=6):
+    rng = np.random.default_rng(seed)
+    return {INPUT: (rng.random((samples, steps, *network.shape)) < 0.4).astype(np.int8)}
+
+
+def lowered(network):
+    graph = to_nir(network)
+    for node in graph.nodes.values():
+        node.metadata = {}
+    return graph, lower(graph)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_torch_is_the_emulator(encoder, name):
+    network = NETWORKS[name](encoder)
+    graph, program = lowered(network)
+    inputs = spikes(network)
+    trace = emulate(program, inputs)
+    parity = compare(
+        "torch", torch_registers(network), run_torch(network, inputs), "emulator",
+        registers(program), trace,
+    )  # fmt: skip
+    assert parity.ok, parity.describe()
+    # Silence, or neurons that always fire, would prove nothing.
+    rates = {name: float(s.mean()) for name, s in trace.s.items()}
+    assert all(0.01 < rate < 0.99 for rate in rates.values()), rates
+    standard = {nir.Input, nir.Output, nir.LIF, nir.Conv2d}
+    assert {type(node) for node in graph.nodes.values()} <= standard
+
+
+@needs_lava
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_emulator_is_lava(encoder, name):
+    from export.lava.client import run_lava
+
+    network = NETWORKS[name](encoder)
+    _, program = lowered(network)
+    inputs = spikes(network, samples=2)
+    expected, run = emulate(program, inputs), run_lava(program, inputs, progress=False)
+    parity = compare("emulator", registers(program), expected, "lava", run.registers, run.trace)
+    assert parity.ok, parity.describe()
+
+
+def test_other_attention_is_refused_by_name():
+    wiring = Wiring((8, 4, 4))
+    with pytest.raises(BadInput, match=r"module 'block': PaperAttention .* q·kᵀ·v"):
+        wire_attention(wiring, "block", PaperAttention(SMALL), INPUT)
+    with pytest.raises(BadInput, match="module 'block_q': FloatNeuron is in floating point"):
+        wire_attention(wiring, "block", float_attention(SMALL), INPUT)
+
+
+def test_and_fires_where_both_do(encoder):
+    network = attention_network(encoder)
+    inputs = spikes(network)
+    s = run_torch(network, inputs).s
+    assert np.array_equal(s["block_kv"], s["block_k"] & s["block_v"])
+    assert np.array_equal(s["block_mask"], s["block_q"] & s["block_sum"])
+    ones = [m for m in network.modules() if isinstance(m, ChipConv2d) and m.groups == 8]
+    assert all((m.integer_weight() == 2).all() for m in ones)

@@ -1,0 +1,185 @@
+"""SpikeCLIP's training: settings, both steps, curves, and a training that goes on where it was."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+for package in ("snntorch", "open_clip"):
+    pytest.importorskip(package)
+
+from neuroclip import cli
+from neuroclip.spikeclip import commands, loop
+from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.encoder import neurons
+from neuroclip.spikeclip.settings import read_settings
+from neuroclip.spikeclip.training import SpikeRecipe, augmented
+
+TINY = {
+    "model": {
+        "image_size": 8, "channels": 1, "width": 8, "convolutions": 2, "halvings": 1, "blocks": 1,
+        "heads": 2, "ratio": 1, "steps": 2,
+    },
+    "recipe": {
+        "epochs": 3, "finetune_epochs": 2, "quantized_epochs": 2, "text_epochs": 3, "shift": 1,
+        "spike_rate": 0.1,
+    },
+    "text": {"tokens": 14, "hidden": 8},
+    "template": "a {}",
+    "labels": ["one", "two"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("settings") / "tiny.json"
+    path.write_text(json.dumps(TINY))
+    return str(path)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """The digits, a few of them."""
+    whole = commands.open_images
+
+    def opened(*arguments):
+        found = whole(*arguments)
+        return replace(found, train=found.train[:60], validation=found.validation[:30])
+
+    monkeypatch.setattr(commands, "open_images", opened)
+
+
+def files(folder):
+    return {
+        p.name: p.read_bytes()
+        for p in folder.iterdir()
+        if p.suffix in (".safetensors", ".json") and not p.name.startswith("state")
+    }
+
+
+def train(config, out, *more):
+    for stage in ("align", "finetune"):
+        given = ["train", "spikeclip", "--stage", stage, "--config", config, "--out", str(out)]
+        assert cli.main([*given, *more]) == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_a_killed_training_ends_like_an_unbroken_one(config, tmp_path, monkeypatch):
+    train(config, tmp_path / "whole")
+    history = json.loads((tmp_path / "whole" / "history-finetune.json").read_text())
+    stages = [(h["stage"], h["epoch"]) for h in history]
+    assert stages == [(s, e) for s in ("finetune", "quantized") for e in range(3)]
+    assert all(0 <= rate <= 1 for h in history for rate in h["rates"].values())
+
+    keep, kept = loop._keep, []
+
+    def killed(path, *arguments):
+        keep(path, *arguments)
+        kept.append(path.name)
+        if kept.count(path.name) == 2 and path.name != "state-text.safetensors":
+            raise KeyboardInterrupt
+
+    out = tmp_path / "killed"
+    monkeypatch.setattr(loop, "_keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        commands.train(stage="align", config=config, data="digits", out=out)
+    assert not (out / "config.json").exists()
+    monkeypatch.setattr(loop, "_keep", keep)
+    train(config, out, "--resume")
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("few")
+def test_the_papers_variant_trains_and_has_no_chip(config, tmp_path, refused):
+    from export import cli as export_cli
+
+    raw = json.loads(Path(config).read_text())
+    raw["model"]["variant"] = "paper"
+    path, out = tmp_path / "paper.json", tmp_path / "paper"
+    path.write_text(json.dumps(raw))
+    train(str(path), out)
+    assert load_spikeclip(out).chip is None
+    refused(export_cli.main, out, "--target", "emulator", "--out", tmp_path / "x", says=["q·kᵀ·v"])
+
+
+@pytest.mark.usefixtures("few")
+def test_a_teacher_of_our_own_teaches(tmp_path):
+    """Trained on the same images with label sentences, then named in the settings like any CLIP."""
+    raw = TINY | {
+        "own_teacher": {"epochs": 1, "layers": 1, "width": 32, "heads": 1, "features": 16,
+                        "image_size": 16, "text_width": 32, "text_layers": 1},
+        "teacher": {"model": str(tmp_path / "teacher"), "normalisation": "clip"},
+    }  # fmt: skip
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(raw))
+    base = ["train", "spikeclip", "--config", str(path)]
+    assert cli.main([*base, "--stage", "teacher", "--out", str(tmp_path / "teacher")]) == 0
+    train(str(path), tmp_path / "student")
+    made = load_spikeclip(tmp_path / "student")
+    assert made.model.config.features == 16 and made.chip is not None
+    assert made.teacher["model"] == str(tmp_path / "teacher")
+    assert 0 <= made.training["teacher_validation_accuracy"] <= 1
+
+
+@pytest.mark.usefixtures("few")
+def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
+    out = tmp_path / "out"
+    out.mkdir()
+    base = ["train", "spikeclip", "--out", out]
+    refused(cli.main, *base, says=["--stage"])
+    refused(cli.main, *base, "--stage", "finetune", says=[out / "config.json"])
+    refused(cli.main, *base, "--stage", "align", "--config", "no", says=["no such configuration"])
+    refused(cli.main, *base, "--stage", "align", "--data", "no", says=["no folder or zip file"])
+    refused(cli.main, "train", "--stage", "align", "--out", out, says=["--stage"])
+    for key, value, says in (
+        ("model", {"width": 7}, "width 7"),
+        ("recipe", {"epochs": 0}, "epochs 0"),
+        ("recipe", {"spike_rate": 2.0}, "spike_rate 2.0"),
+        ("template", "no place", "no place"),
+        ("labels", "a,b", "labels"),
+        ("limit", 1, "limit"),
+        ("odd", 1, "odd"),
+    ):
+        path = tmp_path / "settings.json"
+        path.write_text(json.dumps({**TINY, key: value}))
+        refused(cli.main, *base, "--stage", "align", "--config", path, says=[path, says])
+
+
+def test_bundled_settings_are_whole():
+    settings = read_settings("digits")
+    assert settings.model.variant == "deployable" and settings.recipe.spike_rate is not None
+
+
+def test_shifted_images_are_shifted_images():
+    sent = torch.arange(16.0).reshape(1, 1, 4, 4).repeat(40, 1, 1, 1) + 1
+    torch.manual_seed(0)
+    made = augmented(SpikeRecipe(shift=1), sent)
+    padded = torch.nn.functional.pad(sent[0, 0], (1, 1, 1, 1))
+    windows = [padded[y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
+    found = {i for image in made[:, 0] for i, w in enumerate(windows) if torch.equal(w, image)}
+    assert found == set(range(9)) and made.shape == sent.shape
+    torch.manual_seed(0)
+    flipped = augmented(SpikeRecipe(flip=True), sent)
+    assert {bool((x == sent[0]).all()) for x in flipped} == {True, False}
+
+
+def test_the_fused_neuron_has_the_gradient_of_autograd():
+    """v ← v + (x − v)/2 step by step through autograd, with the paper's sigmoid of slope 4."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 7).mul(2).requires_grad_()
+    weight = torch.randn(3, 5, 7)
+    fused = neurons(1.0)
+    fused.whole_samples = True
+    (fused(x) * weight).sum().backward()
+    got, x.grad = x.grad, None
+    v, total = torch.zeros(3, 7), 0.0
+    for t in range(5):
+        v = v + (x[:, t] - v) / 2
+        slope = torch.sigmoid(4 * (v - 1))
+        s = (v >= 1).float() + slope - slope.detach()
+        v = v * (1 - s)
+        total = total + (s * weight[:, t]).sum()
+    total.backward()
+    assert torch.allclose(got, x.grad, atol=1e-5)
