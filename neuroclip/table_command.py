@@ -68,9 +68,10 @@ def table(
     else:
         found = accuracy_table(cells, results)
         text = accuracy_text(found)
-        plot_accuracy(found, out / "table.svg")
     write_json(out / "table.json", {"data": data, "clip": clip} | found)
     write_text(out / "table.txt", text + "\n")
+    if not unseen:
+        plot_accuracy(found, out / "table.svg")
     print(text)
     print(f"written: {out}")
     return 0
