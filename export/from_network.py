@@ -36,6 +36,15 @@ def from_network(
     if not (np.isfinite(messages).all() and (messages == np.rint(messages)).all()):
         raise BadInput("spikes: not all of them are integers")
     messages = messages.astype(np.int32)
+    for kind, values in (("labels", labels), ("float_predictions", float_predictions)):
+        if values is None:
+            continue
+        given = np.asarray(values)
+        if given.shape != messages.shape[:1] or given.dtype.kind not in "iu":
+            raise BadInput(
+                f"{kind} of the shape {given.shape} and type {given.dtype}, expected {len(messages)} "
+                "integers"
+            )
     output = network.outputs[0]
 
     def predict(trace: Trace, _: slice) -> NDArray[np.int64]:

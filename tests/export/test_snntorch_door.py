@@ -110,5 +110,9 @@ def test_three_lines_bring_it_to_lava(door: SimpleNamespace, tmp_path: Path) -> 
 def test_messages_that_do_not_fit_are_refused(door: SimpleNamespace) -> None:
     with pytest.raises(BadInput, match="spikes of the shape"):
         from_network(door.chip, door.spikes[:, :, :1])
-    with pytest.raises(BadInput, match="not all of them are integers"):
-        from_network(door.chip, door.spikes * 0.5)
+    for spikes in (door.spikes * 0.5, door.spikes * np.nan):
+        with pytest.raises(BadInput, match="not all of them are integers"):
+            from_network(door.chip, spikes)
+    for labels in ([0, 1], [0.5, 1.0, 2.0]):
+        with pytest.raises(BadInput, match="labels of the shape"):
+            from_network(door.chip, door.spikes, labels)
