@@ -43,7 +43,9 @@ class SpikeRecipe:
     quantized_*: of the second step on the chip's arithmetic. text_epochs: of the text encoder.
     temperature: by which cosines are multiplied. flip, shift: a mirror image half of the time, up to
     so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
-    loss grows, by spike_penalty·(rate/spike_rate − 1)².
+    loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: convolutions and matrix
+    products of the teacher and of the float model in bfloat16; states stay float32, and whatever is
+    quantized stays exact.
     """
 
     epochs: int = 30
@@ -61,6 +63,7 @@ class SpikeRecipe:
     shift: int = 0
     spike_rate: float | None = None
     spike_penalty: float = 1.0
+    mixed_precision: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -103,7 +106,8 @@ def align(
     """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place."""
 
     def loss_of(index: Tensor) -> Tensor:
-        made = model(augmented(recipe, train.sent[index]))
+        with mixed_precision(recipe, train.sent.device):
+            made = model(augmented(recipe, train.sent[index])).float()
         return 1 - functional.cosine_similarity(made, train.features[index], dim=-1).mean()
 
     def score(where: slice) -> Tensor:
@@ -155,6 +159,11 @@ def finetune(
         kl = functional.kl_div(logits, probabilities[index], reduction="batchmean")
         return functional.nll_loss(logits, train.labels[index]) + kl
 
+    def float_scores(index: Tensor) -> Tensor:
+        with mixed_precision(recipe, train.sent.device):
+            made = model(augmented(recipe, train.sent[index])).float()
+        return functional.normalize(made, dim=-1) @ text.T
+
     def right(scores: Tensor, where: slice) -> Tensor:
         return (scores.argmax(dim=-1) == validation.labels[where]).float()
 
@@ -162,7 +171,7 @@ def finetune(
                    train, validation, text, probabilities)  # fmt: skip
     history = _fit(
         stage, model, recipe, train, validation,
-        lambda i: dual(model.scores(augmented(recipe, train.sent[i]), text), i),
+        lambda i: dual(float_scores(i), i),
         lambda where: right(model.scores(validation.sent[where], text), where),
         folder, resume,
     )  # fmt: skip
@@ -206,6 +215,11 @@ def _fit(
             return {"validation": float(torch.cat(values).mean()), "rates": each}
 
         return fit(stage, model, len(train.labels), loss, evaluate, folder, resume)
+
+
+def mixed_precision(recipe: SpikeRecipe, device: torch.device) -> torch.autocast:
+    """The context in which layers that are not quantized run."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision)
 
 
 def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
