@@ -82,7 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="own energy coefficients, beside all bundled sets",
     )
-    add("--labels", metavar='"a,b,c"', help="other class names for the same model, not retrained")
+    add(
+        "--labels",
+        metavar='"a,b,c"',
+        help="other class names for the same model, not retrained; @NAME: those of a data set",
+    )
     add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
     add(
         "--discretisation",

@@ -19,6 +19,7 @@ from neuroclip.data import EventDataset, open_dataset, without_bad
 from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
 from neuroclip.spikeclip.checkpoint import is_spikeclip
+from neuroclip.spikeclip.vocabulary import with_vocabularies
 
 
 def from_checkpoint(
@@ -33,9 +34,9 @@ def from_checkpoint(
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
-    labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
-    taken to be its classes in order. data_root: where data sets lie. skip_bad: leave out what cannot
-    be read. Raises BadInput naming the file and the value.
+    labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
+    many as the data set has classes are taken to be its classes in order. data_root: where data sets
+    lie. skip_bad: leave out what cannot be read. Raises BadInput naming the file and the value.
     """
     if is_spikeclip(model):
         assert model is not None
@@ -51,7 +52,7 @@ def from_checkpoint(
         dataset, reasons = without_bad(dataset, ("test",))
     names, adapter = checkpoint.labels, checkpoint.chip_adapter
     if labels is not None:
-        names = split_labels(labels)
+        names = with_vocabularies(split_labels(labels))
         text = torch.from_numpy(encode_text(clip, names, checkpoint.template))
         adapter = relabelled(adapter, text).eval()
         checkpoint.float_adapter.text = text
