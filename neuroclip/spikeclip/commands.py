@@ -12,6 +12,7 @@ from deploy.errors import BadInput
 from deploy.files import staged, write_json
 from neuroclip.clip import Clip, ClipSpec
 from neuroclip.data.images import ImageDataset, open_images
+from neuroclip.loop import Session
 from neuroclip.prompts import fill
 from neuroclip.spikeclip.checkpoint import (
     SpikeCheckpoint,
@@ -46,6 +47,7 @@ def train(
     teacher of our own ("teacher").
     """
     settings = read_settings(config)
+    session = Session(out, resume)
     # A folder that cannot be written is refused before any work is done for it.
     with staged(out, ()):
         pass
@@ -54,7 +56,7 @@ def train(
         templates = dict.fromkeys((settings.template, *settings.templates))
         recipe = replace(settings.recipe, seed=seed)
         history = train_teacher(
-            settings.own_teacher, recipe, dataset, tuple(templates), out, resume
+            settings.own_teacher, recipe, dataset, tuple(templates), out, session
         )
         return _finished(stage, history, out)
     before = load_spikeclip(out) if stage == "finetune" else None
@@ -65,9 +67,9 @@ def train(
     dataset = opened(data, model_config, settings.limit, seed, data_root, skip_bad)
     torch.manual_seed(seed)
     if before is None:
-        made, history = _align(settings, teacher, dataset, out, resume, seed)
+        made, history = _align(settings, teacher, dataset, session, seed)
     else:
-        made, history = _finetune(settings, before, teacher, dataset, out, resume, seed)
+        made, history = _finetune(settings, before, teacher, dataset, out, session, seed)
     save_spikeclip(out, made)
     return _finished(stage, history, out)
 
@@ -83,7 +85,7 @@ def _finished(stage: str, history: list[dict[str, Any]], out: Path) -> int:
 
 
 def _align(
-    settings: Settings, teacher: Clip, dataset: ImageDataset, out: Path, resume: bool, seed: int
+    settings: Settings, teacher: Clip, dataset: ImageDataset, session: Session, seed: int
 ) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:
     recipe = replace(settings.recipe, seed=seed)
     sizes = settings.text
@@ -91,11 +93,11 @@ def _align(
     words = tuple(dict.fromkeys((*dataset.class_names, *settings.labels)))
     templates = tuple(dict.fromkeys((settings.template, *settings.templates)))
     texts = sentences(words, templates)
-    history = align_text(encoder, recipe, texts, teacher_text(teacher, texts), out, resume)
+    history = align_text(encoder, recipe, texts, teacher_text(teacher, texts), session)
     config = replace(settings.model, features=encoder.config.features)
     model = SpikeClip(config)
     train, validation = _pairs(settings, teacher, model, dataset)
-    history += align(model, recipe, train, validation, out, resume)
+    history += align(model, recipe, train, validation, session)
     made = SpikeCheckpoint(
         model.eval(), encoder.eval(), None, dataset.class_names, settings.template,
         spec_of(teacher, ClipSpec(settings.teacher.model, settings.teacher.pretrained)),
@@ -106,7 +108,7 @@ def _align(
 
 def _finetune(
     settings: Settings, before: SpikeCheckpoint, teacher: Clip, dataset: ImageDataset, out: Path,
-    resume: bool, seed: int,
+    session: Session, seed: int,
 ) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:  # fmt: skip
     if dataset.class_names != before.labels:
         raise BadInput(f"{out}: was aligned on {len(before.labels)} other classes")
@@ -118,7 +120,7 @@ def _finetune(
     right = (
         probabilities(teacher, validation.features, own).argmax(1) == validation.labels
     ).float()
-    chip, history = finetune(model, recipe, train, validation, text, soft, out, resume)
+    chip, history = finetune(model, recipe, train, validation, text, soft, session)
     training = dict(before.training) | {
         "recipe": asdict(recipe),
         "best": dict(before.training.get("best", {})) | _best(history),

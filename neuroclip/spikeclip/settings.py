@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from deploy.errors import BadInput
 from deploy.files import read_json
-from neuroclip.checkpoint import typed
+from neuroclip.checkpoint_files import typed
 from neuroclip.prompts import DEFAULT_TEMPLATE, fill
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.teacher import TeacherConfig

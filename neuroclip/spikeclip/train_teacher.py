@@ -20,8 +20,9 @@ from deploy.errors import BadInput
 from deploy.files import write_json
 from neuroclip.clip import CONFIG_FILE, WEIGHTS_FILE, build_own_clip, own_clip
 from neuroclip.data.images import ImageDataset
+from neuroclip.loop import Session, Stage
 from neuroclip.prompts import fill
-from neuroclip.spikeclip.loop import Stage, fit
+from neuroclip.spikeclip.loop import fit
 from neuroclip.spikeclip.teacher import clip_input
 from neuroclip.spikeclip.training import SpikeRecipe, augmented
 from neuroclip.tokenizer import VOCABULARY, tokenize
@@ -67,7 +68,7 @@ def train_teacher(
     dataset: ImageDataset,
     templates: Sequence[str],
     out: Path,
-    resume: bool = False,
+    session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:
     """Train a teacher and write it to the folder `out`, as `load_clip` reads it; returns the history.
 
@@ -122,7 +123,7 @@ def train_teacher(
 
     stage = Stage("teacher", sizes.epochs, sizes.learning_rate, recipe.weight_decay, recipe.batch,
                   recipe.seed, _identity(sizes, recipe, dataset, templates))  # fmt: skip
-    history = fit(stage, module, len(dataset.train), loss_of, evaluate, out, resume)
+    history = fit(stage, module, len(dataset.train), loss_of, evaluate, session)
     save_weights(out / WEIGHTS_FILE, module)
     best = max(history, key=lambda h: h["validation"])
     training = {

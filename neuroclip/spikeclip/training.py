@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,8 @@ from torch.nn import functional
 
 from deploy.errors import BadInput
 from neuroclip.data.images import ImageDataset
-from neuroclip.spikeclip.loop import Stage, fit
+from neuroclip.loop import Session, Stage
+from neuroclip.spikeclip.loop import fit
 from neuroclip.spikeclip.model import (
     ChipSpikeClip,
     SpikeClip,
@@ -98,7 +98,7 @@ def pairs_of(
 
 def align(
     model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs,
-    folder: Path | None = None, resume: bool = False,
+    session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place."""
 
@@ -111,12 +111,12 @@ def align(
         return functional.cosine_similarity(made, validation.features[where], dim=-1)
 
     stage = _stage("align", recipe.epochs, recipe.learning_rate, recipe, model, train, validation)
-    return _fit(stage, model, recipe, train, validation, loss_of, score, folder, resume)
+    return _fit(stage, model, recipe, train, validation, loss_of, score, session)
 
 
 def align_text(
     encoder: SpikingTextEncoder, recipe: SpikeRecipe, texts: list[str], features: Tensor,
-    folder: Path | None = None, resume: bool = False,
+    session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates."""
     ids = token_ids(encoder.config, texts)
@@ -135,14 +135,15 @@ def align_text(
         return {"validation": float(cosine)}
 
     content = hashlib.sha256("\n".join(texts).encode() + features.numpy().tobytes()).hexdigest()
+    identity = json.dumps([asdict(recipe), asdict(encoder.config), content])
     stage = Stage("text", recipe.text_epochs, recipe.text_learning_rate, recipe.weight_decay,
-                  recipe.batch, recipe.seed, content)  # fmt: skip
-    return fit(stage, encoder, len(kept), loss_of, evaluate, folder, resume)
+                  recipe.batch, recipe.seed, identity)  # fmt: skip
+    return fit(stage, encoder, len(kept), loss_of, evaluate, session)
 
 
 def finetune(
     model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs, text: Tensor,
-    probabilities: Tensor, folder: Path | None = None, resume: bool = False,
+    probabilities: Tensor, session: Session = Session(),  # noqa: B008 - frozen
 ) -> tuple[ChipSpikeClip | None, list[dict[str, Any]]]:  # fmt: skip
     """Step 2: cross-entropy + KL to the teacher's class probabilities [N, labels], text frozen.
 
@@ -164,7 +165,7 @@ def finetune(
         stage, model, recipe, train, validation,
         lambda i: dual(model.scores(augmented(recipe, train.sent[i]), text), i),
         lambda where: right(model.scores(validation.sent[where], text), where),
-        folder, resume,
+        session,
     )  # fmt: skip
     if model.config.variant == "paper":
         return None, history
@@ -175,7 +176,7 @@ def finetune(
         stage, chip, recipe, train, validation,
         lambda i: dual(chip.scores(augmented(recipe, train.sent[i])), i),
         lambda where: right(chip(validation.sent[where]), where),
-        folder, resume,
+        session,
     )  # fmt: skip
     return chip, history
 
@@ -183,7 +184,7 @@ def finetune(
 def _fit(
     stage: Stage, model: SpikeClip | ChipSpikeClip, recipe: SpikeRecipe, train: Pairs,
     validation: Pairs, loss_of: Callable[[Tensor], Tensor], score: Callable[[slice], Tensor],
-    folder: Path | None, resume: bool,
+    session: Session,
 ) -> list[dict[str, Any]]:  # fmt: skip
     with firing_rates(model) as rates:
 
@@ -205,7 +206,7 @@ def _fit(
             each = {name: total / len(validation.labels) for name, total in sums.items()}
             return {"validation": float(torch.cat(values).mean()), "rates": each}
 
-        return fit(stage, model, len(train.labels), loss, evaluate, folder, resume)
+        return fit(stage, model, len(train.labels), loss, evaluate, session)
 
 
 def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:

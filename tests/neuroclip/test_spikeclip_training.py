@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 for package in ("snntorch", "open_clip"):
     pytest.importorskip(package)
 
-from neuroclip import cli
-from neuroclip.spikeclip import commands, loop
+from neuroclip import cli, loop
+from neuroclip.spikeclip import commands
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.spikeclip.settings import read_settings
@@ -73,20 +73,21 @@ def test_a_killed_training_ends_like_an_unbroken_one(config, tmp_path, monkeypat
     assert stages == [(s, e) for s in ("finetune", "quantized") for e in range(3)]
     assert all(0 <= rate <= 1 for h in history for rate in h["rates"].values())
 
-    keep, kept = loop._keep, []
+    out, keep = tmp_path / "killed", loop.keep_state
+    for stage in ("text", "align"):
+        places = []
 
-    def killed(path, *arguments):
-        keep(path, *arguments)
-        kept.append(path.name)
-        if kept.count(path.name) == 2 and path.name != "state-text.safetensors":
-            raise KeyboardInterrupt
+        def killed(path, identity, state, *rest, places=places, stage=stage):
+            keep(path, identity, state, *rest)
+            if path.name == f"state-{stage}.safetensors":
+                places.append(state.place)
+                if len(places) == 2:
+                    raise KeyboardInterrupt
 
-    out = tmp_path / "killed"
-    monkeypatch.setattr(loop, "_keep", killed)
-    with pytest.raises(KeyboardInterrupt):
-        commands.train(stage="align", config=config, data="digits", out=out)
-    assert not (out / "config.json").exists()
-    monkeypatch.setattr(loop, "_keep", keep)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(loop, "keep_state", killed)
+            commands.train(stage="align", config=config, data="digits", out=out, resume=True)
+        assert not (out / "config.json").exists()
     train(config, out, "--resume")
     assert files(out) == files(tmp_path / "whole")
 
