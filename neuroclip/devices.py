@@ -1,8 +1,9 @@
-"""Where a model is computed."""
+"""Where a model is computed, and by what."""
 
 import os
 
 import torch
+from torch import nn
 
 from deploy.errors import BadInput
 
@@ -28,3 +29,18 @@ def device_of(name: str | None = None) -> torch.device:
     if index >= count:
         raise BadInput(f"device '{name}': this machine has {count} CUDA devices")
     return torch.device("cuda", index)
+
+
+def compiled(module: nn.Module) -> nn.Module:
+    """A module by torch.compile, with the same parameters.
+
+    Raises BadInput where there is no compiler for its device.
+    """
+    device = next(module.parameters()).device
+    try:
+        torch.compile(torch.sin)(torch.zeros(2, device=device))
+    except Exception as error:  # each missing part of the compiler has errors of its own
+        line = next((x for x in str(error).splitlines() if x.strip()), type(error).__name__)
+        raise BadInput(f"recipe: compile: torch.compile does not work here: {line}") from error
+    made: nn.Module = torch.compile(module)
+    return made

@@ -94,6 +94,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         assert self.running_mean is not None and self.running_var is not None
         assert self.momentum is not None and self.num_batches_tracked is not None
+        given, x = x.dtype, x.float()
         count = summed(x.new_tensor(x.numel() // x.shape[1]))
         mean = summed(x.sum(dim=(0, 2, 3))) / count
         centred = x - mean[:, None, None]
@@ -103,7 +104,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scaled = centred * torch.rsqrt(variance + self.eps)[:, None, None]
-        return scaled * self.weight[:, None, None] + self.bias[:, None, None]
+        return (scaled * self.weight[:, None, None] + self.bias[:, None, None]).to(given)
 
 
 def share_norms(module: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """One stage of a SpikeCLIP's training: AdamW, a short warm-up and a cosine."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,10 @@ def fit(
     evaluate: Callable[[], dict[str, Any]],
     session: Session,
 ) -> list[dict[str, Any]]:
-    """Train `module` in place, on the device where it lies; arguments as `neuroclip.loop.fit`'s."""
+    """Train `module` in place, on the device where it lies; arguments as `neuroclip.loop.fit`'s.
+
+    The history's entries hold the "examples_per_second" of their epochs' steps too.
+    """
     share_norms(module)
     parameters = [p for p in module.parameters() if p.requires_grad]
     groups = [
@@ -37,8 +41,24 @@ def fit(
     def schedule(epoch: int, step: int, steps: int) -> float:
         return _warm_cosine((epoch - 1) * steps + step, stage.epochs * steps)
 
+    begun, seen = 0.0, 0
+
+    def counted(index: Tensor) -> Tensor:
+        nonlocal begun, seen
+        begun = begun or time.perf_counter()
+        seen += len(index)
+        return loss_of(index)
+
+    def timed() -> dict[str, Any]:
+        nonlocal begun, seen
+        if fused:
+            torch.cuda.synchronize(parameters[0].device)
+        speed = seen / (time.perf_counter() - begun) if begun else None
+        begun, seen = 0.0, 0
+        return evaluate() | {"examples_per_second": speed}
+
     stage = replace(stage, clip_norm=_CLIP_NORM)
-    return loop.fit(stage, module, optimizer, examples, loss_of, evaluate, schedule, session, True)
+    return loop.fit(stage, module, optimizer, examples, counted, timed, schedule, session, True)
 
 
 def _warm_cosine(step: int, steps: int) -> float:

@@ -27,9 +27,9 @@ class TeacherConfig:
     pretrained: str | None = None
     normalisation: Literal["half", "clip"] = "half"
 
-    def load(self) -> Clip:
+    def load(self, device: str | None = None) -> Clip:
         """The CLIP. Raises BadInput as `load_clip` does."""
-        return load_clip(ClipSpec(self.model, self.pretrained))
+        return load_clip(ClipSpec(self.model, self.pretrained), device)
 
 
 @torch.no_grad()

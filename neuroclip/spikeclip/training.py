@@ -21,7 +21,9 @@ from torch.nn import functional
 
 from deploy.errors import BadInput
 from neuroclip.data.images import ImageDataset
+from neuroclip.devices import compiled
 from neuroclip.loop import Session, Stage
+from neuroclip.parallel import batch_mean, own
 from neuroclip.spikeclip.loop import fit
 from neuroclip.spikeclip.model import (
     ChipSpikeClip,
@@ -43,7 +45,9 @@ class SpikeRecipe:
     quantized_*: of the second step on the chip's arithmetic. text_epochs: of the text encoder.
     temperature: by which cosines are multiplied. flip, shift: a mirror image half of the time, up to
     so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
-    loss grows, by spike_penalty·(rate/spike_rate − 1)².
+    loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: bfloat16 in the teacher and
+    in the model in floating point, never in what is quantized; validation is in float32. compile: the
+    model in floating point by torch.compile.
     """
 
     epochs: int = 30
@@ -61,6 +65,8 @@ class SpikeRecipe:
     shift: int = 0
     spike_rate: float | None = None
     spike_penalty: float = 1.0
+    mixed_precision: bool = False
+    compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,6 +88,10 @@ class Pairs:
     features: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> "Pairs":
+        """The same on a device."""
+        return Pairs(self.sent.to(device), self.features.to(device), self.labels.to(device))
+
 
 def pairs_of(
     model: SpikeClip, dataset: ImageDataset, index: NDArray[np.int64], features: Tensor
@@ -100,10 +110,13 @@ def align(
     model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs,
     session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place."""
+    """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place, on its device,
+    where the data must lie too.
+    """
+    features = _features_of(model, recipe)
 
-    def loss_of(index: Tensor) -> Tensor:
-        made = model(augmented(recipe, train.sent[index]))
+    def loss_of(sent: Tensor, index: Tensor) -> Tensor:
+        made = features(sent)
         return 1 - functional.cosine_similarity(made, train.features[index], dim=-1).mean()
 
     def score(where: slice) -> Tensor:
@@ -119,13 +132,15 @@ def align_text(
     session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates."""
-    ids = token_ids(encoder.config, texts)
+    device = features.device
+    ids = token_ids(encoder.config, texts).to(device)
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(recipe.seed))
+    order = order.to(device)
     held = order[: max(1, len(texts) // 10)]
     kept = order[len(held) :] if len(texts) > 1 else order
 
     def loss_of(index: Tensor) -> Tensor:
-        index = kept[index]
+        index = own(kept[index])
         made = encoder(ids[index])
         return 1 - functional.cosine_similarity(made, features[index], dim=-1).mean()
 
@@ -134,7 +149,7 @@ def align_text(
         cosine = functional.cosine_similarity(made, features[held], dim=-1).mean()
         return {"validation": float(cosine)}
 
-    content = hashlib.sha256("\n".join(texts).encode() + features.numpy().tobytes()).hexdigest()
+    content = hashlib.sha256("\n".join(texts).encode() + _bytes(features)).hexdigest()
     identity = json.dumps([asdict(recipe), asdict(encoder.config), content])
     stage = Stage("text", recipe.text_epochs, recipe.text_learning_rate, recipe.weight_decay,
                   recipe.batch, recipe.seed, identity)  # fmt: skip
@@ -151,6 +166,11 @@ def finetune(
     which is returned with the history.
     """
 
+    features = _features_of(model, recipe)
+
+    def cosines(sent: Tensor) -> Tensor:
+        return functional.normalize(features(sent), dim=-1) @ text.T
+
     def dual(scores: Tensor, index: Tensor) -> Tensor:
         logits = torch.log_softmax(recipe.temperature * scores, dim=-1)
         kl = functional.kl_div(logits, probabilities[index], reduction="batchmean")
@@ -163,35 +183,52 @@ def finetune(
                    train, validation, text, probabilities)  # fmt: skip
     history = _fit(
         stage, model, recipe, train, validation,
-        lambda i: dual(model.scores(augmented(recipe, train.sent[i]), text), i),
+        lambda sent, index: dual(cosines(sent), index),
         lambda where: right(model.scores(validation.sent[where], text), where),
         session,
     )  # fmt: skip
     if model.config.variant == "paper":
         return None, history
-    chip = quantized_model(model, text)
+    chip = quantized_model(model, text).to(text.device)
     stage = _stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, recipe,
                    model, train, validation, text, probabilities)  # fmt: skip
     history += _fit(
         stage, chip, recipe, train, validation,
-        lambda i: dual(chip.scores(augmented(recipe, train.sent[i])), i),
+        lambda sent, index: dual(chip.scores(sent), index),
         lambda where: right(chip(validation.sent[where]), where),
         session,
     )  # fmt: skip
     return chip, history
 
 
+def _features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Tensor]:
+    """Features float32 of messages, computed as the recipe says.
+
+    Raises BadInput where torch.compile is asked for and does not work.
+    """
+    call: Callable[[Tensor], Tensor] = compiled(model) if recipe.compile else model
+
+    def features(sent: Tensor) -> Tensor:
+        with torch.autocast(sent.device.type, torch.bfloat16, enabled=recipe.mixed_precision):
+            return call(sent).float()
+
+    return features
+
+
 def _fit(
     stage: Stage, model: SpikeClip | ChipSpikeClip, recipe: SpikeRecipe, train: Pairs,
-    validation: Pairs, loss_of: Callable[[Tensor], Tensor], score: Callable[[slice], Tensor],
+    validation: Pairs, loss_of: Callable[[Tensor, Tensor], Tensor], score: Callable[[slice], Tensor],
     session: Session,
 ) -> list[dict[str, Any]]:  # fmt: skip
     with firing_rates(model) as rates:
 
         def loss(index: Tensor) -> Tensor:
-            found = loss_of(index)
+            # Every process draws for the whole batch, so that all draw what one would.
+            sent = own(augmented(recipe, train.sent[index]))
+            found = loss_of(sent, own(index))
             if recipe.spike_rate is not None:
-                over = torch.stack(list(rates.values())) / recipe.spike_rate - 1
+                seen = batch_mean(torch.stack(list(rates.values())), len(index))
+                over = seen / recipe.spike_rate - 1
                 found = found + recipe.spike_penalty * over.clamp(min=0).square().mean()
             return found
 
@@ -210,18 +247,23 @@ def _fit(
 
 
 def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
-    """Images shifted and mirrored at random, with torch's generator."""
+    """Images shifted and mirrored at random, where they lie, with torch's generator of that device."""
     if recipe.flip:
-        mirrored = torch.rand(len(sent)) < 0.5
+        mirrored = torch.rand(len(sent), device=sent.device) < 0.5
         sent = torch.where(mirrored[:, None, None, None], sent.flip(-1), sent)
     if recipe.shift:
         n, size = recipe.shift, sent.shape[-1]
         padded = functional.pad(sent, (n, n, n, n))
-        moves = torch.randint(0, 2 * n + 1, (len(sent), 2))
-        rows, columns = (moves[:, i, None] + torch.arange(size) for i in (0, 1))
-        samples = torch.arange(len(sent))[:, None, None]
+        moves = torch.randint(0, 2 * n + 1, (len(sent), 2), device=sent.device)
+        each = torch.arange(size, device=sent.device)
+        rows, columns = (moves[:, i, None] + each for i in (0, 1))
+        samples = torch.arange(len(sent), device=sent.device)[:, None, None]
         sent = padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     return sent
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.cpu().contiguous().numpy().tobytes()
 
 
 def _stage(
@@ -236,6 +278,6 @@ def _stage(
     for held in data:
         tensors = (held,) if isinstance(held, Tensor) else (held.sent, held.features, held.labels)
         for tensor in tensors:
-            digest.update(tensor.contiguous().numpy().tobytes())
+            digest.update(_bytes(tensor))
     identity = json.dumps([asdict(recipe), asdict(model.config), digest.hexdigest()])
     return Stage(name, epochs, rate, recipe.weight_decay, recipe.batch, recipe.seed, identity)
