@@ -199,7 +199,11 @@ def _check_sizes(config: dict[str, Any], path: Path) -> None:
     """Refuse sizes that are not small positive integers, before anything is built from them."""
     for part, sizes in (("", config), ("vision_cfg.", config["vision_cfg"])):
         for name, value in sizes.items():
-            if not isinstance(value, dict) and not (type(value) is int and 0 < value <= 4096):
+            if isinstance(value, dict):
+                continue
+            # A resnet has as many blocks as a list says in each of its stages.
+            each = value if name == "layers" and isinstance(value, list) else [value]
+            if not each or not all(type(v) is int and 0 < v <= 4096 for v in each):
                 raise BadInput(f"{path}: {part}{name} = {value!r} is not an integer in 1 … 4096")
     for name, value in config["text_cfg"].items():
         if not (type(value) is int and 0 < value <= 65_536):

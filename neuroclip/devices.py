@@ -1,6 +1,8 @@
 """Where a model is computed, and by what."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +33,7 @@ def device_of(name: str | None = None) -> torch.device:
     return torch.device("cuda", index)
 
 
-def compiled(module: nn.Module) -> nn.Module:
+def compiled(module: nn.Module) -> Callable[..., Any]:
     """A module by torch.compile, with the same parameters.
 
     Raises BadInput where there is no compiler for its device.
@@ -42,5 +44,4 @@ def compiled(module: nn.Module) -> nn.Module:
     except Exception as error:  # each missing part of the compiler has errors of its own
         line = next((x for x in str(error).splitlines() if x.strip()), type(error).__name__)
         raise BadInput(f"recipe: compile: torch.compile does not work here: {line}") from error
-    made: nn.Module = torch.compile(module)
-    return made
+    return torch.compile(module)

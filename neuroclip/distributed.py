@@ -50,6 +50,7 @@ def shared(
 def finish() -> None:
     """Wait until every process is done, and leave."""
     if dist.is_initialized():
-        # A sum in main memory is complete when all have come here.
-        dist.all_reduce(torch.zeros(1))
+        # A barrier holds no tensor of Python's: to free one, gloo's thread would need the lock of the
+        # interpreter, which waits for that thread to end.
+        dist.barrier()
         dist.destroy_process_group()

@@ -94,7 +94,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         assert self.running_mean is not None and self.running_var is not None
         assert self.momentum is not None and self.num_batches_tracked is not None
-        given, x = x.dtype, x.float()
+        given, x = x.dtype, x.to(self.running_mean.dtype)
         count = summed(x.new_tensor(x.numel() // x.shape[1]))
         mean = summed(x.sum(dim=(0, 2, 3))) / count
         centred = x - mean[:, None, None]

@@ -211,7 +211,8 @@ class _Float(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, decay: Tensor, threshold: float, surrogate: Surrogate
     ) -> Tensor:
-        x = x.detach().contiguous()
+        # Mixed precision may have made the currents bfloat16; the states are float32 always.
+        x = x.detach().to(torch.float32).contiguous()
         m, spikes = torch.empty_like(x), torch.empty_like(x)
         if _compiled(x):
 
@@ -235,7 +236,7 @@ class _Float(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         m, decay = ctx.saved_tensors
         threshold, surrogate = ctx.threshold, ctx.surrogate
-        gradient = gradient.contiguous()
+        gradient = gradient.to(torch.float32).contiguous()
         gx = torch.empty_like(gradient)
         if _compiled(gradient):
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,22 +27,27 @@ from neuroclip.parallel import own
 from neuroclip.prompts import fill
 from neuroclip.spikeclip.loop import fit
 from neuroclip.spikeclip.teacher import clip_input
-from neuroclip.spikeclip.training import SpikeRecipe, augmented
+from neuroclip.spikeclip.training import SpikeRecipe, augmented, mixed_precision
 from neuroclip.tokenizer import VOCABULARY, tokenize
 from neuroclip.weights import save_weights
 
 _BATCH = 256
 # Bytes of a sentence that the text tower reads, start and end included.
 _CONTEXT = 80
+# Of open_clip's resnet: pixels of the image per row of its last stage, and its pool's width per stem's.
+_RESNET_STRIDE = 32
 
 
 @dataclass(frozen=True)
 class TeacherSizes:
-    """Of an own teacher, a vision transformer and a text transformer of bytes.
+    """Of an own teacher, an open_clip image tower and a text transformer of bytes.
 
+    tower: "transformer", or "resnet" (open_clip's own, which learns more from few images); layers: of
+    the transformer, or blocks in each of the resnet's four stages. patch_size: of the transformer.
     image_size: pixels a side that it sees. epochs, learning_rate: of its training.
     """
 
+    tower: Literal["transformer", "resnet"] = "transformer"
     image_size: int = 32
     patch_size: int = 4
     layers: int = 6
@@ -56,13 +61,26 @@ class TeacherSizes:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not 0 < value <= 4096:
+            if name != "tower" and not 0 < value <= 4096:
                 raise BadInput(f"teacher: {name} {value}, expected above 0 to 4096")
-        if self.width % self.heads or self.image_size % self.patch_size:
+        if self.tower not in ("transformer", "resnet"):
+            raise BadInput(f"teacher: tower '{self.tower}' is neither 'transformer' nor 'resnet'")
+        cell = self.patch_size if self.tower == "transformer" else _RESNET_STRIDE
+        if self.width % self.heads or self.image_size % cell:
             raise BadInput(
                 f"teacher: width {self.width} and image_size {self.image_size} are no multiples of "
-                f"heads {self.heads} and patch_size {self.patch_size}"
+                f"heads {self.heads} and {cell} pixels"
             )
+
+    def vision(self) -> dict[str, Any]:
+        """open_clip's configuration of the image tower."""
+        if self.tower == "resnet":
+            # Its attention pool is 32 times as wide as its stem.
+            head = self.width * _RESNET_STRIDE // self.heads
+            return {"layers": [self.layers] * 4, "width": self.width, "head_width": head,
+                    "image_size": self.image_size}  # fmt: skip
+        return {"layers": self.layers, "width": self.width, "head_width": self.width // self.heads,
+                "patch_size": self.patch_size, "image_size": self.image_size}  # fmt: skip
 
 
 def train_teacher(
@@ -81,13 +99,7 @@ def train_teacher(
     """
     config = {
         "embed_dim": sizes.features,
-        "vision_cfg": {
-            "layers": sizes.layers,
-            "width": sizes.width,
-            "head_width": sizes.width // sizes.heads,
-            "patch_size": sizes.patch_size,
-            "image_size": sizes.image_size,
-        },
+        "vision_cfg": sizes.vision(),
         "text_cfg": {
             "context_length": _CONTEXT,
             "vocab_size": VOCABULARY,
@@ -109,18 +121,17 @@ def train_teacher(
     )
 
     def logits(seen: Tensor, sentences: Tensor) -> Tensor:
-        features = module.encode_image(clip_input(clip, "clip", seen), normalize=True)
-        text = module.encode_text(sentences, normalize=True)
+        with mixed_precision(recipe, place):
+            features = module.encode_image(clip_input(clip, "clip", seen), normalize=True)
+            text = module.encode_text(sentences, normalize=True)
         # CLIP's own limit on the temperature: logits are scaled by at most 100.
-        return module.logit_scale.exp().clamp(max=100) * features @ text.T
+        return module.logit_scale.exp().clamp(max=100) * features.float() @ text.float().T
 
     def loss_of(index: Tensor) -> Tensor:
         which = train[index]
         seen = own(augmented(recipe, images[which].float()))
         chosen = torch.randint(len(templates), names.shape).to(place)
-        with torch.autocast(place.type, torch.bfloat16, enabled=recipe.mixed_precision):
-            found = logits(seen, ids[chosen, names])
-        return functional.cross_entropy(found.float(), labels[own(which)])
+        return functional.cross_entropy(logits(seen, ids[chosen, names]), labels[own(which)])
 
     def evaluate() -> dict[str, Any]:
         right = [

@@ -7,20 +7,16 @@ gives CIFAR-10 the class names of STL-10 and swaps two splits; here a part of th
 chooses, and names come with the images.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from deploy.errors import BadInput
-from neuroclip.data.images import ImageDataset
 from neuroclip.devices import compiled
 from neuroclip.loop import Session, Stage
 from neuroclip.parallel import batch_mean, own
@@ -29,9 +25,9 @@ from neuroclip.spikeclip.model import (
     ChipSpikeClip,
     SpikeClip,
     firing_rates,
-    messages,
     quantized_model,
 )
+from neuroclip.spikeclip.pairs import Pairs
 from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
 
 _EVALUATION_BATCH = 256
@@ -45,9 +41,9 @@ class SpikeRecipe:
     quantized_*: of the second step on the chip's arithmetic. text_epochs: of the text encoder.
     temperature: by which cosines are multiplied. flip, shift: a mirror image half of the time, up to
     so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
-    loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: bfloat16 in the teacher and
-    in the model in floating point, never in what is quantized; validation is in float32. compile: the
-    model in floating point by torch.compile.
+    loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: convolutions and matrix
+    products of the teacher and of the float model in bfloat16; states stay float32, and whatever is
+    quantized stays exact. compile: the float model by torch.compile.
     """
 
     epochs: int = 30
@@ -80,32 +76,6 @@ class SpikeRecipe:
             raise BadInput(f"training: shift {self.shift}, expected 0 to 64 pixels")
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Messages [N, C, S, S] of images, the teacher's features [N, F] of them, labels int64 [N]."""
-
-    sent: Tensor
-    features: Tensor
-    labels: Tensor
-
-    def to(self, device: torch.device) -> "Pairs":
-        """The same on a device."""
-        return Pairs(self.sent.to(device), self.features.to(device), self.labels.to(device))
-
-
-def pairs_of(
-    model: SpikeClip, dataset: ImageDataset, index: NDArray[np.int64], features: Tensor
-) -> Pairs:
-    """The images of a part of a data set as the model sees them."""
-    sent = torch.cat(
-        [
-            messages(model.config, torch.from_numpy(dataset.images[part]))
-            for part in np.array_split(index, max(1, len(index) // 1024))
-        ]
-    )
-    return Pairs(sent, features, torch.from_numpy(dataset.labels[index]))
-
-
 def align(
     model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs,
     session: Session = Session(),  # noqa: B008 - frozen
@@ -113,7 +83,7 @@ def align(
     """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place, on its device,
     where the data must lie too.
     """
-    features = _features_of(model, recipe)
+    features = features_of(model, recipe)
 
     def loss_of(sent: Tensor, index: Tensor) -> Tensor:
         made = features(sent)
@@ -128,10 +98,13 @@ def align(
 
 
 def align_text(
-    encoder: SpikingTextEncoder, recipe: SpikeRecipe, texts: list[str], features: Tensor,
+    encoder: SpikingTextEncoder, recipe: SpikeRecipe, texts: list[str], features: Tensor, source: str,
     session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates."""
+    """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates.
+
+    source: as `Pairs` has it.
+    """
     device = features.device
     ids = token_ids(encoder.config, texts).to(device)
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(recipe.seed))
@@ -149,8 +122,7 @@ def align_text(
         cosine = functional.cosine_similarity(made, features[held], dim=-1).mean()
         return {"validation": float(cosine)}
 
-    content = hashlib.sha256("\n".join(texts).encode() + _bytes(features)).hexdigest()
-    identity = json.dumps([asdict(recipe), asdict(encoder.config), content])
+    identity = json.dumps([asdict(recipe), asdict(encoder.config), texts, source])
     stage = Stage("text", recipe.text_epochs, recipe.text_learning_rate, recipe.weight_decay,
                   recipe.batch, recipe.seed, identity)  # fmt: skip
     return fit(stage, encoder, len(kept), loss_of, evaluate, session)
@@ -162,11 +134,11 @@ def finetune(
 ) -> tuple[ChipSpikeClip | None, list[dict[str, Any]]]:  # fmt: skip
     """Step 2: cross-entropy + KL to the teacher's class probabilities [N, labels], text frozen.
 
-    Trains `model` in place, then, of the deployable variant, a chip's model that starts from it,
-    which is returned with the history.
+    Text and probabilities follow from the data's `source`. Trains `model` in place, then, of the
+    deployable variant, a chip's model that starts from it, which is returned with the history.
     """
 
-    features = _features_of(model, recipe)
+    features = features_of(model, recipe)
 
     def cosines(sent: Tensor) -> Tensor:
         return functional.normalize(features(sent), dim=-1) @ text.T
@@ -180,7 +152,7 @@ def finetune(
         return (scores.argmax(dim=-1) == validation.labels[where]).float()
 
     stage = _stage("finetune", recipe.finetune_epochs, recipe.finetune_learning_rate, recipe, model,
-                   train, validation, text, probabilities)  # fmt: skip
+                   train, validation)  # fmt: skip
     history = _fit(
         stage, model, recipe, train, validation,
         lambda sent, index: dual(cosines(sent), index),
@@ -191,7 +163,7 @@ def finetune(
         return None, history
     chip = quantized_model(model, text).to(text.device)
     stage = _stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, recipe,
-                   model, train, validation, text, probabilities)  # fmt: skip
+                   model, train, validation)  # fmt: skip
     history += _fit(
         stage, chip, recipe, train, validation,
         lambda sent, index: dual(chip.scores(sent), index),
@@ -201,7 +173,7 @@ def finetune(
     return chip, history
 
 
-def _features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Tensor]:
+def features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Tensor]:
     """Features float32 of messages, computed as the recipe says.
 
     Raises BadInput where torch.compile is asked for and does not work.
@@ -209,7 +181,7 @@ def _features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Te
     call: Callable[[Tensor], Tensor] = compiled(model) if recipe.compile else model
 
     def features(sent: Tensor) -> Tensor:
-        with torch.autocast(sent.device.type, torch.bfloat16, enabled=recipe.mixed_precision):
+        with mixed_precision(recipe, sent.device):
             return call(sent).float()
 
     return features
@@ -246,6 +218,11 @@ def _fit(
         return fit(stage, model, len(train.labels), loss, evaluate, session)
 
 
+def mixed_precision(recipe: SpikeRecipe, device: torch.device) -> torch.autocast:
+    """The context in which layers that are not quantized run."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision)
+
+
 def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
     """Images shifted and mirrored at random, where they lie, with torch's generator of that device."""
     if recipe.flip:
@@ -262,22 +239,16 @@ def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
     return sent
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.cpu().contiguous().numpy().tobytes()
-
-
 def _stage(
     name: str,
     epochs: int,
     rate: float,
     recipe: SpikeRecipe,
     model: SpikeClip,
-    *data: Pairs | Tensor,
+    *data: Pairs,
 ) -> Stage:
-    digest = hashlib.sha256()
-    for held in data:
-        tensors = (held,) if isinstance(held, Tensor) else (held.sent, held.features, held.labels)
-        for tensor in tensors:
-            digest.update(_bytes(tensor))
-    identity = json.dumps([asdict(recipe), asdict(model.config), digest.hexdigest()])
+    found: list[Any] = [asdict(recipe), asdict(model.config)]
+    for pairs in data:
+        found += [pairs.digest(), pairs.source]
+    identity = json.dumps(found)
     return Stage(name, epochs, rate, recipe.weight_decay, recipe.batch, recipe.seed, identity)

@@ -1,6 +1,11 @@
 """SpikeCLIP's training: settings, both steps, curves, and a training that goes on where it was."""
 
+import functools
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +15,19 @@ torch = pytest.importorskip("torch")
 for package in ("snntorch", "open_clip"):
     pytest.importorskip(package)
 
+from safetensors import safe_open
+
+from deploy.errors import BadInput
 from neuroclip import cli, loop
 from neuroclip.spikeclip import commands
 from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import neurons
+from neuroclip.spikeclip.model import SpikeClip, firing_rates
 from neuroclip.spikeclip.settings import read_settings
-from neuroclip.spikeclip.training import SpikeRecipe, augmented
+from neuroclip.spikeclip.training import SpikeRecipe, augmented, features_of
 
+ROOT = Path(__file__).parents[2]
 TINY = {
     "model": {
         "image_size": 8, "channels": 1, "width": 8, "convolutions": 2, "halvings": 1, "blocks": 1,
@@ -52,11 +63,18 @@ def few(monkeypatch):
 
 
 def files(folder):
-    return {
+    """What a training leaves but for its states, without what depends on the machine's speed."""
+    found = {
         p.name: p.read_bytes()
         for p in folder.iterdir()
         if p.suffix in (".safetensors", ".json") and not p.name.startswith("state")
     }
+    for name in [n for n in found if n.startswith("history")]:
+        found[name] = [
+            {k: v for k, v in entry.items() if k != "examples_per_second"}
+            for entry in json.loads(found[name])
+        ]
+    return found
 
 
 def train(config, out, *more):
@@ -89,6 +107,69 @@ def test_a_killed_training_ends_like_an_unbroken_one(config, tmp_path, monkeypat
             commands.train(stage="align", config=config, data="digits", out=out, resume=True)
         assert not (out / "config.json").exists()
     train(config, out, "--resume")
+    assert files(out) == files(tmp_path / "whole")
+
+
+KILLED = """
+import sys
+from neuroclip import cli, loop
+loop.KEEP_SECONDS = 0.0  # the state is kept after every step
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_training_killed_by_the_system_in_the_middle_of_an_epoch(config, tmp_path):
+    """SIGKILL, which no process can answer, after some step; then --resume."""
+    base = [
+        "train",
+        "spikeclip",
+        "--config",
+        config,
+        "--device",
+        "cpu",
+        "--stage",
+        "align",
+        "--out",
+    ]
+    assert cli.main([*base, str(tmp_path / "whole")]) == 0
+    out = tmp_path / "killed"
+    state = out / "state-align.safetensors"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, *base, str(out)], cwd=ROOT, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )  # fmt: skip
+    try:
+        place = None
+        while process.poll() is None and (place is None or place["step"] < 3):
+            if state.exists():
+                with safe_open(state, "pt") as file:
+                    place = json.loads(file.metadata()["place"])
+            time.sleep(0.005)
+        assert process.poll() is None and place is not None and place["step"] >= 3
+    finally:
+        process.kill()
+        process.wait()
+    assert not (out / "config.json").exists()
+    assert cli.main([*base, str(out), "--resume"]) == 0
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("few")
+def test_minutes_end_well_and_the_same_command_goes_on(config, tmp_path, capsys):
+    train(config, tmp_path / "whole")
+    out = tmp_path / "parts"
+    for stage in ("align", "finetune"):
+        given = ["train", "spikeclip", "--stage", stage, "--config", config, "--out", str(out)]
+        stops = 0
+        while True:
+            assert cli.main([*given, "--resume", "--minutes", "1e-6"]) == 0
+            shown = capsys.readouterr().out
+            if "checkpoint: " in shown.splitlines()[-1]:
+                break
+            stops += 1
+            assert "stopped after 1e-06 minutes in" in shown and "--resume goes on" in shown
+            assert stage == "finetune" or not (out / "config.json").exists()
+        assert stops >= 4  # a step at a time
     assert files(out) == files(tmp_path / "whole")
 
 
@@ -134,6 +215,11 @@ def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
     refused(cli.main, *base, "--stage", "align", "--config", "no", says=["no such configuration"])
     refused(cli.main, *base, "--stage", "align", "--data", "no", says=["no folder or zip file"])
     refused(cli.main, "train", "--stage", "align", "--out", out, says=["--stage"])
+    refused(cli.main, "train", "--minutes", "1", "--out", out, says=["--minutes"])
+    for device in ("tpu", "cuda:99", "meta"):
+        refused(cli.main, *base, "--stage", "align", "--device", device, says=[f"'{device}'"])
+    for minutes in ("0", "-1", "nan", "inf"):
+        refused(cli.main, *base, "--stage", "align", f"--minutes={minutes}", says=["--minutes"])
     for key, value, says in (
         ("model", {"width": 7}, "width 7"),
         ("recipe", {"epochs": 0}, "epochs 0"),
@@ -146,6 +232,61 @@ def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
         path = tmp_path / "settings.json"
         path.write_text(json.dumps({**TINY, key: value}))
         refused(cli.main, *base, "--stage", "align", "--config", path, says=[path, says])
+
+
+@pytest.mark.usefixtures("few")
+def test_curves_are_kept_and_drawn(config, tmp_path):
+    train(config, tmp_path)
+    for stage in ("align", "finetune"):
+        history = json.loads((tmp_path / f"history-{stage}.json").read_text())
+        trained = [h for h in history if h["epoch"]]
+        assert all(h["loss"] > 0 and h["examples_per_second"] > 0 for h in trained)
+        drawn = (tmp_path / f"history-{stage}.svg").read_text()
+        assert "<svg" in drawn and drawn.count("<path") > 3
+
+
+def loss_of_a_batch(recipe):
+    """Of the first alignment batch, and the gradient that it gives the first convolution."""
+    torch.manual_seed(0)
+    model = SpikeClip(SpikeClipConfig(**TINY["model"], features=6)).train()
+    sent, target = torch.randint(0, 16, (6, 1, 8, 8)).float(), torch.randn(6, 6)
+    with firing_rates(model) as rates:
+        made = features_of(model, recipe)(sent)
+        loss = (
+            1 - torch.cosine_similarity(made, target).mean() + torch.stack([*rates.values()]).sum()
+        )
+        loss.backward()
+    assert made.dtype == torch.float32 and len(rates) > 5
+    return float(loss), model.encoder.tokenizer.synapses[0].conv.weight.grad
+
+
+def test_mixed_precision_gives_nearly_the_same_loss():
+    plain, _ = loss_of_a_batch(SpikeRecipe())
+    mixed, _ = loss_of_a_batch(SpikeRecipe(mixed_precision=True))
+    assert plain != mixed and mixed == pytest.approx(plain, rel=0.1)  # a spike or so differs
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_a_compiled_model_gives_the_same_loss(monkeypatch, backend):
+    """Its graphs as they are and, which takes a minute, by torch's own compiler."""
+    plain, gradient = loss_of_a_batch(SpikeRecipe())
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    try:
+        compiled, same = loss_of_a_batch(SpikeRecipe(compile=True))
+    except BadInput as error:
+        pytest.skip(str(error))
+    assert compiled == pytest.approx(plain, rel=1e-5)
+    assert torch.allclose(gradient, same, rtol=1e-3, atol=1e-5)
+
+
+def test_a_compiler_that_is_missing_is_named(monkeypatch):
+    def missing(*_):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(torch, "compile", lambda *_: missing)
+    with pytest.raises(BadInput, match=r"recipe: compile: .* not work here: no comp"):
+        loss_of_a_batch(SpikeRecipe(compile=True))
 
 
 def test_bundled_settings_are_whole():
