@@ -33,8 +33,8 @@ def device_of(name: str | None = None) -> torch.device:
     return torch.device("cuda", index)
 
 
-def compiled(module: nn.Module) -> Callable[..., Any]:
-    """A module by torch.compile, with the same parameters.
+def compiled(module: nn.Module, apart: type[nn.Module]) -> Callable[..., Any]:
+    """A module by torch.compile, with the same parameters; those of a kind `apart` run as they are.
 
     Raises BadInput where there is no compiler for its device.
     """
@@ -44,4 +44,7 @@ def compiled(module: nn.Module) -> Callable[..., Any]:
     except Exception as error:  # each missing part of the compiler has errors of its own
         line = next((x for x in str(error).splitlines() if x.strip()), type(error).__name__)
         raise BadInput(f"recipe: compile: torch.compile does not work here: {line}") from error
+    for part in module.modules():
+        if isinstance(part, apart):
+            part.forward = torch.compiler.disable(part.forward)
     return torch.compile(module)

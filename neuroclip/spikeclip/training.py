@@ -19,6 +19,7 @@ from torch.nn import functional
 from deploy.errors import BadInput
 from neuroclip.devices import compiled
 from neuroclip.loop import Session, Stage
+from neuroclip.neurons import FloatNeuron
 from neuroclip.parallel import batch_mean, own
 from neuroclip.spikeclip.loop import fit
 from neuroclip.spikeclip.model import (
@@ -178,7 +179,10 @@ def features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Ten
 
     Raises BadInput where torch.compile is asked for and does not work.
     """
-    call: Callable[[Tensor], Tensor] = compiled(model) if recipe.compile else model
+    call: Callable[[Tensor], Tensor] = model
+    if recipe.compile:
+        # The neurons have kernels of their own.
+        call = compiled(model, apart=FloatNeuron)
 
     def features(sent: Tensor) -> Tensor:
         with mixed_precision(recipe, sent.device):
