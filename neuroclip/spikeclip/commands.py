@@ -27,10 +27,11 @@ from neuroclip.spikeclip.checkpoint import (
     save_spikeclip,
 )
 from neuroclip.spikeclip.config import SpikeClipConfig
-from neuroclip.spikeclip.model import SpikeClip, messages
+from neuroclip.spikeclip.finetune_teacher import class_teacher
+from neuroclip.spikeclip.model import SpikeClip, messages, relabelled
 from neuroclip.spikeclip.pairs import Pairs, pairs_of
 from neuroclip.spikeclip.settings import Settings, read_settings
-from neuroclip.spikeclip.teacher import image_features, probabilities
+from neuroclip.spikeclip.teacher import image_features
 from neuroclip.spikeclip.text import sentences, spec_of, teacher_text, text_encoder
 from neuroclip.spikeclip.train_teacher import train_teacher
 from neuroclip.spikeclip.training import align, align_text, finetune
@@ -160,23 +161,25 @@ def _finetune(
     recipe, model = replace(settings.recipe, seed=seed), before.model.to(teacher.device)
     source = json.dumps(
         [
-            teacher.digest, settings.teacher.normalisation, before.labels, before.template,
+            teacher.digest, asdict(settings.teacher), before.labels, before.template,
             weights_digest(before.text_encoder),
         ]
     )  # fmt: skip
     train, validation = _pairs(settings, teacher, model, dataset, source)
     text = before.text(before.labels).to(teacher.device)
     own = teacher_text(teacher, fill(before.labels, before.template)).to(teacher.device)
-    soft = probabilities(teacher, train.features, own)
-    right = (
-        probabilities(teacher, validation.features, own).argmax(1) == validation.labels
-    ).float()
+    classes = class_teacher(
+        teacher, settings.teacher, recipe, dataset, train, validation, own, session
+    )
+    soft = classes.probabilities
     chip, history = finetune(model, recipe, train, validation, text, soft, session)
+    history = classes.history + history
     chip = None if chip is None else chip.cpu()
     training = dict(before.training) | {
         "recipe": asdict(recipe),
         "best": dict(before.training.get("best", {})) | _best(history),
-        "teacher_validation_accuracy": float(right.mean()),
+        "teacher_finetune": settings.teacher.finetune,
+        "teacher_validation_accuracy": classes.accuracy,
     }
     return replace(before, model=model.cpu().eval(), chip=chip, training=training), history
 
@@ -238,8 +241,6 @@ def scored(
     checkpoint: SpikeCheckpoint, sent: torch.Tensor, names: tuple[str, ...], truth: Any
 ) -> dict[str, Accuracy]:
     """Accuracy over these names, whose first ones are the classes in order: float, and quantized."""
-    from neuroclip.spikeclip.model import relabelled
-
     text = checkpoint.text(names)
     chip = None if checkpoint.chip is None else relabelled(checkpoint.chip, text).eval()
     floats, chips = [], []

@@ -10,9 +10,9 @@ from deploy.files import read_json
 from neuroclip.checkpoint_files import typed
 from neuroclip.prompts import DEFAULT_TEMPLATE, fill
 from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.recipe import SpikeRecipe
 from neuroclip.spikeclip.teacher import TeacherConfig
 from neuroclip.spikeclip.train_teacher import TeacherSizes
-from neuroclip.spikeclip.training import SpikeRecipe
 
 CONFIGS = Path(__file__).parent / "configs"
 

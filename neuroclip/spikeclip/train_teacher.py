@@ -26,8 +26,8 @@ from neuroclip.loop import Session, Stage
 from neuroclip.parallel import own
 from neuroclip.prompts import fill
 from neuroclip.spikeclip.loop import fit
+from neuroclip.spikeclip.recipe import SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.teacher import clip_input
-from neuroclip.spikeclip.training import SpikeRecipe, augmented, mixed_precision
 from neuroclip.tokenizer import VOCABULARY, tokenize
 from neuroclip.weights import save_weights
 
