@@ -16,6 +16,7 @@ from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
 from neuroclip.clip import encode_text
 from neuroclip.commands import clip_of, split_labels
 from neuroclip.data import EventDataset, open_dataset, without_bad
+from neuroclip.data.split import to_draw
 from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
 from neuroclip.spikeclip.checkpoint import is_spikeclip
@@ -56,7 +57,7 @@ def from_checkpoint(
         text = torch.from_numpy(encode_text(clip, names, checkpoint.template))
         adapter = relabelled(adapter, text).eval()
         checkpoint.float_adapter.text = text
-    indices = dataset.test[:samples]
+    indices = to_draw(dataset.test, samples, seed)[:samples]
     features = dataset_features(clip, dataset, indices, checkpoint.frames)
     x = torch.from_numpy(features)
     with torch.no_grad():
