@@ -17,7 +17,7 @@ from deploy.errors import BadInput
 from deploy.files import read_json
 from neuroclip.devices import device_of
 from neuroclip.frames import FrameOptions
-from neuroclip.prompts import fill
+from neuroclip.prompts import fill, require_content
 from neuroclip.threads import one_thread
 from neuroclip.tokenizer import tokenize
 from neuroclip.weights import check_tensors, fill_module, read_weights, weights_digest
@@ -187,9 +187,10 @@ def _batch(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> int:
 def encode_text(clip: Clip, labels: Sequence[str], template: str) -> NDArray[np.float32]:
     """L2-normalised text features float32 [labels, C] of the labels in a template with one `{}`.
 
-    Raises BadInput as `neuroclip.prompts.fill` does.
+    Raises BadInput as `neuroclip.prompts.fill` and `require_content` do.
     """
     tokens = clip.tokenize(fill(labels, template)).to(clip.device)
+    require_content(labels, clip.tokenize)
     with one_thread():
         features: torch.Tensor = clip.module.encode_text(tokens, normalize=True)
     return features.float().cpu().numpy()
