@@ -66,7 +66,8 @@ def train(
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     settings, session = read_settings(config), Session(out, resume, deadline)
     device_of(device)
-    if rank() == 0:
+    first = rank() == 0
+    if first:
         # A folder that cannot be written is refused before any work is done for it.
         with staged(out, ()):
             pass
@@ -74,7 +75,7 @@ def train(
         history = _trained(stage, settings, session, data, out, seed, device, data_root, skip_bad)
     except OutOfTime as stop:
         finish()
-        if rank() == 0:
+        if first:
             print(
                 f"stopped after {minutes:g} minutes in {stop}; the same command with --resume goes on"
             )
@@ -110,9 +111,9 @@ def _trained(
 
 
 def _finished(stage: str, history: list[dict[str, Any]], out: Path) -> int:
-    if rank() == 0:
+    first = rank() == 0
+    if first:
         write_json(out / f"history-{stage}.json", history)
-        plot_history(history, out / f"history-{stage}.svg")
         for name in dict.fromkeys(h["stage"] for h in history):
             of_stage = [h for h in history if h["stage"] == name]
             best = max(of_stage, key=lambda h: h["validation"])
@@ -124,6 +125,8 @@ def _finished(stage: str, history: list[dict[str, Any]], out: Path) -> int:
             print(line)
         print(f"checkpoint: {out}")
     finish()
+    if first:
+        plot_history(history, out / f"history-{stage}.svg")
     return 0
 
 

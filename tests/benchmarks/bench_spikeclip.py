@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import snntorch as snn
 import torch
+from bench_training import CHIP, FLOAT, JELLY, SNNTORCH, Runner, stepwise
 from timing import machine, rounds
 from torch import Tensor, nn
 
@@ -28,20 +29,8 @@ except ImportError:
     neuron = None
 
 STEPS = 4
-SNNTORCH, JELLY = "snnTorch Leaky", "SpikingJelly LIFNode"
-OURS, CHIP = "ours, float32", "ours, the chip's integers"
 # Of the chip's neuron: a synaptic sum per 1.0 of current.
 UNIT = 2.0**9
-
-Runner = Callable[[nn.Module, Tensor], Tensor]
-
-
-def stepwise(network: nn.Module, x: Tensor) -> Tensor:
-    """[N, T, …], one step after the other from cleared state."""
-    for module in network.modules():
-        if isinstance(module, snn.SpikingNeuron):
-            module.reset_mem()
-    return torch.stack([network(x[:, t]) for t in range(x.shape[1])], dim=1)
 
 
 def multistep(network: nn.Module, x: Tensor) -> Tensor:
@@ -102,7 +91,7 @@ def layer(title: str, samples: int, shape: tuple[int, ...], repeats: int) -> Non
     x = (1.5 * torch.randn(samples, STEPS, *shape)).requires_grad_()
     ways: dict[str, tuple[nn.Module, Runner, Tensor]] = {
         SNNTORCH: (snntorch_neuron(), stepwise, x),
-        OURS: (neurons(1.0), run, x),
+        FLOAT: (neurons(1.0), run, x),
         CHIP: (chip_neuron(shape), run, torch.round(x.detach() * UNIT).requires_grad_()),
     }
     if neuron is not None:
@@ -130,7 +119,7 @@ def block(samples: int, config: SpikeClipConfig, repeats: int) -> None:
 
     ways: dict[str, tuple[nn.Module, Runner, Tensor]] = {
         SNNTORCH: (with_neurons(snntorch_neuron), stepwise, x.clone().requires_grad_()),
-        OURS: (ours, run, x.clone().requires_grad_()),
+        FLOAT: (ours, run, x.clone().requires_grad_()),
     }
     if neuron is not None:
         first = x.transpose(0, 1).contiguous().requires_grad_()
