@@ -51,6 +51,27 @@ def relay_name(source: str, target: str) -> str:
     return f"{source}_{target}"
 
 
+def repeated(readers: Sequence[Reader]) -> frozenset[str]:
+    """Connections of either lowering that a network whose sums are stored does not have.
+
+    Every branch once is enough there: by fan-in its synapses onto further readers, and as a stream
+    the relays, are left out.
+    """
+    found, seen = set(), set()
+    before: str | None = None
+    for number, reader in enumerate(readers, start=1):
+        for branch, connection in reader.branches:
+            if branch in seen:
+                found.add(connection)
+            seen.add(branch)
+        stage = stage_name(number)
+        found.add(relay_name(stage, reader.name))
+        if before is not None:
+            found.add(relay_name(before, stage))
+        before = stage
+    return frozenset(found)
+
+
 def as_stream(program: Program, readers: Sequence[Reader]) -> Program:
     """The program with stages in the place of the fan-in of these readers, in the stream's order.
 

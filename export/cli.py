@@ -15,6 +15,7 @@ from deploy.report.quantization import quantization_sentence
 from export.deployment import Deployment
 from export.fidelity import quantization_json
 from export.pipeline import Options, run, write
+from export.skips import LOWERINGS
 from export.stages import Stages
 
 TARGETS = ("lava", "emulator", "nir", "netx", "sanafe")
@@ -77,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         help="own energy coefficients, beside all bundled sets",
     )
     add("--labels", metavar='"a,b,c"', help="other class names for the same model, not retrained")
+    add(
+        "--skips",
+        choices=LOWERINGS,
+        help="residual skips of a SpikeCLIP: every branch drives every later reader (fan-in, the "
+        "default), or graded relays send on the running sum (stream; Loihi 2 only)",
+    )
     add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
     add(
         "--discretisation",
@@ -178,6 +185,8 @@ def _export(options: argparse.Namespace, command: str) -> int:
 
 def _deployment(options: argparse.Namespace) -> Deployment:
     model = options.model
+    if options.skips is not None and (model or "").endswith((".net", ".nir")):
+        raise BadInput(f"--skips: {model} has its connections as they are; for a SpikeCLIP")
     if options.net_decay != "auto" and not (model or "").endswith(".net"):
         raise BadInput("--net-decay: MODEL is no .net file")
     if model is not None and model.endswith(".net"):
@@ -218,7 +227,8 @@ def _deployment(options: argparse.Namespace) -> Deployment:
         ) from error
 
     return from_checkpoint(
-        model, options.data, options.samples, options.labels, options.seed, options.dt
+        *(model, options.data, options.samples, options.labels, options.seed, options.dt),
+        skips=options.skips,
     )
 
 

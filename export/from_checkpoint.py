@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploy.errors import BadInput
 from deploy.trace import Trace
 from export.deployment import Deployment
 from export.from_spikeclip import from_spikeclip
@@ -19,6 +20,7 @@ from neuroclip.data import EventDataset, open_dataset
 from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
 from neuroclip.spikeclip.checkpoint import is_spikeclip
+from neuroclip.spikeclip.wiring import Skips
 
 
 def from_checkpoint(
@@ -28,15 +30,19 @@ def from_checkpoint(
     labels: str | None = None,
     seed: int = 0,
     dt: float = DEFAULT_DT,
+    skips: Skips | None = None,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
-    taken to be its classes in order. Raises BadInput naming the file and the value.
+    taken to be its classes in order. skips: of a SpikeCLIP, how its residual stream is lowered
+    (default: fan-in). Raises BadInput naming the file and the value.
     """
     if is_spikeclip(model):
         assert model is not None
-        return from_spikeclip(model, data, samples, labels, seed, dt)
+        return from_spikeclip(model, data, samples, labels, seed, dt, skips or "fan-in")
+    if skips is not None:
+        raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
     model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
