@@ -38,6 +38,9 @@ from deploy.traffic import Messages, Parts, between, hypergraph, packets
 # Networks up to this size are refined neuron by neuron, others by clusters.
 _NEURONS, _SYNAPSES = 20_000, 3_000_000
 _CLUSTERS, _CLUSTERS_A_CORE = 8192, 16
+# With fewer clusters a core there is nothing to gain: 5 a core of Spikingformer-4-384 took the library
+# 138 s of the processor, and no mapping that it found had fewer packets.
+_FEWEST_CLUSTERS = 8
 # Neurons of a mixed core over the average, so that no core stands empty beside a full one.
 _BALANCE = 1.08
 
@@ -139,7 +142,8 @@ def _refined(
     """The candidates beyond cuts of orders, each within every limit."""
     cores = _cores(start)
     vertex_of, size = _vertices(program, ordering, start, cores)
-    if len(size) <= 2 * cores:
+    clustered = len(size) < sum(p.size for p in program.populations)
+    if len(size) <= (_FEWEST_CLUSTERS if clustered else 2) * cores:
         return []
     whole = problem(hypergraph(program, vertex_of, len(size), messages), size)
     at = np.empty(len(size), np.int64)

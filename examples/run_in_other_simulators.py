@@ -1,11 +1,12 @@
 """One exported network in snnTorch, Norse and Sinabs: how many of its spikes are the chip's.
 
-    python examples/run_in_other_simulators.py [MODEL.nir SPIKES.npz] [--samples N] [--dt SECONDS]
+    python examples/run_in_other_simulators.py [MODEL.nir SPIKES.npz | MODEL] [--samples N] [--dt SECONDS]
 
-Without arguments, the bundled model and its data. Each reader is given the file as it is, and then in
-its dialect (`export.dialects`): the same network in the words that this reader gets right. What is
-left are the semantics: none of them truncates as the chip does, so that with leak a membrane potential
-that is near the threshold can pass it one step earlier or later, or not at all.
+MODEL: a bundled model or a checkpoint folder, with its own data; without arguments, the bundled
+NeuroCLIP. Each reader is given the file as it is, and then in its dialect (`export.dialects`): the
+same network in the words that this reader gets right. What is left are the semantics: none of them
+truncates as the chip does, so that with leak a membrane potential that is near the threshold can pass
+it one step earlier or later, or not at all. `spikeclip-digits` leaves nothing to truncate.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from export.simulators.nir_readers import READERS, run_graph
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path, metavar="MODEL.nir SPIKES.npz")
+    parser.add_argument("files", nargs="*", metavar="MODEL.nir SPIKES.npz | MODEL")
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--dt", type=float, default=DEFAULT_DT)
     options = parser.parse_args()
@@ -48,15 +49,15 @@ def main() -> None:
                 )
 
 
-def opened(files: list[Path], samples: int, dt: float) -> Deployment:
-    """A graph and its spikes, or the bundled model and its data."""
-    if files:
+def opened(files: list[str], samples: int, dt: float) -> Deployment:
+    """A graph and its spikes, or a model and its own data."""
+    if len(files) > 1:
         from export.from_nir import from_nir
 
-        return from_nir(files[0], files[1], samples)
+        return from_nir(Path(files[0]), files[1], samples)
     from export.from_checkpoint import from_checkpoint
 
-    return from_checkpoint(None, None, samples, None, 0, dt)
+    return from_checkpoint(files[0] if files else None, None, samples, None, 0, dt)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--target", choices=TARGETS, required=True, help="where to")
     add("--data", help="data set folder, event recording, or spikes (.npz, .npy); default: digits")
+    add("--data-root", metavar="DIR", help="where data sets lie, for a checkpoint's --data by name")
+    add(
+        "--skip-bad",
+        action="store_true",
+        help="leave out images and recordings that cannot be read, and count them (default: stop)",
+    )
     add("--samples", type=_positive, metavar="N", help="only the first N samples of the test split")
     add(
         "--out",
@@ -77,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="own energy coefficients, beside all bundled sets",
     )
-    add("--labels", metavar='"a,b,c"', help="other class names for the same model, not retrained")
+    add(
+        "--labels",
+        metavar='"a,b,c"',
+        help="other class names for the same model, not retrained; @NAME: those of a data set",
+    )
     add(
         "--skips",
         choices=LOWERINGS,
@@ -187,6 +197,10 @@ def _deployment(options: argparse.Namespace) -> Deployment:
     model = options.model
     if options.skips is not None and (model or "").endswith((".net", ".nir")):
         raise BadInput(f"--skips: {model} has its connections as they are; for a SpikeCLIP")
+    if model is not None and model.endswith((".net", ".nir")):
+        for option, given in (("--data-root", options.data_root), ("--skip-bad", options.skip_bad)):
+            if given:
+                raise BadInput(f"{option}: for the data of a checkpoint; MODEL is a file")
     if options.net_decay != "auto" and not (model or "").endswith(".net"):
         raise BadInput("--net-decay: MODEL is no .net file")
     if model is not None and model.endswith(".net"):
@@ -227,7 +241,14 @@ def _deployment(options: argparse.Namespace) -> Deployment:
         ) from error
 
     return from_checkpoint(
-        *(model, options.data, options.samples, options.labels, options.seed, options.dt),
+        model,
+        options.data,
+        options.samples,
+        options.labels,
+        options.seed,
+        options.dt,
+        options.data_root,
+        options.skip_bad,
         skips=options.skips,
     )
 

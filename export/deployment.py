@@ -1,7 +1,7 @@
 """`Deployment`: a model and its data, whatever they came from, ready to be lowered and run."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +46,8 @@ class Deployment:
     float_predictions: those of the model before quantization. host, chip: what runs where, in words.
     notes: what else its reader found, warnings of the report. quantization: how the graph became
     integers, where it was not trained as such. label_layers: the connections that other labels
-    exchange, where there is a text encoder. skips: the lowering of residual skips, and the other one,
-    where there are any.
+    exchange, where there is a text encoder. skipped: how many samples cannot be read and were left out.
+    skips: the lowering of residual skips, and the other one, where there are any.
     """
 
     model: str
@@ -67,6 +67,7 @@ class Deployment:
     label_layers: tuple[str, ...] = ()
     skips: Lowerings | None = None
     quantization: Quantization | None = None
+    skipped: int = 0
 
     @property
     def samples(self) -> int:
@@ -96,3 +97,10 @@ def most_active(trace: Trace, output: str) -> NDArray[np.int64]:
     values = trace.readout[output] if output in trace.readout else trace.s[output].sum(axis=1)
     flat: NDArray[Any] = values.reshape(len(values), -1)
     return flat.argmax(axis=1).astype(np.int64)
+
+
+def left_out(data: str, reasons: Sequence[str]) -> tuple[str, ...]:
+    """The note of a deployment on samples that cannot be read; none where all can."""
+    if not reasons:
+        return ()
+    return (f"{data}: {len(reasons)} samples cannot be read and are left out, first {reasons[0]}",)

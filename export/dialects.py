@@ -76,7 +76,7 @@ def for_norse(graph: nir.NIRGraph, dt: float) -> nir.NIRGraph:
     the node. Average pooling, which it does not know, and sum pooling, whose padding it ignores (as
     nirtorch did, github.com/neuromorphs/NIRTorch/issues/44), become convolutions; Flatten counts the
     batch dimension. Raises BadInput for CubaLIF with a bias (v_leak), which Norse also gives to the
-    synapse, and for an LIF fed by anything but weights.
+    synapse, and for an LIF fed by anything but weights of its own.
     """
     gains: dict[str, NDArray[np.float64]] = {}
 
@@ -92,6 +92,11 @@ def for_norse(graph: nir.NIRGraph, dt: float) -> nir.NIRGraph:
     made = _rewritten(graph, neuron, pools=_POOLS)
     for name, gain in gains.items():
         for before in [a for a, b in made.edges if b == name]:
+            if sum(a == before for a, _ in made.edges) > 1:
+                raise BadInput(
+                    f"node '{before}': it drives other nodes than '{name}', whose r goes into its "
+                    "weights for Norse; give each weights of its own"
+                )
             made.nodes[before] = _with_gain(name, made.nodes[before], gain)
     return made
 

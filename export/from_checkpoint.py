@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.trace import Trace
-from export.deployment import Deployment
+from export.deployment import Deployment, left_out
 from export.from_spikeclip import from_spikeclip
 from export.nir_file import DEFAULT_DT
 from export.nir_write import to_nir
@@ -16,10 +16,11 @@ from neuroclip.adapter import ChipAdapter, relabelled
 from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
 from neuroclip.clip import encode_text
 from neuroclip.commands import clip_of, split_labels
-from neuroclip.data import EventDataset, open_dataset
+from neuroclip.data import EventDataset, open_dataset, without_bad
 from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
 from neuroclip.spikeclip.checkpoint import is_spikeclip
+from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.spikeclip.wiring import Skips
 
 
@@ -30,27 +31,36 @@ def from_checkpoint(
     labels: str | None = None,
     seed: int = 0,
     dt: float = DEFAULT_DT,
+    data_root: str | None = None,
+    skip_bad: bool = False,
     skips: Skips | None = None,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
-    labels: "a,b,c", other class names for the same adapter; as many as the data set has classes are
-    taken to be its classes in order. skips: of a SpikeCLIP, how its residual stream is lowered
-    (default: fan-in). Raises BadInput naming the file and the value.
+    labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
+    many as the data set has classes are taken to be its classes in order. data_root: where data sets
+    lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
+    lowered (default: fan-in). Raises BadInput naming the file and the value.
     """
     if is_spikeclip(model):
         assert model is not None
-        return from_spikeclip(model, data, samples, labels, seed, dt, skips or "fan-in")
+        return from_spikeclip(
+            model, data, samples, labels, seed, dt, data_root, skip_bad, skips or "fan-in"
+        )
     if skips is not None:
         raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
     model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
     data = "digits" if data is None else data
-    dataset = _one_recording(Path(data)) if Path(data).is_file() else open_dataset(data, seed)
+    one = Path(data).is_file()
+    dataset = _one_recording(Path(data)) if one else open_dataset(data, seed, data_root)
+    reasons: tuple[str, ...] = ()
+    if skip_bad:
+        dataset, reasons = without_bad(dataset, ("test",))
     names, adapter = checkpoint.labels, checkpoint.chip_adapter
     if labels is not None:
-        names = split_labels(labels)
+        names = with_vocabularies(split_labels(labels))
         text = torch.from_numpy(encode_text(clip, names, checkpoint.template))
         adapter = relabelled(adapter, text).eval()
         checkpoint.float_adapter.text = text
@@ -75,7 +85,9 @@ def from_checkpoint(
         float_predictions=float_predictions,
         host=_host(checkpoint),
         chip=_chip(checkpoint),
+        notes=left_out(data, reasons),
         label_layers=("fc2",) if adapter.config.cut == "folded" else (),
+        skipped=len(reasons),
     )
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.trace import Trace
-from export.deployment import Deployment
+from export.deployment import Deployment, left_out
 from export.lower import lower
 from export.nir_write import to_nir
 from export.skips import lowerings
@@ -16,6 +16,7 @@ from neuroclip.network import INPUT
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.chip import require_deployable
 from neuroclip.spikeclip.model import messages, relabelled, repeated
+from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.spikeclip.wiring import Skips
 
 _BATCH = 256
@@ -29,29 +30,37 @@ def from_spikeclip(
     labels: str | None,
     seed: int,
     dt: float,
+    data_root: str | None = None,
+    skip_bad: bool = False,
     skips: Skips = "fan-in",
 ) -> Deployment:
     """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
 
-    labels: "a,b,c", other names for the same encoder; as many as the data has classes are taken to be
-    its classes in order. skips: how the residual stream is lowered (`deploy.skips`).
-    Raises BadInput naming the file and the value; the paper's variant, whose attention no chip
-    holds, by name; and a stream whose sums no relay holds.
+    labels: "a,b,c", other names for the same encoder, "@NAME" being those of a known data set; as many
+    as the data has classes are taken to be its classes in order. data_root, skip_bad: see
+    `open_images`; only the images that run are decoded. skips: how the residual stream is lowered
+    (`deploy.skips`). Raises BadInput naming the file and the value; the paper's variant, whose
+    attention no chip holds, by name; and a stream whose sums no relay holds.
     """
     checkpoint = load_spikeclip(model)
-    config = require_deployable(checkpoint.model.config)
+    try:
+        config = require_deployable(checkpoint.model.config)
+    except BadInput as error:
+        raise BadInput(f"{model}: {error}") from error
     if checkpoint.chip is None:
         raise BadInput(
             f"{model}: aligned only; `neuroclip train spikeclip --stage finetune` it first"
         )
     data = "digits" if data is None else data
-    dataset = open_images(data, config.image_size, config.channels, seed)
+    dataset = open_images(
+        data, config.image_size, config.channels, seed, data_root, skip_bad,
+        part="test", samples=samples,
+    )  # fmt: skip
     names, chip = checkpoint.labels, checkpoint.chip
     if labels is not None:
-        names = split_labels(labels)
+        names = with_vocabularies(split_labels(labels))
         chip = relabelled(chip, checkpoint.text(names)).eval()
-    index = dataset.test[:samples]
-    sent = messages(config, torch.from_numpy(dataset.images[index]))
+    sent = messages(config, torch.from_numpy(dataset.images))
     text = checkpoint.text(names)
     scores = [checkpoint.model.scores(part, text) for part in sent.split(_BATCH)]
     network = chip.network(skips)
@@ -75,7 +84,7 @@ def from_spikeclip(
         network=network,
         inputs={INPUT: repeated(config, sent).numpy().astype(np.int16)},
         input_ranges=ranges,
-        labels=dataset.labels[index] if len(dataset.class_names) == len(names) else None,
+        labels=dataset.labels if len(dataset.class_names) == len(names) else None,
         class_names=names,
         predict=_predict,
         float_predictions=torch.cat(scores).argmax(dim=1).numpy(),
@@ -90,8 +99,10 @@ def from_spikeclip(
             f"read-out 'text': token mean, time weights, projection and {len(names)} labels in one "
             f"layer of {last.numel()} weights ({words} distinct), all that other labels exchange",
         ),
+        notes=left_out(data, dataset.skipped),
         label_layers=("text",),
         skips=both,
+        skipped=len(dataset.skipped),
     )
 
 

@@ -174,6 +174,7 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             "ok": all(pair.ok for pair in runs.pairs)
             and (crossed is None or crossed["ok"] is not False),
             "samples": deployment.samples,
+            "skipped": deployment.skipped,
             "timesteps": deployment.timesteps,
             "latency_steps": latency,
             "timings": stages.seconds,

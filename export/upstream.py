@@ -6,6 +6,7 @@ the way around can go.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 import nir
@@ -78,6 +79,13 @@ BUGS = {
         "no graph is run through nirtorch here",
         NOT_FILED,
     ),
+    "branches_out_of_order": Bug(
+        "nirtorch 2.6",
+        "load, by which Norse and Sinabs read, runs nodes depth first: where two branches meet, the sum "
+        "is taken before the second one has run, without it or with what it sent a step before",
+        "`in_order` sorts its nodes",
+        NOT_FILED,
+    ),
     "reset_dropped": Bug(
         "snntorch 1.0.0",
         "export_to_nir drops reset_mechanism and reset_delay: a subtracting neuron comes back as one "
@@ -112,3 +120,16 @@ def trace(network: Any, module_map: Mapping[Any, Callable[[Any], nir.NIRNode]]) 
     import nirtorch
 
     return nirtorch.torch_to_nir(network, dict(module_map), default_dict=None, type_check=False)
+
+
+def in_order(module: Any) -> Any:
+    """A module of nirtorch.load that runs every node after all that it reads: see
+    branches_out_of_order in BUGS. Graphs without cycles only."""
+    nodes = module.graph.node_list
+    numbers = {id(node): i for i, node in enumerate(nodes)}
+    before = {
+        i: [numbers[id(source)] for source in module.graph.find_source_nodes_of(node)]
+        for i, node in enumerate(nodes)
+    }
+    module.execution_order = [nodes[i] for i in TopologicalSorter(before).static_order()]
+    return module

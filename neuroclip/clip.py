@@ -1,6 +1,5 @@
 """CLIP, frozen: any open_clip architecture or a small one of our own; encodes frames and text."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import read_json
+from neuroclip.devices import device_of
 from neuroclip.frames import FrameOptions
-from neuroclip.prompts import fill
+from neuroclip.prompts import fill, require_content
 from neuroclip.threads import one_thread
 from neuroclip.tokenizer import tokenize
 from neuroclip.weights import check_tensors, fill_module, read_weights, weights_digest
@@ -69,9 +69,7 @@ def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
     damaged, a pickle with code, of another architecture, or not finite.
     """
     spec = spec or ClipSpec()
-    # Of several GPUs, torchrun gives each process its own.
-    cuda = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    place = torch.device(device or cuda)
+    place = device_of(device)
     folder = _BUNDLED_FOLDER if spec.model == BUNDLED else Path(spec.model)
     if spec.model == BUNDLED or folder.is_dir():
         return load_own_clip(folder, spec.model, place)
@@ -189,9 +187,10 @@ def _batch(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> int:
 def encode_text(clip: Clip, labels: Sequence[str], template: str) -> NDArray[np.float32]:
     """L2-normalised text features float32 [labels, C] of the labels in a template with one `{}`.
 
-    Raises BadInput as `neuroclip.prompts.fill` does.
+    Raises BadInput as `neuroclip.prompts.fill` and `require_content` do.
     """
     tokens = clip.tokenize(fill(labels, template)).to(clip.device)
+    require_content(labels, clip.tokenize)
     with one_thread():
         features: torch.Tensor = clip.module.encode_text(tokens, normalize=True)
     return features.float().cpu().numpy()
@@ -201,7 +200,11 @@ def _check_sizes(config: dict[str, Any], path: Path) -> None:
     """Refuse sizes that are not small positive integers, before anything is built from them."""
     for part, sizes in (("", config), ("vision_cfg.", config["vision_cfg"])):
         for name, value in sizes.items():
-            if not isinstance(value, dict) and not (type(value) is int and 0 < value <= 4096):
+            if isinstance(value, dict):
+                continue
+            # A resnet has as many blocks as a list says in each of its stages.
+            each = value if name == "layers" and isinstance(value, list) else [value]
+            if not each or not all(type(v) is int and 0 < v <= 4096 for v in each):
                 raise BadInput(f"{path}: {part}{name} = {value!r} is not an integer in 1 … 4096")
     for name, value in config["text_cfg"].items():
         if not (type(value) is int and 0 < value <= 65_536):

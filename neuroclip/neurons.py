@@ -164,7 +164,7 @@ class FloatNeuron(snn.Leaky):
             return super().forward(x)
         shape = x.shape[2:]
         flat = x.flatten(2)
-        decay = self.beta.to(flat.dtype).expand(flat.shape[2]).contiguous()
+        decay = self.beta.to(torch.float32).expand(flat.shape[2]).contiguous()
         threshold = float(self.threshold)
         return float_recurrence(flat, decay, threshold, self.spike_grad).unflatten(2, shape)
 

@@ -1,6 +1,7 @@
 """Prompts: the sentence around a class name that the text encoder sees."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from deploy.errors import BadInput
 
@@ -38,3 +39,15 @@ def fill(labels: Sequence[str], template: str) -> list[str]:
     if template.count("{}") != 1:
         raise BadInput(f"template '{template}': expected exactly one {{}} for the label")
     return [template.replace("{}", name) for name in names]
+
+
+def require_content(labels: Sequence[str], tokenize: Callable[[list[str]], Any]) -> None:
+    """Raise BadInput for a label that its tokenizer reads nothing of, such as "&nbsp;" in CLIP's.
+
+    tokenize: texts → token ids [texts, length], padded alike. In a template such a label would be a
+    sentence about nothing, like that of any other.
+    """
+    *ids, nothing = tokenize([*(label.strip() for label in labels), ""])
+    for label, row in zip(labels, ids, strict=True):
+        if bool((row == nothing).all()):
+            raise BadInput(f"labels: label {label!r} holds nothing that the tokenizer reads")

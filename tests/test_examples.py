@@ -64,6 +64,19 @@ def test_run_in_other_simulators(graph_file: Path, spikes_file: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
+def test_a_whole_spikeclip_in_other_simulators() -> None:
+    printed = example(
+        "run_in_other_simulators.py", "spikeclip-digits", "--samples", 10
+    ).splitlines()
+    assert printed[0] == "spikeclip-digits: 10 samples of 4 steps"
+    for reader in ("snntorch", "norse", "sinabs"):
+        if find_spec(reader) is None:
+            continue
+        lines = [line for line in printed if line.startswith(f"{reader:9} in its dialect")]
+        assert len(lines) == 12 and all(": 0 of " in line for line in lines), lines
+
+
+@pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
 def test_events_to_chip(tmp_path: Path, recordings_folder: Path) -> None:
     printed = example("events_to_chip.py", recordings_folder, tmp_path, "emulator", 2)
     assert "zero-shot: " in printed and "torch = emulator" in printed

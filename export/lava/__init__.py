@@ -16,7 +16,8 @@ def build(program: "Program", timesteps: int) -> Any:
 
     timesteps: steps per sample; every neuron clears its state when a sample's first step reaches it.
     The Process's `inputs` and `outputs` hold its ports, `u` and `v` its states, `latency` the chip
-    steps by which each population's response lags behind its input.
+    steps by which each population's response lags behind its input. Where branches of different length
+    meet, relays hold the shorter ones back: populations of stock processes, one for each step.
 
         from lava.magma.core.run_conditions import RunSteps
         from lava.magma.core.run_configs import Loihi2SimCfg
@@ -33,8 +34,8 @@ def build(program: "Program", timesteps: int) -> Any:
         answer = sink.data.get()[..., network.latency["classes"]:]  # step t answers input step t
         network.stop()
 
-    Raises BadInput where stock processes do not run the program exactly (connections with delays,
-    branches of different length), and where Lava is not installed.
+    Raises BadInput where stock processes do not run the program exactly (connections with delays),
+    and where Lava is not installed.
     """
     from export.lava.network import build_network
 

@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 from deploy.errors import BadInput
-from deploy.latency import extra_steps, latency_steps
+from deploy.latency import latency_steps
 from deploy.program import Program
+from export.lava.align import aligned
 from export.lava.arguments import check_size, runs_as_conv
 from export.lava.neurons import stock_interval
 
@@ -17,8 +18,8 @@ INSTALL = (
 )
 
 
-def stock_latency(program: Program, timesteps: int) -> dict[str, int]:
-    """The latencies of a program that Lava's stock processes run exactly, sample after sample.
+def stock_program(program: Program, timesteps: int) -> tuple[Program, frozenset[str]]:
+    """A program as Lava's stock processes run it exactly, sample after sample, and its relays.
 
     Raises BadInput for one that they do not, naming the node.
     """
@@ -32,21 +33,16 @@ def stock_latency(program: Program, timesteps: int) -> dict[str, int]:
                 f"node '{c.name}': with delay {c.delay}, Lava's stock processes carry messages into "
                 "the next sample; `run_lava` and the emulator clear them"
             )
-        if not runs_as_conv(program, c):
+    made, relays = aligned(program)
+    for c in made.connections:
+        if not runs_as_conv(made, c):
             check_size(c)
-    latency = latency_steps(program)
-    for name, held in extra_steps(program, latency).items():
-        if held:
-            raise BadInput(
-                f"node '{name}': its messages arrive {held} chip steps before those of a longer branch, "
-                "and Lava's stock processes do not hold them back; `run_lava` and the emulator do"
-            )
-    return latency
+    return made, relays
 
 
 def build_network(program: Program, timesteps: int) -> Any:
     """The work of `export.lava.build`, which documents it."""
-    latency = stock_latency(program, timesteps)
+    made, relays = stock_program(program, timesteps)
     if importlib.util.find_spec("lava") is None:
         raise BadInput(f"Lava is not installed for {sys.executable}. {INSTALL}")
     if "lava.magma.runtime" not in sys.modules:
@@ -55,4 +51,4 @@ def build_network(program: Program, timesteps: int) -> Any:
         multiprocessing.set_start_method(None, force=True)
     from export.lava.processes.network import Network
 
-    return Network(program=program, timesteps=timesteps, latency=latency)
+    return Network(program=made, timesteps=timesteps, latency=latency_steps(made), relays=relays)

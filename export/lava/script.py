@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deploy.files import write_text
 from deploy.program import Program
-from export.lava.network import stock_latency
+from export.lava.network import stock_program
 
 _SCRIPT = '''"""Rebuilds the network in Lava from program.npz, beside this file, and runs one sample.
 
@@ -70,5 +70,5 @@ def write_lava_script(path: Path, program: Program, timesteps: int) -> None:
 
     Raises BadInput where `build` would, so that no script is written that fails.
     """
-    stock_latency(program, timesteps)
+    stock_program(program, timesteps)
     write_text(path, _SCRIPT.format(timesteps=timesteps))

@@ -1,7 +1,9 @@
 """A NIR graph in snnTorch, Norse and Sinabs: read by each one's own reader, run over time, recorded.
 
-None of them truncates as the chip does, so that with leak their spikes agree nearly, not exactly; an
-integrate-and-fire network without leak is integers in all of them, and its spikes are equal.
+None of them truncates as the chip does, so that with leak their spikes agree nearly, not exactly, unless
+nothing is left over to truncate: integrate-and-fire networks without leak, and networks with a leak of a
+half whose weights and biases are multiples of 2^(T − 1) in the chip's unit of v, T being the steps of a
+sample (`neuroclip.spikeclip.chip`). Their spikes are equal in all of them, branches and joins included.
 """
 
 import contextlib
@@ -19,6 +21,7 @@ from deploy.errors import BadInput
 from export.dialects import DIALECTS
 from export.nir_file import DEFAULT_DT
 from export.simulators.common import required
+from export.upstream import in_order
 
 Spikes = dict[str, NDArray[np.uint8]]
 READERS = tuple(DIALECTS)
@@ -86,7 +89,8 @@ def _snntorch(graph: nir.NIRGraph, dt: float, samples: int, dialect: bool) -> An
 
 
 def _norse(graph: nir.NIRGraph, dt: float, samples: int, dialect: bool) -> Any:
-    return required("norse.torch").from_nir(graph, dt=dt)
+    module = required("norse.torch").from_nir(graph, dt=dt)
+    return in_order(module) if dialect else module
 
 
 def _sinabs(graph: nir.NIRGraph, dt: float, samples: int, dialect: bool) -> Any:
@@ -98,6 +102,7 @@ def _sinabs(graph: nir.NIRGraph, dt: float, samples: int, dialect: bool) -> Any:
                 layer.spike_fn = activation.SingleSpike
                 layer.reset_fn = activation.MembraneReset()
                 layer.min_v_mem = None
+        module = in_order(module)
     return module
 
 

@@ -2,6 +2,9 @@
 
 All synapses into the residual stream share one power of two, so that the stream is a sum of integer
 currents. A neuron that reads it has a bias of its own, which starts as the sum of the branches'.
+Biases are multiples of 2^(T − 1) where the registers allow it: what a leak of a half does to them, and
+to weights, in T steps leaves no remainder, so that the chip's truncation changes nothing and a simulator
+in floating point gives the same spikes.
 """
 
 import math
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 
 from deploy.edges import SYNAPTIC_SUM_MAX
 from deploy.errors import BadInput
-from deploy.program import VTH_MAX
+from deploy.program import BIAS_EXP_MAX, VTH_MAX
 from neuroclip.neurons import ChipNeuron
 from neuroclip.operators import pair
 from neuroclip.quantize import V_UNIT, ChipConv2d, bias_exponent, weight_exponent
@@ -195,7 +198,7 @@ def _scales(
     units["tokenizer.fires.0"] *= config.message_max
     for name, bias in biases.items():
         unit = float(ONE) if name.endswith(".fires") else units.get(name, units[STREAM])
-        found[name] = bias_exponent(bias, V_UNIT * unit)
+        found[name] = max(bias_exponent(bias, V_UNIT * unit), min(config.steps - 1, BIAS_EXP_MAX))
     return found
 
 

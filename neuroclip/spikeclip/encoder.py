@@ -4,8 +4,8 @@ An image is shown T times. The tokenizer's convolutions make a stream of current
 which every block adds twice: x += SSA(LIF(x)); x += MLP(LIF(x)). Neurons are v ← v + (x − v)/2 with
 a spike where v ≥ θ and a reset to 0; here m = 2·v, so that m ← m/2 + x, with a spike at m ≥ 2·θ.
 
-Every layer takes [N, T, …]. `chip.quantized` makes the same modules with the chip's synapses and
-neurons in the place of these.
+Every layer takes [N, T, …], the first one the image once, [N, 1, …]. `chip.quantized` makes the same
+modules with the chip's synapses and neurons in the place of these.
 """
 
 from collections.abc import Iterator, Sequence
@@ -136,18 +136,23 @@ class Block(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """Convolutions with neurons (and, in the paper's variant, pools) between: images → stream."""
+    """Convolutions with neurons (and, in the paper's variant, pools) between: images → stream.
+
+    The first convolution sees the same image at every step and is computed once for all `steps`.
+    """
 
     def __init__(self, synapses: Sequence[nn.Module], fires: Sequence[nn.Module],
-                 pools: Sequence[bool]) -> None:  # fmt: skip
+                 pools: Sequence[bool], steps: int) -> None:  # fmt: skip
         super().__init__()
+        self.steps = steps
         self.synapses, self.fires = nn.ModuleList(synapses), nn.ModuleList(fires)
         self.pools = tuple(pools)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pixels [N, T, C, H, W] → currents [N, T, width, side, side]."""
+        """Pixels [N, 1, C, H, W] → currents [N, T, width, side, side]."""
+        x = self.synapses[0](x).expand(-1, self.steps, -1, -1, -1)
         for i, synapses in enumerate(self.synapses):
-            x = synapses(self.fires[i - 1](x) if i else x)
+            x = synapses(self.fires[i - 1](x)) if i else x
             if self.pools[i]:
                 pooled = functional.max_pool2d(x.flatten(0, -4), 3, 2, 1)
                 x = pooled.unflatten(0, x.shape[:-3])
@@ -164,7 +169,7 @@ class Encoder(nn.Module):
         self.tokenizer, self.blocks, self.last = tokenizer, nn.ModuleList(blocks), last
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[N, T, C, H, W] → spikes of the last neurons, or the stream: [N, T, width, side, side]."""
+        """[N, 1, C, H, W] → spikes of the last neurons, or the stream: [N, T, width, side, side]."""
         stream = self.tokenizer(pixels)
         for block in self.blocks:
             stream = block(stream)
@@ -183,6 +188,7 @@ def float_encoder(config: SpikeClipConfig) -> Encoder:
         ],
         [neurons(theta) for _ in halves[1:]],
         [half and paper for half in halves],
+        config.steps,
     )
     blocks = [float_block(config) for _ in range(config.blocks)]
     return Encoder(tokenizer, blocks, None if paper else neurons(theta))

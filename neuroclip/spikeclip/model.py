@@ -49,7 +49,7 @@ class SpikeClip(nn.Module):
 
     def forward(self, sent: Tensor) -> Tensor:
         """Features, not normalised, of messages."""
-        tokens = run(self.encoder, repeated(self.config, sent) / self.config.message_max)
+        tokens = run(self.encoder, sent[:, None] / self.config.message_max)
         return self.projection(torch.einsum("t,ntchw->nc", self.time, tokens) / self.config.side**2)
 
     def scores(self, sent: Tensor, text: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class ChipSpikeClip(nn.Module):
         return self._read(spikes) / length.detach()
 
     def _spikes(self, sent: Tensor) -> Tensor:
-        return run(self.encoder, repeated(self.config, sent))
+        return run(self.encoder, sent[:, None])
 
     def _read(self, spikes: Tensor) -> Tensor:
         potentials = run(self.integrators, self.readout(spikes))[:, -1]

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 from deploy.errors import BadInput
 from deploy.files import read_json
-from neuroclip.checkpoint import typed
+from neuroclip.checkpoint_files import typed
 from neuroclip.prompts import DEFAULT_TEMPLATE, fill
 from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.recipe import SpikeRecipe
 from neuroclip.spikeclip.teacher import TeacherConfig
 from neuroclip.spikeclip.train_teacher import TeacherSizes
-from neuroclip.spikeclip.training import SpikeRecipe
+from neuroclip.spikeclip.vocabulary import with_vocabularies
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -32,8 +33,9 @@ class Settings:
     """What a training is made of.
 
     template: of the class sentences. templates, labels: of the sentences that the text encoder learns
-    besides, every label in every template. limit: images per class at most. own_teacher: sizes of the
-    one that `--stage teacher` trains, for where no pretrained CLIP can be had.
+    besides, every label in every template, "@NAME" being all class names of a data set. limit: images
+    per class at most. own_teacher: sizes of the one that `--stage teacher` trains, for where no
+    pretrained CLIP can be had.
     """
 
     model: SpikeClipConfig
@@ -101,7 +103,7 @@ def _settings(raw: Mapping[str, Any]) -> Settings:
         _part("text", raw, TextSizes()),
         template,
         tuple(lists["templates"]),
-        tuple(lists["labels"]),
+        with_vocabularies(lists["labels"]),
         limit,
         _part("own_teacher", raw, TeacherSizes()),
     )

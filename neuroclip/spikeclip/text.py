@@ -15,7 +15,7 @@ from torch.nn import functional
 from deploy.errors import BadInput
 from neuroclip.clip import BUNDLED, Clip, ClipSpec
 from neuroclip.neurons import run
-from neuroclip.prompts import fill
+from neuroclip.prompts import fill, require_content
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.threads import one_thread
 from neuroclip.tokenizer import VOCABULARY, tokenize
@@ -111,8 +111,12 @@ def token_ids(config: TextConfig, texts: Sequence[str]) -> Tensor:
 
 @torch.no_grad()
 def encode_labels(encoder: SpikingTextEncoder, labels: Sequence[str], template: str) -> Tensor:
-    """L2-normalised text features float32 [labels, features]. Raises BadInput as `fill` does."""
+    """L2-normalised text features float32 [labels, features].
+
+    Raises BadInput as `fill` and `require_content` do.
+    """
     ids = token_ids(encoder.config, fill(labels, template))
+    require_content(labels, lambda texts: token_ids(encoder.config, texts))
     with one_thread():
         return functional.normalize(encoder.eval()(ids), dim=-1)
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,25 +20,34 @@ from deploy.errors import BadInput
 from deploy.files import write_json
 from neuroclip.clip import CONFIG_FILE, WEIGHTS_FILE, build_own_clip, own_clip
 from neuroclip.data.images import ImageDataset
+from neuroclip.devices import device_of
+from neuroclip.distributed import rank
+from neuroclip.loop import Session, Stage
+from neuroclip.parallel import own
 from neuroclip.prompts import fill
-from neuroclip.spikeclip.loop import Stage, fit
+from neuroclip.spikeclip.loop import fit
+from neuroclip.spikeclip.recipe import SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.teacher import clip_input
-from neuroclip.spikeclip.training import SpikeRecipe, augmented
 from neuroclip.tokenizer import VOCABULARY, tokenize
 from neuroclip.weights import save_weights
 
 _BATCH = 256
 # Bytes of a sentence that the text tower reads, start and end included.
 _CONTEXT = 80
+# Of open_clip's resnet: pixels of the image per row of its last stage, and its pool's width per stem's.
+_RESNET_STRIDE = 32
 
 
 @dataclass(frozen=True)
 class TeacherSizes:
-    """Of an own teacher, a vision transformer and a text transformer of bytes.
+    """Of an own teacher, an open_clip image tower and a text transformer of bytes.
 
+    tower: "transformer", or "resnet" (open_clip's own, which learns more from few images); layers: of
+    the transformer, or blocks in each of the resnet's four stages. patch_size: of the transformer.
     image_size: pixels a side that it sees. epochs, learning_rate: of its training.
     """
 
+    tower: Literal["transformer", "resnet"] = "transformer"
     image_size: int = 32
     patch_size: int = 4
     layers: int = 6
@@ -52,13 +61,26 @@ class TeacherSizes:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not 0 < value <= 4096:
+            if name != "tower" and not 0 < value <= 4096:
                 raise BadInput(f"teacher: {name} {value}, expected above 0 to 4096")
-        if self.width % self.heads or self.image_size % self.patch_size:
+        if self.tower not in ("transformer", "resnet"):
+            raise BadInput(f"teacher: tower '{self.tower}' is neither 'transformer' nor 'resnet'")
+        cell = self.patch_size if self.tower == "transformer" else _RESNET_STRIDE
+        if self.width % self.heads or self.image_size % cell:
             raise BadInput(
                 f"teacher: width {self.width} and image_size {self.image_size} are no multiples of "
-                f"heads {self.heads} and patch_size {self.patch_size}"
+                f"heads {self.heads} and {cell} pixels"
             )
+
+    def vision(self) -> dict[str, Any]:
+        """open_clip's configuration of the image tower."""
+        if self.tower == "resnet":
+            # Its attention pool is 32 times as wide as its stem.
+            head = self.width * _RESNET_STRIDE // self.heads
+            return {"layers": [self.layers] * 4, "width": self.width, "head_width": head,
+                    "image_size": self.image_size}  # fmt: skip
+        return {"layers": self.layers, "width": self.width, "head_width": self.width // self.heads,
+                "patch_size": self.patch_size, "image_size": self.image_size}  # fmt: skip
 
 
 def train_teacher(
@@ -67,7 +89,8 @@ def train_teacher(
     dataset: ImageDataset,
     templates: Sequence[str],
     out: Path,
-    resume: bool = False,
+    session: Session = Session(),  # noqa: B008 - frozen
+    device: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train a teacher and write it to the folder `out`, as `load_clip` reads it; returns the history.
 
@@ -76,13 +99,7 @@ def train_teacher(
     """
     config = {
         "embed_dim": sizes.features,
-        "vision_cfg": {
-            "layers": sizes.layers,
-            "width": sizes.width,
-            "head_width": sizes.width // sizes.heads,
-            "patch_size": sizes.patch_size,
-            "image_size": sizes.image_size,
-        },
+        "vision_cfg": sizes.vision(),
         "text_cfg": {
             "context_length": _CONTEXT,
             "vocab_size": VOCABULARY,
@@ -92,37 +109,42 @@ def train_teacher(
         },
     }
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clip = own_clip(build_own_clip(config), config, "teacher", device)
+    place = device_of(device)
+    clip = own_clip(build_own_clip(config), config, "teacher", place)
     module = clip.module
     ids = torch.stack([tokenize(fill(dataset.class_names, t), _CONTEXT) for t in templates])
-    ids = ids.to(device)
-    labels = torch.from_numpy(dataset.labels).to(device)
+    ids = ids.to(place)
+    names = torch.arange(ids.shape[1], device=place)
+    images, labels, train, validation = (
+        torch.from_numpy(x).to(place)
+        for x in (dataset.images, dataset.labels, dataset.train, dataset.validation)
+    )
 
-    def logits(images: Tensor, sentences: Tensor) -> Tensor:
-        seen = module.encode_image(clip_input(clip, "clip", images), normalize=True)
-        text = module.encode_text(sentences, normalize=True)
+    def logits(seen: Tensor, sentences: Tensor) -> Tensor:
+        with mixed_precision(recipe, place):
+            features = module.encode_image(clip_input(clip, "clip", seen), normalize=True)
+            text = module.encode_text(sentences, normalize=True)
         # CLIP's own limit on the temperature: logits are scaled by at most 100.
-        return module.logit_scale.exp().clamp(max=100) * seen @ text.T
+        return module.logit_scale.exp().clamp(max=100) * features.float() @ text.float().T
 
     def loss_of(index: Tensor) -> Tensor:
-        which = dataset.train[index.numpy()]
-        images = augmented(recipe, torch.from_numpy(dataset.images[which]).float())
-        chosen = torch.randint(len(templates), (ids.shape[1],))
-        found = logits(images, ids[chosen.to(device), torch.arange(ids.shape[1], device=device)])
-        return functional.cross_entropy(found, labels[which])
+        which = train[index]
+        seen = own(augmented(recipe, images[which].float()))
+        chosen = torch.randint(len(templates), names.shape).to(place)
+        return functional.cross_entropy(logits(seen, ids[chosen, names]), labels[own(which)])
 
     def evaluate() -> dict[str, Any]:
-        right = []
-        for start in range(0, len(dataset.validation), _BATCH):
-            which = dataset.validation[start : start + _BATCH]
-            images = torch.from_numpy(dataset.images[which]).float()
-            right.append((logits(images, ids[0]).argmax(1) == labels[which]).float())
+        right = [
+            (logits(images[which].float(), ids[0]).argmax(1) == labels[which]).float()
+            for which in validation.split(_BATCH)
+        ]
         return {"validation": float(torch.cat(right).mean())}
 
     stage = Stage("teacher", sizes.epochs, sizes.learning_rate, recipe.weight_decay, recipe.batch,
                   recipe.seed, _identity(sizes, recipe, dataset, templates))  # fmt: skip
-    history = fit(stage, module, len(dataset.train), loss_of, evaluate, out, resume)
+    history = fit(stage, module, len(dataset.train), loss_of, evaluate, session)
+    if rank() > 0:
+        return history
     save_weights(out / WEIGHTS_FILE, module)
     best = max(history, key=lambda h: h["validation"])
     training = {

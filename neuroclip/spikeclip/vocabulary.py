@@ -1,8 +1,39 @@
-"""Open vocabulary: zero-shot by replacing labels or adding distractors, and what new labels cost."""
+"""Open vocabulary: class names of known data sets, labels that are replaced, distractors."""
+
+from collections.abc import Sequence
 
 from deploy.errors import BadInput
 from neuroclip.commands import split_labels
+from neuroclip.data.class_names import class_names
 from neuroclip.prompts import fill
+
+_MARK = "@"
+
+
+def vocabulary(name: str) -> tuple[str, ...]:
+    """The class names of a data set, in the order of its labels: those of `open_images(name)`.
+
+    Raises BadInput for a name that is none of the known.
+    """
+    known = class_names()
+    if name not in known:
+        raise BadInput(f"vocabulary '{name}': none of {', '.join(known)}")
+    return known[name]
+
+
+def with_vocabularies(labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels with, in the place of each "@NAME", the class names of that data set that are not there.
+
+    Raises BadInput as `vocabulary` does.
+    """
+    made: list[str] = []
+    for label in labels:
+        if label.startswith(_MARK):
+            names = vocabulary(label.removeprefix(_MARK))
+            made += [name for name in names if name not in labels and name not in made]
+        else:
+            made.append(label)
+    return tuple(made)
 
 
 def replaced(labels: tuple[str, ...], pairs: str) -> tuple[str, ...]:
@@ -18,7 +49,10 @@ def replaced(labels: tuple[str, ...], pairs: str) -> tuple[str, ...]:
 
 
 def expanded(labels: tuple[str, ...], distractors: str) -> tuple[str, ...]:
-    """The protocol "expand": distractors after the labels. Raises BadInput for one twice."""
-    made = (*labels, *split_labels(distractors))
+    """The protocol "expand": distractors after the labels, "@NAME" for all classes of a data set that
+    are no labels. Raises BadInput for one given twice."""
+    given = split_labels(distractors)
+    named = with_vocabularies(given)
+    made = (*labels, *(x for x in named if x in given or x not in labels))
     fill(made, "{}")
     return made

@@ -139,6 +139,60 @@ def test_what_is_compared_fires(reader, make):
     assert_same(run_graph(reader, graph, data), on_chip(graph, data))
 
 
+def attention(rng, kind="IF"):
+    """A join of three branches of different depth: an AND, its sum over pixels, broadcast, and skips."""
+
+    def conv(size, weight, padding=0, groups=1):
+        return nir.Conv2d(
+            input_shape=size, weight=weight, stride=(1, 1), padding=(padding, padding),
+            dilation=(1, 1), groups=groups, bias=np.zeros(len(weight)),
+        )  # fmt: skip
+
+    def ones(size, k=1, padding=0):
+        return conv(size, np.full((2, 1, k, k), 2.0), padding, groups=2)
+
+    big, small = (3, 3), (1, 1)
+    nodes = {"in": nir.Input(np.array([1, 3, 3])), "out": nir.Output(np.array([2, 3, 3]))}
+    edges = []
+
+    def add(name, shape, threshold, *feeds):
+        for source, layer in feeds:
+            synapses = f"{source}_{name}"
+            nodes[synapses] = layer
+            edges.extend([(source, synapses), (synapses, name)])
+        nodes[name] = neurons(kind, shape, threshold)
+
+    for name in "kqv":
+        weight = even(rng, 2, 1, 3, 3)
+        add(name, (2, 3, 3), int(rng.integers(5, 15)), ("in", conv(big, weight, 1)))
+    add("and", (2, 3, 3), 3, ("k", ones(big)), ("v", ones(big)))
+    add("fires", (2, 1, 1), 3, ("and", ones(big, 3)))
+    add("mask", (2, 3, 3), 3, ("q", ones(big)), ("fires", ones(small, 3, 2)))
+    skip = conv(big, even(rng, 2, 1, 3, 3), 1)
+    add("a_join", (2, 3, 3), int(rng.integers(3, 15)),
+        ("mask", conv(big, even(rng, 2, 2, 1, 1))), ("in", skip), ("q", ones(big)))  # fmt: skip
+    return nir.NIRGraph(nodes, [*edges, ("a_join", "out")], type_check=False)
+
+
+@pytest.mark.parametrize("reader", ALL)
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_branches_meet_everywhere(reader, seed):
+    rng = np.random.default_rng(seed)
+    graph = attention(rng)
+    data = spikes(graph, rng)
+    expected = emulate(lower(graph), {"in": data}, "spikes").s
+    assert_same(run_graph(reader, graph, data), expected)
+
+
+@pytest.mark.parametrize("reader", ALL)
+def test_branches_that_fire_meet(reader):
+    rng = np.random.default_rng(3)
+    graph = attention(rng)
+    data = spikes(graph, rng)
+    assert_same(run_graph(reader, graph, data), on_chip(graph, data))
+
+
 def without_truncation(graph, data):
     """The chip's recurrence in float64, u and v not rounded toward zero: what the readers compute."""
     found, message = {}, data.astype(np.float64)
@@ -381,6 +435,8 @@ def test_what_a_reader_cannot_hold_is_refused_by_name():
     reset = chain([2], neurons("IF", 2, 5))
     reset.nodes["if.0"].v_reset[:] = 1.0
     direct = chain([2], neurons("LIF", 2, 5))
+    shared = attention(np.random.default_rng(0), "LIF")
+    shared.edges.append(("in_k", "q"))
     for make, graph, says in [
         (for_norse, cycle, r"nodes .*'if\.1'.*: a cycle"),
         (for_snntorch, uneven, r"'lif\.0': v_threshold differs between neurons \(5\.\.6\)"),
@@ -388,6 +444,7 @@ def test_what_a_reader_cannot_hold_is_refused_by_name():
         (for_sinabs, weak, r"'if\.0': r·dt is 0\.0007 with dt = 0\.0001, expected 1"),
         (for_snntorch, reset, r"'if\.0': v_reset other than 0"),
         (for_norse, direct, r"'lif\.0': its input is a Input, expected weights"),
+        (for_norse, shared, r"'in_k': it drives other nodes than 'k', whose r"),
     ]:
         with pytest.raises(BadInput, match=says):
             make(graph, DT)

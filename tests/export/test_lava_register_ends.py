@@ -26,7 +26,7 @@ from deploy.populations import (
 from deploy.program import Output, Program, make_input
 from deploy.program_file import save_program
 from export.lava.client import run_lava
-from export.lava.network import stock_latency
+from export.lava.network import stock_program
 
 needs_lava = pytest.mark.skipif(
     importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
@@ -135,7 +135,7 @@ def test_what_lava_has_no_model_of_is_refused_by_name(population, message):
     with pytest.raises(BadInput, match=message):
         run_lava(program, {"in": np.zeros((1, 1, N), int)})
     with pytest.raises(BadInput, match=message):
-        stock_latency(program, 5)
+        stock_program(program, 5)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_what_lava_has_no_model_of_is_refused_by_name(population, message):
 def test_what_stock_processes_cannot_stream_is_refused_by_name(population, message):
     program = wired((population,), 2, 0)
     with pytest.raises(BadInput, match=message):
-        stock_latency(program, 6)
+        stock_program(program, 6)
 
 
 STOCK = """

@@ -148,6 +148,8 @@ def test_every_spike_is_lavas(tmp_path):
     assert [(p["a"], p["b"]) for p in pairs] == [("torch", "emulator"), ("emulator", "lava")]
     assert all(p["registers_equal"] and not p["spike_mismatches"] for p in pairs)
     assert all(not p["state_mismatches"] and p["states_compared"] for p in pairs)
+    # Relays align its skips for stock processes.
+    assert (tmp_path / "lava_network.py").exists() and not report["warnings"]
 
 
 def test_other_labels_are_another_last_layer(tmp_path):

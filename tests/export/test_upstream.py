@@ -12,7 +12,7 @@ h5py = pytest.importorskip("h5py")
 
 from export.nir_file import read_nir
 from export.supervised import Died, supervised
-from export.upstream import BUGS, trace
+from export.upstream import BUGS, in_order, trace
 
 LIF = nir.LIF(*(np.full(2, x) for x in (2e-4, 2.0, 0.0, 3.0, 0.0)))
 
@@ -101,6 +101,22 @@ def sum_pool_padding() -> None:
     torch = pytest.importorskip("torch")
     module = imported(nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([1, 1])))
     assert module(torch.ones(1, 1, 4, 4)).shape[-1] == 2  # with the padding: 3
+
+
+def branches_out_of_order() -> None:
+    torch, nirtorch = pytest.importorskip("torch"), pytest.importorskip("nirtorch")
+    ones = nir.Linear(np.ones((1, 1)))
+    nodes = {"i": nir.Input(np.array([1])), "a": ones, "b": ones, "sum": ones, "o": None}
+    nodes["o"] = nir.Output(np.array([1]))
+    edges = [("i", "a"), ("i", "b"), ("a", "sum"), ("b", "sum"), ("sum", "o")]
+    graph = nir.NIRGraph(nodes, edges, type_check=False)
+
+    def load() -> Any:
+        modules = {nir.Linear: torch.nn.Identity, nir.Input: torch.nn.Identity}
+        return nirtorch.load(graph, lambda node: modules.get(type(node), lambda: None)())
+
+    assert load()(torch.ones(1, 1))[0].item() == 1
+    assert in_order(load())(torch.ones(1, 1))[0].item() == 2
 
 
 def reset_dropped() -> None:

@@ -84,7 +84,7 @@ def test_the_network_is_the_model(checkpoint, sent):
 def test_the_leak_is_the_geometric_sequence(checkpoint, sent):
     """The integrators hold Σ ratio^(T−1−t)·W·s_t, up to one unit of truncation at each step."""
     chip = checkpoint.chip
-    spikes = run(chip.encoder, repeated(SMALL, sent))
+    spikes = run(chip.encoder, sent[:, None])
     sums = chip.readout(spikes).double()
     weights = SMALL.time_ratio ** torch.arange(3, -1, -1.0, dtype=torch.float64)
     expected = 64 * torch.einsum("t,ntkhw->nkhw", weights, sums)

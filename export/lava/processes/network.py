@@ -30,18 +30,26 @@ class Network(AbstractProcess):
 
     inputs: {input: InPort [*shape]}. outputs: {population that is a spike output: OutPort [*shape]}.
     u, v: {population: Var [*shape]} of those that have states, to be read between runs; Var.get
-    costs 30 µs per element.
+    costs 30 µs per element. relays: the populations that only pass messages on, which have neither
+    entry nor latency here.
     latency: {population: chip steps}. Lava also lists the ports and Vars under their attribute
     names: NAME_in, NAME_out, NAME_u, NAME_v.
     """
 
-    def __init__(self, *, program: Program, timesteps: int, latency: dict[str, int]) -> None:
+    def __init__(
+        self,
+        *,
+        program: Program,
+        timesteps: int,
+        latency: dict[str, int],
+        relays: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(program=program, timesteps=timesteps, latency=latency)
-        self.latency = dict(latency)
+        self.latency = {name: steps for name, steps in latency.items() if name not in relays}
         self.inputs = {n.name: InPort(shape=n.shape) for n in program.inputs}
         read = [o.source for o in program.outputs if o.quantity == "s"]
         self.outputs = {n: OutPort(shape=program.population(n).shape) for n in dict.fromkeys(read)}
-        with_state = [p for p in program.populations if recorded_states(p)]
+        with_state = [p for p in program.populations if recorded_states(p) and p.name not in relays]
         self.u = {p.name: Var(shape=p.shape) for p in with_state}
         self.v = {p.name: Var(shape=p.shape) for p in with_state}
         # Lava finds ports and Vars among a Process's own attributes.

@@ -1,0 +1,167 @@
+"""What plain values a pickle holds, read from its instructions without running one of them.
+
+CIFAR's own files are pickles, and a pickle of a user's is never loaded: it may call any function.
+`pickletools` only tells the instructions apart. Those that build text, numbers, tuples, lists and dicts
+are followed here; one that would call a function leaves a note of what it would call, and of those only
+numpy's arrays of bytes are made, by `numpy.frombuffer`.
+"""
+
+import math
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+
+# CIFAR-100's training part, the largest, has 155 MB.
+_MAX_BYTES = 1 << 29
+
+
+@dataclass(eq=False)
+class Called:
+    """A call that was not made: of which function, with what; and the state that it would be given."""
+
+    name: str
+    arguments: Any
+    state: Any = None
+
+
+def plain_values(path: Path) -> Any:
+    """The value of a pickle: dicts, lists, tuples, text, bytes, numbers, and `Called` for the rest.
+
+    Text of Python 2 is bytes. Raises BadInput naming the file: none, too large, no pickle, or one whose
+    instructions are not among those that make such values.
+    """
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if size <= _MAX_BYTES:
+                return _value(file)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not a pickle of plain values: {error}") from error
+    raise BadInput(f"{path}: {size} bytes exceed the {_MAX_BYTES} of a pickle")
+
+
+def bytes_array(value: Any) -> NDArray[np.uint8]:
+    """The array of uint8 that a value of `plain_values` stands for.
+
+    Raises BadInput where it stands for anything else.
+    """
+    makers = ("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct")
+    if not isinstance(value, Called) or value.name not in makers:
+        raise BadInput(f"{_said(value)} stands where an array of bytes was expected")
+    try:
+        _, shape, dtype, fortran, raw = value.state
+        kind = dtype.arguments[0]
+        fits = all(type(n) is int and n >= 0 for n in shape) and math.prod(shape) == len(raw)
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BadInput(f"an array without shape, type and content: {error}") from error
+    if dtype.name != "numpy dtype" or kind not in ("u1", b"u1") or not fits:
+        raise BadInput(
+            f"an array of {len(raw)} bytes, shape {shape} and type {kind!r}, expected 'u1'"
+        )
+    return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+def _said(value: Any) -> str:
+    return value.name if isinstance(value, Called) else type(value).__name__
+
+
+_MARK = object()
+_SAME = {
+    "BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINUNICODE",
+    "SHORT_BINUNICODE", "UNICODE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT",
+    "BINFLOAT",
+}  # fmt: skip
+_CONSTANTS: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_DICT": dict,
+    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "MARK": lambda: _MARK,
+}  # fmt: skip
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+def _value(file: Any) -> Any:
+    """The value that a pickle's instructions build (Python's pickletools names and explains them)."""
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+
+    def popped(count: int) -> list[Any]:
+        if count > len(stack):
+            raise ValueError("its stack is empty")
+        taken = stack[len(stack) - count :]
+        del stack[len(stack) - count :]
+        return taken
+
+    def since_mark() -> list[Any]:
+        at = max(i for i, value in enumerate(stack) if value is _MARK)
+        taken = stack[at + 1 :]
+        del stack[at:]
+        return taken
+
+    for code, given, _ in pickletools.genops(file):
+        name, argument = code.name, cast(Any, given)
+        if name in _SAME:
+            text = name.endswith("STRING") and isinstance(argument, str)
+            stack.append(argument.encode("latin-1") if text else argument)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name]())
+        elif name in ("PROTO", "FRAME"):
+            continue
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            memo[int(argument)] = stack[-1]
+        elif name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[int(argument)])
+        elif name in _TUPLES:
+            stack.append(tuple(popped(_TUPLES[name])))
+        elif name == "TUPLE":
+            stack.append(tuple(since_mark()))
+        elif name == "LIST":
+            stack.append(since_mark())
+        elif name in ("APPEND", "APPENDS"):
+            more = popped(1) if name == "APPEND" else since_mark()
+            _of(stack, list).extend(more)
+        elif name in ("SETITEM", "SETITEMS", "DICT"):
+            pairs = popped(2) if name == "SETITEM" else since_mark()
+            if name == "DICT":
+                stack.append({})
+            _of(stack, dict).update(zip(pairs[::2], pairs[1::2], strict=True))
+        elif name == "GLOBAL":
+            stack.append(Called(argument, None))
+        elif name == "STACK_GLOBAL":
+            stack.append(Called(" ".join(popped(2)), None))
+        elif name == "REDUCE":
+            function, arguments = popped(2)
+            stack.append(_call(function, arguments))
+        elif name == "BUILD":
+            state = popped(1)[0]
+            _of(stack, Called).state = state
+        elif name == "STOP":
+            (value,) = stack
+            return value
+        else:
+            raise ValueError(f"it holds the instruction {name}")
+    raise ValueError("it has no end")
+
+
+def _of(stack: list[Any], kind: type) -> Any:
+    if not isinstance(stack[-1], kind):
+        raise ValueError(f"{type(stack[-1]).__name__} stands where a {kind.__name__} was expected")
+    return stack[-1]
+
+
+def _call(function: Any, arguments: Any) -> Any:
+    if not isinstance(function, Called) or function.arguments is not None:
+        raise ValueError(f"it calls {_said(function)}")
+    # How Python 3 writes bytes for readers of Python 2.
+    if function.name == "_codecs encode" and arguments[1:] == ("latin1",):
+        return arguments[0].encode("latin-1")
+    return Called(function.name, arguments)
