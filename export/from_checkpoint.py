@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploy.errors import BadInput
 from deploy.trace import Trace
 from export.deployment import Deployment, left_out
 from export.from_spikeclip import from_spikeclip
@@ -21,6 +22,7 @@ from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
 from neuroclip.spikeclip.checkpoint import is_spikeclip
 from neuroclip.spikeclip.vocabulary import with_vocabularies
+from neuroclip.spikeclip.wiring import Skips
 
 
 def from_checkpoint(
@@ -32,16 +34,22 @@ def from_checkpoint(
     dt: float = DEFAULT_DT,
     data_root: str | None = None,
     skip_bad: bool = False,
+    skips: Skips | None = None,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
     many as the data set has classes are taken to be its classes in order. data_root: where data sets
-    lie. skip_bad: leave out what cannot be read. Raises BadInput naming the file and the value.
+    lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
+    lowered (default: fan-in). Raises BadInput naming the file and the value.
     """
     if is_spikeclip(model):
         assert model is not None
-        return from_spikeclip(model, data, samples, labels, seed, dt, data_root, skip_bad)
+        return from_spikeclip(
+            model, data, samples, labels, seed, dt, data_root, skip_bad, skips or "fan-in"
+        )
+    if skips is not None:
+        raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
     model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
