@@ -51,6 +51,7 @@ bench: .venv/.installed
 	.venv/bin/python -W ignore tests/benchmarks/bench_peers.py
 	.venv/bin/python tests/benchmarks/bench_stream.py
 	.venv/bin/python tests/benchmarks/bench_training.py
+	.venv/bin/python tests/benchmarks/bench_spikeclip.py
 	.venv/bin/python tests/benchmarks/bench_frames.py
 	.venv/bin/python tests/benchmarks/bench_partition.py
 	.venv/bin/python tests/benchmarks/bench_scale.py

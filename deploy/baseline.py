@@ -5,6 +5,7 @@ on both sides, nothing else. Memory, data movement and neuron updates are in the
 sets (`deploy.energy`) and have no counterpart here, so those figures must not be divided by these.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from deploy.counts import Counts
@@ -29,7 +30,7 @@ CONVENTIONS = (
 )
 
 
-def baseline(program: Program, counts: Counts) -> dict[str, Any]:
+def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -> dict[str, Any]:
     """The report's `baseline`: a dense ANN's operations and joules per inference, and who wins.
 
     {"name", "operations": {"mac"}, "joules": {"mac"}, "total_j", "note", "source", "included",
@@ -40,9 +41,10 @@ def baseline(program: Program, counts: Counts) -> dict[str, Any]:
     ANN: macs = time steps · Σ weights, every connection at every step, as the spiking network sees
     its input; `one_pass` is an ANN that gets its input merged into one step. Spiking network: an
     addition per binary message and target, a MAC per graded message and target. Zero weights count
-    on both sides. `total_j` is the ANN's INT8 arithmetic.
+    on both sides. `total_j` is the ANN's INT8 arithmetic. repeated: connections that the ANN does
+    not have, since they only carry a sum to one more reader (`deploy.skips.repeated`).
     """
-    each = {c.name: synapses(c) for c in program.connections}
+    each = {c.name: synapses(c) for c in program.connections if c.name not in repeated}
     weights = sum(each.values())
     macs = counts.timesteps * weights
     dense = {name: n / counts.samples for name, n in counts.synaptic_ops_dense.items()}

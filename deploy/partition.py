@@ -2,9 +2,10 @@
 
 Candidates, each legal and none with more cores than the program's layers need one by one:
 
+    tiles       groups of channels over rectangles of positions (`deploy.tiles`)
     layers      every population cut in the order of its neurons (`deploy.layers`)
     positions   the same in orders that keep together what hears the same (`deploy.orders`)
-    refined     positions, then neurons moved singly between cores of their population
+    refined     the best of these, then neurons moved singly between cores of their population
     per layer   each population split by hypergraph partitioning, then the same moves
     mixed       all populations together, so that a core may hold neurons of several layers
 
@@ -31,11 +32,15 @@ from deploy.program import Program
 from deploy.refine import Problem, local_search, part_problem, problem, repair
 from deploy.spread import Ints
 from deploy.synapses import synapses
+from deploy.tiles import tile_parts
 from deploy.traffic import Messages, Parts, between, hypergraph, packets
 
 # Networks up to this size are refined neuron by neuron, others by clusters.
 _NEURONS, _SYNAPSES = 20_000, 3_000_000
 _CLUSTERS, _CLUSTERS_A_CORE = 8192, 16
+# With fewer clusters a core there is nothing to gain: 5 a core of Spikingformer-4-384 took the library
+# 138 s of the processor, and no mapping that it found had fewer packets.
+_FEWEST_CLUSTERS = 8
 # Neurons of a mixed core over the average, so that no core stands empty beside a full one.
 _BALANCE = 1.08
 
@@ -61,7 +66,7 @@ def partition(
     candidates = starts(program, chip, ordering)
     cores = _cores(candidates[0])
     if cores > len(program.populations):
-        start = min(candidates, key=lambda parts: _packets(program, parts, messages))
+        start = _best(program, candidates, messages)
         refined = _refined(
             *(program, chip, messages, ordering, start),
             [seed * tries + i for i in range(tries)],
@@ -69,7 +74,7 @@ def partition(
             library and hypergraph_library.available(),
         )
         candidates += [parts for parts in refined if _cores(parts) <= cores]
-    best = min(candidates, key=lambda parts: _packets(program, parts, messages))
+    best = _best(program, candidates, messages)
     return place(program, chip, best, messages, ordering, seed)
 
 
@@ -82,10 +87,13 @@ def starts(program: Program, chip: Chip, ordering: Orders) -> list[Parts]:
     """The legal cuts of every population, in its own order and in these. Raises CheckFailed if none is."""
     found: list[Parts] = []
     refused, most = None, None
+    if (tiles := tile_parts(program, chip)) is not None:
+        found.append(tiles)
+        most = _cores_of_each(tiles)
     for order, even in ((ordering, True), (ordering, False), (None, True)):
         try:
             found.append(layer_parts(program, chip, order, even=even, most=most))
-            most = {name: len(np.unique(part)) for name, part in found[0].items()}
+            most = most or _cores_of_each(found[0])
         except CheckFailed as error:
             refused = refused or error
     if not found:
@@ -134,7 +142,8 @@ def _refined(
     """The candidates beyond cuts of orders, each within every limit."""
     cores = _cores(start)
     vertex_of, size = _vertices(program, ordering, start, cores)
-    if len(size) <= 2 * cores:
+    clustered = len(size) < sum(p.size for p in program.populations)
+    if len(size) <= (_FEWEST_CLUSTERS if clustered else 2) * cores:
         return []
     whole = problem(hypergraph(program, vertex_of, len(size), messages), size)
     at = np.empty(len(size), np.int64)
@@ -244,9 +253,18 @@ def _numbered(parts: Parts) -> Parts:
     return {name: np.searchsorted(used, part) for name, part in parts.items()}
 
 
+def _cores_of_each(parts: Parts) -> dict[str, int]:
+    return {name: len(np.unique(part)) for name, part in parts.items()}
+
+
 def _cores(parts: Parts) -> int:
     return max(int(part.max()) for part in parts.values()) + 1
 
 
-def _packets(program: Program, parts: Parts, messages: Messages | None) -> int:
-    return packets(hypergraph(program, parts, _cores(parts), messages))
+def _best(program: Program, candidates: list[Parts], messages: Messages | None) -> Parts:
+    """The candidate of the fewest packets."""
+    if len(candidates) == 1:
+        return candidates[0]
+    graphs = (hypergraph(program, parts, _cores(parts), messages) for parts in candidates)
+    sent = [packets(graph) for graph in graphs]
+    return candidates[sent.index(min(sent))]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deploy.connections import Connection
 from deploy.mapping import Mapping
+from deploy.populations import AnyPopulation
 from deploy.program import Program
 from deploy.spread import Ints, class_count, classes, distinct, ragged, spread
 
@@ -72,16 +73,20 @@ def hypergraph(
 
 def destinations(program: Program, part_of: Parts, parts: int) -> dict[str, Ints]:
     """{population: parts on which each neuron has a synapse, its own included, int64 [size]}."""
-    by_target = {name: np.arange(len(part)) for name, part in part_of.items()}
-    found = {}
-    for p in program.populations:
-        sends, nothing = program.out_of(p.name), np.zeros(p.size, np.int64)
-        pairs = [spread(c, by_target[c.target], part_of[c.target], parts) for c in sends]
-        found[p.name] = nothing
-        if sends:
-            *_, degree, _, edge = _edges(sends, pairs, nothing, nothing, parts)
-            found[p.name] = degree[edge]
-    return found
+    return {p.name: reached(program, p, part_of, parts) for p in program.populations}
+
+
+def reached(program: Program, p: AnyPopulation, part_of: Parts, parts: int) -> Ints:
+    """Parts on which each neuron of a population has a synapse, its own included: int64 [size].
+
+    part_of: at least of the population's targets.
+    """
+    sends, nothing = program.out_of(p.name), np.zeros(p.size, np.int64)
+    if not sends:
+        return nothing
+    pairs = [spread(c, np.arange(c.target_size), part_of[c.target], parts) for c in sends]
+    *_, degree, _, edge = _edges(sends, pairs, nothing, nothing, parts)
+    return degree[edge]
 
 
 def packets(graph: Hypergraph, *, inputs: bool = True) -> int:

@@ -15,6 +15,7 @@ from deploy.report.quantization import quantization_sentence
 from export.deployment import Deployment
 from export.fidelity import quantization_json
 from export.pipeline import Options, run, write
+from export.skips import LOWERINGS
 from export.stages import Stages
 
 TARGETS = ("lava", "emulator", "nir", "netx", "sanafe")
@@ -86,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         "--labels",
         metavar='"a,b,c"',
         help="other class names for the same model, not retrained; @NAME: those of a data set",
+    )
+    add(
+        "--skips",
+        choices=LOWERINGS,
+        help="residual skips of a SpikeCLIP: every branch drives every later reader (fan-in, the "
+        "default), or graded relays send on the running sum (stream; Loihi 2 only)",
     )
     add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
     add(
@@ -188,6 +195,8 @@ def _export(options: argparse.Namespace, command: str) -> int:
 
 def _deployment(options: argparse.Namespace) -> Deployment:
     model = options.model
+    if options.skips is not None and (model or "").endswith((".net", ".nir")):
+        raise BadInput(f"--skips: {model} has its connections as they are; for a SpikeCLIP")
     if model is not None and model.endswith((".net", ".nir")):
         for option, given in (("--data-root", options.data_root), ("--skip-bad", options.skip_bad)):
             if given:
@@ -240,6 +249,7 @@ def _deployment(options: argparse.Namespace) -> Deployment:
         options.dt,
         options.data_root,
         options.skip_bad,
+        skips=options.skips,
     )
 
 

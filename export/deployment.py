@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deploy.program import Program
 from deploy.trace import Trace
 from export.graph import Graph
+from export.skips import Lowerings
 
 Predict = Callable[[Trace, slice], NDArray[np.int64]]
 
@@ -46,6 +47,7 @@ class Deployment:
     notes: what else its reader found, warnings of the report. quantization: how the graph became
     integers, where it was not trained as such. label_layers: the connections that other labels
     exchange, where there is a text encoder. skipped: how many samples cannot be read and were left out.
+    skips: the lowering of residual skips, and the other one, where there are any.
     """
 
     model: str
@@ -63,6 +65,7 @@ class Deployment:
     program: Program | None = None
     notes: tuple[str, ...] = ()
     label_layers: tuple[str, ...] = ()
+    skips: Lowerings | None = None
     quantization: Quantization | None = None
     skipped: int = 0
 

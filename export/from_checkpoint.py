@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploy.errors import BadInput
 from deploy.trace import Trace
 from export.deployment import Deployment, left_out
 from export.from_spikeclip import from_spikeclip
@@ -16,10 +17,12 @@ from neuroclip.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
 from neuroclip.clip import encode_text
 from neuroclip.commands import clip_of, split_labels
 from neuroclip.data import EventDataset, open_dataset, without_bad
+from neuroclip.data.split import to_draw
 from neuroclip.events import read_recording
 from neuroclip.features import dataset_features
 from neuroclip.spikeclip.checkpoint import is_spikeclip
 from neuroclip.spikeclip.vocabulary import with_vocabularies
+from neuroclip.spikeclip.wiring import Skips
 
 
 def from_checkpoint(
@@ -31,16 +34,22 @@ def from_checkpoint(
     dt: float = DEFAULT_DT,
     data_root: str | None = None,
     skip_bad: bool = False,
+    skips: Skips | None = None,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
     many as the data set has classes are taken to be its classes in order. data_root: where data sets
-    lie. skip_bad: leave out what cannot be read. Raises BadInput naming the file and the value.
+    lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
+    lowered (default: fan-in). Raises BadInput naming the file and the value.
     """
     if is_spikeclip(model):
         assert model is not None
-        return from_spikeclip(model, data, samples, labels, seed, dt, data_root, skip_bad)
+        return from_spikeclip(
+            model, data, samples, labels, seed, dt, data_root, skip_bad, skips or "fan-in"
+        )
+    if skips is not None:
+        raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
     model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
@@ -56,7 +65,7 @@ def from_checkpoint(
         text = torch.from_numpy(encode_text(clip, names, checkpoint.template))
         adapter = relabelled(adapter, text).eval()
         checkpoint.float_adapter.text = text
-    indices = dataset.test[:samples]
+    indices = to_draw(dataset.test, samples, seed)[:samples]
     features = dataset_features(clip, dataset, indices, checkpoint.frames)
     x = torch.from_numpy(features)
     with torch.no_grad():

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.trace import Trace
 from export.deployment import Deployment, left_out
+from export.lower import lower
 from export.nir_write import to_nir
+from export.skips import lowerings
 from neuroclip.commands import split_labels
 from neuroclip.data.images import open_images
 from neuroclip.network import INPUT
@@ -15,6 +17,7 @@ from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.chip import require_deployable
 from neuroclip.spikeclip.model import messages, relabelled, repeated
 from neuroclip.spikeclip.vocabulary import with_vocabularies
+from neuroclip.spikeclip.wiring import Skips
 
 _BATCH = 256
 
@@ -29,13 +32,15 @@ def from_spikeclip(
     dt: float,
     data_root: str | None = None,
     skip_bad: bool = False,
+    skips: Skips = "fan-in",
 ) -> Deployment:
     """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
 
     labels: "a,b,c", other names for the same encoder, "@NAME" being those of a known data set; as many
     as the data has classes are taken to be its classes in order. data_root, skip_bad: see
-    `open_images`; only the images that run are decoded. Raises BadInput naming the file and the value;
-    the paper's variant, whose attention no chip holds, by name.
+    `open_images`; only the images that run are decoded. skips: how the residual stream is lowered
+    (`deploy.skips`). Raises BadInput naming the file and the value; the paper's variant, whose
+    attention no chip holds, by name; and a stream whose sums no relay holds.
     """
     checkpoint = load_spikeclip(model)
     try:
@@ -58,16 +63,27 @@ def from_spikeclip(
     sent = messages(config, torch.from_numpy(dataset.images))
     text = checkpoint.text(names)
     scores = [checkpoint.model.scores(part, text) for part in sent.split(_BATCH)]
-    network = chip.network()
+    network = chip.network(skips)
+    ranges = {INPUT: (0, config.message_max)}
+    wiring = chip.wiring()
+    graph = to_nir(wiring.network(("readout",)), dt)
+    try:
+        program, both = lowerings(
+            lower(graph, dt=dt, input_ranges=ranges), tuple(wiring.readers), skips
+        )
+    except BadInput as error:
+        raise BadInput(f"{model}: {error}") from error
     last = chip.readout.integer_weight()
     words = len(names) * config.width
     return Deployment(
         model=model,
         data=data,
-        graph=to_nir(network, dt),
+        # NIR has no graded relays.
+        graph=graph if skips == "fan-in" else None,
+        program=None if skips == "fan-in" else program,
         network=network,
         inputs={INPUT: repeated(config, sent).numpy().astype(np.int16)},
-        input_ranges={INPUT: (0, config.message_max)},
+        input_ranges=ranges,
         labels=dataset.labels if len(dataset.class_names) == len(names) else None,
         class_names=names,
         predict=_predict,
@@ -79,12 +95,13 @@ def from_spikeclip(
         ),
         chip=(
             f"Spikingformer: tokenizer, {config.blocks} blocks of spike-driven attention and MLP, "
-            "skips by fan-in",
+            f"skips {'by fan-in' if skips == 'fan-in' else 'as a stream of graded relays'}",
             f"read-out 'text': token mean, time weights, projection and {len(names)} labels in one "
             f"layer of {last.numel()} weights ({words} distinct), all that other labels exchange",
         ),
         notes=left_out(data, dataset.skipped),
         label_layers=("text",),
+        skips=both,
         skipped=len(dataset.skipped),
     )
 

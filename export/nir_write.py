@@ -21,6 +21,7 @@ from export.upstream import trace, untyped_graph
 from neuroclip.network import ChipNetwork
 from neuroclip.neurons import ChipNeuron
 from neuroclip.quantize import V_UNIT, ChipConv2d, ChipLinear, ChipSumPool2d
+from neuroclip.relay import ChipRelay
 from neuroclip.resets import require_chip_resets
 
 
@@ -31,6 +32,11 @@ def to_nir(network: nn.Module, dt: float = DEFAULT_DT) -> nir.NIRGraph:
     that NIR cannot express.
     """
     require_chip_resets(network)
+    for name, module in network.named_modules():
+        if isinstance(module, ChipRelay):
+            raise BadInput(
+                f"module '{name}': NIR has no neurons that relay graded sums; lower skips by fan-in"
+            )
     if isinstance(network, ChipNetwork):
         return _wired(network, dt)
     names = {module: name for name, module in network.named_modules()}

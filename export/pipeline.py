@@ -28,6 +28,7 @@ from deploy.program import Program, registers
 from deploy.program_file import load_program, save_program
 from deploy.proof import prove, require
 from deploy.report import write_report
+from deploy.skips import Reader, repeated
 from deploy.step_time import latency_report
 from deploy.trace import Record, Trace, save_trace
 from deploy.validate import require_valid
@@ -49,6 +50,7 @@ from export.outcome import accuracy_json, parity_json, predictions_json
 from export.program_nir import program_graph
 from export.sanafe import cross_check
 from export.sanafe.files import ARCHITECTURE, NETWORK
+from export.skips import skips_json
 from export.stages import Stages
 from export.versions import versions
 
@@ -141,6 +143,15 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
         mapping = partition(program, chip, sent, seed=options.seed, tries=options.tries)
         require_valid(program, chip, mapping)
         beside = comparison(program, chip, mapping, sent, deployment.samples, options.seed)
+    skips = None
+    if deployment.skips is not None:
+        with stages.time("skips"):
+            skips = skips_json(
+                *(deployment.skips, program, chip, mapping, deployment.inputs, runs.trace),
+                seed=options.seed,
+                tries=options.tries,
+                jobs=options.jobs,
+            )
     counts = count(program, sent, deployment.samples, deployment.timesteps, mapping, chip)
     recorded = _recorded_messages(deployment, runs.trace)
     tables = fans(program, mapping)
@@ -173,12 +184,16 @@ def _run(deployment: Deployment, options: Options, stages: Stages, out: Path) ->
             "proof": proof.to_json() | ({"observed": runs.trace.observed} if watched else {}),
             "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
             "parity": parity_json(runs.pairs),
-            **_costs(program, chip, mapping, counts, sets, tables, recorded, runs.trace),
+            **_costs(
+                *(program, chip, mapping, counts, sets, tables, recorded, runs.trace),
+                () if deployment.skips is None else deployment.skips.readers,
+            ),
             "sanafe": crossed,
             "cores": core_report(program, chip, mapping) | {"comparison": beside},
             "new_labels": exchange_cost(program, chip, mapping, deployment.label_layers)
             if deployment.label_layers
             else None,
+            "skips": skips,
             # What a target cannot do is refused by name before anything runs.
             "unsupported": [],
             "warnings": warnings,
@@ -217,6 +232,7 @@ def _costs(
     tables: tuple[Fan, ...],
     recorded: dict[str, NDArray[Any]],
     trace: Trace,
+    readers: tuple[Reader, ...],
 ) -> dict[str, Any]:
     """Counts and what follows from them: energy, latency, the ANN beside, traffic on the mesh."""
     assert counts.traffic is not None
@@ -226,7 +242,7 @@ def _costs(
         "counts": counts_json(counts) | {"per_step": steps},
         **energy_report(counts, sets),
         **latency_report(tables, recorded, sets, way),
-        "baseline": baseline(program, counts),
+        "baseline": baseline(program, counts, repeated(readers)),
         "traffic": traffic_report(chip, mapping, counts.traffic, counts.samples),
     }
 

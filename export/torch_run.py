@@ -13,6 +13,7 @@ from deploy.trace import Record, Trace
 from neuroclip.network import ChipNetwork
 from neuroclip.neurons import ChipNeuron, recorded
 from neuroclip.quantize import V_UNIT, ChipLinear, ChipSumPool2d
+from neuroclip.relay import ChipIdentity, ChipRelay, relayed
 
 
 @torch.no_grad()
@@ -26,19 +27,22 @@ def run_torch(
     ((input_name, messages),) = inputs.items()
     device = next(network.parameters()).device
     sent = torch.from_numpy(np.ascontiguousarray(messages)).to(device, torch.float32)
-    states = {
-        name: tuple(_integers(x) for x in found) for name, found in recorded(network, sent).items()
-    }
+    with relayed(network) as relays:
+        found = recorded(network, sent)
+        graded = {n: _integers(_sent(relay, messages.shape)) for n, relay in relays.items()}
+    states = {name: tuple(_integers(x) for x in held) for name, held in found.items()}
     neurons = _neurons(network)
     messages_sent = {input_name: np.count_nonzero(messages, axis=0).sum(axis=0, dtype=np.int64)}
     return Trace(
         messages.shape[0],
         messages.shape[1],
-        s={n: s.astype(np.uint8) for n, (_, _, s) in states.items() if record != "none"},
+        s={n: s.astype(np.uint8) for n, (_, _, s) in states.items() if record != "none"}
+        | {n: s for n, s in graded.items() if record != "none"},
         u={n: u for n, (u, _, _) in states.items() if record == "all"},
         v={n: v for n, (_, v, _) in states.items() if record == "all"},
         messages=messages_sent
-        | {n: s.sum(axis=(0, 1), dtype=np.int64) for n, (_, _, s) in states.items()},
+        | {n: s.sum(axis=(0, 1), dtype=np.int64) for n, (_, _, s) in states.items()}
+        | {n: np.count_nonzero(s, axis=(0, 1)) for n, s in graded.items()},
         readout={n: states[n][1][:, -1] for n, m in neurons.items() if m.kind == "integrator"},
     )
 
@@ -63,10 +67,11 @@ def torch_registers(network: nn.Module) -> dict[str, NDArray[np.int32]]:
     wires = network.wires if isinstance(network, ChipNetwork) else ()
     delays = {wire.name: wire.delay for wire in wires}
     for name, module in network.named_modules():
-        if isinstance(module, ChipLinear | ChipSumPool2d):
+        if isinstance(module, ChipLinear | ChipSumPool2d | ChipIdentity):
             found[f"{name}/weight"] = _integers(module.integer_weight())
+            exponent = module.chip_exponent if isinstance(module, ChipIdentity) else 0
             found |= {
-                f"{name}/exponent": np.array(0, np.int32),
+                f"{name}/exponent": np.array(exponent, np.int32),
                 f"{name}/delay": np.array(delays.get(name, 0), np.int32),
             }
     return found
@@ -74,6 +79,13 @@ def torch_registers(network: nn.Module) -> dict[str, NDArray[np.int32]]:
 
 def _neurons(network: nn.Module) -> dict[str, ChipNeuron]:
     return {n: m for n, m in network.named_modules() if isinstance(m, ChipNeuron)}
+
+
+def _sent(relay: ChipRelay, sizes: tuple[int, ...]) -> Tensor:
+    """What a relay sent, in whole samples or one step after another: [samples, time, *shape]."""
+    parts = relay.sent
+    held = torch.stack(parts, dim=1) if len(parts) == sizes[1] != 1 else parts[0]
+    return held.reshape(*sizes[:2], *relay.shape)
 
 
 def _integers(values: Tensor) -> NDArray[np.int32]:

@@ -1,34 +1,34 @@
 """Checkpoints: a trained adapter as a folder of one JSON configuration and two safetensors files."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from deploy.errors import BadInput
-from deploy.files import atomic_path, read_json, write_json
+from deploy.files import write_json
 from deploy.registers import BIAS_EXP_MAX, MESSAGE_MAX, VTH_MAX
 from neuroclip.adapter import AdapterConfig, ChipAdapter, ChipScales, FloatAdapter, from_learned
+from neuroclip.checkpoint_files import (
+    CONFIG_FILE,
+    described,
+    labels_and_template,
+    read_config,
+    typed,
+)
 from neuroclip.clip import ClipSpec
 from neuroclip.frames import FrameOptions
-from neuroclip.prompts import fill
-from neuroclip.weights import check_named, fill_module, read_weights
+from neuroclip.weights import check_named, fill_module, read_weights, save_tensors
 
 FORMAT, VERSION = "neuroclip-adapter", 1
-CONFIG_FILE, FLOAT_FILE, CHIP_FILE = "config.json", "float.safetensors", "chip.safetensors"
+FLOAT_FILE, CHIP_FILE = "float.safetensors", "chip.safetensors"
 
 # Sizes and powers of two beyond these fit no machine and no float32.
 _MAX_SIZE = 1 << 24
 _MAX_EXPONENT = 64
 
-T = TypeVar("T")
-
-MODELS = Path(__file__).parent / "models"
 BUNDLED = ("neuroclip-digits", "neuroclip-digits-paper")
 DEFAULT_MODEL = "neuroclip-digits"
 
@@ -59,8 +59,8 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
-    _save(folder / FLOAT_FILE, checkpoint.float_adapter.state_dict())
-    _save(folder / CHIP_FILE, checkpoint.chip_adapter.learned())
+    save_tensors(folder / FLOAT_FILE, checkpoint.float_adapter.state_dict())
+    save_tensors(folder / CHIP_FILE, checkpoint.chip_adapter.learned())
     write_json(
         folder / CONFIG_FILE,
         {
@@ -83,24 +83,16 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     Raises BadInput naming the file and the entry: missing, damaged, a pickle, tensors of another
     shape, NaN.
     """
-    bundled = str(name_or_folder) in BUNDLED
-    folder = MODELS / name_or_folder if bundled else Path(name_or_folder)
+    folder, raw = read_config(name_or_folder, BUNDLED, FORMAT, VERSION)
     path = folder / CONFIG_FILE
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such checkpoint folder; bundled models are {list(BUNDLED)}")
-    raw = read_json(path)
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
-        raise BadInput(f"{path}: not a {FORMAT} configuration of version {VERSION}")
     try:
         config, scales = typed("adapter", raw, AdapterConfig), typed("scales", raw, ChipScales)
-        frames, (labels, template) = typed("frames", raw, FrameOptions), _texts(raw)
+        frames, (labels, template) = typed("frames", raw, FrameOptions), labels_and_template(raw)
         digest, clip = _clip(raw)
         _check_ranges(config, scales, frames)
+        (training,) = described(raw, "training")
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
-    training = raw.get("training", {})
-    if not isinstance(training, dict):
-        raise BadInput(f"{path}: key 'training' is {training!r}, expected an object")
     files = folder / FLOAT_FILE, folder / CHIP_FILE
     floats, learned = (read_weights(file) for file in files)
     # What a configuration declares takes no memory before the files are known to hold it.
@@ -123,40 +115,6 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     return Checkpoint(
         clip, digest, frames, labels, template, float_adapter.eval(), chip_adapter.eval(), training
     )
-
-
-def typed(key: str, raw: Mapping[str, Any], kind: type[T]) -> T:
-    """The dataclass `kind` from the object raw[key], each value of its field's type.
-
-    Raises BadInput naming the key and the value: missing, unknown, of another type, not finite.
-    """
-    entry = raw.get(key)
-    if not isinstance(entry, dict):
-        raise BadInput(f"key '{key}' is {entry!r}, expected an object")
-    hints = get_type_hints(kind)
-    odd = sorted(hints.keys() ^ entry.keys())
-    if odd:
-        raise BadInput(f"key '{key}.{odd[0]}' is {'missing' if odd[0] in hints else 'unknown'}")
-    for name, value in entry.items():
-        allowed = get_args(hints[name]) or (hints[name],)
-        good = type(value) in allowed or (float in allowed and type(value) is int)
-        if not (good or value in allowed) or (type(value) is float and not math.isfinite(value)):
-            raise BadInput(f"key '{key}.{name}' is {value!r}, expected {_words(allowed)}")
-    return kind(**entry)
-
-
-def _words(allowed: tuple[Any, ...]) -> str:
-    return " or ".join(a.__name__ if isinstance(a, type) else repr(a) for a in allowed)
-
-
-def _texts(raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    labels, template = raw.get("labels"), raw.get("template")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise BadInput(f"key 'labels' is {labels!r}, expected a list of text")
-    if not isinstance(template, str):
-        raise BadInput(f"key 'template' is {template!r}, expected text")
-    fill(labels, template)
-    return tuple(labels), template
 
 
 def _clip(raw: Mapping[str, Any]) -> tuple[str, ClipSpec]:
@@ -197,8 +155,3 @@ def _check_ranges(config: AdapterConfig, scales: ChipScales, frames: FrameOption
             f"key 'adapter.threshold' is {config.threshold}, a register of {vth:g}, "
             f"expected 0 to {VTH_MAX}"
         )
-
-
-def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with atomic_path(path) as temporary:
-        save_file({n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}, temporary)

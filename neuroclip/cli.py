@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
         "--stage", choices=("teacher", "align", "finetune"), help="step of the training"
     )
     spike.add_argument("--config", metavar="FILE", help="settings, JSON (default: digits, bundled)")
+    spike.add_argument("--device", help="cpu, cuda or cuda:N (default: CUDA where there is one)")
+    spike.add_argument(
+        "--minutes", type=float, metavar="M", help="keep the state and stop then; --resume goes on"
+    )
     _disk_arguments(train)
     train.set_defaults(run=_train)
 
@@ -248,8 +252,9 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.what == "clip" and options.resume:
         raise BadInput("--resume: the training of the CLIP takes minutes and starts over")
-    if options.what != "spikeclip" and (options.stage or options.config):
-        raise BadInput("--stage, --config: only `train spikeclip` has them")
+    own = (options.stage, options.config, options.device, options.minutes)
+    if options.what != "spikeclip" and own != (None,) * len(own):
+        raise BadInput("--stage, --config, --device, --minutes: only `train spikeclip` has them")
     if options.what == "spikeclip":
         from neuroclip.spikeclip.commands import train as train_spikeclip
 
@@ -262,6 +267,8 @@ def _train(options: argparse.Namespace) -> int:
             out=options.out,
             resume=options.resume,
             seed=options.seed,
+            device=options.device,
+            minutes=options.minutes,
             **_source(options),
         )
     if options.what == "clip":

@@ -1,6 +1,5 @@
 """CLIP, frozen: any open_clip architecture or a small one of our own; encodes frames and text."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import read_json
+from neuroclip.devices import device_of
 from neuroclip.frames import FrameOptions
 from neuroclip.prompts import fill, require_content
 from neuroclip.threads import one_thread
@@ -69,9 +69,7 @@ def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
     damaged, a pickle with code, of another architecture, or not finite.
     """
     spec = spec or ClipSpec()
-    # Of several GPUs, torchrun gives each process its own.
-    cuda = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    place = torch.device(device or cuda)
+    place = device_of(device)
     folder = _BUNDLED_FOLDER if spec.model == BUNDLED else Path(spec.model)
     if spec.model == BUNDLED or folder.is_dir():
         return load_own_clip(folder, spec.model, place)

@@ -2,7 +2,8 @@
 
 CLIP's encoder takes nearly all of the time of few-shot training, so its recordings are shared, and
 every process then holds all features. The adapter, which trains in seconds on them, is trained by
-the first process alone; its result is the same as that of one process, byte for byte.
+the first process alone; its result is the same as that of one process, byte for byte. SpikeCLIP is
+trained by all of them: see `neuroclip.parallel`.
 """
 
 import os
@@ -26,8 +27,8 @@ def rank() -> int:
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        # What is exchanged lies in main memory.
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        nccl = torch.cuda.is_available() and dist.is_nccl_available()
+        dist.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=_PATIENCE)
     return dist.get_rank()
 
 
@@ -49,5 +50,7 @@ def shared(
 def finish() -> None:
     """Wait until every process is done, and leave."""
     if dist.is_initialized():
+        # A barrier holds no tensor of Python's: to free one, gloo's thread would need the lock of the
+        # interpreter, which waits for that thread to end.
         dist.barrier()
         dist.destroy_process_group()

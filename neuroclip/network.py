@@ -10,6 +10,7 @@ from deploy.errors import BadInput
 from deploy.program import Shape
 from neuroclip.neurons import ChipNeuron
 from neuroclip.quantize import ChipLinear, ChipSumPool2d
+from neuroclip.relay import ChipIdentity, ChipRelay
 
 INPUT = "input"
 
@@ -28,7 +29,7 @@ class Wire:
 
 
 class ChipNetwork(nn.Module):
-    """Populations of ChipNeurons wired by chip synapses; modules are attributes under their names.
+    """Populations of ChipNeurons and ChipRelays wired by chip synapses; modules are attributes.
 
     One step at a time: messages [N, *shape] → what the output populations send, a tuple where there
     are several. By `neuroclip.neurons.run`: whole samples [N, T, *shape]; a network with loops then
@@ -58,11 +59,17 @@ class ChipNetwork(nn.Module):
         assert isinstance(found, ChipNeuron)
         return found
 
+    def population(self, name: str) -> ChipNeuron | ChipRelay:
+        """The neurons or relays of the population called `name`."""
+        found = getattr(self, name)
+        assert isinstance(found, ChipNeuron | ChipRelay)
+        return found
+
     def reset_mem(self) -> None:
         """Clear every state: the next step is the first of a sample."""
         self.past = {}
         for name in self.order:
-            self.neuron(name).reset_mem()
+            self.population(name).reset_mem()
 
     def forward(self, messages: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Messages of a step (by `run`, of whole samples) → spikes or potentials of the outputs."""
@@ -78,7 +85,7 @@ class ChipNetwork(nn.Module):
                 if message is not None:
                     sums = self._sums(wire, message, leading)
                     total = sums if total is None else total + sums
-            neuron = self.neuron(name)
+            neuron = self.population(name)
             if total is None:
                 total = torch.zeros(*leading, *neuron.shape, device=messages.device)
             given[name] = neuron(total.reshape(*leading, *neuron.shape))
@@ -90,7 +97,7 @@ class ChipNetwork(nn.Module):
 
     def _sums(self, wire: Wire, message: Tensor, leading: torch.Size) -> Tensor:
         synapses = getattr(self, wire.name)
-        assert isinstance(synapses, ChipLinear | ChipSumPool2d)
+        assert isinstance(synapses, ChipLinear | ChipSumPool2d | ChipIdentity)
         flat = type(synapses) is ChipLinear and message.ndim > len(leading) + 1
         return synapses(message.flatten(len(leading)) if flat else message)
 

@@ -1,4 +1,4 @@
-"""Plots of tables as SVG files, drawn by matplotlib."""
+"""Plots of tables and of trainings as SVG files, drawn by matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,15 +50,40 @@ def plot_operations(points: Sequence[Mapping[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def _figure() -> tuple[Any, Any]:
+def plot_history(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """The curves of a training, stages one after the other: loss, validation, each layer's rate."""
+    figure, axes = _figure(3)
+    start = 0
+    for stage in dict.fromkeys(h["stage"] for h in history):
+        entries = [h for h in history if h["stage"] == stage]
+        epochs = [start + h["epoch"] for h in entries]
+        losses = [h["loss"] for h in entries]
+        axes[0].plot(epochs[1:], losses[1:], label=stage, marker="o", markersize=2)
+        axes[1].plot(epochs, [h["validation"] for h in entries], marker="o", markersize=2)
+        layers = list(entries[0].get("rates", {}))
+        for i, layer in enumerate(layers):
+            # One colour a layer, from the first to the last, in every stage.
+            colour = (0.2 + 0.6 * i / max(1, len(layers) - 1), 0.3, 0.7 - 0.5 * i / len(layers))
+            rates = [100 * h["rates"][layer] for h in entries]
+            axes[2].plot(epochs, rates, color=colour, linewidth=0.8)
+        start = epochs[-1]
+    axes[0].set_ylabel("training loss")
+    axes[0].legend(fontsize=7)
+    axes[1].set_ylabel("validation: cosine or accuracy")
+    axes[2].set_ylabel("firing rate (%), blue: first layer")
+    axes[2].set_xlabel("epoch")
+    _save(figure, path)
+
+
+def _figure(rows: int = 1) -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BadInput(
             "matplotlib is not installed: plots need it (pip install matplotlib)"
         ) from error
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    return figure, figure.subplots()
+    figure = Figure(figsize=(6.4, 4.2 if rows == 1 else 2.6 * rows), layout="constrained")
+    return figure, figure.subplots(rows, sharex=rows > 1)
 
 
 def _save(figure: Any, path: Path) -> None:

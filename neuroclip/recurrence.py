@@ -2,7 +2,8 @@
 
 snnTorch steps through time in Python, and autograd keeps every intermediate value. Here one function
 runs all steps, keeps one value per neuron and step, and has its gradient written out. With numba on
-a CPU it is compiled (`neuroclip.kernels`); elsewhere the same steps run on torch tensors.
+a CPU it is compiled (`neuroclip.kernels`), with Triton on CUDA too (`neuroclip.gpu_kernels`);
+elsewhere the same steps run on torch tensors.
 
 The chip's neuron, with w its membrane potential before the reset (see `deploy.arithmetic`):
 
@@ -21,7 +22,9 @@ The floating-point neuron is the same without u, in float32: m_t = β·v_{t−1}
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -138,7 +141,14 @@ class _Chip(torch.autograd.Function):
         surrogate: Surrogate,
         reads: bool,
     ) -> Tensor:
-        made = _compiled_chip(a, bias, registers, reads)
+        gpu = _gpu_kernels(a)
+        if gpu is not None:
+            made = gpu.chip_forward(
+                a.detach(), registers.mu, registers.mv, bias.detach(), registers.threshold, reads,
+                UV_LIMIT,
+            )  # fmt: skip
+        else:
+            made = _compiled_chip(a, bias, registers, reads)
         if made is None:
             _, potentials, fires = zip(*_chip_steps(a, bias, registers), strict=True)
             w, fired = torch.stack(potentials, dim=1), torch.stack(fires, dim=1)
@@ -154,6 +164,13 @@ class _Chip(torch.autograd.Function):
         w, mu, mv, threshold = ctx.saved_tensors
         ku, kv = mu.to(torch.float32) / 4096, mv.to(torch.float32) / 4096
         surrogate, reads = ctx.surrogate, ctx.reads
+        gpu = _gpu_kernels(gradient)
+        if gpu is not None:
+            ga, gbias = gpu.chip_backward(
+                gradient, w, ku, kv, threshold, _KINDS[surrogate.kind], surrogate.width, reads,
+                UV_LIMIT,
+            )  # fmt: skip
+            return ga, gbias.sum(dim=0), None, None, None
         if _compiled(gradient):
             gradient = gradient.to(torch.float32).contiguous()
             ga = torch.empty_like(gradient)
@@ -213,8 +230,11 @@ class _Float(torch.autograd.Function):
     ) -> Tensor:
         # Mixed precision may have made the currents bfloat16; the states are float32 always.
         x = x.detach().to(torch.float32).contiguous()
+        gpu = _gpu_kernels(x)
         m, spikes = torch.empty_like(x), torch.empty_like(x)
-        if _compiled(x):
+        if gpu is not None:
+            m, spikes = gpu.float_forward(x, decay, threshold)
+        elif _compiled(x):
 
             def part(n: slice) -> None:
                 kernels.float_forward(
@@ -237,6 +257,10 @@ class _Float(torch.autograd.Function):
         m, decay = ctx.saved_tensors
         threshold, surrogate = ctx.threshold, ctx.surrogate
         gradient = gradient.to(torch.float32).contiguous()
+        gpu = _gpu_kernels(gradient)
+        if gpu is not None:
+            kind, width = _KINDS[surrogate.kind], surrogate.width
+            return gpu.float_backward(gradient, m, decay, threshold, kind, width), None, None, None
         gx = torch.empty_like(gradient)
         if _compiled(gradient):
 
@@ -255,6 +279,20 @@ class _Float(torch.autograd.Function):
             gx[:, t] = kept + (gradient[:, t] - back * m[:, t]) * slope[:, t]
             back = gx[:, t] * decay
         return gx, None, None, None
+
+
+def _gpu_kernels(x: Tensor) -> ModuleType | None:
+    """Triton's kernels for a tensor on CUDA; None elsewhere, and where Triton is missing."""
+    return _triton() if x.is_cuda else None
+
+
+@cache
+def _triton() -> ModuleType | None:
+    try:
+        from neuroclip import gpu_kernels
+    except ImportError:  # torch brings it with CUDA on Linux only
+        return None
+    return gpu_kernels
 
 
 def _compiled(x: Tensor) -> bool:

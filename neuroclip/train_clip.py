@@ -25,6 +25,7 @@ from neuroclip.clip import (
     own_clip,
 )
 from neuroclip.data.digits import PICTURE_SIZE, digit_pictures, digits_split
+from neuroclip.devices import device_of
 from neuroclip.event_files.nmnist import NMNIST_HEIGHT
 from neuroclip.frames import FrameOptions
 from neuroclip.prompts import template_for
@@ -108,7 +109,7 @@ def train_digits_clip(out: Path, seed: int = 0, epochs: int = 80) -> Trained:
     random = torch.Generator().manual_seed(seed)
     pictures, labels = pictures_on_sensor()
     train, validation, _ = digits_split()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of()
     module = build_own_clip(CONFIG).to(device)
     clip = own_clip(module, CONFIG, "training", device)
     images = torch.from_numpy(pictures[train]).to(torch.float32) / 255

@@ -8,7 +8,6 @@ data; the authors' release chose it on the test set.
 import hashlib
 import json
 import math
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from deploy.errors import BadInput
-from deploy.files import atomic_path
 from neuroclip.adapter import AdapterConfig, AnnAdapter, ChipAdapter, FloatAdapter, quantized
 from neuroclip.baselines import ClipAdapter, ClipAdapterConfig
+from neuroclip.loop import Session, Stage, fit
 from neuroclip.threads import one_thread
 
 Array = NDArray[np.float32]
@@ -113,12 +109,13 @@ def train_adapter(
     torch.manual_seed(recipe.seed)
     with one_thread():
         adapter = FloatAdapter(config, text)
-        stage = _Stage("float", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
-        history = _fit(adapter, stage, recipe, train, validation, state_folder, resume)
+        session = Session(state_folder, resume)
+        stage = _stage("float", recipe, recipe.weight_decay, config, train, validation)
+        history = _fit(adapter, stage, recipe, train, validation, session)
         chip = quantized(adapter.eval())
         # Weights that are held within the chip's range need no other pull toward zero.
-        stage = _Stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, 0.0)
-        history += _fit(chip, stage, recipe, train, validation, state_folder, resume)
+        stage = _stage("quantized", recipe, 0.0, config, train, validation)
+        history += _fit(chip, stage, recipe, train, validation, session)
     return Trained(adapter, chip.eval(), history)
 
 
@@ -134,29 +131,18 @@ def train_ann(
     with one_thread():
         kind: Any = AnnAdapter if isinstance(config, AdapterConfig) else ClipAdapter
         adapter: AnnAdapter | ClipAdapter = kind(config, text)
-        stage = _Stage("ANN", recipe.epochs, recipe.learning_rate, recipe.weight_decay)
-        _fit(adapter, stage, recipe, train, validation, None, False)
+        stage = _stage("ANN", recipe, recipe.weight_decay, config, train, validation)
+        _fit(adapter, stage, recipe, train, validation, Session())
     return adapter.eval()
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """One stage of training."""
-
-    name: str
-    epochs: int
-    learning_rate: float
-    weight_decay: float
 
 
 def _fit(
     module: Adapter,
-    stage: _Stage,
+    stage: Stage,
     recipe: Recipe,
     train: Examples,
     validation: Examples,
-    folder: Path | None,
-    resume: bool,
+    session: Session,
 ) -> list[dict[str, Any]]:
     """Train `module` in place and leave it in its best epoch; returns the history."""
     optimizer = torch.optim.SGD(
@@ -165,82 +151,50 @@ def _fit(
         momentum=recipe.momentum,
         weight_decay=stage.weight_decay,
     )
-    loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
-    # The start is a candidate too: a stage may not make its model worse on validation.
-    history = [_evaluated(module, stage, 0, None, validation)]
-    best = deepcopy(module.state_dict())
-    # A state belongs to one training: its recipe, its sizes and its data.
-    identity = _identity(stage, recipe, module.config, train, validation)
-    if folder is not None and resume:
-        history, best = _resumed(folder, stage, identity, module, optimizer, history, best)
-    bar = tqdm(
-        range(len(history), stage.epochs + 1),
-        initial=len(history) - 1,
-        total=stage.epochs,
-        desc=f"train {stage.name}",
-        unit="epoch",
-        disable=None,
-    )
-    for epoch in bar:
-        # Everything random in an epoch follows from the seed and its number, so that a resumed
-        # training draws what an unbroken one draws.
-        torch.manual_seed(recipe.seed * 1_000_003 + epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * _schedule(epoch, stage.epochs)
-        loss = _epoch(module, optimizer, loss_of, recipe, train)
-        history.append(_evaluated(module, stage, epoch, loss, validation))
-        if history[-1]["validation"] >= max(h["validation"] for h in history):
-            best = deepcopy(module.state_dict())
-        bar.set_postfix(loss=f"{loss:.3f}", validation=f"{history[-1]['validation']:.3f}")
-        if folder is not None:
-            _keep(folder, stage, identity, module, optimizer, history, best)
-    module.load_state_dict(best)
-    return history
+    smoothed = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
 
-
-def _epoch(
-    module: Adapter,
-    optimizer: torch.optim.Optimizer,
-    loss_of: nn.Module,
-    recipe: Recipe,
-    train: Examples,
-) -> float:
-    """One pass over the training examples; returns the mean loss."""
-    module.train()
-    losses = []
-    for index in torch.randperm(len(train.labels)).split(recipe.batch):
-        if len(index) < 2:
-            continue  # batch normalisation has no variance of a single recording
+    def loss_of(index: Tensor) -> Tensor:
         variant = torch.randint(train.features.shape[1], index.shape)
         logits = recipe.temperature * module.scores(train.features[index, variant])
-        loss = loss_of(logits, train.labels[index])
+        loss: Tensor = smoothed(logits, train.labels[index])
         if recipe.spike_rate is not None and isinstance(module, FloatAdapter | ChipAdapter):
             excess = (module.spike_rate / recipe.spike_rate - 1).clamp(min=0)
             loss = loss + recipe.spike_penalty * excess
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        module.constrain_()
-        losses.append(loss.item())
-    return float(np.mean(losses))
+        return loss
+
+    def evaluate() -> dict[str, Any]:
+        right = module.scores(validation.features[:, 0]).argmax(dim=1) == validation.labels
+        return {"validation": float(right.double().mean())}
+
+    return fit(
+        stage, module, optimizer, len(train.labels), loss_of, evaluate,
+        lambda epoch, step, steps: _schedule(epoch, stage.epochs), session,
+    )  # fmt: skip
 
 
-@torch.no_grad()
-def _evaluated(
-    module: Adapter,
-    stage: _Stage,
-    epoch: int,
-    loss: float | None,
-    data: Examples,
-) -> dict[str, Any]:
-    module.eval()
-    right = module.scores(data.features[:, 0]).argmax(dim=1) == data.labels
-    return {
-        "stage": stage.name,
-        "epoch": epoch,
-        "loss": loss,
-        "validation": float(right.double().mean()),
-    }
+def _stage(
+    name: str,
+    recipe: Recipe,
+    weight_decay: float,
+    config: AdapterConfig | ClipAdapterConfig,
+    *data: Examples,
+) -> Stage:
+    """A stage of the recipe; its state belongs to one training: its recipe, its sizes, its data."""
+    content = hashlib.sha256()
+    for examples in data:
+        content.update(examples.features.numpy().tobytes() + examples.labels.numpy().tobytes())
+    identity = json.dumps([asdict(recipe), asdict(config), content.hexdigest()])
+    quantized = name == "quantized"
+    return Stage(
+        name,
+        recipe.quantized_epochs if quantized else recipe.epochs,
+        recipe.quantized_learning_rate if quantized else recipe.learning_rate,
+        weight_decay,
+        recipe.batch,
+        recipe.seed,
+        identity,
+        smallest_batch=2,  # batch normalisation has no variance of a single recording
+    )
 
 
 def _schedule(epoch: int, epochs: int) -> float:
@@ -248,78 +202,3 @@ def _schedule(epoch: int, epochs: int) -> float:
     if epoch == 1:
         return 0.1
     return 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
-
-
-def _identity(
-    stage: _Stage, recipe: Recipe, config: AdapterConfig | ClipAdapterConfig, *data: Examples
-) -> str:
-    content = hashlib.sha256()
-    for examples in data:
-        content.update(examples.features.numpy().tobytes() + examples.labels.numpy().tobytes())
-    return json.dumps([asdict(stage), asdict(recipe), asdict(config), content.hexdigest()])
-
-
-def _keep(
-    folder: Path,
-    stage: _Stage,
-    identity: str,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    history: list[dict[str, Any]],
-    best: dict[str, Tensor],
-) -> None:
-    """Keep the state after an epoch in one file, so that a kill leaves this one or the last."""
-    momentum = optimizer.state_dict()["state"]
-    tensors = (
-        {f"module/{name}": tensor for name, tensor in module.state_dict().items()}
-        | {f"best/{name}": tensor for name, tensor in best.items()}
-        | {f"momentum/{i}": state["momentum_buffer"] for i, state in momentum.items()}
-    )
-    with atomic_path(_state_file(folder, stage)) as temporary:
-        save_file(
-            {name: tensor.clone().contiguous() for name, tensor in tensors.items()},
-            temporary,
-            {"identity": identity, "history": json.dumps(history)},
-        )
-
-
-def _resumed(
-    folder: Path,
-    stage: _Stage,
-    identity: str,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    history: list[dict[str, Any]],
-    best: dict[str, Tensor],
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
-    """Put a kept state back into module and optimizer; without one, everything stays as given."""
-    path = _state_file(folder, stage)
-    if not path.exists():
-        return history, best
-    try:
-        with safe_open(path, "pt") as file:
-            record = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if record["identity"] != identity:
-            raise BadInput(
-                f"{path}: the state of another training; remove it or leave --resume out"
-            )
-        kept: dict[str, dict[str, Tensor]] = {"module": {}, "best": {}, "momentum": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition("/")
-            kept[part][rest] = tensor
-        module.load_state_dict(kept["module"])
-        optimizer.load_state_dict(
-            {
-                "state": {int(i): {"momentum_buffer": m} for i, m in kept["momentum"].items()},
-                "param_groups": optimizer.state_dict()["param_groups"],
-            }
-        )
-        return json.loads(record["history"]), kept["best"]
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path}: damaged training state: {line}") from error
-
-
-def _state_file(folder: Path, stage: _Stage) -> Path:
-    return folder / f"state-{stage.name}.safetensors"

@@ -16,9 +16,17 @@ from deploy.files import atomic_path
 
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write a module's tensors as safetensors, atomically."""
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}
+    save_tensors(path, module.state_dict())
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors, and text about them, as safetensors, atomically."""
+    # Copies, since safetensors refuses tensors that share memory.
+    held = {name: x.detach().cpu().clone().contiguous() for name, x in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+        save_file(held, temporary, None if metadata is None else dict(metadata))
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

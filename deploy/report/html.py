@@ -23,6 +23,7 @@ from deploy.report.parity import parity_section
 from deploy.report.proof import proof_section
 from deploy.report.quantization import quantization_section
 from deploy.report.run import placement_section, repeat_section
+from deploy.report.skips import skips_section
 from deploy.report.traffic import traffic_section
 
 CONTENTS = {
@@ -32,6 +33,7 @@ CONTENTS = {
     "placement": "What ran where",
     "activity": "Activity",
     "cores": "Cores",
+    "skips": "Residual skips",
     "traffic": "Traffic",
     "counts": "Operations",
     "energy": "Energy",
@@ -56,8 +58,10 @@ def render(
     as in trace.npz; may be empty. program: gives the order of nodes and which are read-outs.
     """
     quantization = quantization_section(report)
-    # Only a float graph has been quantized.
-    contents = {k: v for k, v in CONTENTS.items() if k != "quantization" or quantization}
+    skips = skips_section(report)
+    # Only a float graph has been quantized, and not every model has skips.
+    optional = {"quantization": quantization, "skips": skips}
+    contents = {k: v for k, v in CONTENTS.items() if optional.get(k, v)}
     body = (
         headline(report),
         el(
@@ -73,6 +77,7 @@ def render(
             placement_section(report),
             activity_section(report, recordings, program),
             cores_section(report),
+            skips,
             traffic_section(report),
             counts_section(report, program),
             energy_section(report),

@@ -63,6 +63,8 @@ def summary(report: object, path: Path | None = None) -> str:
     against = words.against(report)
     if against is not None:
         rows.append(("like for like", against))
+    if (skips := words.skips(report)) is not None:
+        rows.append(("skips", skips))
     if (labels := words.new_labels(report)) is not None:
         rows.append(("other labels", labels))
     if at(report, "sanafe"):

@@ -242,6 +242,27 @@ def new_labels(report: object) -> str | None:
     return f"exchange {layers}: {count(held)} of {count(of)} synapse words"
 
 
+def skips(report: object) -> str | None:
+    """Both lowerings of residual skips in three figures each; None for a model without skips."""
+    costs = mapping(at(report, "skips", "costs"))
+    if not costs:
+        return None
+    chosen = at(report, "skips", "lowering")
+    said = []
+    for name, cost in sorted(costs.items(), key=lambda entry: entry[0] != chosen):
+        figures = [
+            f"{count(at(cost, key))} {unit}"
+            for key, unit in (
+                ("cores", "cores"),
+                ("synaptic_ops", "synaptic operations"),
+                ("messages", "packets"),
+            )
+            if number(at(cost, key)) is not None
+        ]
+        said.append(f"{name} {', '.join(figures) or NOT_MEASURED}")
+    return "; ".join(said)
+
+
 def unsupported(report: object) -> str:
     """What could not be mapped."""
     if not isinstance(at(report, "unsupported"), list | tuple):

@@ -16,7 +16,7 @@ from neuroclip.data.digits import PICTURE_SIZE, digit_pictures, digits_split
 from neuroclip.data.image_folders import folder_source, zip_source
 from neuroclip.data.image_sets import IMAGE_SETS, set_source
 from neuroclip.data.image_source import ImageSource, pixels
-from neuroclip.data.split import stratified_split
+from neuroclip.data.split import stratified_split, to_draw
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -61,16 +61,16 @@ def open_images(
     zip file of `train/<class>/…` and, where there is one, `test/<class>/…` (or `val`), or of
     `<class>/…`. seed: of the split, which depends on nothing that is in the images; validation is a
     tenth of the training images. limit: images per class at most of training and of test. part: the
-    only one that is decoded, the others being empty; samples: its first so many images. Raises BadInput
-    naming the file: none, unreadable (unless skip_bad), a class without images.
+    only one that is decoded, the others being empty; samples: so many of its images, drawn by `seed`.
+    Raises BadInput naming the file: none, unreadable (unless skip_bad), a class without images.
     """
     if name_or_path == "digits":
-        return _only(_digits(channels), part, samples)
+        return _only(_digits(channels), part, samples, seed)
     with _opened(name_or_path, root) as source:
         parts = _split(source, seed, limit)
         if part is not None:
             parts = {n: i if n == part else i[:0] for n, i in parts.items()}
-        found = _decoded(source, parts, size, channels, skip_bad, samples if part else None)
+        found = _decoded(source, parts, size, channels, skip_bad, samples if part else None, seed)
     counts = np.bincount(found.labels[np.r_[found.train, found.validation]], minlength=1)
     missing = set(range(len(source.class_names))) - set(np.flatnonzero(counts).tolist())
     if part is None and missing:
@@ -112,11 +112,11 @@ def _digits(channels: int) -> ImageDataset:
     return ImageDataset("digits", images, labels, names, train, validation, test)
 
 
-def _only(dataset: ImageDataset, part: Part | None, samples: int | None) -> ImageDataset:
-    """The images of one part, the first so many."""
+def _only(dataset: ImageDataset, part: Part | None, samples: int | None, seed: int) -> ImageDataset:
+    """The images of one part, or so many of them."""
     if part is None:
         return dataset
-    index = getattr(dataset, part)[:samples]
+    index = to_draw(getattr(dataset, part), samples, seed)[:samples]
     train, validation, test = (np.arange(len(index)) if n == part else index[:0] for n in PARTS)
     return ImageDataset(
         dataset.name, dataset.images[index], dataset.labels[index], dataset.class_names,
@@ -136,11 +136,12 @@ def _split(source: ImageSource, seed: int, limit: int | None) -> dict[Part, NDAr
 
 def _decoded(
     source: ImageSource, parts: Mapping[Part, NDArray[np.int64]], size: int, channels: int,
-    skip_bad: bool, samples: int | None,
+    skip_bad: bool, samples: int | None, seed: int,
 ) -> ImageDataset:  # fmt: skip
-    """The images of some parts, in the order of the source; the first so many that can be read."""
+    """The images of some parts in the order of the source, or so many that can be read, drawn at random."""
     order = np.sort(np.concatenate([*parts.values()]))
     count = len(order) if samples is None else min(samples, len(order))
+    order = to_draw(order, samples, seed)
     if count * size * size * channels > _MAX_BYTES:
         raise BadInput(f"{source.name}: {count} images of {size}×{size} exceed {_MAX_BYTES} bytes")
     images = np.empty((count, channels, size, size), np.uint8)

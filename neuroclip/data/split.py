@@ -26,6 +26,16 @@ def stratified_split(
     return [np.sort(part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
+def to_draw(indices: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
+    """The indices in the order in which to take `count` of them: random, unless all are taken.
+
+    The first ones would be of one class where a data set is sorted by class.
+    """
+    if count is None or count >= len(indices):
+        return indices
+    return np.random.default_rng(seed).permutation(indices)
+
+
 def per_class_split(
     labels: NDArray[np.int64], counts: Sequence[int], seed: int
 ) -> list[NDArray[np.int64]]:

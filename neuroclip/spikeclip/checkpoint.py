@@ -6,21 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from deploy.errors import BadInput
-from deploy.files import atomic_path, read_json, write_json
+from deploy.files import read_json, write_json
 from deploy.registers import BIAS_EXP_MAX
-from neuroclip.checkpoint import MODELS, typed
+from neuroclip.checkpoint_files import (
+    CONFIG_FILE,
+    described,
+    labels_and_template,
+    read_config,
+    typed,
+)
 from neuroclip.spikeclip.chip import layers, readers
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
 from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
-from neuroclip.weights import check_named, fill_module, read_weights
+from neuroclip.weights import check_named, fill_module, read_weights, save_tensors
 
 FORMAT, VERSION = "spikeclip", 1
-CONFIG_FILE = "config.json"
 FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"
 BUNDLED = ("spikeclip-digits",)
 
@@ -61,11 +65,11 @@ def is_spikeclip(name_or_folder: str | None) -> bool:
 
 def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
     """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
-    _save(folder / FLOAT_FILE, checkpoint.model.state_dict())
-    _save(folder / TEXT_FILE, checkpoint.text_encoder.state_dict())
+    save_tensors(folder / FLOAT_FILE, checkpoint.model.state_dict())
+    save_tensors(folder / TEXT_FILE, checkpoint.text_encoder.state_dict())
     chip = checkpoint.chip
     if chip is not None:
-        _save(folder / CHIP_FILE, _learned(chip))
+        save_tensors(folder / CHIP_FILE, _learned(chip))
     write_json(
         folder / CONFIG_FILE,
         {
@@ -88,26 +92,17 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     Raises BadInput naming the file and the entry: missing, damaged, a pickle, tensors of another
     shape or variant, NaN.
     """
-    bundled = str(name_or_folder) in BUNDLED
-    folder = MODELS / name_or_folder if bundled else Path(name_or_folder)
+    folder, raw = read_config(name_or_folder, BUNDLED, FORMAT, VERSION)
     path = folder / CONFIG_FILE
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such checkpoint folder; bundled models are {list(BUNDLED)}")
-    raw = read_json(path)
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT or raw.get("version") != VERSION:
-        raise BadInput(f"{path}: not a {FORMAT} configuration of version {VERSION}")
     try:
         config, text = typed("model", raw, SpikeClipConfig), typed("text", raw, TextConfig)
         if config.features != text.features:
             raise BadInput(
                 f"keys 'model.features' {config.features} and 'text.features' {text.features} differ"
             )
-        labels, template = raw.get("labels"), raw.get("template")
-        if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
-            raise BadInput(f"key 'labels' is {labels!r}, expected a list of text")
-        if not isinstance(template, str):
-            raise BadInput(f"key 'template' is {template!r}, expected text")
+        labels, template = labels_and_template(raw)
         scales = _checked_scales(config, raw.get("scales"))
+        teacher, training = described(raw, "teacher", "training")
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     # What a configuration declares takes no memory before the files are known to hold it.
@@ -119,10 +114,7 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     model, encoder = SpikeClip(config), SpikingTextEncoder(text)
     fill_module(model, held[FLOAT_FILE], folder / FLOAT_FILE)
     fill_module(encoder, held[TEXT_FILE], folder / TEXT_FILE)
-    teacher, training = (raw.get(key, {}) for key in ("teacher", "training"))
-    made = SpikeCheckpoint(
-        model.eval(), encoder.eval(), None, tuple(labels), template, teacher, training
-    )
+    made = SpikeCheckpoint(model.eval(), encoder.eval(), None, labels, template, teacher, training)
     if scales is None:
         return made
     learned = read_weights(folder / CHIP_FILE)
@@ -167,8 +159,3 @@ def _checked_scales(config: SpikeClipConfig, raw: Any) -> dict[str, int] | None:
         if type(value) is not int or not low <= value <= high:
             raise BadInput(f"key 'scales.{name}' is {value!r}, expected {low} to {high}")
     return dict(raw)
-
-
-def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with atomic_path(path) as temporary:
-        save_file({n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}, temporary)

@@ -15,7 +15,7 @@ from neuroclip.quantize import V_UNIT, ChipConv2d, weight_exponent
 from neuroclip.spikeclip.chip import Scales, chip_encoder, constrain_, quantized
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import Encoder, float_encoder
-from neuroclip.spikeclip.wiring import encoder_network
+from neuroclip.spikeclip.wiring import Skips, Wiring, encoder_wiring
 
 
 def messages(config: SpikeClipConfig, images: Tensor) -> Tensor:
@@ -136,10 +136,14 @@ class ChipSpikeClip(nn.Module):
         potentials = run(self.integrators, self.readout(spikes))[:, -1]
         return potentials.sum(dim=(-2, -1)) / self.integrators.unit
 
-    def network(self) -> ChipNetwork:
+    def network(self, skips: Skips = "fan-in") -> ChipNetwork:
         """All of it as populations and synapses; the last is called "readout"."""
+        return self.wiring(skips).network(("readout",))
+
+    def wiring(self, skips: Skips = "fan-in") -> Wiring:
+        """The same with what reads the residual stream (`Wiring.readers`)."""
         size = (self.config.channels, self.config.image_size, self.config.image_size)
-        return encoder_network(self.encoder, size, (self.readout, self.integrators))
+        return encoder_wiring(self.encoder, size, (self.readout, self.integrators), skips)
 
     def constrain_(self) -> None:
         """Keep the weights where every register is legal and every synaptic sum proven."""

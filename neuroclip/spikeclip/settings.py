@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from deploy.errors import BadInput
 from deploy.files import read_json
-from neuroclip.checkpoint import typed
+from neuroclip.checkpoint_files import typed
 from neuroclip.prompts import DEFAULT_TEMPLATE, fill
 from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.recipe import SpikeRecipe
 from neuroclip.spikeclip.teacher import TeacherConfig
 from neuroclip.spikeclip.train_teacher import TeacherSizes
-from neuroclip.spikeclip.training import SpikeRecipe
 from neuroclip.spikeclip.vocabulary import with_vocabularies
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -1,4 +1,4 @@
-"""The CLIP that a SpikeCLIP learns from: its features of images, and its class probabilities."""
+"""The CLIP that a SpikeCLIP learns from, and its features of images."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from deploy.errors import BadInput
 from neuroclip.clip import Clip, ClipSpec, load_clip
 
 _BATCH = 256
@@ -20,16 +21,26 @@ class TeacherConfig:
     """Which CLIP, as `ClipSpec` names it, and how its pixels are normalised.
 
     normalisation: "clip" (its own mean and deviation) or "half" (x − 0.5, as the bundled digits CLIP
-    was trained).
+    was trained). finetune: before step 2, on the classes of the data: "none" (its zero-shot
+    probabilities), "probe" (a linear layer on its features) or "full" (its image tower), see
+    `finetune_teacher`.
     """
 
     model: str = "digits"
     pretrained: str | None = None
     normalisation: Literal["half", "clip"] = "half"
+    finetune: Literal["none", "probe", "full"] = "none"
+    finetune_epochs: int = 10
+    finetune_learning_rate: float = 1e-3
 
-    def load(self) -> Clip:
+    def __post_init__(self) -> None:
+        for name in ("finetune_epochs", "finetune_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BadInput(f"teacher: {name} {getattr(self, name)} is not positive")
+
+    def load(self, device: str | None = None) -> Clip:
         """The CLIP. Raises BadInput as `load_clip` does."""
-        return load_clip(ClipSpec(self.model, self.pretrained))
+        return load_clip(ClipSpec(self.model, self.pretrained), device)
 
 
 @torch.no_grad()
@@ -58,9 +69,3 @@ def clip_input(clip: Clip, normalisation: str, images: Tensor) -> Tensor:
     x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
     x = x.expand(-1, 3, -1, -1)
     return x - 0.5 if normalisation == "half" else (x - mean) / std
-
-
-def probabilities(clip: Clip, features: Tensor, text: Tensor) -> Tensor:
-    """The teacher's class probabilities [N, labels] at its own temperature."""
-    scale = float(clip.module.logit_scale.detach().exp())
-    return torch.softmax(scale * features @ text.T, dim=-1)

@@ -20,10 +20,14 @@ from deploy.errors import BadInput
 from deploy.files import write_json
 from neuroclip.clip import CONFIG_FILE, WEIGHTS_FILE, build_own_clip, own_clip
 from neuroclip.data.images import ImageDataset
+from neuroclip.devices import device_of
+from neuroclip.distributed import rank
+from neuroclip.loop import Session, Stage
+from neuroclip.parallel import own
 from neuroclip.prompts import fill
-from neuroclip.spikeclip.loop import Stage, fit
+from neuroclip.spikeclip.loop import fit
+from neuroclip.spikeclip.recipe import SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.teacher import clip_input
-from neuroclip.spikeclip.training import SpikeRecipe, augmented, mixed_precision
 from neuroclip.tokenizer import VOCABULARY, tokenize
 from neuroclip.weights import save_weights
 
@@ -85,7 +89,8 @@ def train_teacher(
     dataset: ImageDataset,
     templates: Sequence[str],
     out: Path,
-    resume: bool = False,
+    session: Session = Session(),  # noqa: B008 - frozen
+    device: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train a teacher and write it to the folder `out`, as `load_clip` reads it; returns the history.
 
@@ -104,38 +109,42 @@ def train_teacher(
         },
     }
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clip = own_clip(build_own_clip(config), config, "teacher", device)
+    place = device_of(device)
+    clip = own_clip(build_own_clip(config), config, "teacher", place)
     module = clip.module
     ids = torch.stack([tokenize(fill(dataset.class_names, t), _CONTEXT) for t in templates])
-    ids = ids.to(device)
-    labels = torch.from_numpy(dataset.labels).to(device)
+    ids = ids.to(place)
+    names = torch.arange(ids.shape[1], device=place)
+    images, labels, train, validation = (
+        torch.from_numpy(x).to(place)
+        for x in (dataset.images, dataset.labels, dataset.train, dataset.validation)
+    )
 
-    def logits(images: Tensor, sentences: Tensor) -> Tensor:
-        with mixed_precision(recipe, device):
-            seen = module.encode_image(clip_input(clip, "clip", images), normalize=True)
+    def logits(seen: Tensor, sentences: Tensor) -> Tensor:
+        with mixed_precision(recipe, place):
+            features = module.encode_image(clip_input(clip, "clip", seen), normalize=True)
             text = module.encode_text(sentences, normalize=True)
         # CLIP's own limit on the temperature: logits are scaled by at most 100.
-        return module.logit_scale.exp().clamp(max=100) * seen.float() @ text.float().T
+        return module.logit_scale.exp().clamp(max=100) * features.float() @ text.float().T
 
     def loss_of(index: Tensor) -> Tensor:
-        which = dataset.train[index.numpy()]
-        images = augmented(recipe, torch.from_numpy(dataset.images[which]).float())
-        chosen = torch.randint(len(templates), (ids.shape[1],))
-        found = logits(images, ids[chosen.to(device), torch.arange(ids.shape[1], device=device)])
-        return functional.cross_entropy(found, labels[which])
+        which = train[index]
+        seen = own(augmented(recipe, images[which].float()))
+        chosen = torch.randint(len(templates), names.shape).to(place)
+        return functional.cross_entropy(logits(seen, ids[chosen, names]), labels[own(which)])
 
     def evaluate() -> dict[str, Any]:
-        right = []
-        for start in range(0, len(dataset.validation), _BATCH):
-            which = dataset.validation[start : start + _BATCH]
-            images = torch.from_numpy(dataset.images[which]).float()
-            right.append((logits(images, ids[0]).argmax(1) == labels[which]).float())
+        right = [
+            (logits(images[which].float(), ids[0]).argmax(1) == labels[which]).float()
+            for which in validation.split(_BATCH)
+        ]
         return {"validation": float(torch.cat(right).mean())}
 
     stage = Stage("teacher", sizes.epochs, sizes.learning_rate, recipe.weight_decay, recipe.batch,
                   recipe.seed, _identity(sizes, recipe, dataset, templates))  # fmt: skip
-    history = fit(stage, module, len(dataset.train), loss_of, evaluate, out, resume)
+    history = fit(stage, module, len(dataset.train), loss_of, evaluate, session)
+    if rank() > 0:
+        return history
     save_weights(out / WEIGHTS_FILE, module)
     best = max(history, key=lambda h: h["validation"])
     training = {

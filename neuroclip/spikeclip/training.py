@@ -7,107 +7,44 @@ gives CIFAR-10 the class names of STL-10 and swaps two splits; here a part of th
 chooses, and names come with the images.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from deploy.errors import BadInput
-from neuroclip.data.images import ImageDataset
-from neuroclip.spikeclip.loop import Stage, fit
+from neuroclip.devices import compiled
+from neuroclip.loop import Session, Stage
+from neuroclip.neurons import FloatNeuron
+from neuroclip.parallel import batch_mean, own
+from neuroclip.spikeclip.loop import fit
 from neuroclip.spikeclip.model import (
     ChipSpikeClip,
     SpikeClip,
     firing_rates,
-    messages,
     quantized_model,
 )
+from neuroclip.spikeclip.pairs import Pairs
+from neuroclip.spikeclip.recipe import SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
 
 _EVALUATION_BATCH = 256
 
 
-@dataclass(frozen=True)
-class SpikeRecipe:
-    """How to train.
-
-    epochs, learning_rate: of alignment; finetune_*: of the second step in floating point;
-    quantized_*: of the second step on the chip's arithmetic. text_epochs: of the text encoder.
-    temperature: by which cosines are multiplied. flip, shift: a mirror image half of the time, up to
-    so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
-    loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: convolutions and matrix
-    products of the teacher and of the float model in bfloat16; states stay float32, and whatever is
-    quantized stays exact.
-    """
-
-    epochs: int = 30
-    learning_rate: float = 2e-3
-    finetune_epochs: int = 15
-    finetune_learning_rate: float = 1e-3
-    quantized_epochs: int = 10
-    quantized_learning_rate: float = 5e-4
-    text_epochs: int = 100
-    text_learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    batch: int = 64
-    temperature: float = 30.0
-    flip: bool = False
-    shift: int = 0
-    spike_rate: float | None = None
-    spike_penalty: float = 1.0
-    mixed_precision: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        epochs = ("epochs", "finetune_epochs", "quantized_epochs", "text_epochs", "batch")
-        for name in (*epochs, "temperature", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise BadInput(f"training: {name} {getattr(self, name)} is not positive")
-        if self.spike_rate is not None and not 0 < self.spike_rate < 1:
-            raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")
-        if not 0 <= self.shift <= 64:
-            raise BadInput(f"training: shift {self.shift}, expected 0 to 64 pixels")
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Messages [N, C, S, S] of images, the teacher's features [N, F] of them, labels int64 [N]."""
-
-    sent: Tensor
-    features: Tensor
-    labels: Tensor
-
-
-def pairs_of(
-    model: SpikeClip, dataset: ImageDataset, index: NDArray[np.int64], features: Tensor
-) -> Pairs:
-    """The images of a part of a data set as the model sees them."""
-    sent = torch.cat(
-        [
-            messages(model.config, torch.from_numpy(dataset.images[part]))
-            for part in np.array_split(index, max(1, len(index) // 1024))
-        ]
-    )
-    return Pairs(sent, features, torch.from_numpy(dataset.labels[index]))
-
-
 def align(
     model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs,
-    folder: Path | None = None, resume: bool = False,
+    session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place."""
+    """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place, on its device,
+    where the data must lie too.
+    """
+    features = features_of(model, recipe)
 
-    def loss_of(index: Tensor) -> Tensor:
-        with mixed_precision(recipe, train.sent.device):
-            made = model(augmented(recipe, train.sent[index])).float()
+    def loss_of(sent: Tensor, index: Tensor) -> Tensor:
+        made = features(sent)
         return 1 - functional.cosine_similarity(made, train.features[index], dim=-1).mean()
 
     def score(where: slice) -> Tensor:
@@ -115,21 +52,26 @@ def align(
         return functional.cosine_similarity(made, validation.features[where], dim=-1)
 
     stage = _stage("align", recipe.epochs, recipe.learning_rate, recipe, model, train, validation)
-    return _fit(stage, model, recipe, train, validation, loss_of, score, folder, resume)
+    return _fit(stage, model, recipe, train, validation, loss_of, score, session)
 
 
 def align_text(
-    encoder: SpikingTextEncoder, recipe: SpikeRecipe, texts: list[str], features: Tensor,
-    folder: Path | None = None, resume: bool = False,
+    encoder: SpikingTextEncoder, recipe: SpikeRecipe, texts: list[str], features: Tensor, source: str,
+    session: Session = Session(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates."""
-    ids = token_ids(encoder.config, texts)
+    """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates.
+
+    source: as `Pairs` has it.
+    """
+    device = features.device
+    ids = token_ids(encoder.config, texts).to(device)
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(recipe.seed))
+    order = order.to(device)
     held = order[: max(1, len(texts) // 10)]
     kept = order[len(held) :] if len(texts) > 1 else order
 
     def loss_of(index: Tensor) -> Tensor:
-        index = kept[index]
+        index = own(kept[index])
         made = encoder(ids[index])
         return 1 - functional.cosine_similarity(made, features[index], dim=-1).mean()
 
@@ -138,68 +80,88 @@ def align_text(
         cosine = functional.cosine_similarity(made, features[held], dim=-1).mean()
         return {"validation": float(cosine)}
 
-    content = hashlib.sha256("\n".join(texts).encode() + features.numpy().tobytes()).hexdigest()
+    identity = json.dumps([asdict(recipe), asdict(encoder.config), texts, source])
     stage = Stage("text", recipe.text_epochs, recipe.text_learning_rate, recipe.weight_decay,
-                  recipe.batch, recipe.seed, content)  # fmt: skip
-    return fit(stage, encoder, len(kept), loss_of, evaluate, folder, resume)
+                  recipe.batch, recipe.seed, identity)  # fmt: skip
+    return fit(stage, encoder, len(kept), loss_of, evaluate, session)
 
 
 def finetune(
     model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs, text: Tensor,
-    probabilities: Tensor, folder: Path | None = None, resume: bool = False,
+    probabilities: Tensor, session: Session = Session(),  # noqa: B008 - frozen
 ) -> tuple[ChipSpikeClip | None, list[dict[str, Any]]]:  # fmt: skip
     """Step 2: cross-entropy + KL to the teacher's class probabilities [N, labels], text frozen.
 
-    Trains `model` in place, then, of the deployable variant, a chip's model that starts from it,
-    which is returned with the history.
+    Text and probabilities follow from the data's `source`. Trains `model` in place, then, of the
+    deployable variant, a chip's model that starts from it, which is returned with the history.
     """
+
+    features = features_of(model, recipe)
+
+    def cosines(sent: Tensor) -> Tensor:
+        return functional.normalize(features(sent), dim=-1) @ text.T
 
     def dual(scores: Tensor, index: Tensor) -> Tensor:
         logits = torch.log_softmax(recipe.temperature * scores, dim=-1)
         kl = functional.kl_div(logits, probabilities[index], reduction="batchmean")
         return functional.nll_loss(logits, train.labels[index]) + kl
 
-    def float_scores(index: Tensor) -> Tensor:
-        with mixed_precision(recipe, train.sent.device):
-            made = model(augmented(recipe, train.sent[index])).float()
-        return functional.normalize(made, dim=-1) @ text.T
-
     def right(scores: Tensor, where: slice) -> Tensor:
         return (scores.argmax(dim=-1) == validation.labels[where]).float()
 
     stage = _stage("finetune", recipe.finetune_epochs, recipe.finetune_learning_rate, recipe, model,
-                   train, validation, text, probabilities)  # fmt: skip
+                   train, validation)  # fmt: skip
     history = _fit(
         stage, model, recipe, train, validation,
-        lambda i: dual(float_scores(i), i),
+        lambda sent, index: dual(cosines(sent), index),
         lambda where: right(model.scores(validation.sent[where], text), where),
-        folder, resume,
+        session,
     )  # fmt: skip
     if model.config.variant == "paper":
         return None, history
-    chip = quantized_model(model, text)
+    chip = quantized_model(model, text).to(text.device)
     stage = _stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, recipe,
-                   model, train, validation, text, probabilities)  # fmt: skip
+                   model, train, validation)  # fmt: skip
     history += _fit(
         stage, chip, recipe, train, validation,
-        lambda i: dual(chip.scores(augmented(recipe, train.sent[i])), i),
+        lambda sent, index: dual(chip.scores(sent), index),
         lambda where: right(chip(validation.sent[where]), where),
-        folder, resume,
+        session,
     )  # fmt: skip
     return chip, history
 
 
+def features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Tensor]:
+    """Features float32 of messages, computed as the recipe says.
+
+    Raises BadInput where torch.compile is asked for and does not work.
+    """
+    call: Callable[[Tensor], Tensor] = model
+    if recipe.compile:
+        # The neurons have kernels of their own.
+        call = compiled(model, apart=FloatNeuron)
+
+    def features(sent: Tensor) -> Tensor:
+        with mixed_precision(recipe, sent.device):
+            return call(sent).float()
+
+    return features
+
+
 def _fit(
     stage: Stage, model: SpikeClip | ChipSpikeClip, recipe: SpikeRecipe, train: Pairs,
-    validation: Pairs, loss_of: Callable[[Tensor], Tensor], score: Callable[[slice], Tensor],
-    folder: Path | None, resume: bool,
+    validation: Pairs, loss_of: Callable[[Tensor, Tensor], Tensor], score: Callable[[slice], Tensor],
+    session: Session,
 ) -> list[dict[str, Any]]:  # fmt: skip
     with firing_rates(model) as rates:
 
         def loss(index: Tensor) -> Tensor:
-            found = loss_of(index)
+            # Every process draws for the whole batch, so that all draw what one would.
+            sent = own(augmented(recipe, train.sent[index]))
+            found = loss_of(sent, own(index))
             if recipe.spike_rate is not None:
-                over = torch.stack(list(rates.values())) / recipe.spike_rate - 1
+                seen = batch_mean(torch.stack(list(rates.values())), len(index))
+                over = seen / recipe.spike_rate - 1
                 found = found + recipe.spike_penalty * over.clamp(min=0).square().mean()
             return found
 
@@ -214,27 +176,7 @@ def _fit(
             each = {name: total / len(validation.labels) for name, total in sums.items()}
             return {"validation": float(torch.cat(values).mean()), "rates": each}
 
-        return fit(stage, model, len(train.labels), loss, evaluate, folder, resume)
-
-
-def mixed_precision(recipe: SpikeRecipe, device: torch.device) -> torch.autocast:
-    """The context in which layers that are not quantized run."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision)
-
-
-def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
-    """Images shifted and mirrored at random, with torch's generator."""
-    if recipe.flip:
-        mirrored = torch.rand(len(sent)) < 0.5
-        sent = torch.where(mirrored[:, None, None, None], sent.flip(-1), sent)
-    if recipe.shift:
-        n, size = recipe.shift, sent.shape[-1]
-        padded = functional.pad(sent, (n, n, n, n))
-        moves = torch.randint(0, 2 * n + 1, (len(sent), 2))
-        rows, columns = (moves[:, i, None] + torch.arange(size) for i in (0, 1))
-        samples = torch.arange(len(sent))[:, None, None]
-        sent = padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    return sent
+        return fit(stage, model, len(train.labels), loss, evaluate, session)
 
 
 def _stage(
@@ -243,12 +185,10 @@ def _stage(
     rate: float,
     recipe: SpikeRecipe,
     model: SpikeClip,
-    *data: Pairs | Tensor,
+    *data: Pairs,
 ) -> Stage:
-    digest = hashlib.sha256()
-    for held in data:
-        tensors = (held,) if isinstance(held, Tensor) else (held.sent, held.features, held.labels)
-        for tensor in tensors:
-            digest.update(tensor.contiguous().numpy().tobytes())
-    identity = json.dumps([asdict(recipe), asdict(model.config), digest.hexdigest()])
+    found: list[Any] = [asdict(recipe), asdict(model.config)]
+    for pairs in data:
+        found += [pairs.digest(), pairs.source]
+    identity = json.dumps(found)
     return Stage(name, epochs, rate, recipe.weight_decay, recipe.batch, recipe.seed, identity)

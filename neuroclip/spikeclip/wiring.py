@@ -2,43 +2,53 @@
 
 An AND is a neuron with a synapse of weight 2 from either side and a threshold between 2 and 4. The
 sum over tokens is a convolution of ones with a group for each channel, its broadcast back to the
-tokens one with full padding. The residual stream has no neurons: each of its branches drives every
-neuron that reads it later, through synapses of that neuron's own (fan-in).
+tokens one with full padding. The residual stream is lowered in one of two ways (`deploy.skips`):
+
+    "fan-in"   it has no neurons: each of its branches drives every neuron that reads it later,
+               through synapses of that neuron's own
+    "stream"   a stage of graded relays before each reader sends on the sum so far
 """
 
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import nn
 
 from deploy.errors import BadInput
 from deploy.program import Shape
+from deploy.skips import Reader, relay_name, stage_name
 from neuroclip.network import INPUT, ChipNetwork, Wire
 from neuroclip.neurons import ChipNeuron
 from neuroclip.quantize import V_UNIT, ChipConv2d
+from neuroclip.relay import ChipIdentity, ChipRelay
 from neuroclip.spikeclip.chip import ONE
 from neuroclip.spikeclip.encoder import Block, Encoder, SpikeDrivenAttention
 
 Feed = tuple[str, str, nn.Module]
 """(name of the synapses, source, synapses)."""
 
+Skips = Literal["fan-in", "stream"]
+
 
 @dataclass(eq=False)
 class Wiring:
-    """Populations and the wires between them, as they are added; the modules are copies."""
+    """Populations and the wires between them, as they are added; the modules are copies.
+
+    readers: of the residual stream so far, with the synapses that each has by fan-in.
+    """
 
     shape: Shape
+    skips: Skips = "fan-in"
     modules: dict[str, nn.Module] = field(default_factory=dict)
     wires: list[Wire] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
 
     def add(self, name: str, neurons: nn.Module, feeds: Iterable[Feed]) -> str:
         """A population called `name` and all that drives it; returns the name."""
-        if not isinstance(neurons, ChipNeuron):
-            raise BadInput(
-                f"module '{name}': {type(neurons).__name__} is in floating point; quantize it first"
-            )
+        _require_chip(name, neurons)
         for synapses, source, module in feeds:
             self.modules[synapses] = deepcopy(module)
             self.wires.append(Wire(synapses, source, name))
@@ -50,48 +60,77 @@ class Wiring:
         return ChipNetwork(self.shape, self.modules, tuple(self.wires), outputs)
 
 
-def encoder_network(
-    encoder: Encoder, shape: Shape, read: tuple[nn.Module, nn.Module]
-) -> ChipNetwork:
-    """The whole chip encoder and its read-out.
+def encoder_wiring(
+    encoder: Encoder, shape: Shape, read: tuple[nn.Module, nn.Module], skips: Skips = "fan-in"
+) -> Wiring:
+    """The whole chip encoder and its read-out, the population "readout".
 
-    shape: of the pixels [C, H, W]. read: the last synapses and their integrators, called "readout".
+    shape: of the pixels [C, H, W]. read: the last synapses and their integrators.
     """
-    wiring = Wiring(shape)
+    wiring = Wiring(shape, skips)
     stream = wire_tokenizer(wiring, encoder, INPUT)
     for i, block in enumerate(encoder.blocks):
-        stream = wire_block(wiring, f"block{i + 1}", block, stream)
+        wire_block(wiring, f"block{i + 1}", block, stream)
     assert encoder.last is not None
     last = wire_reader(wiring, "last", encoder.last, stream)
     synapses, integrators = read
     wiring.add("readout", integrators, [("text", last, synapses)])
-    return wiring.network(("readout",))
+    return wiring
 
 
-def wire_tokenizer(wiring: Wiring, encoder: Encoder, source: str) -> list[Feed]:
-    """The tokenizer's neurons; returns the stream, a list of its branches."""
+@dataclass(eq=False)
+class Stream:
+    """A residual stream: its branches, and those that no stage has added to the sum yet."""
+
+    branches: list[Feed]
+    waiting: list[Feed]
+
+    def add(self, branch: Feed) -> None:
+        """One more branch."""
+        self.branches.append(branch)
+        self.waiting.append(branch)
+
+
+def wire_tokenizer(wiring: Wiring, encoder: Encoder, source: str) -> Stream:
+    """The tokenizer's neurons; returns the stream that they start."""
     synapses, fires = encoder.tokenizer.synapses, encoder.tokenizer.fires
     for i, neurons in enumerate(fires):
         feeds = [(f"token{i + 1}_conv", source, synapses[i])]
         source = wiring.add(f"token{i + 1}", neurons, feeds)
-    return [(f"token{len(synapses)}_conv", source, synapses[-1])]
+    return start_stream((f"token{len(synapses)}_conv", source, synapses[-1]))
 
 
-def wire_reader(wiring: Wiring, name: str, neurons: nn.Module, stream: list[Feed]) -> str:
-    """Neurons that every branch of the stream so far drives."""
-    return wiring.add(name, neurons, [(f"{x}_{name}", source, y) for x, source, y in stream])
+def start_stream(branch: Feed) -> Stream:
+    """A stream of one branch."""
+    return Stream([branch], [branch])
 
 
-def wire_block(wiring: Wiring, name: str, block: nn.Module, stream: list[Feed]) -> list[Feed]:
-    """A block of attention and MLP with its skips; returns the stream with two more branches."""
+def wire_reader(wiring: Wiring, name: str, neurons: nn.Module, stream: Stream) -> str:
+    """Neurons that read the sum of every branch of the stream so far; returns their name."""
+    branches = tuple((x, relay_name(x, name)) for x, _, _ in stream.branches)
+    wiring.readers.append(Reader(name, branches))
+    if wiring.skips == "fan-in":
+        feeds = [(relay_name(x, name), source, y) for x, source, y in stream.branches]
+        return wiring.add(name, neurons, feeds)
+    stage = stage_name(len(wiring.readers))
+    shape = _require_chip(name, neurons).shape
+    same = ChipIdentity(shape[0])
+    feeds = [(relay_name(x, stage), source, y) for x, source, y in stream.waiting]
+    wiring.add(stage, ChipRelay(shape), feeds)
+    stream.waiting = [(stage, stage, same)]
+    return wiring.add(name, neurons, [(relay_name(stage, name), stage, same)])
+
+
+def wire_block(wiring: Wiring, name: str, block: nn.Module, stream: Stream) -> None:
+    """A block of attention and MLP with its skips, which adds two branches to the stream."""
     assert isinstance(block, Block)
     entered = wire_reader(wiring, f"{name}_enter", block.enter, stream)
     attended = wire_attention(wiring, name, block.attention, entered)
-    stream = [*stream, (f"{name}_project", attended, block.project)]
+    stream.add((f"{name}_project", attended, block.project))
     middle = wire_reader(wiring, f"{name}_middle", block.middle, stream)
     feeds = [(f"{name}_expand", middle, block.expand)]
     hidden = wiring.add(f"{name}_hidden", block.hidden, feeds)
-    return [*stream, (f"{name}_contract", hidden, block.contract)]
+    stream.add((f"{name}_contract", hidden, block.contract))
 
 
 def wire_attention(wiring: Wiring, name: str, attention: nn.Module, source: str) -> str:
@@ -121,6 +160,14 @@ def wire_attention(wiring: Wiring, name: str, attention: nn.Module, source: str)
         (f"{name}_spread", f"{name}_sum", spread),
     ]
     return wiring.add(f"{name}_mask", both, pairs)
+
+
+def _require_chip(name: str, neurons: nn.Module) -> ChipNeuron | ChipRelay:
+    if not isinstance(neurons, ChipNeuron | ChipRelay):
+        raise BadInput(
+            f"module '{name}': {type(neurons).__name__} is in floating point; quantize it first"
+        )
+    return neurons
 
 
 def _and(shape: Shape) -> ChipNeuron:

@@ -13,15 +13,23 @@ from deploy.emulator import emulate
 from deploy.errors import BadInput
 from deploy.parity import compare
 from deploy.program import registers
+from deploy.skips import as_stream
 from export.lower import lower
 from export.nir_write import to_nir
+from export.program_nir import program_graph
 from export.torch_run import run_torch, torch_registers
 from neuroclip.network import INPUT
 from neuroclip.quantize import ChipConv2d
 from neuroclip.spikeclip.chip import quantized
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import PaperAttention, float_attention
-from neuroclip.spikeclip.wiring import Wiring, wire_attention, wire_block, wire_reader
+from neuroclip.spikeclip.wiring import (
+    Wiring,
+    start_stream,
+    wire_attention,
+    wire_block,
+    wire_reader,
+)
 
 SMALL = SpikeClipConfig(
     image_size=8, channels=2, width=8, convolutions=2, halvings=1, blocks=2, heads=2, ratio=2,
@@ -44,13 +52,17 @@ def attention_network(encoder):
     return wiring.network((wire_attention(wiring, "block", encoder.blocks[0].attention, INPUT),))
 
 
-def block_network(encoder):
+def block_wiring(encoder, skips="fan-in"):
     """The second block between spikes that drive the stream and neurons that read it."""
-    wiring = Wiring((8, 4, 4))
-    tokens = encoder.tokenizer.synapses[-1]
-    stream = [("tokens", INPUT, tokens)]
-    stream = wire_block(wiring, "block", encoder.blocks[1], stream)
-    return wiring.network((wire_reader(wiring, "last", encoder.last, stream),))
+    wiring = Wiring((8, 4, 4), skips)
+    stream = start_stream(("tokens", INPUT, encoder.tokenizer.synapses[-1]))
+    wire_block(wiring, "block", encoder.blocks[1], stream)
+    wire_reader(wiring, "last", encoder.last, stream)
+    return wiring
+
+
+def block_network(encoder):
+    return block_wiring(encoder).network(("last",))
 
 
 NETWORKS = {"attention": attention_network, "block": block_network}
@@ -99,10 +111,61 @@ def test_the_emulator_is_lava(encoder, name):
     assert parity.ok, parity.describe()
 
 
+def stream_of(encoder):
+    """(torch network, program, the fan-in's program) of the block with its skips as a stream."""
+    wiring = block_wiring(encoder)
+    _, fan_in = lowered(wiring.network(("last",)))
+    network = block_wiring(encoder, "stream").network(("last",))
+    return network, as_stream(fan_in, wiring.readers), fan_in
+
+
+def test_a_stream_is_the_fan_in_and_torch_is_the_emulator(encoder):
+    network, program, fan_in = stream_of(encoder)
+    inputs = spikes(network)
+    trace, expected = emulate(program, inputs), emulate(fan_in, inputs)
+    parity = compare(
+        "torch", torch_registers(network), run_torch(network, inputs), "emulator",
+        registers(program), trace,
+    )  # fmt: skip
+    assert parity.ok, parity.describe()
+    for quantity in ("s", "u", "v"):
+        for name, values in getattr(expected, quantity).items():
+            assert np.array_equal(values, getattr(trace, quantity)[name]), (quantity, name)
+    assert {"stream1", "stream2", "stream3"} == set(trace.s) - set(expected.s)
+    assert all(np.abs(trace.s[f"stream{i}"]).max() > 1 for i in (1, 2, 3))
+    # Every branch once, where the fan-in has six synapses for its three branches.
+    assert len(program.connections) == len(fan_in.connections) - 6 + 3 + 2 + 3
+    messages = run_torch(network, inputs).messages
+    assert all(np.array_equal(messages[name], n) for name, n in trace.messages.items())
+
+
+@needs_lava
+def test_a_stream_on_lava(encoder):
+    from export.lava.client import run_lava
+
+    network, program, _ = stream_of(encoder)
+    inputs = spikes(network, samples=2)
+    expected, run = emulate(program, inputs), run_lava(program, inputs, progress=False)
+    parity = compare("emulator", registers(program), expected, "lava", run.registers, run.trace)
+    assert parity.ok, parity.describe()
+    assert "stream3" in run.trace.s
+
+
+def test_a_stream_is_not_in_nir(encoder):
+    network, program, _ = stream_of(encoder)
+    with pytest.raises(BadInput, match="module 'stream1': NIR has no neurons that relay"):
+        to_nir(network)
+    with pytest.raises(BadInput, match="node 'stream1': NIR has no neurons that compute a graded"):
+        program_graph(program)
+
+
 def test_other_attention_is_refused_by_name():
     wiring = Wiring((8, 4, 4))
     with pytest.raises(BadInput, match=r"module 'block': PaperAttention .* q·kᵀ·v"):
         wire_attention(wiring, "block", PaperAttention(SMALL), INPUT)
+    with pytest.raises(BadInput, match="module 'r': FloatNeuron is in floating point"):
+        stream = start_stream(("tokens", INPUT, torch.nn.Identity()))
+        wire_reader(Wiring((8, 4, 4), "stream"), "r", float_attention(SMALL).fires, stream)
     with pytest.raises(BadInput, match="module 'block_q': FloatNeuron is in floating point"):
         wire_attention(wiring, "block", float_attention(SMALL), INPUT)
 

@@ -10,6 +10,9 @@ torch = pytest.importorskip("torch")
 for package in ("snntorch", "open_clip", "nirtorch"):
     pytest.importorskip(package)
 
+from deploy.program_file import load_program
+from deploy.skips import repeated
+from deploy.synapses import synapses
 from export import cli
 from export.from_checkpoint import from_checkpoint
 from neuroclip import cli as neuroclip_cli
@@ -53,6 +56,89 @@ def sizes(folder):
             for name in trace.files
             if name.endswith("/s") and name != "readout/s"
         }
+
+
+def test_both_lowerings_of_the_skips_are_equal_and_have_their_costs(tmp_path):
+    """Branches once: 13 → 16 populations, three stages of 32·4·4 relays before three readers."""
+    reports = {
+        name: exported(tmp_path / name, "--target", "emulator", "--samples", "40", "--skips", name)
+        for name in ("fan-in", "stream")
+    }
+    fan_in, stream = (report["skips"] for report in reports.values())
+    assert (fan_in["lowering"], stream["lowering"]) == ("fan-in", "stream")
+    assert fan_in["costs"] == stream["costs"] and fan_in["refused"] == {}
+    costs = stream["costs"]
+    difference = {key: costs["stream"][key] - n for key, n in costs["fan-in"].items()}
+    assert difference["populations"] == 3 and difference["neurons"] == 3 * 32 * 16
+    assert difference["neuron_updates"] == 4 * difference["neurons"]
+    # Of three branches, six synapses become three; two relays between stages, three to readers.
+    assert difference["synapses"] == 5 * 512 - repeated_synapses(tmp_path / "fan-in")
+    assert all(difference[key] < 0 for key in ("synaptic_ops", "synapse_words"))
+    # A relay sends at almost every step, where a neuron of the fan-in mostly is silent.
+    assert difference["messages"] > 0 and difference["macs"] > 0
+    for name, report in reports.items():
+        assert report["parity"]["ok"] and report["skips"]["equal"]["ok"]
+        assert report["skips"]["equal"]["states_compared"] > 10**6
+        own = report["skips"]["costs"][name]
+        assert own["synaptic_ops"] == report["counts"]["synaptic_ops"]["total"]
+        assert own["messages"] == report["counts"]["messages"]["total"]
+        assert own["cores"] == report["cores"]["used"]
+    # The equal ANN has every branch once, whichever way its sums reach their readers.
+    a, b = (report["baseline"]["operations"]["mac"] for report in reports.values())
+    assert a == b
+    with (
+        np.load(tmp_path / "fan-in" / "trace.npz") as x,
+        np.load(tmp_path / "stream" / "trace.npz") as y,
+    ):
+        assert all(np.array_equal(x[entry], y[entry]) for entry in x.files)
+        assert y["stream3/s"].dtype == np.int32 and y["stream3/s"].min() < 0
+    assert (tmp_path / "fan-in" / "model.nir").exists()
+    assert not (tmp_path / "stream" / "model.nir").exists()
+    assert "'stream1': NIR has no neurons" in reports["stream"]["warnings"][0]
+    page = (tmp_path / "stream" / "report.html").read_text()
+    assert "Residual skips" in page and "stream (exported)" in page
+
+
+def repeated_synapses(folder):
+    """The synapses of the fan-in that a stream does without: those onto a later reader."""
+    left_out = repeated(load_spikeclip(NAME).chip.wiring().readers)
+    connections = load_program(folder / "program.npz").connections
+    return sum(synapses(c) for c in connections if c.name in left_out)
+
+
+@needs_lava
+def test_every_spike_of_the_stream_is_lavas(tmp_path):
+    report = exported(tmp_path, "--target", "lava", "--samples", "2", "--skips", "stream")
+    pairs = report["parity"]["pairs"]
+    assert [(p["a"], p["b"]) for p in pairs] == [("torch", "emulator"), ("emulator", "lava")]
+    assert all(p["registers_equal"] and not p["spike_mismatches"] for p in pairs)
+    assert all(not p["state_mismatches"] and p["states_compared"] for p in pairs)
+
+
+def test_skips_are_refused_where_there_are_none(tmp_path, refused):
+    out = ("--out", tmp_path / "out")
+    refused(
+        cli.main, NAME, "--target", "nir", "--skips", "stream", *out,
+        says=[NAME, "stream1", "NIR has no neurons"],
+    )  # fmt: skip
+    refused(cli.main, "--target", "emulator", "--skips", "stream", *out, says=["--skips"])
+    refused(cli.main, "a.nir", "--target", "emulator", "--skips", "stream", says=["a.nir"])
+
+
+def test_a_chip_of_short_messages_has_the_fan_in_only(tmp_path, capsys):
+    chip = tmp_path / "short.json"
+    limit = {"value": 8, "source": "a test", "assumption": False}
+    described = {"format": "neuroclip-chip", "version": 1, "name": "short", "description": "8 bits"}
+    described |= {"extends": "loihi2", "chips": 1, "limits": {"message_bits": limit}}
+    chip.write_text(json.dumps(described))
+    options = ("--target", "emulator", "--samples", "5", "--chip", str(chip))
+    report = exported(tmp_path, *options)["skips"]
+    assert report["costs"]["fan-in"]["cores"] and report["costs"]["stream"]["cores"] is None
+    assert "graded messages of 24 bits" in report["refused"]["stream"]
+    assert report["equal"]["ok"]
+    capsys.readouterr()
+    assert cli.main([NAME, *options, "--skips", "stream", "--out", str(tmp_path / "stream")]) == 1
+    assert "'stream1': graded messages of 24 bits exceed the 8" in capsys.readouterr().err
 
 
 @needs_lava

@@ -13,8 +13,9 @@ pytest.importorskip("snntorch")
 
 from deploy.errors import BadInput
 from deploy.proof import prove
-from neuroclip import training
+from neuroclip import loop, training
 from neuroclip.adapter import AdapterConfig, FloatAdapter, quantized, relabelled
+from neuroclip.state import State
 from neuroclip.training import Examples, Recipe, train_adapter
 
 C, H, T, LABELS = 24, 12, 6, 4
@@ -141,15 +142,15 @@ def test_a_killed_training_resumes_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     unbroken = train()
-    keep = training._keep
+    keep = loop.keep_state
 
-    def killed(folder: Path, at: training._Stage, *rest: object) -> None:
-        keep(folder, at, *rest)
-        if at.name == stage and len(rest[3]) == 4:  # the history after the third epoch
+    def killed(path: Path, identity: str, state: State, *rest: object) -> None:
+        keep(path, identity, state, *rest)
+        if path.name == f"state-{stage}.safetensors" and state.place.epoch == 4:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(training, "_keep", killed)
+        patched.setattr(loop, "keep_state", killed)
         train(tmp_path)
     resumed = train(tmp_path, resume=True)
     assert all(torch.equal(a, b) for a, b in zip(weights(unbroken), weights(resumed), strict=True))

@@ -14,6 +14,7 @@ from deploy.errors import BadInput
 from neuroclip.data.class_names import class_names
 from neuroclip.data.image_sets import IMAGE_SETS
 from neuroclip.data.images import open_images
+from neuroclip.data.split import to_draw
 
 SIZE = 8
 
@@ -123,7 +124,7 @@ def test_a_set_is_read_in_its_own_format(tmp_path, monkeypatch, name):
         assert (found.images[:, :, -1] == found.images[:, :, 0] + 5).all()
     only = open_images(name, SIZE, 1, root=tmp_path, part="test", samples=7)
     assert only.images.shape == (7, 1, SIZE, SIZE) and not len(only.train)
-    assert np.array_equal(only.labels, found.labels[found.test[:7]])
+    assert np.array_equal(only.labels, found.labels[to_draw(found.test, 7, 0)[:7]])
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from deploy.errors import BadInput
 from neuroclip.data.images import open_images
+from neuroclip.data.split import to_draw
 
 
 def image(value, size=(10, 12), mode="RGB"):
@@ -165,25 +166,28 @@ def test_only_what_is_needed_is_decoded(tmp_path):
         for samples in (3, None):
             only = open_images(path, 8, 3, part=part, samples=samples)
             assert np.array_equal(getattr(only, part), np.arange(len(only.labels)))
-            assert np.array_equal(only.images, whole.images[index[:samples]])
-            assert np.array_equal(only.labels, whole.labels[index[:samples]])
+            taken = to_draw(index, samples, 0)[:samples]
+            assert np.array_equal(only.images, whole.images[taken])
+            assert np.array_equal(only.labels, whole.labels[taken])
             assert sum(len(getattr(only, p)) for p in ("train", "validation", "test")) == len(
                 only.labels
             )
-    for name in [*layout(("train/",)), "test/sail_boat/9.png"]:
+    tests = sorted(layout(("test/",)))
+    order = to_draw(whole.test, len(tests) - 1, 0) - whole.test[0]
+    for name in [*layout(("train/",)), tests[order[-1]]]:
         (tmp_path / "data" / name).write_bytes(b"")
     assert len(open_images(path, 8, 3, part="test", samples=19).labels) == 19
-    with pytest.raises(BadInput, match=r"'test/sail_boat/9\.png' cannot be read"):
+    with pytest.raises(BadInput, match=f"'{tests[order[-1]]}' cannot be read"):
         open_images(path, 8, 3, part="test")
     # A bad one does not count as one of the samples.
-    (tmp_path / "data/test/cat/0.png").write_bytes(b"")
+    (tmp_path / "data" / tests[order[0]]).write_bytes(b"")
     few = open_images(path, 8, 3, part="test", samples=5, skip_bad=True)
     assert len(few.labels) == 5 and len(few.skipped) == 1
     with pytest.raises(BadInput, match="its train part has no readable images"):
         open_images(path, 8, 3, part="train", skip_bad=True)
     digits = open_images("digits", 16, 1)
     some = open_images("digits", 16, 1, part="test", samples=20)
-    assert np.array_equal(some.images, digits.images[digits.test[:20]])
+    assert np.array_equal(some.images, digits.images[to_draw(digits.test, 20, 0)[:20]])
 
 
 def test_a_folder_called_val_is_the_test_part_where_there_is_no_other(tmp_path):

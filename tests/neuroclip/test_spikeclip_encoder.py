@@ -14,7 +14,7 @@ from neuroclip.quantize import ChipConv2d
 from neuroclip.spikeclip.chip import quantized
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import PaperAttention, float_encoder, neurons
-from neuroclip.spikeclip.wiring import encoder_network
+from neuroclip.spikeclip.wiring import encoder_wiring
 
 SMALL = SpikeClipConfig(
     image_size=8, channels=2, width=8, convolutions=3, halvings=1, blocks=2, heads=2, ratio=2,
@@ -66,13 +66,15 @@ def test_the_papers_attention_is_its_formula(make_encoder):
     assert torch.equal(out, expected) and 0 < out.mean() < 1
 
 
+@pytest.mark.parametrize("skips", ["fan-in", "stream"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_network_is_the_modules(make_encoder, seed):
+def test_the_network_is_the_modules(make_encoder, seed, skips):
     chip, _ = quantized(SMALL, make_encoder(SMALL, seed))
     side = SMALL.side
     synapses = ChipConv2d(torch.randn(3, 8, side, side), 4)
     integrators = ChipNeuron(torch.zeros(3, 1, 1), unit=64 * 16, kind="integrator", dv=1024)
-    network = encoder_network(chip, (2, 8, 8), (synapses, integrators))
+    wiring = encoder_wiring(chip, (2, 8, 8), (synapses, integrators), skips)
+    network = wiring.network(("readout",))
     sent = pixels(SMALL)
     with torch.no_grad():
         spikes = run(chip, sent)

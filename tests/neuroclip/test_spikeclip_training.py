@@ -1,6 +1,11 @@
 """SpikeCLIP's training: settings, both steps, curves, and a training that goes on where it was."""
 
+import functools
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +15,26 @@ torch = pytest.importorskip("torch")
 for package in ("snntorch", "open_clip"):
     pytest.importorskip(package)
 
-from neuroclip import cli
-from neuroclip.spikeclip import commands, loop
-from neuroclip.spikeclip.checkpoint import load_spikeclip
-from neuroclip.spikeclip.encoder import neurons
-from neuroclip.spikeclip.settings import read_settings
-from neuroclip.spikeclip.training import SpikeRecipe, augmented
+from safetensors import safe_open
 
+from deploy.errors import BadInput
+from neuroclip import cli, loop
+from neuroclip.loop import Session
+from neuroclip.spikeclip import commands
+from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.encoder import neurons
+from neuroclip.spikeclip.finetune_teacher import class_teacher
+from neuroclip.spikeclip.model import SpikeClip, firing_rates
+from neuroclip.spikeclip.pairs import pairs_of
+from neuroclip.spikeclip.recipe import SpikeRecipe, augmented
+from neuroclip.spikeclip.settings import read_settings
+from neuroclip.spikeclip.teacher import TeacherConfig, image_features
+from neuroclip.spikeclip.text import teacher_text
+from neuroclip.spikeclip.training import features_of
+from neuroclip.weights import weights_digest
+
+ROOT = Path(__file__).parents[2]
 TINY = {
     "model": {
         "image_size": 8, "channels": 1, "width": 8, "convolutions": 2, "halvings": 1, "blocks": 1,
@@ -52,11 +70,18 @@ def few(monkeypatch):
 
 
 def files(folder):
-    return {
+    """What a training leaves but for its states, without what depends on the machine's speed."""
+    found = {
         p.name: p.read_bytes()
         for p in folder.iterdir()
         if p.suffix in (".safetensors", ".json") and not p.name.startswith("state")
     }
+    for name in [n for n in found if n.startswith("history")]:
+        found[name] = [
+            {k: v for k, v in entry.items() if k != "examples_per_second"}
+            for entry in json.loads(found[name])
+        ]
+    return found
 
 
 def train(config, out, *more):
@@ -73,21 +98,85 @@ def test_a_killed_training_ends_like_an_unbroken_one(config, tmp_path, monkeypat
     assert stages == [(s, e) for s in ("finetune", "quantized") for e in range(3)]
     assert all(0 <= rate <= 1 for h in history for rate in h["rates"].values())
 
-    keep, kept = loop._keep, []
+    out, keep = tmp_path / "killed", loop.keep_state
+    for stage in ("text", "align"):
+        places = []
 
-    def killed(path, *arguments):
-        keep(path, *arguments)
-        kept.append(path.name)
-        if kept.count(path.name) == 2 and path.name != "state-text.safetensors":
-            raise KeyboardInterrupt
+        def killed(path, identity, state, *rest, places=places, stage=stage):
+            keep(path, identity, state, *rest)
+            if path.name == f"state-{stage}.safetensors":
+                places.append(state.place)
+                if len(places) == 2:
+                    raise KeyboardInterrupt
 
-    out = tmp_path / "killed"
-    monkeypatch.setattr(loop, "_keep", killed)
-    with pytest.raises(KeyboardInterrupt):
-        commands.train(stage="align", config=config, data="digits", out=out)
-    assert not (out / "config.json").exists()
-    monkeypatch.setattr(loop, "_keep", keep)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(loop, "keep_state", killed)
+            commands.train(stage="align", config=config, data="digits", out=out, resume=True)
+        assert not (out / "config.json").exists()
     train(config, out, "--resume")
+    assert files(out) == files(tmp_path / "whole")
+
+
+KILLED = """
+import sys
+from neuroclip import cli, loop
+loop.KEEP_SECONDS = 0.0  # the state is kept after every step
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_training_killed_by_the_system_in_the_middle_of_an_epoch(config, tmp_path):
+    """SIGKILL, which no process can answer, after some step; then --resume."""
+    base = [
+        "train",
+        "spikeclip",
+        "--config",
+        config,
+        "--device",
+        "cpu",
+        "--stage",
+        "align",
+        "--out",
+    ]
+    assert cli.main([*base, str(tmp_path / "whole")]) == 0
+    out = tmp_path / "killed"
+    state = out / "state-align.safetensors"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, *base, str(out)], cwd=ROOT, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )  # fmt: skip
+    try:
+        place = None
+        while process.poll() is None and (place is None or place["step"] < 3):
+            if state.exists():
+                with safe_open(state, "pt") as file:
+                    place = json.loads(file.metadata()["place"])
+            time.sleep(0.005)
+        assert process.poll() is None and place is not None and place["step"] >= 3
+    finally:
+        process.kill()
+        process.wait()
+    assert not (out / "config.json").exists()
+    assert cli.main([*base, str(out), "--resume"]) == 0
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("few")
+def test_minutes_end_well_and_the_same_command_goes_on(config, tmp_path, capsys):
+    train(config, tmp_path / "whole")
+    out = tmp_path / "parts"
+    for stage in ("align", "finetune"):
+        given = ["train", "spikeclip", "--stage", stage, "--config", config, "--out", str(out)]
+        stops = 0
+        while True:
+            assert cli.main([*given, "--resume", "--minutes", "1e-6"]) == 0
+            shown = capsys.readouterr().out
+            if "checkpoint: " in shown.splitlines()[-1]:
+                break
+            stops += 1
+            assert "stopped after 1e-06 minutes in" in shown and "--resume goes on" in shown
+            assert stage == "finetune" or not (out / "config.json").exists()
+        assert stops >= 4  # a step at a time
     assert files(out) == files(tmp_path / "whole")
 
 
@@ -123,6 +212,57 @@ def test_a_teacher_of_our_own_teaches(tmp_path):
     assert 0 <= made.training["teacher_validation_accuracy"] <= 1
 
 
+@pytest.mark.parametrize("how", ["none", "probe", "full"])
+def test_the_teacher_is_fine_tuned_before_its_probabilities_are_distilled(tmp_path, how):
+    """On the digits' pictures: better than by its texts alone, at least on what it was trained on."""
+    rate = 0.02 if how == "probe" else 1e-3
+    settings = TeacherConfig(finetune=how, finetune_epochs=4, finetune_learning_rate=rate)
+    clip, dataset = settings.load("cpu"), commands.open_images("digits", 34, 1)
+    dataset = replace(dataset, train=dataset.train[:300], validation=dataset.validation[:100])
+    truth = torch.from_numpy(dataset.labels[dataset.train])
+    model = SpikeClip(
+        SpikeClipConfig(image_size=8, channels=1, width=8, convolutions=2, halvings=1)
+    )
+    # A class is missing in the texts' order, so that zero-shot is wrong about it.
+    text = teacher_text(clip, [f"the digit {d}" for d in (0, 1, 2, 3, 4, 5, 6, 7, 9, 8)])
+    train, validation = (
+        pairs_of(model, dataset, part, image_features(clip, settings, dataset.images[part]), "")
+        for part in (dataset.train, dataset.validation)
+    )
+    before = weights_digest(clip.module)
+    recipe = SpikeRecipe(shift=1)
+    found = [
+        class_teacher(clip, settings, recipe, dataset, train, validation, text, session)
+        for session in (Session(tmp_path), Session(tmp_path, resume=True))
+    ]
+    assert torch.equal(found[0].probabilities, found[1].probabilities)
+    assert torch.allclose(found[0].probabilities.sum(1), torch.ones(300))
+    guessed, right = (
+        float((scores.argmax(1) == truth).float().mean())
+        for scores in (train.features @ text.T, found[0].probabilities)
+    )
+    if how == "none":
+        assert found[0].history == [] and right == guessed
+    else:
+        assert right > guessed + 0.05
+        assert max(h["validation"] for h in found[0].history) == found[0].accuracy
+    assert weights_digest(clip.module) == before
+
+
+@pytest.mark.usefixtures("few")
+def test_a_probe_is_part_of_the_second_step(config, tmp_path):
+    raw = json.loads(Path(config).read_text())
+    raw["teacher"] = {"finetune": "probe", "finetune_epochs": 2}
+    path, out = tmp_path / "probe.json", tmp_path / "out"
+    path.write_text(json.dumps(raw))
+    train(str(path), out)
+    history = json.loads((out / "history-finetune.json").read_text())
+    assert [h["stage"] for h in history] == ["probe"] * 3 + ["finetune"] * 3 + ["quantized"] * 3
+    made = load_spikeclip(out).training
+    assert made["teacher_finetune"] == "probe"
+    assert made["teacher_validation_accuracy"] == max(h["validation"] for h in history[:3])
+
+
 @pytest.mark.usefixtures("few")
 def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
     out = tmp_path / "out"
@@ -133,6 +273,11 @@ def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
     refused(cli.main, *base, "--stage", "align", "--config", "no", says=["no such configuration"])
     refused(cli.main, *base, "--stage", "align", "--data", "no", says=["no folder or zip file"])
     refused(cli.main, "train", "--stage", "align", "--out", out, says=["--stage"])
+    refused(cli.main, "train", "--minutes", "1", "--out", out, says=["--minutes"])
+    for device in ("tpu", "cuda:99", "meta"):
+        refused(cli.main, *base, "--stage", "align", "--device", device, says=[f"'{device}'"])
+    for minutes in ("0", "-1", "nan", "inf"):
+        refused(cli.main, *base, "--stage", "align", f"--minutes={minutes}", says=["--minutes"])
     for key, value, says in (
         ("model", {"width": 7}, "width 7"),
         ("recipe", {"epochs": 0}, "epochs 0"),
@@ -140,11 +285,68 @@ def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
         ("template", "no place", "no place"),
         ("labels", "a,b", "labels"),
         ("limit", 1, "limit"),
+        ("teacher", {"finetune": "half"}, "teacher.finetune' is 'half'"),
+        ("teacher", {"finetune_epochs": 0}, "finetune_epochs 0"),
         ("odd", 1, "odd"),
     ):
         path = tmp_path / "settings.json"
         path.write_text(json.dumps({**TINY, key: value}))
         refused(cli.main, *base, "--stage", "align", "--config", path, says=[path, says])
+
+
+@pytest.mark.usefixtures("few")
+def test_curves_are_kept_and_drawn(config, tmp_path):
+    train(config, tmp_path)
+    for stage in ("align", "finetune"):
+        history = json.loads((tmp_path / f"history-{stage}.json").read_text())
+        trained = [h for h in history if h["epoch"]]
+        assert all(h["loss"] > 0 and h["examples_per_second"] > 0 for h in trained)
+        drawn = (tmp_path / f"history-{stage}.svg").read_text()
+        assert "<svg" in drawn and drawn.count("<path") > 3
+
+
+def loss_of_a_batch(recipe):
+    """Of the first alignment batch, and the gradient that it gives the first convolution."""
+    torch.manual_seed(0)
+    model = SpikeClip(SpikeClipConfig(**TINY["model"], features=6)).train()
+    sent, target = torch.randint(0, 16, (6, 1, 8, 8)).float(), torch.randn(6, 6)
+    with firing_rates(model) as rates:
+        made = features_of(model, recipe)(sent)
+        loss = (
+            1 - torch.cosine_similarity(made, target).mean() + torch.stack([*rates.values()]).sum()
+        )
+        loss.backward()
+    assert made.dtype == torch.float32 and len(rates) > 5
+    return float(loss), model.encoder.tokenizer.synapses[0].conv.weight.grad
+
+
+def test_mixed_precision_gives_nearly_the_same_loss():
+    plain, _ = loss_of_a_batch(SpikeRecipe())
+    mixed, _ = loss_of_a_batch(SpikeRecipe(mixed_precision=True))
+    assert plain != mixed and mixed == pytest.approx(plain, rel=0.1)  # a spike or so differs
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_a_compiled_model_gives_the_same_loss(monkeypatch, backend):
+    """Its graphs as they are and, which takes a minute, by torch's own compiler."""
+    plain, gradient = loss_of_a_batch(SpikeRecipe())
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    try:
+        compiled, same = loss_of_a_batch(SpikeRecipe(compile=True))
+    except BadInput as error:
+        pytest.skip(str(error))
+    assert compiled == pytest.approx(plain, rel=1e-5)
+    assert torch.allclose(gradient, same, rtol=1e-3, atol=1e-5)
+
+
+def test_a_compiler_that_is_missing_is_named(monkeypatch):
+    def missing(*_):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(torch, "compile", lambda *_: missing)
+    with pytest.raises(BadInput, match=r"recipe: compile: .* not work here: no comp"):
+        loss_of_a_batch(SpikeRecipe(compile=True))
 
 
 def test_bundled_settings_are_whole():
