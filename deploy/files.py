@@ -1,6 +1,5 @@
 """Reading and writing files: atomic writes, and array files whose size is checked before it is read."""
 
-import errno
 import json
 import math
 import os
@@ -87,12 +86,15 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 def _hidden(folder: Path) -> Path:
     """A new hidden folder inside `folder`, which is made where there is none."""
-    for _ in range(_TRIES):
-        folder.mkdir(parents=True, exist_ok=True)
-        # Another process that found no folder either removes the one that it made when it is done.
-        with suppress(FileNotFoundError):
+    for left in reversed(range(_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
-    raise FileNotFoundError(errno.ENOENT, "other processes remove it")
+        except (FileNotFoundError, FileExistsError):
+            # Another process that found no folder either removes the one that it made when it is done.
+            if not left:
+                raise
+    raise AssertionError
 
 
 def write_text(path: Path, text: str) -> None:

@@ -32,7 +32,7 @@ def test_processes_that_check_one_folder_do_not_disturb_each_other(tmp_path: Pat
         for _ in range(3)
     ]
     for process in started:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors.decode()[-500:]
     assert not list(tmp_path.rglob("*.part"))
 
