@@ -1,5 +1,6 @@
 """Reading and writing files: atomic writes, and array files whose size is checked before it is read."""
 
+import errno
 import json
 import math
 import os
@@ -21,6 +22,9 @@ MAX_ARRAY_BYTES = 4 << 30
 
 # Array file headers carry a dtype, an order flag and a shape; numpy's own readers use the same limit.
 _MAX_HEADER_BYTES = 10_000
+
+# Processes that start together may remove each other's folder; more often than this is something else.
+_TRIES = 100
 
 
 @contextmanager
@@ -60,8 +64,7 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     folder = Path(folder)
     try:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
+        temporary = _hidden(folder)
     except OSError as error:
         raise BadInput(f"{folder}: cannot write: {error.strerror or error}") from error
     try:
@@ -80,6 +83,16 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         for made in missing:
             with suppress(OSError):  # not empty: the run succeeded
                 made.rmdir()
+
+
+def _hidden(folder: Path) -> Path:
+    """A new hidden folder inside `folder`, which is made where there is none."""
+    for _ in range(_TRIES):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another process that found no folder either removes the one that it made when it is done.
+        with suppress(FileNotFoundError):
+            return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
+    raise FileNotFoundError(errno.ENOENT, "other processes remove it")
 
 
 def write_text(path: Path, text: str) -> None:
