@@ -56,6 +56,7 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_partition.py
 	.venv/bin/python tests/benchmarks/bench_scale.py
 	.venv/bin/python tests/benchmarks/bench_mapped.py
+	.venv/bin/python tests/benchmarks/bench_full.py --skips stream
 	@if [ -n "$$NEUROCLIP_DATA" ]; then \
 	  .venv/bin/neuroclip table --data "$$NEUROCLIP_DATA/nmnist" --jobs $(JOBS) --out runs/table; \
 	fi

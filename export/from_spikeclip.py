@@ -37,8 +37,8 @@ def from_spikeclip(
     """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
 
     labels: "a,b,c", other names for the same encoder, "@NAME" being those of a known data set; as many
-    as the data has classes are taken to be its classes in order. data_root, skip_bad: see
-    `open_images`; only the images that run are decoded. skips: how the residual stream is lowered
+    as the data has classes are taken to be its classes in order. data: the digits by default, of a model
+    trained on them. data_root, skip_bad: see `open_images`; only the images that run are decoded. skips: how the residual stream is lowered
     (`deploy.skips`). Raises BadInput naming the file and the value; the paper's variant, whose
     attention no chip holds, by name; and a stream whose sums no relay holds.
     """
@@ -51,13 +51,20 @@ def from_spikeclip(
         raise BadInput(
             f"{model}: aligned only; `neuroclip train spikeclip --stage finetune` it first"
         )
+    trained_on = checkpoint.training.get("data")
+    if data is None and trained_on != "digits":
+        raise BadInput(
+            f"{model}: was trained on '{trained_on}', which is not bundled; give images by --data"
+        )
     data = "digits" if data is None else data
     dataset = open_images(
         data, config.image_size, config.channels, seed, data_root, skip_bad,
         part="test", samples=samples,
     )  # fmt: skip
     names, chip = checkpoint.labels, checkpoint.chip
-    if labels is not None:
+    if labels is None:
+        _check_classes(data, dataset.class_names, names)
+    else:
         names = with_vocabularies(split_labels(labels))
         chip = relabelled(chip, checkpoint.text(names)).eval()
     sent = messages(config, torch.from_numpy(dataset.images))
@@ -104,6 +111,18 @@ def from_spikeclip(
         skips=both,
         skipped=len(dataset.skipped),
     )
+
+
+def _check_classes(data: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    """Refuse data of as many but other classes: its accuracy would mean nothing."""
+    if len(found) == len(expected) and found != expected:
+        index = next(
+            i for i, pair in enumerate(zip(found, expected, strict=True)) if len(set(pair)) > 1
+        )
+        raise BadInput(
+            f"{data}: class {index} is '{found[index]}', the model's is '{expected[index]}'; name its "
+            "classes in order by --labels"
+        )
 
 
 def _added_up(count: int) -> tuple[str, ...]:

@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--expand", metavar='"a,b,..."', help="of a SpikeCLIP: names that are no class, added"
     )
+    evaluate.add_argument(
+        "--steps", metavar="N,...", type=_numbers(int), default=(),
+        help="of a SpikeCLIP: how often an image is shown, in place of the model's own number",
+    )  # fmt: skip
     _disk_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
@@ -323,10 +327,11 @@ def _evaluate(options: argparse.Namespace) -> int:
             options.seed,
             replacing=options.replace,
             expanding=options.expand,
+            steps=options.steps,
             **_source(options),
         )
-    if options.replace or options.expand:
-        raise BadInput("--replace, --expand: the checkpoint is no SpikeCLIP")
+    if options.replace or options.expand or options.steps:
+        raise BadInput("--replace, --expand, --steps: the checkpoint is no SpikeCLIP")
     return commands.evaluate(
         options.checkpoint, options.data, options.split, options.seed, **_source(options)
     )

@@ -26,7 +26,7 @@ from neuroclip.weights import check_named, fill_module, read_weights, save_tenso
 
 FORMAT, VERSION = "spikeclip", 1
 FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"
-BUNDLED = ("spikeclip-digits",)
+BUNDLED = ("spikeclip-digits", "spikeclip-cifar10-small")
 
 _MAX_EXPONENT = 64
 

@@ -28,7 +28,13 @@ from neuroclip.spikeclip.checkpoint import (
 )
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.finetune_teacher import class_teacher
-from neuroclip.spikeclip.model import SpikeClip, messages, relabelled
+from neuroclip.spikeclip.model import (
+    SpikeClip,
+    chip_in_steps,
+    in_steps,
+    messages,
+    relabelled,
+)
 from neuroclip.spikeclip.pairs import Pairs, pairs_of
 from neuroclip.spikeclip.settings import Settings, read_settings
 from neuroclip.spikeclip.teacher import image_features
@@ -216,10 +222,12 @@ def evaluate(
     skip_bad: bool = False,
     replacing: str | None = None,
     expanding: str | None = None,
+    steps: tuple[int, ...] = (),
 ) -> int:
     """Accuracy on a part of a data set, in floating point and on the chip's arithmetic.
 
-    replacing: "horse=zebra,ship=boat": names exchanged. expanding: "a,b,c": distractors added.
+    replacing: "horse=zebra,ship=boat": names exchanged. expanding: "a,b,c": distractors added. steps:
+    so many times the image is shown, instead of the model's own number.
     """
     loaded = load_spikeclip(checkpoint)
     dataset = opened(data, loaded.model.config, None, seed, data_root, skip_bad)
@@ -233,10 +241,17 @@ def evaluate(
         rows["expanded"] = expanded(loaded.labels, expanding)
     sent = messages(loaded.model.config, torch.from_numpy(dataset.images[index]))
     truth = dataset.labels[index]
-    for row, names in rows.items():
-        for name, found in scored(loaded, sent, names, truth).items():
-            print(f"{row:11} {name:10} {found}")
+    for count in steps or (loaded.model.config.steps,):
+        shown = _in_steps(loaded, count)
+        for row, names in rows.items():
+            for name, found in scored(shown, sent, names, truth).items():
+                print(f"{count:2} steps {row:11} {name:10} {found}")
     return 0
+
+
+def _in_steps(checkpoint: SpikeCheckpoint, steps: int) -> SpikeCheckpoint:
+    chip = None if checkpoint.chip is None else chip_in_steps(checkpoint.chip, steps)
+    return replace(checkpoint, model=in_steps(checkpoint.model, steps), chip=chip)
 
 
 @torch.no_grad()

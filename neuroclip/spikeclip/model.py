@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deploy.edges import SYNAPTIC_SUM_MAX
+from deploy.errors import BadInput
 from deploy.program import VTH_MAX
 from neuroclip.network import ChipNetwork
 from neuroclip.neurons import ChipNeuron, FloatNeuron, run
@@ -170,9 +172,34 @@ def quantized_model(model: SpikeClip, text: Tensor) -> ChipSpikeClip:
 @torch.no_grad()
 def relabelled(model: ChipSpikeClip, text: Tensor) -> ChipSpikeClip:
     """The same model for other labels: only its last layer changes, nothing is trained again."""
-    other = ChipSpikeClip(model.config, model.scales, model.readout.weight, text)
+    return _of_same_encoder(model, model.config, text)
+
+
+@torch.no_grad()
+def in_steps(model: SpikeClip, steps: int) -> SpikeClip:
+    """The same model that shows an image `steps` times, nothing trained again.
+
+    Raises BadInput for the paper's variant, which has learned a weight for each of its steps.
+    """
+    config = replace(model.config, steps=steps)
+    if config.variant == "paper" and steps != model.config.steps:
+        raise BadInput(f"spikeclip: the paper's variant has weights for {model.config.steps} steps")
+    other = SpikeClip(config)
+    learned = {name: x for name, x in model.state_dict().items() if name != "time"}
+    other.load_state_dict(learned, strict=False)
+    return other.eval()
+
+
+@torch.no_grad()
+def chip_in_steps(model: ChipSpikeClip, steps: int) -> ChipSpikeClip:
+    """As `in_steps`, on the chip's arithmetic."""
+    return _of_same_encoder(model, replace(model.config, steps=steps), model.readout.text).eval()
+
+
+def _of_same_encoder(model: ChipSpikeClip, config: SpikeClipConfig, text: Tensor) -> ChipSpikeClip:
+    other = ChipSpikeClip(config, model.scales, model.readout.weight, text)
     other.encoder.load_state_dict(model.encoder.state_dict())
-    other.readout.constrain_(readout_sum_max(model.config))
+    other.readout.constrain_(readout_sum_max(config))
     return other
 
 

@@ -16,6 +16,9 @@ from deploy.partition import partition, require_fit
 from deploy.populations import AnyPopulation, Graded
 from deploy.program import Output, Program, make_input, make_population
 from deploy.proof import prove
+from deploy.report import words
+from deploy.report.figures import count
+from deploy.report.skips import skips_section
 from deploy.skips import STREAM_MAX, Reader, as_stream
 from deploy.validate import validate
 
@@ -171,3 +174,25 @@ def test_what_is_no_stream_is_refused_by_name(change, order, says) -> None:
         as_stream(change(program), readers[order])
     with pytest.raises(BadInput, match="node 'b9': not a connection into 'r1'"):
         as_stream(program, (Reader("r1", (("b0", "b9"),)),))
+
+
+def test_the_report_sets_both_lowerings_side_by_side() -> None:
+    costs = {
+        "stream": {"cores": 3, "synaptic_ops": 1000.0, "messages": 40.0, "chips": 1},
+        "fan-in": {"cores": 2, "synaptic_ops": 2000.0, "messages": 10.0, "chips": 1},
+    }
+    report = {"skips": {"lowering": "fan-in", "costs": costs, "refused": {}, "equal": None}}
+    ten, forty, many, more = (count(n) for n in (10, 40, 1000, 2000))
+    assert words.skips(report) == (
+        f"fan-in 2 cores, {more} synaptic operations, {ten} packets; "
+        f"stream 3 cores, {many} synaptic operations, {forty} packets"
+    )
+    shown = skips_section(report)
+    assert shown is not None and "fan-in (exported)" in shown and more in shown
+    assert "are equal" not in shown
+    none = {"lowering": "fan-in", "costs": {"fan-in": costs["fan-in"], "stream": None}}
+    none |= {"refused": {"stream": "node 'stream3': too much"}}
+    shown = skips_section({"skips": none})
+    assert shown is not None and "too much" in shown and "not measured" in shown
+    for without in ({}, {"skips": None}):
+        assert words.skips(without) is None and skips_section(without) is None

@@ -19,6 +19,7 @@ from deploy.latency import extra_steps, latency_steps
 from deploy.populations import Graded, make_threshold
 from deploy.program import Output, Program, make_input, make_population
 from deploy.program_file import save_program
+from deploy.skips import as_stream
 from export.lava.align import aligned
 from export.lava.script import write_lava_script
 
@@ -197,14 +198,15 @@ def test_stock_processes_hold_short_branches_back(tmp_path, seed, timesteps):
 
 
 @needs_lava
-def test_a_block_of_attention_with_its_skips_is_a_stock_process(tmp_path, make_encoder):
+@pytest.mark.parametrize("skips", ["fan-in", "stream"])
+def test_a_block_of_attention_with_its_skips_is_a_stock_process(tmp_path, make_encoder, skips):
     pytest.importorskip("torch")
     pytest.importorskip("nirtorch")
     from export.lower import lower
     from export.nir_write import to_nir
     from neuroclip.spikeclip.chip import quantized
     from neuroclip.spikeclip.config import SpikeClipConfig
-    from neuroclip.spikeclip.wiring import Wiring, wire_block, wire_reader
+    from neuroclip.spikeclip.wiring import Wiring, start_stream, wire_block, wire_reader
 
     small = SpikeClipConfig(
         image_size=8, channels=2, width=8, convolutions=2, halvings=1, blocks=2, heads=2, ratio=2,
@@ -212,13 +214,17 @@ def test_a_block_of_attention_with_its_skips_is_a_stock_process(tmp_path, make_e
     )  # fmt: skip
     encoder, _ = quantized(small, make_encoder(small, 0))
     wiring = Wiring((8, 4, 4))
-    stream = [("tokens", "input", encoder.tokenizer.synapses[-1])]
-    stream = wire_block(wiring, "block", encoder.blocks[1], stream)
-    network = wiring.network((wire_reader(wiring, "last", encoder.last, stream),))
-    program = lower(to_nir(network))
+    stream = start_stream(("tokens", "input", encoder.tokenizer.synapses[-1]))
+    wire_block(wiring, "block", encoder.blocks[1], stream)
+    wire_reader(wiring, "last", encoder.last, stream)
+    program = lower(to_nir(wiring.network(("last",))))
+    if skips == "stream":
+        program = as_stream(program, wiring.readers)
     outputs = tuple(Output(p.name, p.name, "s") for p in program.populations)
     program = replace(program, outputs=outputs)
     expected = equal_in_stock_lava(tmp_path, program, data(program, 3, 2, 4))
-    assert all(0.01 < s.mean() < 0.99 for s in expected.s.values())
+    assert all(
+        0.01 < (s != 0).mean() < (1 if "stream" in n else 0.99) for n, s in expected.s.items()
+    )
     write_lava_script(tmp_path / "lava_network.py", program, 4)
     assert (tmp_path / "lava_network.py").exists()

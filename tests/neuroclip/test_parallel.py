@@ -76,7 +76,7 @@ def run(tmp_path, name, *command, launcher=()):
     (tmp_path / name).mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, *launcher, *command], env=environment, capture_output=True, text=True,
-        timeout=200, check=False, cwd=tmp_path,
+        timeout=500, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

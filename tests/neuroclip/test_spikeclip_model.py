@@ -22,7 +22,9 @@ from neuroclip.spikeclip.checkpoint import (
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import (
     SpikeClip,
+    chip_in_steps,
     firing_rates,
+    in_steps,
     messages,
     quantized_model,
     readout_sum_max,
@@ -90,6 +92,22 @@ def test_the_leak_is_the_geometric_sequence(checkpoint, sent):
     expected = 64 * torch.einsum("t,ntkhw->nkhw", weights, sums)
     assert (run(chip.integrators, sums)[:, -1] - expected).abs().max() <= SMALL.steps
     assert spikes.mean() > 0.02
+
+
+@torch.no_grad()
+def test_fewer_or_more_steps_of_the_same_model(checkpoint, sent):
+    """Its own number changes nothing; another one is the network shown the image so many times."""
+    chip, model = checkpoint.chip, checkpoint.model
+    assert torch.equal(chip_in_steps(chip, SMALL.steps)(sent), chip(sent))
+    assert torch.equal(in_steps(model, SMALL.steps)(sent), model(sent))
+    for steps in (1, 7):
+        other = chip_in_steps(chip, steps)
+        v = recorded(other.network(), repeated(other.config, sent))["readout"][1]
+        assert v.shape[1] == steps
+        assert torch.equal(v[:, -1].sum(dim=(-2, -1)) / other.integrators.unit, other(sent).double())
+        assert float(in_steps(model, steps).time.sum()) == pytest.approx(1)
+    with pytest.raises(BadInput, match="weights for 4 steps"):
+        in_steps(SpikeClip(replace(SMALL, variant="paper")), 2)
 
 
 def test_an_integrator_never_reaches_its_threshold():
