@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.files import staged, write_json
 from neuroclip.clip import Clip, ClipSpec
-from neuroclip.data.images import ImageDataset, open_images
+from neuroclip.data.images import ImageDataset, Part, open_images
 from neuroclip.devices import device_of
 from neuroclip.distributed import finish, rank, shared
 from neuroclip.loop import OutOfTime, Session
@@ -216,7 +216,7 @@ def _best(history: list[dict[str, Any]]) -> dict[str, float]:
 def evaluate(
     checkpoint: str,
     data: str,
-    split: str,
+    split: Part,
     seed: int,
     data_root: str | None = None,
     skip_bad: bool = False,
@@ -230,8 +230,7 @@ def evaluate(
     so many times the image is shown, instead of the model's own number.
     """
     loaded = load_spikeclip(checkpoint)
-    dataset = opened(data, loaded.model.config, None, seed, data_root, skip_bad)
-    index = getattr(dataset, split)
+    dataset = opened(data, loaded.model.config, None, seed, data_root, skip_bad, part=split)
     if dataset.class_names != loaded.labels:
         raise BadInput(f"{data}: its classes are not those of {checkpoint}, {list(loaded.labels)}")
     rows = {"own labels": loaded.labels}
@@ -239,8 +238,8 @@ def evaluate(
         rows["replaced"] = replaced(loaded.labels, replacing)
     if expanding is not None:
         rows["expanded"] = expanded(loaded.labels, expanding)
-    sent = messages(loaded.model.config, torch.from_numpy(dataset.images[index]))
-    truth = dataset.labels[index]
+    sent = messages(loaded.model.config, torch.from_numpy(dataset.images))
+    truth = dataset.labels
     for count in steps or (loaded.model.config.steps,):
         shown = _in_steps(loaded, count)
         for row, names in rows.items():
@@ -277,10 +276,11 @@ def opened(
     seed: int,
     data_root: str | None,
     skip_bad: bool,
+    part: Part | None = None,
 ) -> ImageDataset:
-    """The images of a data set at the size of a model; skipped ones are counted."""
+    """The images of a data set, or of a part of it, at the size of a model; skipped ones are counted."""
     dataset = open_images(
-        data, config.image_size, config.channels, seed, data_root, skip_bad, limit
+        data, config.image_size, config.channels, seed, data_root, skip_bad, limit, part
     )
     if rank() > 0:
         return dataset
