@@ -104,7 +104,9 @@ def test_fewer_or_more_steps_of_the_same_model(checkpoint, sent):
         other = chip_in_steps(chip, steps)
         v = recorded(other.network(), repeated(other.config, sent))["readout"][1]
         assert v.shape[1] == steps
-        assert torch.equal(v[:, -1].sum(dim=(-2, -1)) / other.integrators.unit, other(sent).double())
+        assert torch.equal(
+            v[:, -1].sum(dim=(-2, -1)) / other.integrators.unit, other(sent).double()
+        )
         assert float(in_steps(model, steps).time.sum()) == pytest.approx(1)
     with pytest.raises(BadInput, match="weights for 4 steps"):
         in_steps(SpikeClip(replace(SMALL, variant="paper")), 2)
