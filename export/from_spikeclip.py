@@ -39,8 +39,9 @@ def from_spikeclip(
     labels: "a,b,c", other names for the same encoder, "@NAME" being those of a known data set; as many
     as the data has classes are taken to be its classes in order. data: the digits by default, of a model
     trained on them. data_root, skip_bad: see `open_images`; only the images that run are decoded.
-    skips: how the residual stream is lowered (`deploy.skips`). Raises BadInput naming the file and the value; the paper's variant, whose
-    attention no chip holds, by name; and a stream whose sums no relay holds.
+    skips: how the residual stream is lowered (`deploy.skips`). Raises BadInput naming the file and the
+    value; the paper's variant, whose attention no chip holds, by name; and a stream whose sums no relay
+    holds.
     """
     checkpoint = load_spikeclip(model)
     try:
