@@ -13,6 +13,7 @@ from deploy.emulator import emulate
 from deploy.errors import BadInput
 from deploy.program import Dense, Output, Program, make_input, make_population
 from deploy.report import compare, render, summary, write_report
+from deploy.report.text import MAX_LINES
 
 # Every figure in it is made up; only the shape of it is that of a run.
 SYNTHETIC = json.loads(Path(__file__).with_name("report_synthetic.json").read_text())
@@ -480,7 +481,7 @@ def test_no_missing_or_mistyped_entry_stops_the_report(recordings, program):
                 holder[path[-1]] = damage
             # Only the predictions are read beside the recordings.
             assert render(report, only if path[0] == "predictions" else {}, program)
-            assert len(summary(report).splitlines()) <= 20
+            assert len(summary(report).splitlines()) <= MAX_LINES
             assert compare(report, whole)
             damages += 1
     assert damages > 400
