@@ -168,6 +168,8 @@ def _finetune(
     if dataset.class_names != before.labels:
         raise BadInput(f"{out}: was aligned on {len(before.labels)} other classes")
     recipe, model = replace(settings.recipe, seed=seed), before.model.to(teacher.device)
+    # How much of a proof its weights are held to may be decided after it is trained.
+    model.config = replace(model.config, sum_factor=settings.model.sum_factor)
     source = json.dumps(
         [
             teacher.digest, asdict(settings.teacher), before.labels, before.template,

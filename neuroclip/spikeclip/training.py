@@ -187,7 +187,10 @@ def _stage(
     model: SpikeClip,
     *data: Pairs,
 ) -> Stage:
-    found: list[Any] = [asdict(recipe), asdict(model.config)]
+    config = asdict(model.config)
+    if name != "quantized":
+        del config["sum_factor"]  # means nothing in floating point
+    found: list[Any] = [asdict(recipe), config]
     for pairs in data:
         found += [pairs.digest(), pairs.source]
     identity = json.dumps(found)

@@ -181,6 +181,23 @@ def test_minutes_end_well_and_the_same_command_goes_on(config, tmp_path, capsys)
 
 
 @pytest.mark.usefixtures("few")
+def test_another_sum_factor_quantizes_what_was_trained(config, tmp_path):
+    """A refused quantization does not cost the training before it."""
+    out = tmp_path / "out"
+    train(config, out)
+    before = json.loads((out / "history-finetune.json").read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(TINY | {"model": TINY["model"] | {"sum_factor": 8}}))
+    (out / "state-quantized.safetensors").unlink()
+    given = ["--stage", "finetune", "--config", str(other), "--out", str(out), "--resume"]
+    assert cli.main(["train", "spikeclip", *given]) == 0
+    after = json.loads((out / "history-finetune.json").read_text())
+    # To the clock's digits: those epochs were not run again.
+    assert after[:3] == before[:3] and len(after) == len(before)
+    assert load_spikeclip(out).chip.config.sum_factor == 8
+
+
+@pytest.mark.usefixtures("few")
 def test_the_papers_variant_trains_and_has_no_chip(config, tmp_path, refused):
     from export import cli as export_cli
 
