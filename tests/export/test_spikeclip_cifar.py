@@ -59,7 +59,7 @@ def test_real_images_are_recognised(tmp_path):
 
 def test_it_wants_images_of_its_own_classes(images):
     with pytest.raises(BadInput, match=r"trained on 'cifar10-train', .* --data"):
-        from_checkpoint(NAME)
+        from_checkpoint(NAME, None)
     (images / "test" / "ship").rename(images / "test" / "zeppelin")
     (images / "train" / "ship").rename(images / "train" / "zeppelin")
     with pytest.raises(BadInput, match="class 8 is 'truck', the model's is 'ship'"):

@@ -178,10 +178,13 @@ def test_zero_shot_protocols_on_the_command_line(capsys):
         ["evaluate", NAME, "--split", "validation", "--replace", replacing, "--expand", "cat,ten"]
     ) == 0  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["own", "own"] + ["replaced"] * 2 + [
-        "expanded"
-    ] * 2
+    rows = ["own"] * 2 + ["replaced"] * 2 + ["expanded"] * 2
+    assert [line.split()[:3] for line in lines] == [["4", "steps", row] for row in rows]
     assert all(float(line.split("%")[0].split()[-1]) > 70 for line in lines)
+    few = ["evaluate", NAME, "--split", "validation", "--steps", "1,8"]
+    assert neuroclip_cli.main(few) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "1", "8", "8"]
 
 
 def test_labels_that_no_text_is_made_of_are_refused(refused):
