@@ -38,10 +38,10 @@ def plain_values(path: Path) -> Any:
     instructions are not among those that make such values.
     """
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            if size <= _MAX_BYTES:
-                return _value(file)
+        size = path.stat().st_size
+        if size <= _MAX_BYTES:
+            # Of a file, `pickletools` would take as much memory as an instruction declares.
+            return _value(path.read_bytes())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
@@ -87,7 +87,7 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def _value(file: Any) -> Any:
+def _value(content: bytes) -> Any:
     """The value that a pickle's instructions build (Python's pickletools names and explains them)."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -105,7 +105,7 @@ def _value(file: Any) -> Any:
         del stack[at:]
         return taken
 
-    for code, given, _ in pickletools.genops(file):
+    for code, given, _ in pickletools.genops(content):
         name, argument = code.name, cast(Any, given)
         if name in _SAME:
             text = name.endswith("STRING") and isinstance(argument, str)

@@ -104,6 +104,14 @@ def test_damage_is_bad_input(tmp_path_factory, data):
         assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize("code", [b"\x8e", b"\x8d", b"\x96"])
+def test_a_size_that_the_file_does_not_hold_takes_no_memory(tmp_path, code):
+    """Bytes, text and a bytearray of 2^46 bytes."""
+    (tmp_path / "held").write_bytes(b"\x80\x05" + code + (1 << 46).to_bytes(8, "little") + b"abc.")
+    with pytest.raises(BadInput, match="held: not a pickle of plain values"):
+        plain_values(tmp_path / "held")
+
+
 def test_other_arrays_are_refused(tmp_path):
     for array, says in (
         (np.zeros(3, np.int16), "type 'i2', expected 'u1'"),
