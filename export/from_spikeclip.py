@@ -52,7 +52,7 @@ def from_spikeclip(
         raise BadInput(
             f"{model}: aligned only; `neuroclip train spikeclip --stage finetune` it first"
         )
-    trained_on = checkpoint.training.get("data")
+    trained_on = checkpoint.training.get("data", "unknown images")
     if data is None and trained_on != "digits":
         raise BadInput(
             f"{model}: was trained on '{trained_on}', which is not bundled; give images by --data"

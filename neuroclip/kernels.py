@@ -5,7 +5,8 @@ step of one sample before the next, so that its states stay in cache and each va
 Each releases the interpreter's lock, so that threads can share the samples.
 
 Divisions follow numpy's error model: a check for zero at each would keep the loops from being
-vectorised. All compiled functions share this file, since numba's cache sees changes of a caller's file only.
+vectorised. All compiled functions share this file, since numba's cache sees changes of a caller's file
+only.
 """
 
 from typing import Any
@@ -45,10 +46,10 @@ def _decayed(x: Any, m: Any) -> Any:
 
 @njit(cache=_CACHE, inline="always", error_model="numpy")  # type: ignore[misc, unused-ignore]
 def _exp_minus(z: Any) -> Any:
-    """exp(−z) for z ≥ 0, to 3e-6 of it and flat from z = 32 on.
+    """exp(−z) for z ≥ 0: to 1e-5 of it up to z = 16, to 1e-12 in all beyond, flat from z = 32 on.
 
-    The compiler vectorises this and not the library's exp, which took half of a training step: a
-    Taylor series of exp(−z/32) to the seventh power, to the power of 32.
+    The compiler vectorises this and not the library's exp: a Taylor series of exp(−z/32) to the
+    seventh power, to the power of 32.
     """
     y = np.float32(-1 / 32) * (z if z < np.float32(32) else np.float32(32))
     e = np.float32(1 / 5040) * y + np.float32(1 / 720)

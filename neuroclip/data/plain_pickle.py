@@ -133,6 +133,9 @@ def _value(content: bytes) -> Any:
             pairs = popped(2) if name == "SETITEM" else since_mark()
             if name == "DICT":
                 stack.append({})
+            # The hash of tuples nested a million deep would overflow the interpreter's own stack.
+            if not all(isinstance(key, str | bytes | int) for key in pairs[::2]):
+                raise ValueError("it has a key that is no text or number")
             _of(stack, dict).update(zip(pairs[::2], pairs[1::2], strict=True))
         elif name == "GLOBAL":
             stack.append(Called(argument, None))

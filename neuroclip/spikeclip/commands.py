@@ -45,7 +45,8 @@ from neuroclip.spikeclip.vocabulary import expanded, replaced
 from neuroclip.weights import weights_digest
 from neuroclip.zero_shot import Accuracy, accuracy
 
-_BATCH = 256
+# Images times steps at once: memory does not grow with the steps that a user asks for.
+_SHOWN_AT_ONCE = 1024
 
 
 def train(
@@ -263,7 +264,7 @@ def scored(
     text = checkpoint.text(names)
     chip = None if checkpoint.chip is None else relabelled(checkpoint.chip, text).eval()
     floats, chips = [], []
-    for part in sent.split(_BATCH):
+    for part in sent.split(max(1, _SHOWN_AT_ONCE // checkpoint.model.config.steps)):
         floats.append(checkpoint.model.scores(part, text).numpy())
         if chip is not None:
             chips.append(chip(part).numpy())

@@ -97,7 +97,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     found = []
     for name, launcher in (("one", ()), ("two", LAUNCHER)):
         run(tmp_path, name, str(script), str(tmp_path / name), launcher=launcher)
-        found.append(torch.load(tmp_path / name / "found.pt"))
+        found.append(torch.load(tmp_path / name / "found.pt", weights_only=True))
     one, two = found
     assert [h["epoch"] for h in two["history"]] == [0, 1, 2, 3]
     for a, b in zip(one["history"], two["history"], strict=True):

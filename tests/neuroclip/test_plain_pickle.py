@@ -112,6 +112,13 @@ def test_a_size_that_the_file_does_not_hold_takes_no_memory(tmp_path, code):
         plain_values(tmp_path / "held")
 
 
+def test_a_key_nested_too_deep_to_hash_is_refused(tmp_path):
+    """Python's own stack would overflow: it ends without an error to catch."""
+    (tmp_path / "held").write_bytes(b"\x80\x02})" + b"\x85" * 2_000_000 + b"K\x01s.")
+    with pytest.raises(BadInput, match="a key that is no text or number"):
+        plain_values(tmp_path / "held")
+
+
 def test_other_arrays_are_refused(tmp_path):
     for array, says in (
         (np.zeros(3, np.int16), "type 'i2', expected 'u1'"),

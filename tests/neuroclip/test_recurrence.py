@@ -134,3 +134,12 @@ def test_the_number_of_threads_changes_nothing() -> None:
         found.append((out.detach(), sums.grad, neuron.bias.grad))
     torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_the_compiled_exponential_is_the_librarys():
+    kernels = pytest.importorskip("neuroclip.kernels")
+    z = np.linspace(0, 40, 20_001, dtype=np.float32)
+    found = np.array([kernels._exp_minus(x) for x in z], np.float64)
+    true = np.exp(-z.astype(np.float64))
+    assert (np.abs(found / true - 1)[z <= 16] < 1e-5).all()
+    assert (np.abs(found - true)[z > 16] < 1e-12).all()
