@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from deploy.report.text import summary
-from export.from_network import from_network
-from export.pipeline import Options
-from export.pipeline import run as export_run
-from neuroclip.convert import to_chip
-from neuroclip.neurons import run
+from export.frontends.network import from_network
+from export.run.pipeline import Options
+from export.run.pipeline import run as export_run
+from neuroclip.chip.neurons import run
+from neuroclip.convert.snntorch import to_chip
 
 STEPS, INPUTS = 20, 16
 

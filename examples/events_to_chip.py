@@ -13,19 +13,19 @@ import numpy as np
 import torch
 
 from deploy.report.text import summary
-from export.from_checkpoint import from_checkpoint
-from export.pipeline import Options, run
-from neuroclip.adapter import AdapterConfig
-from neuroclip.checkpoint import Checkpoint, save_checkpoint
-from neuroclip.clip import ClipSpec, encode_text, load_clip
-from neuroclip.data import few_shot, open_dataset
-from neuroclip.features import dataset_features
-from neuroclip.frames import frames
-from neuroclip.framing import frames_for
-from neuroclip.prompts import template_for
-from neuroclip.training import Examples, Recipe, train_adapter
-from neuroclip.variants import variant_features
-from neuroclip.zero_shot import accuracy, zero_shot_scores
+from export.frontends.checkpoint import from_checkpoint
+from export.run.pipeline import Options, run
+from neuroclip.adapter.checkpoint import Checkpoint, save_checkpoint
+from neuroclip.adapter.model import AdapterConfig
+from neuroclip.adapter.train import Examples, Recipe, train_adapter
+from neuroclip.clip.features import dataset_features
+from neuroclip.clip.framing import frames_for
+from neuroclip.clip.model import ClipSpec, encode_text, load_clip
+from neuroclip.clip.variants import variant_features
+from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
+from neuroclip.data.events.catalogue import few_shot, open_dataset
+from neuroclip.data.events.frames import frames
+from neuroclip.text.prompts import template_for
 
 given = dict(enumerate(sys.argv[1:]))
 DATA, OUT = given.get(0, "digits"), Path(given.get(1, "runs/events-to-chip"))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.emulator import emulate
-from deploy.program_file import load_program
-from export.lava import build
+from deploy.emulate.reference import emulate
+from deploy.program.file import load_program
+from export.targets.lava import build
 
 
 def main(path: Path, steps: int) -> None:

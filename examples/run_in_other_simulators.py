@@ -3,8 +3,9 @@
     python examples/run_in_other_simulators.py [MODEL.nir SPIKES.npz | MODEL] [--samples N] [--dt SECONDS]
 
 MODEL: a bundled model or a checkpoint folder, with its own data; without arguments, the bundled
-NeuroCLIP. Each reader is given the file as it is, and then in its dialect (`export.dialects`): the
-same network in the words that this reader gets right. What is left are the semantics: none of them
+NeuroCLIP. Each reader is given the file as it is, and then in its dialect
+(`export.nir_format.write.dialects`): the same network in the words that this reader gets right. What is
+left are the semantics: none of them
 truncates as the chip does, so that with leak a membrane potential that is near the threshold can pass
 it one step earlier or later, or not at all. `spikeclip-digits` leaves nothing to truncate.
 """
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.emulator import emulate
+from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
-from export.deployment import Deployment
-from export.lower import lower
-from export.nir_file import DEFAULT_DT
-from export.simulators.nir_readers import READERS, run_graph
+from export.deployment.deployment import Deployment
+from export.lowering.exact import lower
+from export.nir_format.normal.neurons import DEFAULT_DT
+from export.peers.nir_readers import READERS, run_graph
 
 
 def main() -> None:
@@ -52,10 +53,10 @@ def main() -> None:
 def opened(files: list[str], samples: int, dt: float) -> Deployment:
     """A graph and its spikes, or a model and its own data."""
     if len(files) > 1:
-        from export.from_nir import from_nir
+        from export.frontends.nir import from_nir
 
         return from_nir(Path(files[0]), files[1], samples)
-    from export.from_checkpoint import from_checkpoint
+    from export.frontends.checkpoint import from_checkpoint
 
     return from_checkpoint(files[0] if files else None, None, samples, None, 0, dt)
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from deploy.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
-from deploy.intervals import bounds
-from deploy.populations import (
+from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
+from deploy.connections.synapses import synaptic_sums
+from deploy.neurons.populations import (
     AnyPopulation,
     Delta,
     Graded,
@@ -21,8 +21,8 @@ from deploy.populations import (
     make_ternary,
     make_threshold,
 )
-from deploy.program import VTH_MAX, Output, Program, make_input, make_population
-from deploy.synapses import synaptic_sums
+from deploy.program.program import VTH_MAX, Output, Program, make_input, make_population
+from deploy.prove.bounds import bounds
 
 Shape = tuple[int, ...]
 CLASSES, STEPS, SENSOR = 10, 4, 34
@@ -279,11 +279,11 @@ def make_checkpoint() -> Callable[[Path], Path]:
     torch = pytest.importorskip("torch")
     for package in ("snntorch", "open_clip", "tonic", "nirtorch"):
         pytest.importorskip(package)
-    from neuroclip.adapter import AdapterConfig, FloatAdapter, quantized
-    from neuroclip.checkpoint import Checkpoint, save_checkpoint
-    from neuroclip.clip import ClipSpec, encode_text, load_clip
-    from neuroclip.frames import FrameOptions
-    from neuroclip.prompts import template_for
+    from neuroclip.adapter.checkpoint import Checkpoint, save_checkpoint
+    from neuroclip.adapter.model import AdapterConfig, FloatAdapter, quantized
+    from neuroclip.clip.model import ClipSpec, encode_text, load_clip
+    from neuroclip.data.events.frames import FrameOptions
+    from neuroclip.text.prompts import template_for
 
     clip, template = load_clip(), template_for("nmnist")
     labels = tuple(map(str, range(CLASSES)))
@@ -370,7 +370,7 @@ def make_encoder() -> Callable[..., Any]:
     """Makes a float SpikeCLIP encoder with random weights whose neurons fire: (config, seed)."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("snntorch")
-    from neuroclip.neurons import run
+    from neuroclip.chip.neurons import run
     from neuroclip.spikeclip.encoder import NormedConv2d, float_encoder
 
     def make(config: Any, seed: int) -> Any:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.program import Dense, Output, Program, make_input, make_population
-from deploy.program_file import load_program, save_program
+from deploy.program.file import load_program, save_program
+from deploy.program.program import Dense, Output, Program, make_input, make_population
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,6 +1,6 @@
 """The chip's neurons: one step of each model in exact integers, one model per file.
 
-Read each beside the docstring of its population (`deploy.populations`). A state is a dictionary of
+Read each beside the docstring of its population (`deploy.neurons.populations`). A state is a dictionary of
 arrays int64 [samples, *shape] under the names of those equations, all zero when a sample starts.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.neurons import cuba, graded, sigma_delta
-from deploy.populations import (
+from deploy.neurons.populations import (
     AnyPopulation,
     Delta,
     Graded,
@@ -68,7 +68,7 @@ def resets(p: AnyPopulation, t: int) -> bool:
 
 
 def recorded(p: AnyPopulation, state: State) -> dict[str, Int64]:
-    """The states that a trace records, as "u" and "v" (see `deploy.populations`)."""
+    """The states that a trace records, as "u" and "v" (see `deploy.neurons.populations`)."""
     if isinstance(p, SigmaDelta):
         return {"u": state["sigma"], "v": state["residue"]}
     return {_RECORDED[name]: values for name, values in state.items() if name in _RECORDED}

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.arithmetic import STATE_SHIFT, clipped, decayed, wrapped
-from deploy.populations import Population, Ternary, Threshold
+from deploy.arithmetic.integers import STATE_SHIFT, clipped, decayed, wrapped
+from deploy.neurons.populations import Population, Ternary, Threshold
 
 Int64 = NDArray[np.int64]
 State = Mapping[str, Int64]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.populations import Graded
+from deploy.neurons.populations import Graded
 
 Int64 = NDArray[np.int64]
 

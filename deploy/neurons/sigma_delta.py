@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.populations import Delta, SigmaDelta
+from deploy.neurons.populations import Delta, SigmaDelta
 
 Int64 = NDArray[np.int64]
 State = Mapping[str, Int64]

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from deploy.report import words
-from deploy.report.figures import MINUS, NOT_MEASURED, count, joules, percent, seconds
+from deploy.report.charts.series import curve, curves
 from deploy.report.html import page
-from deploy.report.markup import Child, el, table, value
-from deploy.report.read import at, items, mapping, number, numbers, pair
-from deploy.report.series import curve, curves
+from deploy.report.words import sentences as words
+from deploy.report.words.figures import MINUS, NOT_MEASURED, count, joules, percent, seconds
+from deploy.report.words.markup import Child, el, table, value
+from deploy.report.words.read import at, items, mapping, number, numbers, pair
 
 Row = tuple[str, str, str, str]
 COUNTS = (

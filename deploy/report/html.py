@@ -8,23 +8,23 @@ from typing import Any
 from numpy.typing import NDArray
 
 from deploy.files import write_text
-from deploy.program import Program
-from deploy.report.accuracy import accuracy_section
-from deploy.report.activity import activity_section
-from deploy.report.cores import cores_section
-from deploy.report.counts import counts_section
-from deploy.report.coverage import coverage_section
-from deploy.report.crosscheck import crosscheck_section
-from deploy.report.energy import energy_section
-from deploy.report.headline import headline, title
-from deploy.report.latency import latency_section
-from deploy.report.markup import Child, Markup, el, join
-from deploy.report.parity import parity_section
-from deploy.report.proof import proof_section
-from deploy.report.quantization import quantization_section
-from deploy.report.run import placement_section, repeat_section
-from deploy.report.skips import skips_section
-from deploy.report.traffic import traffic_section
+from deploy.program.program import Program
+from deploy.report.sections.accuracy import accuracy_section
+from deploy.report.sections.activity import activity_section
+from deploy.report.sections.cores import cores_section
+from deploy.report.sections.counts import counts_section
+from deploy.report.sections.coverage import coverage_section
+from deploy.report.sections.crosscheck import crosscheck_section
+from deploy.report.sections.energy import energy_section
+from deploy.report.sections.headline import headline, title
+from deploy.report.sections.latency import latency_section
+from deploy.report.sections.parity import parity_section
+from deploy.report.sections.proof import proof_section
+from deploy.report.sections.quantization import quantization_section
+from deploy.report.sections.run import placement_section, repeat_section
+from deploy.report.sections.skips import skips_section
+from deploy.report.sections.traffic import traffic_section
+from deploy.report.words.markup import Child, Markup, el, join
 
 CONTENTS = {
     "accuracy": "Accuracy",

@@ -3,9 +3,10 @@
 from pathlib import Path
 from textwrap import wrap
 
-from deploy.report import words
 from deploy.report.compare import compare_rows
-from deploy.report.figures import (
+from deploy.report.sections.quantization import quantization_sentence
+from deploy.report.words import sentences as words
+from deploy.report.words.figures import (
     GROUP,
     MINUS,
     NBSP,
@@ -17,8 +18,7 @@ from deploy.report.figures import (
     plain,
     shorten,
 )
-from deploy.report.quantization import quantization_sentence
-from deploy.report.read import at, items, number
+from deploy.report.words.read import at, items, number
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
 MAX_PAIRS = 3

@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deploy.arithmetic.registers import BIAS_EXP_MAX
 from deploy.errors import BadInput
 from deploy.files import read_json, write_json
-from deploy.registers import BIAS_EXP_MAX
-from neuroclip.checkpoint_files import (
+from neuroclip.spikeclip.chip import layers, readers
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
+from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
+from neuroclip.storage.checkpoint_files import (
     CONFIG_FILE,
     described,
     labels_and_template,
     read_config,
     typed,
 )
-from neuroclip.spikeclip.chip import layers, readers
-from neuroclip.spikeclip.config import SpikeClipConfig
-from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
-from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
-from neuroclip.weights import check_named, fill_module, read_weights, save_tensors
+from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
 
 FORMAT, VERSION = "spikeclip", 1
 FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"

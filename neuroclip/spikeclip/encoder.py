@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neuroclip.neurons import FloatNeuron
-from neuroclip.recurrence import Surrogate
+from neuroclip.chip.neurons import FloatNeuron
+from neuroclip.chip.recurrence import Surrogate
 from neuroclip.spikeclip.config import SpikeClipConfig
 
 DECAY = 0.5

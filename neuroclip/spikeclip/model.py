@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deploy.edges import SYNAPTIC_SUM_MAX
 from deploy.errors import BadInput
-from deploy.program import VTH_MAX
-from neuroclip.network import ChipNetwork
-from neuroclip.neurons import ChipNeuron, FloatNeuron, run
-from neuroclip.quantize import V_UNIT, ChipConv2d, weight_exponent
+from deploy.neurons.edges import SYNAPTIC_SUM_MAX
+from deploy.program.program import VTH_MAX
+from neuroclip.chip.network import ChipNetwork
+from neuroclip.chip.neurons import ChipNeuron, FloatNeuron, run
+from neuroclip.chip.synapses import V_UNIT, ChipConv2d, weight_exponent
 from neuroclip.spikeclip.chip import Scales, chip_encoder, constrain_, quantized
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import Encoder, float_encoder

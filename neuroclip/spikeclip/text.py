@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deploy.errors import BadInput
-from neuroclip.clip import BUNDLED, Clip, ClipSpec
-from neuroclip.neurons import run
-from neuroclip.prompts import fill, require_content
+from neuroclip.chip.neurons import run
+from neuroclip.clip.model import BUNDLED, Clip, ClipSpec
+from neuroclip.compute.threads import one_thread
 from neuroclip.spikeclip.encoder import neurons
-from neuroclip.threads import one_thread
-from neuroclip.tokenizer import VOCABULARY, tokenize
+from neuroclip.text.prompts import fill, require_content
+from neuroclip.text.tokenizer import VOCABULARY, tokenize
 
 
 @dataclass(frozen=True)

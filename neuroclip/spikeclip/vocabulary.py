@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from deploy.errors import BadInput
-from neuroclip.commands import split_labels
-from neuroclip.data.class_names import class_names
-from neuroclip.prompts import fill
+from neuroclip.data.images.class_names import class_names
+from neuroclip.text.labels import split_labels
+from neuroclip.text.prompts import fill
 
 _MARK = "@"
 

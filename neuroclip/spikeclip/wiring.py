@@ -2,7 +2,8 @@
 
 An AND is a neuron with a synapse of weight 2 from either side and a threshold between 2 and 4. The
 sum over tokens is a convolution of ones with a group for each channel, its broadcast back to the
-tokens one with full padding. The residual stream is lowered in one of two ways (`deploy.skips`):
+tokens one with full padding. The residual stream is lowered in one of two ways
+(`deploy.program.residual_stream`):
 
     "fan-in"   it has no neurons: each of its branches drives every neuron that reads it later,
                through synapses of that neuron's own
@@ -18,12 +19,12 @@ import torch
 from torch import nn
 
 from deploy.errors import BadInput
-from deploy.program import Shape
-from deploy.skips import Reader, relay_name, stage_name
-from neuroclip.network import INPUT, ChipNetwork, Wire
-from neuroclip.neurons import ChipNeuron
-from neuroclip.quantize import V_UNIT, ChipConv2d
-from neuroclip.relay import ChipIdentity, ChipRelay
+from deploy.program.program import Shape
+from deploy.program.residual_stream import Reader, relay_name, stage_name
+from neuroclip.chip.network import INPUT, ChipNetwork, Wire
+from neuroclip.chip.neurons import ChipNeuron
+from neuroclip.chip.relays import ChipIdentity, ChipRelay
+from neuroclip.chip.synapses import V_UNIT, ChipConv2d
 from neuroclip.spikeclip.chip import ONE
 from neuroclip.spikeclip.encoder import Block, Encoder, SpikeDrivenAttention
 

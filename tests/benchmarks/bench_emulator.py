@@ -19,13 +19,13 @@ import numpy as np
 from networks import SIZE, Messages, convolutional, data_folder, dense, nmnist, recurrent
 from timing import HAS_NUMBA, machine, rounds
 
-from deploy.connections import Dense, Sparse
-from deploy.emulator import emulate
-from deploy.fast import Plan, emulate_fast, prepare
-from deploy.fast.products import add_products
-from deploy.fast.spikes import Spikes, pack, words
-from deploy.program import Program
-from deploy.synapses import fan_out
+from deploy.connections.connections import Dense, Sparse
+from deploy.connections.synapses import fan_out
+from deploy.emulate.fast import Plan, emulate_fast, prepare
+from deploy.emulate.fast.products import add_products
+from deploy.emulate.fast.spikes import Spikes, pack, words
+from deploy.emulate.reference import emulate
+from deploy.program.program import Program
 
 Call = Callable[[], object]
 
@@ -49,7 +49,7 @@ class Bare(NamedTuple):
 
 def bare(plan: Plan, inputs: Messages, threads: int = 1) -> Bare:
     """The sums of each connection alone; threads: of events, over samples; BLAS has its own."""
-    from deploy.fast.kernels import add_events
+    from deploy.emulate.fast.kernels import add_events
 
     trace = emulate_fast(plan, inputs, "spikes")
     sent = {**inputs, **trace.s}
@@ -116,7 +116,7 @@ def beside_lava(program: Program, inputs: Messages, lava_samples: int, repeats: 
     best |= rounds({"the reference, record none": lambda: emulate(program, inputs, "none")}, 1)
     lava = float("nan")
     if importlib.util.find_spec("lava") is not None and lava_samples:
-        from export.lava.client import run_lava
+        from export.targets.lava.client import run_lava
 
         few = {"input": inputs["input"][:lava_samples]}
         run = run_lava(program, few, "none", progress=False)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroclip.events import Recording
-from neuroclip.frames import FrameOptions, frames, histograms, slice_of_events
+from neuroclip.data.events.frames import FrameOptions, frames, histograms, slice_of_events
+from neuroclip.data.events.recording import Recording
 
 # What the loop, about a microsecond an event, is run over.
 LOOP_EVENTS = 50_000

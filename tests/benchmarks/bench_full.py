@@ -22,23 +22,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.chip import Chip, amount, load_chip
-from deploy.costs import RESOURCES, loads
-from deploy.counts import count
+from deploy.connections.synapses import synapses
+from deploy.count.operations import count
+from deploy.emulate.fast import emulate_fast
 from deploy.errors import CheckFailed
-from deploy.fast import emulate_fast
-from deploy.mapping import Mapping
-from deploy.partition import partition
-from deploy.program import Program
-from deploy.proof import prove
-from deploy.skips import as_stream
-from deploy.synapses import synapses
-from deploy.traffic import parts_of
-from deploy.validate import validate
-from export.lower import lower
-from export.nir_write import to_nir
-from neuroclip.network import INPUT
-from neuroclip.neurons import run
+from deploy.hardware.chip import Chip, amount, load_chip
+from deploy.hardware.mapping import Mapping
+from deploy.map.core.costs import RESOURCES, loads
+from deploy.map.core.hypergraph import parts_of
+from deploy.map.partition import partition
+from deploy.map.validate import validate
+from deploy.program.program import Program
+from deploy.program.residual_stream import as_stream
+from deploy.prove.proof import prove
+from export.lowering.exact import lower
+from export.nir_format.write.module import to_nir
+from neuroclip.chip.network import INPUT
+from neuroclip.chip.neurons import run
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import NormedConv2d
 from neuroclip.spikeclip.model import SpikeClip, messages, quantized_model, repeated

@@ -15,15 +15,15 @@ import numpy as np
 from bench_partition import table, timed
 from networks import data_folder
 
-from deploy.chip import load_chip
-from deploy.costs import core_report
-from deploy.counts import count
-from deploy.energy import bundled_coefficients, energy_report
+from deploy.count.energy import bundled_coefficients, energy_report
+from deploy.count.operations import count
+from deploy.emulate.fast import emulate_fast
 from deploy.errors import CheckFailed
-from deploy.fast import emulate_fast
-from deploy.partition import partition, require_fit
-from deploy.program import Program
-from deploy.validate import validate
+from deploy.hardware.chip import load_chip
+from deploy.map.core.costs import core_report
+from deploy.map.partition import partition, require_fit
+from deploy.map.validate import validate
+from deploy.program.program import Program
 
 Run = tuple[Program, dict[str, np.ndarray]]
 SAMPLES = 20
@@ -35,10 +35,10 @@ class Missing(Exception):
 
 def adapter() -> Run:
     try:
-        from export.from_checkpoint import from_checkpoint
+        from export.frontends.checkpoint import from_checkpoint
     except ImportError as error:
         raise Missing(f"torch and what belongs to it: {error}") from error
-    from export.lower import lower
+    from export.lowering.exact import lower
 
     found = from_checkpoint(None, None, SAMPLES, None, seed=0, dt=1e-4)
     return lower(found.graph, dt=1e-4, input_ranges=found.input_ranges), dict(found.inputs)
@@ -48,8 +48,8 @@ def nir() -> Run:
     folder = data_folder()
     if folder is None:
         raise Missing("NEUROCLIP_DATA with nmnist/ and nir/cnn_sinabs.nir")
-    from export.from_nir import from_nir
-    from export.lower import lower
+    from export.frontends.nir import from_nir
+    from export.lowering.exact import lower
 
     found = from_nir(folder / "nir" / "cnn_sinabs.nir", folder / "nmnist", SAMPLES)
     return lower(found.graph, input_ranges=found.input_ranges), dict(found.inputs)
@@ -62,7 +62,7 @@ def pilotnet() -> Run:
         shipped = {}
     if not {"network.net", "image.npy"} <= shipped.keys():
         raise Missing("lava-dl, which ships it")
-    from export.net_read import read_net
+    from export.net_format.read import read_net
 
     network, image = (Path(str(shipped[n].locate())) for n in ("network.net", "image.npy"))
     # 17 steps a sample, as its recordings have.

@@ -15,18 +15,18 @@ from types import ModuleType
 
 import numpy as np
 
-from deploy.arrange import pairwise_swaps, tabu_search
-from deploy.chip import Chip, Limit, load_chip
-from deploy.comparison import comparison
-from deploy.connections import Conv2d, one_to_one
+from deploy.connections.connections import Conv2d, one_to_one
 from deploy.errors import CheckFailed
-from deploy.mapping import Mapping
-from deploy.orders import clusters
-from deploy.partition import partition, require_fit
-from deploy.placement import distances
-from deploy.program import Program, make_input, make_population
-from deploy.traffic import between, hypergraph, packets, parts_of
-from deploy.validate import validate
+from deploy.hardware.chip import Chip, Limit, load_chip
+from deploy.hardware.mapping import Mapping
+from deploy.hardware.mesh import distances
+from deploy.map.compared import comparison
+from deploy.map.core.hypergraph import between, hypergraph, packets, parts_of
+from deploy.map.cut.orders import clusters
+from deploy.map.partition import partition, require_fit
+from deploy.map.place import pairwise_swaps, tabu_search
+from deploy.map.validate import validate
+from deploy.program.program import Program, make_input, make_population
 
 TRIES = 4
 
@@ -37,7 +37,7 @@ def chip_of(name: str = "loihi2", **limits: int) -> Chip:
 
 def test_file(name: str) -> ModuleType:
     """A test file, for the networks in it."""
-    path = Path(__file__).parents[1] / "deploy" / f"{name}.py"
+    path = Path(__file__).parents[1] / "deploy" / "map" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -14,10 +14,10 @@ from networks import SIZE, Messages, convolutional, data_folder, dense, nmnist, 
 from peers import PEERS
 from timing import HAS_NUMBA, machine, rounds
 
-from deploy.emulator import emulate
+from deploy.emulate.fast import emulate_fast, prepare
+from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
-from deploy.fast import emulate_fast, prepare
-from deploy.program import Program
+from deploy.program.program import Program
 
 
 def beside_peers(program: Program, inputs: Messages, peer_steps: int, peer_rounds: int) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from bench_partition import chip_of, timed
 
-from deploy.comparison import comparison
-from deploy.connections import Conv2d
-from deploy.counts import count
-from deploy.partition import partition
-from deploy.program import Program, make_input, make_population
-from deploy.synapses import synapses
-from deploy.validate import validate
+from deploy.connections.connections import Conv2d
+from deploy.connections.synapses import synapses
+from deploy.count.operations import count
+from deploy.map.compared import comparison
+from deploy.map.partition import partition
+from deploy.map.validate import validate
+from deploy.program.program import Program, make_input, make_population
 
 # (what limits it, neurons, processor seconds) of a mapping.
 Point = tuple[str, int, float]

@@ -18,8 +18,8 @@ from bench_training import CHIP, FLOAT, JELLY, SNNTORCH, Runner, stepwise
 from timing import machine, rounds
 from torch import Tensor, nn
 
-from neuroclip.neurons import ChipNeuron, run
-from neuroclip.quantize import V_UNIT
+from neuroclip.chip.neurons import ChipNeuron, run
+from neuroclip.chip.synapses import V_UNIT
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import DECAY, SURROGATE, float_block, neurons
 

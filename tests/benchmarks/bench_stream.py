@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from networks import Messages, convolutional, data_folder, nmnist
 
-from deploy.stream import run_dataset
+from deploy.run.dataset import run_dataset
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from neuroclip.clip import Clip, encode_frames, encoder_input, load_clip
-from neuroclip.frames import FrameOptions
-from neuroclip.neurons import ChipNeuron, FloatNeuron, run
-from neuroclip.quantize import V_UNIT, ChipLinear, weight_exponent
-from neuroclip.recurrence import Surrogate
+from neuroclip.chip.neurons import ChipNeuron, FloatNeuron, run
+from neuroclip.chip.recurrence import Surrogate
+from neuroclip.chip.synapses import V_UNIT, ChipLinear, weight_exponent
+from neuroclip.clip.model import Clip, encode_frames, encoder_input, load_clip
+from neuroclip.data.events.frames import FrameOptions
 
 try:
     from spikingjelly.activation_based import functional, neuron, surrogate

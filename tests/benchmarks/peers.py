@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.emulate.fast import emulate_fast
 from deploy.errors import BadInput
-from deploy.fast import emulate_fast
-from deploy.program import Program
-from export.simulators.brian2_loihi import timed_brian2_loihi
-from export.simulators.common import sample_synapses, spiking_populations
-from export.simulators.nengo_loihi import timed_nengo_loihi
+from deploy.program.program import Program
+from export.peers.brian2_loihi import timed_brian2_loihi
+from export.peers.common import sample_synapses, spiking_populations
+from export.peers.nengo_loihi import timed_nengo_loihi
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -39,7 +39,7 @@ def lava(program: Program, inputs: Inputs) -> Run:
     """Lava's fixed-point models, in our worker."""
     if importlib.util.find_spec("lava") is None:
         raise BadInput("Lava is not installed (Python 3.10 only)")
-    from export.lava.client import run_lava
+    from export.targets.lava.client import run_lava
 
     run = run_lava(program, inputs, "none", progress=False)
     return Run(run.timings["run_s"], run.trace.messages)

@@ -10,24 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.arithmetic import decayed, shifted_sum
-from deploy.baseline import baseline
-from deploy.chip import Chip, Limit, load_chip
-from deploy.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
-from deploy.costs import RESOURCES, connection_words, core_load, core_report
-from deploy.counts import count
-from deploy.emulator import emulate
+from deploy.arithmetic.integers import decayed, shifted_sum
+from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
+from deploy.connections.synapses import expand
+from deploy.count.ann_baseline import baseline
+from deploy.count.operations import count
+from deploy.emulate.reference import emulate
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import read_npz, write_npz
-from deploy.inspect import inspect
-from deploy.mapping import Core, Mapping, Slice
-from deploy.partition import partition
-from deploy.populations import AnyPopulation, Delta, Graded, make_ternary
-from deploy.program import Output, Program, equal, make_input, make_population
-from deploy.program_file import load_program, save_program
-from deploy.proof import prove
-from deploy.synapses import expand
-from deploy.validate import validate
+from deploy.hardware.chip import Chip, Limit, load_chip
+from deploy.hardware.mapping import Core, Mapping, Slice
+from deploy.map.core.costs import RESOURCES, connection_words, core_load, core_report
+from deploy.map.partition import partition
+from deploy.map.validate import validate
+from deploy.neurons.populations import AnyPopulation, Delta, Graded, make_ternary
+from deploy.program.file import load_program, save_program
+from deploy.program.program import Output, Program, equal, make_input, make_population
+from deploy.prove.proof import prove
+from deploy.report.inspect import inspect
 
 SEEDS = st.integers(0, 2**32 - 1)
 Make = Callable[..., Program]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.emulator import emulate
-from deploy.program import Program, registers
-from deploy.trace import Record, Trace
-from export.lava.client import run_lava
+from deploy.emulate.reference import emulate
+from deploy.emulate.trace import Record, Trace
+from deploy.program.program import Program, registers
+from export.targets.lava.client import run_lava
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,12 @@ import pytest
 h5py = pytest.importorskip("h5py")
 nir = pytest.importorskip("nir")
 
+from deploy.emulate.trace import load_trace
 from deploy.errors import BadInput
-from deploy.program_file import load_program
-from deploy.trace import load_trace
-from export.cli import main
-from export.from_nir import read_spikes
-from export.nir_file import read_nir
+from deploy.program.file import load_program
+from export.commands.main import main
+from export.frontends.nir import read_spikes
+from export.nir_format.read.file import read_nir
 
 Refused = Callable[..., str]
 
@@ -860,7 +860,7 @@ def test_graphs_of_damaged_bytes(graph: Path) -> None:
 def test_weights_of_damaged_bytes(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     safetensors = pytest.importorskip("safetensors.torch")
-    from neuroclip.weights import read_weights
+    from neuroclip.storage.weights import read_weights
 
     tensors = {"a": torch.ones(3, 4), "b": torch.ones(2)}
     torch.save(tensors, tmp_path / "new.pt")

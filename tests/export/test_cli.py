@@ -18,17 +18,17 @@ import pytest
 
 nir = pytest.importorskip("nir")
 
-from deploy.emulator import emulate
+from deploy.emulate.reference import emulate
+from deploy.emulate.trace import first_samples, load_trace
 from deploy.files import read_json, read_npz
-from deploy.partition import partition
-from deploy.program import registers
-from deploy.program_file import load_program
-from deploy.trace import first_samples, load_trace
-from export import executors
-from export.cli import main
-from export.lava.job import shared_memory_prefix
-from export.lower import lower
-from export.nir_file import read_nir
+from deploy.map.partition import partition
+from deploy.program.file import load_program
+from deploy.program.program import registers
+from export.commands.main import main
+from export.lowering.exact import lower
+from export.nir_format.read.file import read_nir
+from export.run import executors
+from export.targets.lava.parts.job import shared_memory_prefix
 
 needs_lava = pytest.mark.skipif(
     importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
@@ -226,7 +226,7 @@ def test_tries_and_seed_reach_the_partitioner(
         asked.append(options)
         return partition(*given, **options)
 
-    monkeypatch.setattr("export.pipeline.partition", watched)
+    monkeypatch.setattr("export.run.pipeline.partition", watched)
     assert export("--tries", 3, "--seed", 5) == 0
     assert export() == 0
     assert asked == [{"seed": 5, "tries": 3}, {"seed": 0, "tries": 1}]
@@ -333,7 +333,7 @@ def test_chunks_of_samples_change_nothing(
 def test_a_difference_in_any_chunk_is_found_under_its_own_number(
     export: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: int
 ) -> None:
-    import export.lava.client as client
+    import export.targets.lava.client as client
 
     starts: list[int] = []
 
@@ -424,7 +424,7 @@ class Blocked:
         if name.split(".")[0] in ("torch", "lava", "snntorch", "open_clip", "nirtorch", "sklearn"):
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Blocked())
-from export.cli import main
+from export.commands.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -449,7 +449,7 @@ def test_without_torch_a_checkpoint_is_refused_in_one_line(
 def test_help_shows_examples_and_imports_little() -> None:
     code = """
 import sys
-from export.cli import main
+from export.commands.main import main
 try:
     main(["--help"])
 except SystemExit as end:
@@ -469,7 +469,7 @@ def test_a_reader_that_leaves_is_no_error(
 ) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "export.cli", graph_file, "--data", spikes_file]
+    command = [sys.executable, "-m", "export.commands.main", graph_file, "--data", spikes_file]
     command += ["--target", "emulator", "--out", tmp_path / "o"]
     result = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
@@ -477,7 +477,7 @@ def test_a_reader_that_leaves_is_no_error(
 
 
 def test_a_terminal_without_utf_8(graph_file: Path, spikes_file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "export.cli", graph_file, "--data", spikes_file]
+    command = [sys.executable, "-m", "export.commands.main", graph_file, "--data", spikes_file]
     command += ["--target", "emulator", "--out", tmp_path / "o"]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
@@ -501,7 +501,7 @@ def test_a_name_that_is_no_text(
 KILLED = """
 import os, signal, sys
 import numpy as np
-from export.cli import main
+from export.commands.main import main
 
 def killed_at(module, name, count):
     original = getattr(module, name)
@@ -596,7 +596,7 @@ def test_an_interrupt_while_lava_runs(graph_file: Path, tmp_path: Path, spikes_f
     scratch.mkdir()
     command = [graph_file, "--data", tmp_path / "long.npy", "--target", "lava", "--out", out]
     with subprocess.Popen(
-        [sys.executable, "-m", "export.cli", *map(str, command)],
+        [sys.executable, "-m", "export.commands.main", *map(str, command)],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,

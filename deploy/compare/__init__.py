@@ -1,0 +1,4 @@
+"""Whether two runs are equal, and where they first differ.
+
+In: traces and registers, of executors or of hardware. Out: a comparison.
+"""

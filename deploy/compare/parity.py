@@ -1,0 +1,187 @@
+"""Parity: where two runs of one program first differ, registers first, then every spike and state."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.emulate.trace import QUANTITIES, Trace
+from deploy.errors import BadInput
+
+Arrays = Mapping[str, NDArray[Any]]
+
+# Within a step a wrong current moves the membrane potential, and that moves the spike.
+_CAUSAL = ("u", "v", "s")
+
+
+@dataclass(frozen=True)
+class RegisterDifference:
+    """The first register that two executors hold differently."""
+
+    register: str
+    index: tuple[int, ...]
+    a: int | None
+    b: int | None
+
+    def __str__(self) -> str:
+        return f"register {self.register} at index {list(self.index)}: {self.a} against {self.b}"
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first value that differs: earliest step, then sample, node in network order, u, v, s."""
+
+    quantity: str
+    node: str
+    sample: int
+    step: int
+    index: tuple[int, ...]
+    a: int
+    b: int
+
+    def __str__(self) -> str:
+        name = {"s": "spike", "u": "current u", "v": "membrane potential v"}[self.quantity]
+        return (
+            f"{name} of node '{self.node}', sample {self.sample}, step {self.step}, "
+            f"neuron {list(self.index)}: {self.a} against {self.b}"
+        )
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The comparison of executors a and b; it holds only where nothing at all differs."""
+
+    a: str
+    b: str
+    samples: int
+    first_register: RegisterDifference | None
+    spikes_compared: int
+    spike_mismatches: int
+    states_compared: int
+    state_mismatches: int
+    first_divergence: Divergence | None
+
+    @property
+    def ok(self) -> bool:
+        """True where every register, spike and state is equal, and some were compared."""
+        return (
+            self.first_register is None
+            and self.first_divergence is None
+            and self.spike_mismatches == self.state_mismatches == 0
+            and self.spikes_compared + self.states_compared > 0
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as `report.json` holds it."""
+        return asdict(self) | {"registers_equal": self.first_register is None, "ok": self.ok}
+
+    def describe(self) -> str:
+        """One line: what was compared, and what differs first."""
+        head = f"{self.a} = {self.b}" if self.ok else f"{self.a} ≠ {self.b}"
+        first = self.first_register or self.first_divergence
+        compared = f"{self.spikes_compared} spikes and {self.states_compared} states compared"
+        return f"{head}: {compared}" + (f", first difference: {first}" if first else "")
+
+
+def compare_registers(a: Arrays, b: Arrays) -> RegisterDifference | None:
+    """The first register, in a's order, that a and b do not hold alike; None where all are equal."""
+    for name in [*a, *(n for n in b if n not in a)]:
+        if name not in a or name not in b:
+            values = [int(np.ravel(held[name])[0]) if name in held else None for held in (a, b)]
+            return RegisterDifference(name, (0,), *values)
+        first, second = np.asarray(a[name]), np.asarray(b[name])
+        if first.shape != second.shape:
+            raise BadInput(f"register '{name}': shapes {first.shape} and {second.shape} differ")
+        unequal = np.argwhere(first != second)
+        if len(unequal):
+            index = tuple(int(i) for i in unequal[0])
+            return RegisterDifference(name, index, int(first[index]), int(second[index]))
+    return None
+
+
+def compare(
+    a: str, registers_a: Arrays, trace_a: Trace, b: str, registers_b: Arrays, trace_b: Trace
+) -> Parity:
+    """Compare two runs by name: the registers each really held, then every spike and state."""
+    chunk = compare_recordings(a, recordings(trace_a), b, recordings(trace_b))
+    return merge([chunk], compare_registers(registers_a, registers_b))
+
+
+def recordings(trace: Trace) -> dict[str, NDArray[Any]]:
+    """A trace as the arrays of its file: {"NAME/s": [samples, time, *shape], ...}."""
+    return {f"{name}/{quantity}": array for name, quantity, array in trace.recorded()}
+
+
+def compare_recordings(a: str, first: Arrays, b: str, second: Arrays, offset: int = 0) -> Parity:
+    """Compare recordings {"NAME/s": [samples, time, *shape], ...}; `offset` is the first sample's number.
+
+    Raises BadInput where the two do not hold the same entries of the same shapes.
+    """
+    if first.keys() != second.keys():
+        odd = sorted(first.keys() ^ second.keys())
+        raise BadInput(f"traces of {a} and {b}: entry '{odd[0]}' is in one of them only")
+    compared = dict.fromkeys(QUANTITIES, 0)
+    mismatches = dict.fromkeys(QUANTITIES, 0)
+    candidates: list[tuple[tuple[int, int, int, int], Divergence]] = []
+    samples = 0
+    nodes = list(dict.fromkeys(entry.rpartition("/")[0] for entry in first))
+    for entry in first:
+        node, _, quantity = entry.rpartition("/")
+        x, y = first[entry], second[entry]
+        if x.shape != y.shape:
+            raise BadInput(f"entry '{entry}': shapes {x.shape} in {a} and {y.shape} in {b} differ")
+        samples = x.shape[0]
+        compared[quantity] += x.size
+        unequal = x != y
+        count = int(np.count_nonzero(unequal))
+        if count == 0:
+            continue
+        mismatches[quantity] += count
+        # The sample with the earliest differing step leads to the cause, not to a consequence.
+        sample, step = _earliest(unequal)
+        position = tuple(int(i) for i in np.argwhere(unequal[sample, step])[0])
+        where = (sample, step, *position)
+        found = Divergence(
+            quantity, node, sample + offset, step, position, int(x[where]), int(y[where])
+        )
+        candidates.append(((step, sample, nodes.index(node), _CAUSAL.index(quantity)), found))
+    earliest = min(candidates, key=lambda c: c[0])[1] if candidates else None
+    return Parity(
+        a,
+        b,
+        samples,
+        None,
+        compared["s"],
+        mismatches["s"],
+        compared["u"] + compared["v"],
+        mismatches["u"] + mismatches["v"],
+        earliest,
+    )
+
+
+def merge(chunks: list[Parity], first_register: RegisterDifference | None) -> Parity:
+    """One comparison from those of consecutive chunks of samples, with that of the registers."""
+    return Parity(
+        chunks[0].a,
+        chunks[0].b,
+        sum(c.samples for c in chunks),
+        first_register,
+        sum(c.spikes_compared for c in chunks),
+        sum(c.spike_mismatches for c in chunks),
+        sum(c.states_compared for c in chunks),
+        sum(c.state_mismatches for c in chunks),
+        min(
+            (c.first_divergence for c in chunks if c.first_divergence),
+            key=lambda found: (found.step, found.sample),
+            default=None,
+        ),
+    )
+
+
+def _earliest(unequal: NDArray[np.bool_]) -> tuple[int, int]:
+    """(sample, step) of the earliest differing step, the lowest sample number first among equals."""
+    steps = unequal.reshape(*unequal.shape[:2], -1).any(axis=2)
+    step = int(steps.any(axis=0).argmax())
+    return int(steps[:, step].argmax()), step

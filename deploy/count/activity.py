@@ -1,0 +1,156 @@
+"""Operations of each core in each step, from the messages of each step.
+
+Everything here is a sum over messages, so that the messages of one sample give the counts of that
+sample, and the totals over all samples (`Trace.per_step`) the totals over all samples.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.connections.synapses import fan_out
+from deploy.count.listening import Listening, listening
+from deploy.count.packets import homes
+from deploy.errors import BadInput
+from deploy.hardware.mapping import Core, Mapping
+from deploy.program.program import Program
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What each core did: int64 [*leading, cores], cores in the order of the mapping.
+
+    synaptic_ops: without zero weights. synaptic_ops_dense: with them. spikes: messages that its
+    neurons sent. packets_out: packets to other cores. packets_in: packets from other cores and from
+    the host.
+    """
+
+    synaptic_ops: Ints
+    synaptic_ops_dense: Ints
+    spikes: Ints
+    packets_out: Ints
+    packets_in: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Fan:
+    """Tables of one core, by source: the neurons that a sum runs over and the weight of each."""
+
+    core: Core
+    listening: Listening
+    arriving: Dict[str, Ints]
+    """{source: neurons on other cores, or on the host, with a synapse here}."""
+    leaving: Dict[str, Ints]
+    """{population: distinct other cores that each of its neurons here sends to}."""
+
+
+def fans(program: Program, mapping: Mapping) -> tuple[Fan, ...]:
+    """The tables behind `activity`, made once for a program and a mapping."""
+    at = homes(program, mapping)
+    heard = [listening(program, core) for core in mapping.cores]
+    arriving = []
+    copies = {node.name: np.zeros(node.size, np.int64) for node in program.sources}
+    for core, tables in zip(mapping.cores, heard, strict=True):
+        from_elsewhere = {
+            source: neurons[at[source][neurons] != core.index]
+            for source, (neurons, _, _) in tables.operations.items()
+        }
+        for source, neurons in from_elsewhere.items():
+            copies[source][neurons] += 1
+        arriving.append(from_elsewhere)
+    return tuple(
+        Fan(core, tables, of, {part.population: copies[part.population] for part in core.slices})
+        for core, tables, of in zip(mapping.cores, heard, arriving, strict=True)
+    )
+
+
+def activity(found: tuple[Fan, ...], sent: Dict[str, NDArray[Any]]) -> Activity:
+    """What each core did when the sources sent these messages.
+
+    sent: {source: numbers of non-zero messages [*leading, size]}, the same leading axes for all.
+    """
+    leading = next(iter(sent.values())).shape[:-1]
+    made = Activity(*(np.zeros((*leading, len(found)), np.int64) for _ in range(5)))
+    for i, fan in enumerate(found):
+        for source, (neurons, effective, dense) in fan.listening.operations.items():
+            heard = sent[source][..., neurons].astype(np.int64)
+            made.synaptic_ops[..., i] += heard @ effective
+            made.synaptic_ops_dense[..., i] += heard @ dense
+        for source, neurons in fan.arriving.items():
+            made.packets_in[..., i] += sent[source][..., neurons].sum(axis=-1, dtype=np.int64)
+        for part in fan.core.slices:
+            fired = sent[part.population][..., part.start : part.stop].astype(np.int64)
+            copies = fan.leaving[part.population][part.start : part.stop]
+            made.spikes[..., i] += fired.sum(axis=-1)
+            made.packets_out[..., i] += fired @ copies
+    return made
+
+
+def step_counts(
+    program: Program, per_step: Dict[str, NDArray[Any]], samples: int, found: tuple[Fan, ...] = ()
+) -> dict[str, Any]:
+    """The report's `counts.per_step`: what happened in each step, per inference.
+
+    {"synaptic_ops", "synaptic_ops_dense", "spikes", "input_messages", "messages": each [steps],
+    "neuron_updates": number of every step, "per_node": {"spikes": {population: [steps]},
+    "synaptic_ops": {connection: [steps]}}, "per_core": {"cores": [index], "synaptic_ops", "spikes",
+    "messages", "packets_in": [steps][cores]} or null}; `messages` and `per_core` need a mapping.
+    Raises BadInput where the totals of each step are missing.
+    """
+    sent = {}
+    for node in program.sources:
+        if node.name not in per_step:
+            raise BadInput(f"counts: messages of each step of node '{node.name}' are missing")
+        sent[node.name] = np.asarray(per_step[node.name]).reshape(-1, node.size)
+    spikes = {p.name: sent[p.name].sum(axis=1) for p in program.populations}
+    effective = {c.name: sent[c.source] @ fan_out(c, zeros=False) for c in program.connections}
+    dense = [sent[c.source] @ fan_out(c) for c in program.connections]
+    cores = activity(found, sent) if found else None
+    of_inputs = [sent[n.name].sum(axis=1) for n in program.inputs]
+
+    def mean(values: NDArray[Any]) -> Any:
+        return (values / samples).tolist()
+
+    return {
+        "synaptic_ops": mean(sum(effective.values(), start=np.zeros(1, np.int64))),
+        "synaptic_ops_dense": mean(sum(dense, start=np.zeros(1, np.int64))),
+        "spikes": mean(sum(spikes.values(), start=np.zeros(1, np.int64))),
+        "input_messages": mean(sum(of_inputs, start=np.zeros(1, np.int64))),
+        "messages": None if cores is None else mean(cores.packets_in.sum(axis=1)),
+        "neuron_updates": sum(p.size for p in program.populations),
+        "per_node": {
+            "spikes": {name: mean(n) for name, n in spikes.items()},
+            "synaptic_ops": {name: mean(n) for name, n in effective.items()},
+        },
+        "per_core": None
+        if cores is None
+        else {
+            "cores": [fan.core.index for fan in found],
+            "synaptic_ops": mean(cores.synaptic_ops),
+            "spikes": mean(cores.spikes),
+            "messages": mean(cores.packets_out),
+            "packets_in": mean(cores.packets_in),
+        },
+    }
+
+
+def sample_blocks(
+    sent: Dict[str, NDArray[Any]], samples: int, budget: int = 1 << 26
+) -> Iterator[dict[str, NDArray[np.bool_]]]:
+    """Recordings [samples, time, *shape] as non-zero messages [block, time, size], in small blocks."""
+    one = sum(array[:1].size for array in sent.values())
+    size = max(1, budget // max(1, one))
+    for first in range(0, samples, size):
+        yield {
+            name: np.asarray(array[first : first + size]).reshape(
+                len(array[first : first + size]), array.shape[1], -1
+            )
+            != 0
+            for name, array in sent.items()
+        }

@@ -1,0 +1,190 @@
+"""`emulate_fast`: a program on many samples, in chunks, over threads."""
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.connections.synapses import synapses
+from deploy.emulate.fast import numpy_block
+from deploy.emulate.fast.plan import Block, Plan, prepare
+from deploy.emulate.fast.recording import Recording, finish, start
+from deploy.emulate.fast.spikes import Messages as Sent
+from deploy.emulate.fast.spikes import Spikes, count_messages, pack, unpack, words
+from deploy.emulate.reference import Messages, check_inputs, check_shapes, empty_trace, emulate
+from deploy.emulate.trace import Record, Trace
+from deploy.errors import BadInput, CheckFailed
+from deploy.program.program import Input, Program
+
+_KERNELS = "deploy.emulate.fast.kernels"
+# About a second of NumPy on one core.
+_SMALL_WORK = 25 * 10**9
+
+Kernel = Literal["numba", "numpy"]
+_Counts = tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]
+_RunBlock = Callable[[Block, Sent, Recording], None]
+
+# Messages and states of the samples that a thread holds at one time.
+_CHUNK_BYTES = 16 << 20
+# Chunks a thread, so that threads end together.
+_TURNS = 4
+
+
+def emulate_fast(
+    program: Program | Plan,
+    inputs: Messages,
+    record: Record = "all",
+    threads: int | None = None,
+    kernel: Kernel | None = None,
+    nodes: Collection[str] | None = None,
+    per_step: bool = False,
+) -> Trace:
+    """Run a program as `deploy.emulate.reference.emulate` does, equal bit for bit in every array.
+
+    program: or its `Plan` from `prepare`, which saves the preparation when used again. inputs,
+    record: as for `emulate`. threads: over samples, by default one per core. kernel: "numba"
+    (event-driven, or matrix products where much is active) or "numpy" (matrix products); by default
+    numba where it is installed, unless the work is less than loading, and the first time compiling,
+    it would be. nodes: the populations to record, by default all. per_step: as for `emulate`.
+    Besides recordings, memory is taken for the samples that the threads hold.
+    Raises BadInput and CheckFailed as `emulate` does, and BadInput for "numba" where it is not
+    installed.
+    """
+    plan = program if isinstance(program, Plan) else prepare(program)
+    samples, timesteps = check_shapes(plan.program, inputs)
+    kernel = kernel or _choose(plan, samples, timesteps)
+    run = _backend(kernel)
+    trace = empty_trace(plan.program, samples, timesteps, record, False, nodes, per_step)
+    threads = max(1, min(threads or _cores(), samples))
+    size = max(1, _CHUNK_BYTES // (timesteps * _step_bytes(plan, kernel, record)))
+    size = min(size, -(-samples // (threads if threads == 1 else threads * _TURNS)))
+    chunks = [slice(a, min(a + size, samples)) for a in range(0, samples, size)]
+
+    def work(chunk: slice) -> _Counts:
+        return _run_chunk(plan, inputs, chunk, trace, run)
+
+    try:
+        if threads == 1:
+            for chunk in chunks:
+                _add(trace, *work(chunk))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                for counts in pool.map(work, chunks):
+                    _add(trace, *counts)
+    except CheckFailed:
+        # A message that is too large: which is the first of all, the reference says.
+        emulate(plan.program, inputs, "none")
+        raise
+    return trace
+
+
+def _run_chunk(plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock) -> _Counts:
+    """Run some samples through every block; the non-zero messages each node sent, and of each step."""
+    messages: Sent = {}
+    counts: dict[str, NDArray[np.int64]] = {}
+    steps: dict[str, NDArray[np.int64]] = {}
+    for node in plan.program.inputs:
+        data = inputs[node.name][chunk]
+        if not _fits(node, data):
+            check_inputs(plan.program, inputs)
+        messages[node.name], counts[node.name] = _messages(node, data)
+    for number, block in enumerate(plan.blocks):
+        out = start(block, trace, plan.layouts, chunk)
+        run(block, messages, out)
+        messages |= finish(block, out, trace, plan.layouts, chunk)
+        for p, first in zip(block.populations, block.starts, strict=True):
+            part = out.counts[first : first + p.size]
+            counts[p.name] = plan.layouts[p.name].outer(part)
+        for name in trace.per_step:
+            if name in messages and name not in steps:
+                steps[name] = plan.layouts[name].outer(_each_step(messages[name]))
+        for name in [n for n in messages if plan.needed.get(n, -1) <= number]:
+            del messages[name]
+    return counts, steps
+
+
+def _each_step(sent: Spikes | NDArray[Any]) -> NDArray[np.int64]:
+    """Non-zero messages of some samples → of each step, int64 [time, size]."""
+    flat = unpack(sent.bits, sent.size) if isinstance(sent, Spikes) else sent != 0
+    total: NDArray[np.int64] = flat.sum(axis=0, dtype=np.int64)
+    return total
+
+
+def _add(
+    trace: Trace, counts: dict[str, NDArray[np.int64]], steps: dict[str, NDArray[np.int64]]
+) -> None:
+    for name, step in steps.items():
+        trace.per_step[name][...] += step
+    for name, count in counts.items():
+        trace.messages[name][...] += count
+
+
+def _messages(node: Input, data: NDArray[Any]) -> tuple[Spikes | NDArray[Any], NDArray[np.int64]]:
+    """What an input sends, as spikes or as int32 [samples, time, size], and its non-zero messages."""
+    flat = np.ascontiguousarray(data).reshape(*data.shape[:2], -1)
+    if node.binary and flat.dtype.itemsize == 1:
+        flat = flat.view(np.bool_)  # bytes 0 and 1: nothing to compare with zero
+    counts = count_messages(flat)
+    if not node.binary:
+        return flat.astype(np.int32, copy=False), counts.reshape(node.shape)
+    bits = np.empty((*flat.shape[:2], words(node.size)), np.uint64)
+    pack(flat, bits)
+    return Spikes(bits, node.size, int(counts.sum())), counts.reshape(node.shape)
+
+
+def _fits(node: Input, data: NDArray[Any]) -> bool:
+    """True where the extremes of all channels show that each is within its range."""
+    low, high = int(node.low.max()), int(node.high.min())
+    return ((data.dtype.kind in "bu" and low <= 0) or int(data.min()) >= low) and (
+        (data.dtype == np.bool_ and low <= 0 and high >= 1) or int(data.max()) <= high
+    )
+
+
+def _step_bytes(plan: Plan, kernel: Kernel, record: Record) -> int:
+    """Bytes of the messages of a step of a sample, and of the states of the largest block."""
+    sent = sum(n.size // 8 + 1 if n.binary else 4 * n.size for n in plan.program.inputs)
+    sent += sum(4 * block.size if block.graded else block.size // 8 for block in plan.blocks)
+    states = 8 * (record == "all") + (kernel == "numpy")
+    return sent + states * max(block.size for block in plan.blocks)
+
+
+def _choose(plan: Plan, samples: int, timesteps: int) -> Kernel:
+    if not _has_numba():
+        return "numpy"
+    if _KERNELS in sys.modules:
+        return "numba"
+    number = sum(synapses(c) for c in plan.program.connections)
+    neurons = sum(block.size for block in plan.blocks)
+    # In multiply-accumulates of BLAS, by time: 50 for a neuron's update, 10^6 for its calls.
+    work = timesteps * (samples * (number + 50 * neurons) + 10**6 * len(plan.blocks))
+    return "numba" if work > _SMALL_WORK else "numpy"
+
+
+def _backend(kernel: Kernel) -> _RunBlock:
+    if kernel == "numpy":
+        return numpy_block.run_numpy
+    if not _has_numba():
+        raise BadInput(
+            "kernel 'numba': numba is not installed (pip install '.[fast]' in the repository)"
+        )
+    from deploy.emulate.fast.numba_block import run_numba
+
+    return run_numba
+
+
+@cache
+def _has_numba() -> bool:
+    # Words of spikes are read and written as bytes, too.
+    return sys.byteorder == "little" and find_spec("numba") is not None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,178 @@
+"""How nodes and weights lie in memory while a program runs.
+
+A population that a convolution ends in is held channels last, so that the kernel of one spike adds
+contiguous runs of channels. Everything else keeps C order.
+"""
+
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.arithmetic.registers import Shape
+from deploy.connections.connections import Connection, Conv2d, Dense, Sparse
+from deploy.program.program import Program
+
+# Kinds of a link, as the kernels tell them apart.
+ROWS, LISTED, KERNEL = range(3)
+# Entries of a link: see `Synapses.link`.
+(
+    KIND, SOURCE_WORD, SOURCE_WORDS, SOURCE_SIZE, DELAY, SHIFT, START, WIDTH, WEIGHTS, TABLE,
+    CHANNELS, HEIGHT, COLUMNS, LAST, GROUP_IN, GROUP_OUT, OUT, OUT_COLUMNS, KERNEL_Y, KERNEL_X,
+    KERNEL_STEP, TARGET_STEP_Y, TARGET_STEP_X,
+) = range(23)  # fmt: skip
+LINK = 23
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the neurons of a node lie: channels last, or in C order of its shape."""
+
+    shape: Shape
+    last: bool
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def inner(self, array: NDArray[Any]) -> NDArray[Any]:
+        """[..., *shape] in C order as [..., size] as it lies."""
+        if self.last:
+            array = np.moveaxis(array, -3, -1)
+        return array.reshape(*array.shape[: array.ndim - len(self.shape)], self.size)
+
+    def outer(self, array: NDArray[Any]) -> NDArray[Any]:
+        """[..., size] as it lies as [..., *shape] in C order: a view."""
+        if not self.last:
+            return array.reshape(*array.shape[:-1], *self.shape)
+        channels, height, width = self.shape
+        return np.moveaxis(array.reshape(*array.shape[:-1], height, width, channels), -1, -3)
+
+    def index(self, flat: NDArray[Any]) -> NDArray[Any]:
+        """Where the neurons of these numbers in C order lie."""
+        if not self.last:
+            return flat
+        area = self.shape[1] * self.shape[2]
+        return flat % area * self.shape[0] + flat // area
+
+
+def layouts(program: Program) -> dict[str, Layout]:
+    """The layout of every input and population."""
+    convolved = {c.target for c in program.connections if isinstance(c, Conv2d)}
+    return {n.name: Layout(n.shape, n.name in convolved) for n in program.sources}
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The weights of a connection as the kernels read them: each of the arrays, and the link's part.
+
+    kind: ROWS, LISTED or KERNEL. rows: int8, for a dense connection [source size + 1, width]
+    halved, the last row zero.
+    taps: int16, for the others, shifted by an exponent that is not negative: the synapses of each
+    source; or, for each source channel and kernel row, the kernel columns, of which those that a
+    spike uses together lie together, and their target channels. link: its entries SHIFT, then those
+    from CHANNELS on.
+    table: int32. Listed: first synapse of each source, then their targets. Kernel: for each source
+    row, then for each source column: first kernel position, first target, number of taps.
+    """
+
+    kind: int
+    rows: NDArray[np.int8]
+    taps: NDArray[np.int16]
+    table: NDArray[np.int32]
+    link: tuple[int, ...]
+
+
+_NO_ROWS, _NO_TAPS, _NO_TABLE = np.zeros(0, np.int8), np.zeros(0, np.int16), np.zeros(0, np.int32)
+
+
+def weights(c: Connection, source: Layout, target: Layout, width: int) -> Weights:
+    """A connection's weights for the kernels; width: of its target, padded."""
+    if isinstance(c, Dense):
+        rows = aligned(width * (c.source_size + 1)).reshape(-1, width)
+        rows[:-1, : c.target_size] = dense_matrix(c, source, target) >> 1
+        return Weights(ROWS, rows.reshape(-1), _NO_TAPS, _NO_TABLE, (c.exponent + 1,))
+    up, down = max(c.exponent, 0), min(c.exponent, 0)
+    if isinstance(c, Sparse):
+        indptr, targets, weight = by_source(c, source, target)
+        table = np.concatenate([indptr, targets]).astype(np.int32)
+        return Weights(LISTED, _NO_ROWS, (weight << up).astype(np.int16), table, (down,))
+    link = (down, *_kernel_link(c, source.last))
+    table = np.concatenate([_axis(c, 0), _axis(c, 1)])
+    return Weights(KERNEL, _NO_ROWS, _kernel_taps(c) << np.int16(up), table, link)
+
+
+def dense_matrix(c: Dense, source: Layout, target: Layout) -> NDArray[np.int32]:
+    """The weights [source size, target size] in the order in which neurons lie."""
+    there = source.inner(c.weight.reshape(-1, *source.shape))
+    return target.inner(np.ascontiguousarray(there.T).reshape(-1, *target.shape))
+
+
+def by_source(
+    c: Sparse, source: Layout, target: Layout
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """(first synapse of each source [source size + 1], their targets, their weights)."""
+    sources = source.index(c.indices.astype(np.int64))
+    targets = target.index(np.repeat(np.arange(c.target_size), np.diff(c.indptr)))
+    order = np.argsort(sources, kind="stable")
+    numbers = np.bincount(sources, minlength=c.source_size)
+    return np.concatenate([[0], np.cumsum(numbers)]), targets[order], c.weight[order]
+
+
+def _kernel_link(c: Conv2d, last: bool) -> tuple[int, ...]:
+    channels, height, columns = c.source_shape
+    out, _, out_columns = c.target_shape
+    steps = [d // gcd(s, d) for s, d in zip(c.stride, c.dilation, strict=True)]
+    step = c.stride[0] // gcd(c.stride[0], c.dilation[0])
+    return (
+        channels, height, columns, int(last), c.weight.shape[1], out // c.groups, out, out_columns,
+        *c.weight.shape[2:], step, *steps,
+    )  # fmt: skip
+
+
+def _kernel_taps(c: Conv2d) -> NDArray[np.int16]:
+    """int16 [source channels, kernel rows, kernel columns, target channels of the group], flat."""
+    group_out = c.weight.shape[0] // c.groups
+    w = c.weight.reshape(c.groups, group_out, *c.weight.shape[1:])
+    # → [groups, channels of the group, kernel rows, kernel columns, target channels]
+    w = w.transpose(0, 2, 3, 4, 1)[:, :, :, _column_order(c)]
+    return w.astype(np.int16).reshape(-1)
+
+
+def _column_order(c: Conv2d) -> list[int]:
+    """Kernel columns such that those that one source uses lie together, their targets ascending."""
+    step = c.stride[1] // gcd(c.stride[1], c.dilation[1])
+    columns = range(c.weight.shape[3])
+    return sorted(columns, key=lambda k: (k % step, -k))
+
+
+def _axis(c: Conv2d, axis: int) -> NDArray[np.int32]:
+    """(first kernel position, first target, taps) of each source row or column, targets ascending.
+
+    A source i meets target o under kernel position k where o·stride + k·dilation = i + padding. The
+    first position has the largest k; a column's is its place in `_column_order`.
+    """
+    stride, dilation, kernel = c.stride[axis], c.dilation[axis], c.weight.shape[2 + axis]
+    targets, order = c.target_shape[1 + axis], _column_order(c)
+    found = np.zeros((c.size[axis], 3), np.int32)
+    for i in range(c.size[axis]):
+        meets = [
+            (k, (i + c.padding[axis] - k * dilation) // stride)
+            for k in range(kernel)
+            if (i + c.padding[axis] - k * dilation) % stride == 0
+            and 0 <= i + c.padding[axis] - k * dilation < targets * stride
+        ]
+        if meets:
+            k, first = meets[-1]
+            found[i] = order.index(k) if axis else k, first, len(meets)
+    return found.reshape(-1)
+
+
+def aligned(size: int) -> NDArray[np.int8]:
+    """Zeros that begin a cache line: rows that straddle lines take a tenth longer to add."""
+    memory = np.zeros(size + 63, np.int8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + size]

@@ -1,0 +1,195 @@
+"""The reference emulator: a program, step by step, many samples at once, in exact integers."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.arithmetic.integers import Int64, shifted_sum
+from deploy.connections.synapses import synaptic_sums
+from deploy.emulate.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
+from deploy.errors import BadInput, CheckFailed
+from deploy.neurons import cleared, recorded, resets, step
+from deploy.neurons.edges import count_edges, limits
+from deploy.neurons.populations import Spiking, recorded_states
+from deploy.program.program import Program
+
+Messages = Mapping[str, NDArray[Any]]
+# Messages whose range is checked at a time.
+_CHECKED = 1 << 24
+
+
+def emulate(
+    program: Program,
+    inputs: Messages,
+    record: Record = "all",
+    observe: bool = False,
+    per_step: bool = False,
+) -> Trace:
+    """Run a program on samples that each start from cleared state.
+
+    inputs: {input name: integers [samples, time, *shape]}, within the range of each Input.
+    record: which recordings the trace keeps; totals and read-outs are always kept. observe: also
+    count, in `Trace.observed`, what went beyond the edges of the registers (`deploy.neurons.edges`).
+    per_step: keep the totals of each step too.
+    Raises BadInput for a missing input, another shape, a message outside its range, or a recording
+    of more than 2 GiB.
+    """
+    samples, timesteps = check_inputs(program, inputs)
+    observed = {p.name: dict.fromkeys(limits(p), 0) for p in program.populations if observe}
+    trace = empty_trace(program, samples, timesteps, record, per_step=per_step)
+    state = {p.name: cleared(p, samples) for p in program.populations}
+    sums = {c.name: synaptic_sums(c) for c in program.connections}
+    # Messages by step, kept for as long as the longest delay can reach back to them.
+    past: dict[str, dict[int, Int64]] = {name: {} for name in trace.messages}
+    longest = max((c.delay for c in program.connections), default=0)
+
+    for t in range(timesteps):
+        for node in program.inputs:
+            past[node.name][t] = np.asarray(inputs[node.name][:, t]).astype(np.int64)
+        for name in program.order:
+            population = program.population(name)
+            a = np.zeros((samples, *population.shape), np.int64)
+            for c in program.into(name):
+                message = past[c.source].get(t - c.delay)
+                if message is not None:
+                    total = sums[c.name](message.reshape(samples, -1))
+                    a += shifted_sum(total, c.exponent).reshape(a.shape)
+            before = cleared(population, samples) if resets(population, t) else state[name]
+            state[name], s = step(population, state[name], a, t)
+            if observe:
+                around = recorded(population, before), recorded(population, state[name])
+                for edge, count in count_edges(population, a, *around, s).items():
+                    observed[name][edge] += count
+            if not isinstance(population, Spiking):
+                check_messages(name, s, t)
+            past[name][t] = s
+            for quantity, values in {"s": s, **recorded(population, state[name])}.items():
+                recording = getattr(trace, quantity)
+                if name in recording:
+                    recording[name][:, t] = values
+        for name, sent in past.items():
+            total = np.count_nonzero(sent[t], axis=0)
+            trace.messages[name][...] += total
+            if per_step:
+                trace.per_step[name][t] = total
+            sent.pop(t - longest, None)
+
+    for name, readout in trace.readout.items():
+        readout[...] = state[name]["v"]
+    return replace(trace, observed=observed)
+
+
+def check_inputs(program: Program, inputs: Messages) -> tuple[int, int]:
+    """(samples, timesteps) of inputs that fit a program's shapes and ranges, else BadInput."""
+    sizes = check_shapes(program, inputs)
+    for node in program.inputs:
+        data = inputs[node.name]
+        # Some samples at a time, so that a check takes little memory of its own.
+        block = max(1, _CHECKED // (sizes[1] * node.size))
+        for first in range(0, sizes[0], block):
+            part = data[first : first + block]
+            outside = (part < node.low) | (part > node.high)
+            if outside.any():
+                sample, step, *index = (int(i) for i in np.argwhere(outside)[0])
+                at = tuple(index)
+                raise BadInput(
+                    f"input '{node.name}': message {int(part[sample, step][at])} at sample "
+                    f"{first + sample}, step {step}, index {index} is outside "
+                    f"{int(node.low[at])}..{int(node.high[at])}"
+                )
+    return sizes
+
+
+def check_shapes(program: Program, inputs: Messages) -> tuple[int, int]:
+    """(samples, timesteps) of inputs of the right names, types and shapes, else BadInput."""
+    known = {node.name for node in program.inputs}
+    for name in inputs:
+        if name not in known:
+            raise BadInput(
+                f"data: input '{name}' is not an input of the program, which has {sorted(known)}"
+            )
+    sizes: tuple[int, int] | None = None
+    for node in program.inputs:
+        if node.name not in inputs:
+            raise BadInput(f"data: input '{node.name}' of the program is missing")
+        data = inputs[node.name]
+        if not np.issubdtype(data.dtype, np.integer) and data.dtype != np.bool_:
+            raise BadInput(f"input '{node.name}': messages of type {data.dtype}, expected integers")
+        if data.shape[2:] != node.shape or data.ndim < 3 or 0 in data.shape:
+            raise BadInput(
+                f"input '{node.name}': data of shape {data.shape}, expected [samples, time, "
+                f"{', '.join(map(str, node.shape))}]"
+            )
+        if sizes not in (None, data.shape[:2]):
+            raise BadInput(
+                f"input '{node.name}': {data.shape[:2]} samples and steps, others have {sizes}"
+            )
+        sizes = (data.shape[0], data.shape[1])
+    assert sizes is not None  # a program has at least one input
+    return sizes
+
+
+def check_messages(name: str, s: Int64, t: int) -> None:
+    """Stop (CheckFailed) at a message that no simulator or chip can carry: one beyond 32 bits."""
+    largest = int(np.abs(s).max(initial=0))
+    if largest >= 2**31:
+        raise CheckFailed(
+            f"node '{name}': a message of {largest} at step {t} does not fit 32 bits; use negative "
+            "weight exponents before it"
+        )
+
+
+def empty_trace(
+    program: Program,
+    samples: int,
+    timesteps: int,
+    record: Record,
+    cleared: bool = True,
+    nodes: Collection[str] | None = None,
+    per_step: bool = False,
+) -> Trace:
+    """A trace to fill. Raises BadInput where the recording exceeds 2 GiB.
+
+    cleared: whether its recordings hold zeros; memory that is not cleared first is faster to fill.
+    nodes: the populations to record, by default all. per_step: whether it has totals of each step.
+    """
+    kept = [p for p in program.populations if nodes is None or p.name in nodes]
+    needed = record_bytes(kept, samples, timesteps, record)
+    if per_step:
+        needed += 8 * timesteps * sum(node.size for node in program.sources)
+    if needed > MAX_RECORD_BYTES:
+        raise BadInput(
+            f"recording {samples} samples takes {needed} bytes, more than {MAX_RECORD_BYTES}"
+        )
+    spikes, states = record != "none", record == "all"
+    allocate = np.zeros if cleared else np.empty
+
+    def state(quantity: Literal["u", "v"]) -> dict[str, NDArray[np.int32]]:
+        recording = [p for p in kept if states and quantity in recorded_states(p)]
+        return {p.name: allocate((samples, timesteps, *p.shape), np.int32) for p in recording}
+
+    return Trace(
+        samples,
+        timesteps,
+        s={
+            p.name: allocate((samples, timesteps, *p.shape), message_type(p))
+            for p in kept
+            if spikes
+        },
+        u=state("u"),
+        v=state("v"),
+        messages={node.name: np.zeros(node.shape, np.int64) for node in program.sources},
+        readout={
+            p.name: np.zeros((samples, *p.shape), np.int32)
+            for p in program.populations
+            if p.kind == "integrator"
+        },
+        per_step={
+            node.name: np.zeros((timesteps, *node.shape), np.int64)
+            for node in program.sources
+            if per_step
+        },
+    )

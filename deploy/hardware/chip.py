@@ -1,0 +1,181 @@
+"""`Chip`: the limits of neuromorphic hardware as data, each with its source.
+
+A user's own chip is a JSON file of this form, given by its path wherever a chip's name is:
+
+    {"format": "neuroclip-chip", "version": 1, "name": "mine", "description": "what it is",
+     "extends": "loihi2",
+     "chips": 2,
+     "limits": {"neurons": {"value": 2048, "source": "data sheet, page 7", "assumption": false}}}
+
+`extends` names a bundled chip whose limits hold wherever this file gives none; without it every
+limit of `Chip` must be given. `assumption` is true for a value that nobody has published.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import BadInput
+from deploy.fields import bundled, described, field, find_described, only
+
+FORMAT = "neuroclip-chip"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One number of a chip: its value, where it is from, and whether it is our assumption.
+
+    A value of None: not published, so neither used nor checked.
+    """
+
+    value: int | None
+    source: str
+    assumption: bool = False
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A system of equal chips and the limits of each neurocore.
+
+    The costs behind the limits, for a core of n target neurons (see `deploy.map.core.costs`):
+    an input axon's synapse list takes n·(synapse_bits [+ delay_bits] [+ index_bits]) + axon_bits
+    bits, in blocks of at most synapses_per_block synapses, each rounded up to words of word_bits.
+    """
+
+    name: str
+    description: str
+    chips: int
+    """Chips in the system."""
+    cores_per_chip: Limit
+    neurons: Limit
+    """Neurons a core."""
+    synapse_words: Limit
+    """Words of synapse memory a core."""
+    input_axons: Limit
+    """Synapse lists a core can be addressed by."""
+    output_axons: Limit
+    """(Neuron, destination core) pairs a core can send to."""
+    neuron_groups: Limit
+    """Distinct (du, dv, vth) a core, as far as a kind has them, counted per population; the bias is
+    per neuron."""
+    synapse_formats: Limit
+    """Distinct (exponent, delayed or not) a core."""
+    message_bits: Limit
+    """Payload bits of a graded message; 0 where a message is a bare spike."""
+    word_bits: Limit
+    synapse_bits: Limit
+    """Bits of one 8-bit synapse in a dense list."""
+    delay_bits: Limit
+    """Further bits of a synapse that has a delay."""
+    axon_bits: Limit
+    """Bits of a synapse block's header."""
+    synapses_per_block: Limit
+    """Synapses under one header; None for any number."""
+    index_bits: Limit
+    """Further bits of a synapse in a sparse list: which target it is for."""
+    shared_kernels: Limit
+    """1 where a core stores a convolution's kernels once, 0 where it lists every synapse."""
+    max_delay: Limit
+    """Steps that a synapse can be delayed by."""
+    cores_per_router: Limit
+    """Cores at one router of the mesh; a message between them takes no hop."""
+    mesh_columns: Limit
+    """Routers of a chip from east to west; router r is at (r mod columns, r // columns)."""
+    chip_columns: Limit
+    """Chips of the system from east to west; chip c is at (c mod columns, c // columns)."""
+    chip_crossing: Limit
+    """What one step from a chip to its neighbour costs, in hops of the mesh."""
+
+    @property
+    def cores(self) -> int:
+        """Neurocores of the whole system."""
+        return self.chips * amount(self.cores_per_chip)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Names of the limits that are assumptions."""
+        return tuple(name for name in LIMITS if getattr(self, name).assumption)
+
+
+LIMITS = tuple(f.name for f in fields(Chip) if f.name not in ("name", "description", "chips"))
+# Limits that may be unknown (null): what they bound is then not checked.
+_OPTIONAL = ("synapse_formats", "synapses_per_block", "output_axons")
+
+_MAY_BE_ZERO = (
+    *("message_bits", "delay_bits", "axon_bits", "index_bits", "shared_kernels"),
+    *("max_delay", "chip_crossing"),
+)
+
+# What a description that gives neither these nor `extends` gets: they came later than the format.
+_UNSAID = {
+    "max_delay": Limit(62, "not given; the 62 steps that every program keeps to", True),
+    "cores_per_router": Limit(1, "not given; a router for each core", True),
+    "mesh_columns": Limit(8, "not given; as on Loihi", True),
+    "chip_columns": Limit(1, "not given; chips in one row from north to south", True),
+    "chip_crossing": Limit(16, "not given; the cost of leaving a chip is not public", True),
+}
+
+
+def amount(limit: Limit) -> int:
+    """The value of a limit that every chip must give."""
+    assert limit.value is not None  # load_chip refuses null where a value is needed
+    return limit.value
+
+
+def known_chips() -> tuple[str, ...]:
+    """Names of the bundled chips."""
+    return tuple(bundled("hardware/chips"))
+
+
+def load_chip(name_or_path: str | Path) -> Chip:
+    """Read a bundled chip by name or a user's own by path.
+
+    Raises BadInput: an unknown name (listing the known ones), or a damaged file (naming its key).
+    """
+    path = find_described("chip", "hardware/chips", name_or_path)
+    entry = described(path, FORMAT, VERSION)
+    only(
+        path, "", entry, ("format", "version", "name", "description", "extends", "chips", "limits")
+    )
+    limits = dict(_UNSAID)
+    if "extends" in entry:
+        base = field(path, "", entry, "extends", str)
+        if base not in bundled("hardware/chips") or bundled("hardware/chips")[base] == path:
+            raise BadInput(
+                f"{path}: key 'extends' is {base!r}, expected one of {', '.join(known_chips())}"
+            )
+        parent = load_chip(base)
+        limits = {name: getattr(parent, name) for name in LIMITS}
+    given = field(path, "", entry, "limits", dict)
+    only(path, "limits", given, LIMITS)
+    limits |= {name: _limit(path, given, name) for name in given}
+    for name in LIMITS:
+        if name not in limits:
+            raise BadInput(f"{path}: key 'limits.{name}' is missing")
+    chips = field(path, "", entry, "chips", int)
+    if chips < 1:
+        raise BadInput(f"{path}: key 'chips' is {chips}, expected at least 1")
+    return Chip(
+        field(path, "", entry, "name", str),
+        field(path, "", entry, "description", str),
+        chips,
+        **limits,
+    )
+
+
+def _limit(path: Path, given: dict[str, Any], name: str) -> Limit:
+    where = f"limits.{name}"
+    entry = field(path, "limits", given, name, dict)
+    only(path, where, entry, ("value", "source", "assumption"))
+    if not (name in _OPTIONAL and "value" in entry and entry["value"] is None):
+        value = field(path, where, entry, "value", int)
+        least = 0 if name in _MAY_BE_ZERO else 1
+        if not least <= value < 2**31:
+            raise BadInput(
+                f"{path}: key '{where}.value' is {value}, expected {least} to {2**31 - 1}"
+            )
+    source = field(path, where, entry, "source", str)
+    if not source.strip():
+        raise BadInput(f"{path}: key '{where}.source' is empty; every limit needs its source")
+    return Limit(entry["value"], source, field(path, where, entry, "assumption", bool))

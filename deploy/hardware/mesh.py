@@ -1,0 +1,89 @@
+"""Where cores are on the mesh, and how far messages go between them.
+
+Routers form a mesh on every chip, and chips a grid. A message goes east–west, then north–south:
+
+    cost = |Δx| + |Δy| + chip_crossing · (|Δchip x| + |Δchip y|)
+
+with x, y counted over the whole system, as if the meshes of neighbouring chips were joined. Core i
+of a chip is at router i // cores_per_router, router r at (r mod mesh_columns, r // mesh_columns).
+Every destination core gets a message of its own, as on Loihi. Inputs come from the host, which
+is nowhere on the mesh: their messages take no hops here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.hardware.chip import Chip, amount
+from deploy.hardware.mapping import Mapping, Place
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Hops:
+    """How far a message goes: hops of the mesh in both directions, and steps from chip to chip."""
+
+    east_west: int
+    north_south: int
+    chips: int
+
+    @property
+    def total(self) -> int:
+        """All hops of the mesh."""
+        return self.east_west + self.north_south
+
+
+@dataclass(frozen=True)
+class Distances:
+    """The same between many cores, row to column: int64 [cores, cores] each."""
+
+    east_west: Ints
+    north_south: Ints
+    chips: Ints
+
+    def cost(self, chip: Chip) -> Ints:
+        """Hops, with every step from chip to chip as chip_crossing of them: int64 [cores, cores]."""
+        return self.east_west + self.north_south + amount(chip.chip_crossing) * self.chips
+
+
+def place_of(chip: Chip, index: int) -> Place:
+    """Where the core of an index is."""
+    on, within = divmod(index, amount(chip.cores_per_chip))
+    y, x = divmod(within // amount(chip.cores_per_router), amount(chip.mesh_columns))
+    return Place(on, x, y)
+
+
+def placed(chip: Chip, mapping: Mapping) -> Mapping:
+    """The mapping with the place of every core written in."""
+    cores = (replace(core, place=place_of(chip, core.index)) for core in mapping.cores)
+    return replace(mapping, cores=tuple(cores))
+
+
+def hops(chip: Chip, core_a: int, core_b: int) -> Hops:
+    """How far a message goes from one core to another, both given by index."""
+    found = distances(chip, [core_a, core_b])
+    return Hops(int(found.east_west[0, 1]), int(found.north_south[0, 1]), int(found.chips[0, 1]))
+
+
+def distances(chip: Chip, indices: Sequence[int] | Ints) -> Distances:
+    """How far messages go between all the cores of these indices."""
+    x, y, chip_x, chip_y = coordinates(chip, np.asarray(indices, np.int64))
+
+    def apart(a: Ints) -> Ints:
+        return np.abs(a[:, None] - a[None, :])
+
+    return Distances(apart(x), apart(y), apart(chip_x) + apart(chip_y))
+
+
+def coordinates(chip: Chip, indices: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """(x, y, chip x, chip y) of cores in the whole system: x and y of routers, int64 [cores] each."""
+    per_chip, per_router = amount(chip.cores_per_chip), amount(chip.cores_per_router)
+    columns = amount(chip.mesh_columns)
+    rows = (per_chip - 1) // per_router // columns + 1
+    on, within = np.divmod(indices, per_chip)
+    chip_y, chip_x = np.divmod(on, amount(chip.chip_columns))
+    y, x = np.divmod(within // per_router, columns)
+    return chip_x * columns + x, chip_y * rows + y, chip_x, chip_y

@@ -1,0 +1,196 @@
+"""What cores use of a chip's resources. A core with n neurons of a population costs:
+
+    neurons          n
+    synapse words    Σ over incoming connections of the words of their lists (`axon_words`)
+                     dense:        a list of n synapses per source neuron; zeros are kept, as
+                                   Intel's compiler does
+                     sparse:       a list per source neuron with synapses here, an index in each
+                     convolution:  the kernels of the output channels here once, a list per input
+                                   channel; without `shared_kernels`, as sparse
+    input axons      Σ over incoming connections: source neurons with synapses on the core
+    output axons     Σ over the neurons: cores on which they have a synapse, the own one included
+    neuron groups    distinct registers (du, dv, vth) in the slice, those that its kind has, counted
+                     per population; the bias is per neuron and does not count
+    synapse formats  distinct (kind, exponent, delayed or not) of the incoming connections
+
+The validator counts the same costs with code of its own (`deploy.map.validate`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.connections.connections import Connection, Conv2d, Dense, kind
+from deploy.connections.reach import Ints, distinct, lists, members, spread
+from deploy.hardware.chip import Chip, amount
+from deploy.hardware.mapping import Core, Mapping
+from deploy.map.core.hypergraph import Hypergraph, Parts, hypergraph, parts_of
+from deploy.neurons.populations import AnyPopulation, group_registers
+from deploy.program.program import Program
+
+Groups = dict[str, NDArray[np.int64]]
+
+RESOURCES = (
+    "neurons",
+    "synapse_words",
+    "input_axons",
+    "output_axons",
+    "neuron_groups",
+    "synapse_formats",
+)
+
+
+def axon_words(chip: Chip, targets: Ints, delayed: bool, indexed: bool = False) -> Ints:
+    """Words that an input axon's list of `targets` synapses takes, for each of these numbers.
+
+    Per block: ceil((n·(synapse_bits [+ delay_bits] [+ index_bits]) + axon_bits) / word_bits).
+    Source: nengo-loihi block.py, SynapseConfig.bits_per_axon; for the bits see the chip's file.
+    """
+    bits = amount(chip.synapse_bits) + (amount(chip.delay_bits) if delayed else 0)
+    bits += amount(chip.index_bits) if indexed else 0
+
+    def block(synapses: Any) -> Any:
+        words = -(-(synapses * bits + amount(chip.axon_bits)) // amount(chip.word_bits))
+        return np.where(synapses > 0, words, 0)
+
+    targets = np.asarray(targets, np.int64)
+    if chip.synapses_per_block.value is None:
+        return block(targets)
+    full, rest = np.divmod(targets, chip.synapses_per_block.value)
+    return full * block(np.int64(chip.synapses_per_block.value)) + block(rest)
+
+
+def connection_words(chip: Chip, c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
+    """Synapse words of each part that holds these targets (see `deploy.connections.reach`): int64."""
+    delayed = c.delay > 0
+    if isinstance(c, Dense):
+        held = np.bincount(part, minlength=parts)
+        return c.source_size * axon_words(chip, held, delayed)
+    if isinstance(c, Conv2d) and amount(chip.shared_kernels):
+        outputs, inputs, *kernel = c.weight.shape
+        channel = targets // (c.target_size // outputs)
+        part, channel = np.divmod(distinct(part * outputs + channel, parts * outputs), outputs)
+        group = channel // (outputs // c.groups)
+        held = np.bincount(part * c.groups + group, minlength=parts * c.groups)
+        words = axon_words(chip, held * prod(kernel), delayed)
+        return inputs * words.reshape(parts, c.groups).sum(axis=1)
+    _, part, sizes = lists(c, targets, part, parts)
+    words = axon_words(chip, sizes, delayed, indexed=True)
+    return members(c) * np.bincount(part, words, parts).astype(np.int64)
+
+
+def connection_axons(c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
+    """Input axons of each part that holds these targets (as in `deploy.connections.reach`): int64 [parts]."""
+    if isinstance(c, Dense):
+        return np.where(np.bincount(part, minlength=parts) > 0, c.source_size, 0)
+    return members(c) * np.bincount(spread(c, targets, part, parts)[1], minlength=parts)
+
+
+def output_axons(graph: Hypergraph) -> Ints:
+    """(Neuron, part with a target of it) pairs of each part: int64 [parts]."""
+    sent = graph.count * np.diff(graph.indptr)
+    kept = graph.own >= 0
+    return np.bincount(graph.own[kept], sent[kept], graph.parts).astype(np.int64)
+
+
+def loads(program: Program, chip: Chip, part_of: Parts, parts: int) -> dict[str, Ints]:
+    """What each part, as a core, uses of each of RESOURCES: {resource: int64 [parts]}."""
+    used = {resource: np.zeros(parts, np.int64) for resource in RESOURCES}
+    used["output_axons"] = output_axons(hypergraph(program, part_of, parts))
+    groups = neuron_groups(program)
+    formats: dict[tuple[str, int, bool], NDArray[np.bool_]] = {}
+    for p in program.populations:
+        part, targets = part_of[p.name], np.arange(p.size)
+        used["neurons"] += np.bincount(part, minlength=parts)
+        number = int(groups[p.name].max(initial=0)) + 1
+        held = distinct(part * number + groups[p.name], parts * number) // number
+        used["neuron_groups"] += np.bincount(held, minlength=parts)
+        for c in program.into(p.name):
+            used["synapse_words"] += connection_words(chip, c, targets, part, parts)
+            used["input_axons"] += connection_axons(c, targets, part, parts)
+            (form,) = synapse_formats([c])
+            formats.setdefault(form, np.zeros(parts, np.bool_))[part] = True
+    for held_format in formats.values():
+        used["synapse_formats"] += held_format
+    return used
+
+
+def neuron_groups(program: Program) -> Groups:
+    """Number of the group of equal registers of each neuron, by population: int64 [size]."""
+
+    def of(population: AnyPopulation) -> NDArray[np.int64]:
+        registers = [r.reshape(-1) for r in group_registers(population).values()]
+        if all((r == r[0]).all() for r in registers):
+            return np.zeros(population.size, np.int64)
+        return np.unique(np.stack(registers), axis=1, return_inverse=True)[1].reshape(-1)
+
+    return {p.name: of(p) for p in program.populations}
+
+
+def synapse_formats(connections: Iterable[Connection]) -> set[tuple[str, int, bool]]:
+    """The distinct (kind, exponent, delayed or not) of connections."""
+    return {(kind(c), c.exponent, c.delay > 0) for c in connections}
+
+
+def core_load(program: Program, chip: Chip, mapping: Mapping, core: Core) -> dict[str, int]:
+    """What one core of a mapping uses of each of RESOURCES."""
+    used = loads(program, chip, parts_of(program, mapping), len(mapping.cores))
+    position = mapping.cores.index(core)
+    return {resource: int(values[position]) for resource, values in used.items()}
+
+
+def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any]:
+    """The report's `cores`: cores and chips used, and use against limit, per resource and core.
+
+    {"used", "available", "chips", "chips_available", "chip", "utilisation": {resource: {"limit",
+    "assumption", "used_max", "used_mean", "max", "mean"}}, "list": [{"index", "chip", "slices":
+    [{"population", "start", "stop"}], "used": {resource: number}, "load": {resource: share}}],
+    "per_node": {population: cores}}; max, mean and load are shares of the limit, null or absent
+    where the limit is not public.
+    """
+    count = {p.name: len(mapping.cores_of(p.name)) for p in program.populations}
+    uses = loads(program, chip, parts_of(program, mapping), len(mapping.cores))
+    per_core = [{r: int(uses[r][i]) for r in RESOURCES} for i in range(len(mapping.cores))]
+    utilisation: dict[str, dict[str, Any]] = {}
+    for resource in RESOURCES:
+        limit = getattr(chip, resource)
+        used = [load[resource] for load in per_core]
+        most, mean = max(used, default=0), sum(used) / max(len(used), 1)
+        utilisation[resource] = {
+            "limit": limit.value,
+            "assumption": limit.assumption,
+            "used_max": most,
+            "used_mean": mean,
+            "max": None if limit.value is None else most / limit.value,
+            "mean": None if limit.value is None else mean / limit.value,
+        }
+    per_chip = amount(chip.cores_per_chip)
+    return {
+        "used": len(mapping.cores),
+        "available": chip.cores,
+        "chips": len({core.index // per_chip for core in mapping.cores}),
+        "chips_available": chip.chips,
+        "chip": chip.name,
+        "utilisation": utilisation,
+        "list": [
+            {
+                "index": core.index,
+                "chip": core.index // per_chip,
+                "slices": [asdict(part) for part in core.slices],
+                "used": load,
+                "load": _shares(chip, load),
+            }
+            for core, load in zip(mapping.cores, per_core, strict=True)
+        ],
+        "per_node": count,
+    }
+
+
+def _shares(chip: Chip, load: dict[str, int]) -> dict[str, float]:
+    """Use as shares of those limits that are known."""
+    limits = {resource: getattr(chip, resource).value for resource in RESOURCES}
+    return {r: used / limits[r] for r, used in load.items() if limits[r] is not None}

@@ -1,0 +1,164 @@
+"""What fits one core and one chip: the limits of a population's parts, and the refusals by name.
+
+What a core costs is in `deploy.map.core.costs`.
+"""
+
+import numpy as np
+
+from deploy.connections.reach import Ints
+from deploy.errors import CheckFailed
+from deploy.hardware.chip import Chip, amount
+from deploy.map.core.costs import connection_axons, connection_words, synapse_formats
+from deploy.neurons.populations import AnyPopulation
+from deploy.program.program import Input, Program, sent_range
+
+# The resources in the order in which they are checked, the cheapest to count first, and what helps.
+_HELP = {
+    "neurons": "use fewer neurons",
+    "output_axons": "give its target layers fewer neurons or fewer inputs, so that they need fewer cores",
+    "neuron_groups": "let its neurons share du, dv and vth",
+    "input_axons": "give the layer fewer inputs (channels, a smaller frame) or split its input over "
+    "two layers",
+    "synapse_words": "prune its inputs, give it fewer channels, or split its input over two layers",
+}
+
+
+class Limits:
+    """Which neurons of one population fit a core together.
+
+    reaches: int64 [size], cores on which each neuron has a synapse. groups: int64 [size], the
+    parameter group of each (`deploy.map.core.costs.neuron_groups`).
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        chip: Chip,
+        population: AnyPopulation,
+        reaches: Ints,
+        groups: Ints,
+    ) -> None:
+        self.chip, self.name = chip, population.name
+        self.reaches, self.groups = reaches, groups
+        self.incoming = program.into(population.name)
+        self.limits = {
+            resource: limit
+            for resource in _HELP
+            if (limit := getattr(chip, resource).value) is not None
+        }
+        # A core of all sources has axons enough: nothing to count.
+        if sum(c.source_size for c in self.incoming) <= self.limits["input_axons"]:
+            del self.limits["input_axons"]
+
+    def used(self, resource: str, targets: Ints, part: Ints, parts: int) -> Ints:
+        """What each part of these neurons (as in `deploy.connections.reach`) uses: int64 [parts]."""
+        if resource == "neurons":
+            return np.bincount(part, minlength=parts)
+        if resource == "output_axons":
+            return np.bincount(part, self.reaches[targets], parts).astype(np.int64)
+        if resource == "neuron_groups":
+            number = int(self.groups.max(initial=0)) + 1
+            return np.bincount(
+                np.unique(part * number + self.groups[targets]) // number, minlength=parts
+            )
+        if resource == "input_axons":
+            return sum(
+                (connection_axons(c, targets, part, parts) for c in self.incoming),
+                np.zeros(parts, np.int64),
+            )
+        return sum(
+            (connection_words(self.chip, c, targets, part, parts) for c in self.incoming),
+            np.zeros(parts, np.int64),
+        )
+
+    def fit(self, targets: Ints, part: Ints, parts: int) -> bool:
+        """Whether every part of these neurons fits."""
+        return all(
+            int(self.used(resource, targets, part, parts).max()) <= limit
+            for resource, limit in self.limits.items()
+        )
+
+    def excess(self, targets: Ints) -> str | None:
+        """Which resource, if any, one core has not enough of for these neurons.
+
+        Raises CheckFailed where it has not enough for one.
+        """
+        part = np.zeros(len(targets), np.int64)
+        for resource, limit in self.limits.items():
+            number = int(self.used(resource, targets, part, 1)[0])
+            if number > limit:
+                if len(targets) == 1:
+                    what = f"{resource.replace('_', ' ')} of a single neuron"
+                    _refuse(self.name, what, number, limit, _HELP[resource])
+                return resource
+        return None
+
+
+def check_program(program: Program, chip: Chip) -> None:
+    """Refuse, by name, what no mapping of a program can change (CheckFailed)."""
+    for node in program.sources:
+        _check_message_bits(chip, node)
+    for population in program.populations:
+        _check_delays(program, chip, population)
+        _check_synapse_formats(program, chip, population)
+    check_cores(chip, {p.name: -(-p.size // amount(chip.neurons)) for p in program.populations})
+
+
+def _check_message_bits(chip: Chip, node: Input | AnyPopulation) -> None:
+    """Graded and ternary messages must fit the payload of the chip's messages."""
+    low, high = sent_range(node)
+    used = (
+        0 if low >= 0 and high <= 1 else max(high.bit_length(), (-low - 1).bit_length()) + (low < 0)
+    )
+    limit = amount(chip.message_bits)
+    if used > limit:
+        raise CheckFailed(
+            f"layer '{node.name}': graded messages of {used} bits exceed the {limit} of '{chip.name}' "
+            f"by {used - limit}; use fewer bits, or binary spikes"
+        )
+
+
+def _check_delays(program: Program, chip: Chip, population: AnyPopulation) -> None:
+    """Delays of a population's inputs that the chip has."""
+    for c in program.into(population.name):
+        limit = amount(chip.max_delay)
+        if c.delay > limit:
+            raise CheckFailed(
+                f"layer '{population.name}': the delay of {c.delay} steps of '{c.name}' exceeds the "
+                f"{limit} of '{chip.name}' by {c.delay - limit}; shorten it, or add a relay layer"
+            )
+
+
+def _check_synapse_formats(program: Program, chip: Chip, population: AnyPopulation) -> None:
+    """Every core of a population holds the formats of all its incoming connections."""
+    used = len(synapse_formats(program.into(population.name)))
+    _refuse(
+        population.name, "synapse formats of every core", used, chip.synapse_formats.value,
+        "let its connections share weight exponents",
+    )  # fmt: skip
+
+
+def check_cores(chip: Chip, count: dict[str, int]) -> None:
+    """All slices together must fit the cores of the system."""
+    if sum(count.values()) > chip.cores:
+        too_many_cores(chip, count)
+
+
+def too_many_cores(chip: Chip, count: dict[str, int]) -> None:
+    """Refuse a program whose populations need so many cores."""
+    used = sum(count.values())
+    largest = max(count, key=lambda name: count[name])
+    chips = -(-used // amount(chip.cores_per_chip))
+    raise CheckFailed(
+        f"layer '{largest}': {count[largest]} of at least {used} cores that the network needs; cores "
+        f"exceed the {chip.cores} of '{chip.name}' by {used - chip.cores}; use a system of {chips} "
+        f"chips or more, prune, or use fewer channels"
+    )
+
+
+def _refuse(layer: str, resource: str, used: int, limit: int | None, what_helps: str) -> None:
+    if limit is not None and used > limit:
+        raise CheckFailed(
+            f"layer '{layer}': {used} {resource} exceed the {limit} of one core by {used - limit}; "
+            f"{what_helps}"
+        )

@@ -1,0 +1,146 @@
+"""Messages between parts of a program, as a hypergraph: a source's message goes once to every part.
+
+A part is a core, or a cluster of neurons. The hyperedges are neurons and inputs that send to the
+same parts from the same part, merged. With w the messages of a hyperedge, λ the parts that hold
+one of its targets and `own` the part of its neurons:
+
+    packets = Σ w · (λ − [own is one of them])
+
+An input is on the host, so that every part is remote to it.
+"""
+
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.connections.connections import Connection
+from deploy.connections.reach import Ints, class_count, classes, distinct, ragged, spread
+from deploy.hardware.mapping import Mapping
+from deploy.neurons.populations import AnyPopulation
+from deploy.program.program import Program
+
+# The part of every neuron: {population: int64 [size]}.
+Parts = Dict[str, Ints]
+# Messages that every neuron and input channel sent: {node: integers [*shape]}.
+Messages = Dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Hypergraph:
+    """Hyperedge e: `count[e]` neurons of part `own[e]` (−1: the host) that send `weight[e]` messages
+    in all, each to the parts pins[indptr[e] : indptr[e + 1]], ascending. All int64."""
+
+    parts: int
+    own: Ints
+    count: Ints
+    weight: Ints
+    indptr: Ints
+    pins: Ints
+
+    @property
+    def edge_of(self) -> Ints:
+        """The hyperedge of each pin."""
+        return np.repeat(np.arange(len(self.own)), np.diff(self.indptr))
+
+    @property
+    def remote(self) -> NDArray[np.bool_]:
+        """Whether each pin is another part than the senders'."""
+        return self.pins != np.repeat(self.own, np.diff(self.indptr))
+
+
+def hypergraph(
+    program: Program, part_of: Parts, parts: int, messages: Messages | None = None
+) -> Hypergraph:
+    """The messages of a program between the parts of its neurons, one per sender without `messages`."""
+    by_target = {name: np.arange(len(part)) for name, part in part_of.items()}
+    pieces = []
+    for node in program.sources:
+        sends = program.out_of(node.name)
+        if not sends:
+            continue
+        own = part_of.get(node.name, np.full(node.size, -1, np.int64))
+        sent = np.ones(node.size, np.int64) if messages is None else messages[node.name]
+        pairs = [spread(c, by_target[c.target], part_of[c.target], parts) for c in sends]
+        pieces.append(_edges(sends, pairs, own, np.asarray(sent).reshape(-1), parts))
+    own, count, weight, degree, pins = (
+        np.concatenate([piece[i] for piece in pieces] or [np.zeros(0, np.int64)]) for i in range(5)
+    )
+    return Hypergraph(parts, own, count, weight, np.concatenate([[0], np.cumsum(degree)]), pins)
+
+
+def destinations(program: Program, part_of: Parts, parts: int) -> dict[str, Ints]:
+    """{population: parts on which each neuron has a synapse, its own included, int64 [size]}."""
+    return {p.name: reached(program, p, part_of, parts) for p in program.populations}
+
+
+def reached(program: Program, p: AnyPopulation, part_of: Parts, parts: int) -> Ints:
+    """Parts on which each neuron of a population has a synapse, its own included: int64 [size].
+
+    part_of: at least of the population's targets.
+    """
+    sends, nothing = program.out_of(p.name), np.zeros(p.size, np.int64)
+    if not sends:
+        return nothing
+    pairs = [spread(c, np.arange(c.target_size), part_of[c.target], parts) for c in sends]
+    *_, degree, _, edge = _edges(sends, pairs, nothing, nothing, parts)
+    return degree[edge]
+
+
+def packets(graph: Hypergraph, *, inputs: bool = True) -> int:
+    """Messages to other parts; without `inputs`, those of neurons only."""
+    per_edge = np.bincount(graph.edge_of[graph.remote], minlength=len(graph.own))
+    counted = graph.weight if inputs else np.where(graph.own >= 0, graph.weight, 0)
+    return int(np.dot(counted, per_edge))
+
+
+def between(graph: Hypergraph) -> tuple[Ints, Ints, Ints]:
+    """(from, to, messages) of every pair of different parts with any: int64 [pairs] each."""
+    edge = graph.edge_of
+    kept = graph.remote & (graph.own[edge] >= 0) & (graph.weight[edge] > 0)
+    keys = graph.own[edge[kept]] * graph.parts + graph.pins[kept]
+    found, inverse = np.unique(keys, return_inverse=True)
+    amounts = np.bincount(inverse, graph.weight[edge[kept]], len(found))
+    return found // graph.parts, found % graph.parts, amounts.astype(np.int64)
+
+
+def parts_of(program: Program, mapping: Mapping) -> Parts:
+    """For every neuron, the position of its core in the mapping (−1: on none)."""
+    found = {p.name: np.full(p.size, -1, np.int64) for p in program.populations}
+    for position, core in enumerate(mapping.cores):
+        for s in core.slices:
+            found[s.population][s.start : s.stop] = position
+    return found
+
+
+def _edges(
+    sends: tuple[Connection, ...],
+    pairs: list[tuple[Ints, Ints]],
+    own: Ints,
+    sent: Ints,
+    parts: int,
+) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
+    """(own, count, weight, degree, pins) of the hyperedges of one sender's neurons, and whose each is."""
+    of = [classes(c) for c in sends]
+    first, edge = np.unique(own, return_inverse=True)[1], None
+    for c, which in zip(sends, of, strict=True):
+        key = (first if edge is None else edge) * class_count(c) + which
+        _, example, edge = np.unique(key, return_index=True, return_inverse=True)
+    assert edge is not None
+    number = len(example)
+    count = np.bincount(edge, minlength=number)
+    weight = np.bincount(edge, sent, number).astype(np.int64)
+    keys = []
+    for c, which, (from_class, part) in zip(sends, of, pairs, strict=True):
+        degree = np.bincount(from_class, minlength=class_count(c))
+        start = np.concatenate([[0], np.cumsum(degree)])
+        here = which[example]
+        keys.append(
+            np.repeat(np.arange(number), degree[here]) * parts
+            + part[ragged(start[here], degree[here])]
+        )
+    joined = keys[0] if len(keys) == 1 else distinct(np.concatenate(keys), number * parts)
+    degree = np.bincount(joined // parts, minlength=number)
+    return own[example], count, weight, degree, joined % parts, edge

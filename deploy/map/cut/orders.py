@@ -1,0 +1,99 @@
+"""Orders of neurons in which neighbours receive the same messages, so that slices of them are cheap.
+
+A population with positions (C, H, W) on one side of a convolution goes position by position along
+a Hilbert curve, all channels of a position together: a slice is a compact patch of the frame.
+Populations of listed synapses go cluster by cluster, found by label propagation (Raghavan et al.
+2007). All others keep their order.
+"""
+
+import numpy as np
+
+from deploy.connections.connections import Conv2d, Sparse
+from deploy.connections.reach import Ints
+from deploy.neurons.populations import AnyPopulation
+from deploy.program.program import Program
+
+# Rounds of label propagation; labels settle in a few.
+_ROUNDS = 24
+
+
+def orders(program: Program, seed: int = 0) -> dict[str, Ints]:
+    """{population: int64 [size], a permutation of its neurons}."""
+    found = {p.name: np.arange(p.size) for p in program.populations}
+    labels = clusters(program, seed)
+    for p in program.populations:
+        around = (*program.into(p.name), *program.out_of(p.name))
+        if len(p.shape) == 3 and any(isinstance(c, Conv2d) for c in around):
+            found[p.name] = by_position(p)
+        elif p.name in labels:
+            found[p.name] = np.argsort(labels[p.name], kind="stable")
+    return found
+
+
+def by_position(population: AnyPopulation) -> Ints:
+    """Neurons of (C, H, W), positions along a Hilbert curve, channels within: int64 [size]."""
+    channels, height, width = population.shape
+    y, x = np.divmod(np.arange(height * width), width)
+    positions = np.argsort(hilbert(y, x), kind="stable")
+    neurons = np.arange(population.size).reshape(channels, height * width)
+    return neurons[:, positions].T.reshape(-1)
+
+
+def hilbert(y: Ints, x: Ints) -> Ints:
+    """How far along the Hilbert curve of the smallest enclosing square each position is."""
+    side = 1 << int(max(y.max(initial=0), x.max(initial=0))).bit_length()
+    y, x, along = y.copy(), x.copy(), np.zeros(len(y), np.int64)
+    half = side // 2
+    while half:
+        right, down = (x & half) > 0, (y & half) > 0
+        along += half * half * ((3 * right) ^ down)
+        flip = ~down & right
+        x, y = np.where(flip, side - 1 - x, x), np.where(flip, side - 1 - y, y)
+        x, y = np.where(down, x, y), np.where(down, y, x)
+        half //= 2
+    return along
+
+
+def clusters(program: Program, seed: int = 0) -> dict[str, Ints]:
+    """Cluster labels of the neurons on either side of listed synapses: {population: int64 [size]}.
+
+    Every neuron takes the label that most of its neighbours have, half of the neurons a round,
+    until none changes; a cluster is then called by its first neuron.
+    """
+    first = np.cumsum([0, *(p.size for p in program.populations)])
+    start = {p.name: int(first[i]) for i, p in enumerate(program.populations)}
+    ends = [
+        (
+            c.indices.astype(np.int64) + start[c.source],
+            np.repeat(np.arange(c.target_size), np.diff(c.indptr)) + start[c.target],
+        )
+        for c in program.connections
+        if isinstance(c, Sparse) and c.source in start
+    ]
+    if not ends:
+        return {}
+    a, b = (np.concatenate([e[i] for e in ends]) for i in (0, 1))
+    a, b = np.concatenate([a, b]), np.concatenate([b, a])
+    labels = _propagate(a, b, int(first[-1]), np.random.default_rng(seed))
+    known = np.zeros(len(labels), np.bool_)
+    known[a] = True
+    _, example, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    labels = example[inverse]
+    found = {p.name: slice(start[p.name], start[p.name] + p.size) for p in program.populations}
+    return {name: labels[part] for name, part in found.items() if known[part].any()}
+
+
+def _propagate(a: Ints, b: Ints, size: int, rng: np.random.Generator) -> Ints:
+    labels = np.arange(size)
+    for _ in range(_ROUNDS):
+        keys, times = np.unique(a * size + labels[b], return_counts=True)
+        node = keys // size
+        # The most frequent label of each node, the smallest of equals: the last of its keys.
+        last = np.lexsort((-keys, times, node))
+        last = last[np.append(np.diff(node[last]) > 0, True)]
+        best = labels.copy()
+        best[node[last]] = keys[last] % size
+        if np.array_equal(best, labels):
+            break
+        labels = np.where(rng.random(size) < 0.5, best, labels)
+    return labels

@@ -1,0 +1,123 @@
+"""Populations of images cut into tiles: a group of channels over a rectangle of positions a core.
+
+Where kernels are stored once a core, its synapse words grow with the channels it holds and its
+input axons with the positions it sees, so that a wide convolution needs few of both on each core:
+no slice of one order has that. Channels, rows and columns are each split evenly, into the fewest
+tiles in all that respect every limit; populations without an image are cut as in `deploy.map.cut.slices`.
+"""
+
+import numpy as np
+
+from deploy.connections.connections import Conv2d
+from deploy.connections.reach import Ints
+from deploy.errors import CheckFailed
+from deploy.hardware.chip import Chip, amount
+from deploy.map.core.costs import neuron_groups
+from deploy.map.core.fits import Limits, check_program
+from deploy.map.core.hypergraph import Parts, reached
+from deploy.map.cut.orders import by_position
+from deploy.map.cut.slices import slices
+from deploy.neurons.populations import AnyPopulation
+from deploy.program.program import Program
+
+
+def tile_parts(program: Program, chip: Chip) -> Parts | None:
+    """The core of every neuron, numbered from 0; None where no such cut fits the chip.
+
+    Raises CheckFailed for what no cut can change.
+    """
+    check_program(program, chip)
+    groups = neuron_groups(program)
+    parts: dict[str, Ints] = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
+    reaches = {p.name: np.full(p.size, -1) for p in program.populations}
+    changed = True
+    # From the last population to the first: output axons depend on the cuts of the targets. Where
+    # there are loops, the most cores that each neuron was ever seen to reach only grow.
+    while changed:
+        changed = False
+        for name in reversed(program.order):
+            population = program.population(name)
+            now = np.maximum(reaches[name], _reached(program, population, parts))
+            if np.array_equal(now, reaches[name]):
+                continue
+            changed, reaches[name] = True, now
+            try:
+                found = _cut(Limits(program, chip, population, now, groups[name]), population)
+            except CheckFailed:
+                return None
+            if found is None:
+                return None
+            parts[name] = found
+    first = np.cumsum([0, *(int(part.max()) + 1 for part in parts.values())])
+    if first[-1] > chip.cores:
+        return None
+    return {name: part + first[i] for i, (name, part) in enumerate(parts.items())}
+
+
+def _reached(program: Program, population: AnyPopulation, parts: Parts) -> Ints:
+    """`reached`, with the parts of the targets numbered one after another."""
+    total, of = 0, {}
+    for target in dict.fromkeys(c.target for c in program.out_of(population.name)):
+        of[target] = parts[target] + total
+        total += int(parts[target].max()) + 1
+    return reached(program, population, of, total)
+
+
+def _cut(limits: Limits, population: AnyPopulation) -> Ints | None:
+    """The part of each neuron, numbered from 0, or None where more are needed than there are cores."""
+    size, chip = population.size, limits.chip
+    if len(population.shape) != 3 or not any(isinstance(c, Conv2d) for c in limits.incoming):
+        return _sliced(slices(limits, np.arange(size), even=True), np.arange(size))
+    most = chip.output_axons.value
+    sent = 0 if most is None else -(-int(limits.reaches.sum()) // most)
+    fewest = max(-(-size // amount(chip.neurons)), sent)
+    # As few as this are no product of three numbers, most often, but a slice may fit.
+    order = by_position(population)
+    part = np.arange(size) * fewest // size
+    if fewest <= chip.cores and limits.fit(order, part, fewest):
+        placed = np.empty(size, np.int64)
+        placed[order] = part
+        return placed
+    return _tiled(limits, population, fewest)
+
+
+def _tiled(limits: Limits, population: AnyPopulation, fewest: int) -> Ints | None:
+    channels, height, width = population.shape
+    grids = sorted(
+        (a * b * c, a, b, c)
+        for a in _splits(channels)
+        for b in _splits(height)
+        for c in _splits(width)
+    )
+    too_large: list[tuple[int, int, int]] = []
+    for number, a, b, c in grids:
+        tile = -(-channels // a), -(-height // b), -(-width // c)
+        if number < fewest or any(
+            all(x >= y for x, y in zip(tile, other, strict=True)) for other in too_large
+        ):
+            continue
+        if number > limits.chip.cores:
+            return None
+        part = (_even(channels, a)[:, None, None] * b + _even(height, b)[:, None]) * c
+        part = (part + _even(width, c)).reshape(-1)
+        middle = (channels // 2 * height + height // 2) * width + width // 2
+        if limits.excess(np.flatnonzero(part == part[middle])) is not None:
+            too_large.append(tile)
+        elif limits.fit(np.arange(population.size), part, number):
+            return part
+    return None
+
+
+def _splits(size: int) -> list[int]:
+    """The fewest equal parts for each size that these can have."""
+    return sorted({-(-size // part) for part in range(1, size + 1)})
+
+
+def _even(size: int, parts: int) -> Ints:
+    return np.arange(size) * parts // size
+
+
+def _sliced(cut: list[tuple[int, int]], order: Ints) -> Ints:
+    part = np.empty(len(order), np.int64)
+    part[order] = np.repeat(np.arange(len(cut)), [stop - start for start, stop in cut])
+    return part

@@ -1,0 +1,270 @@
+"""Neurons onto neurocores, cores onto the mesh: few messages between cores, and short ways for them.
+
+Candidates, each legal and none with more cores than the program's layers need one by one:
+
+    tiles       groups of channels over rectangles of positions (`deploy.map.cut.tiles`)
+    layers      every population cut in the order of its neurons (`deploy.map.cut.slices`)
+    positions   the same in orders that keep together what hears the same (`deploy.map.cut.orders`)
+    refined     the best of these, then neurons moved singly between cores of their population
+    per layer   each population split by hypergraph partitioning, then the same moves
+    mixed       all populations together, so that a core may hold neurons of several layers
+
+The one with the fewest packets is taken: messages · distinct remote cores (`deploy.map.core.hypergraph`), of
+measured messages where they are given, else of one message a neuron. The last two need the extra
+`partition`. Large networks move clusters of neurons instead of neurons. Then cores are placed
+(`deploy.map.place`). The same seed gives the same mapping.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from deploy.connections.reach import Ints
+from deploy.connections.synapses import synapses
+from deploy.errors import CheckFailed
+from deploy.hardware.chip import Chip, amount
+from deploy.hardware.mapping import Mapping
+from deploy.hardware.mesh import placed
+from deploy.map.core.costs import loads
+from deploy.map.core.hypergraph import Messages, Parts, between, hypergraph, packets
+from deploy.map.cut.orders import orders
+from deploy.map.cut.slices import Orders, layer_parts, to_mapping
+from deploy.map.cut.tiles import tile_parts
+from deploy.map.improve import mtkahypar as hypergraph_library
+from deploy.map.improve.local_search import Problem, local_search, part_problem, problem, repair
+from deploy.map.place import arrange
+from deploy.program.program import Program
+
+# Networks up to this size are refined neuron by neuron, others by clusters.
+_NEURONS, _SYNAPSES = 20_000, 3_000_000
+_CLUSTERS, _CLUSTERS_A_CORE = 8192, 16
+# With fewer clusters a core there is nothing to gain: 5 a core of Spikingformer-4-384 took the library
+# 138 s of the processor, and no mapping that it found had fewer packets.
+_FEWEST_CLUSTERS = 8
+# Neurons of a mixed core over the average, so that no core stands empty beside a full one.
+_BALANCE = 1.08
+
+
+def partition(
+    program: Program,
+    chip: Chip,
+    messages: Messages | None = None,
+    *,
+    seed: int = 0,
+    tries: int = 1,
+    deterministic: bool = True,
+    library: bool = True,
+) -> Mapping:
+    """Map a program onto a chip with few packets and hops.
+
+    messages: {node: integers [*shape]} that each neuron and input sent, as `Trace.messages`.
+    tries: hypergraph partitions, of which the best is taken. deterministic: False lets the library
+    search in ways that differ from run to run. library: False leaves it out.
+    Raises CheckFailed naming the layer, the resource, by how much it is exceeded and what helps.
+    """
+    ordering = orders(program, seed)
+    candidates = starts(program, chip, ordering)
+    cores = _cores(candidates[0])
+    if cores > len(program.populations):
+        start = _best(program, candidates, messages)
+        refined = _refined(
+            *(program, chip, messages, ordering, start),
+            [seed * tries + i for i in range(tries)],
+            deterministic,
+            library and hypergraph_library.available(),
+        )
+        candidates += [parts for parts in refined if _cores(parts) <= cores]
+    best = _best(program, candidates, messages)
+    return place(program, chip, best, messages, ordering, seed)
+
+
+def require_fit(program: Program, chip: Chip) -> None:
+    """Raise CheckFailed, as `partition` does, where a program does not fit a chip: the quick check."""
+    starts(program, chip, orders(program))
+
+
+def starts(program: Program, chip: Chip, ordering: Orders) -> list[Parts]:
+    """The legal cuts of every population, in its own order and in these. Raises CheckFailed if none is."""
+    found: list[Parts] = []
+    refused, most = None, None
+    if (tiles := tile_parts(program, chip)) is not None:
+        found.append(tiles)
+        most = _cores_of_each(tiles)
+    for order, even in ((ordering, True), (ordering, False), (None, True)):
+        try:
+            found.append(layer_parts(program, chip, order, even=even, most=most))
+            most = most or _cores_of_each(found[0])
+        except CheckFailed as error:
+            refused = refused or error
+    if not found:
+        assert refused is not None
+        raise refused
+    fewest = min(map(_cores, found))
+    return [parts for parts in found if _cores(parts) == fewest]
+
+
+def place(
+    program: Program,
+    chip: Chip,
+    part_of: Parts,
+    messages: Messages | None,
+    ordering: Orders,
+    seed: int,
+) -> Mapping:
+    """The mapping of the core of every neuron (`part_of`, numbered from 0), placed with few hops."""
+    cores = _cores(part_of)
+    # Cores by how far along their populations' orders they are: layers side by side.
+    rank, held = np.zeros(cores), np.zeros(cores)
+    for name, part in part_of.items():
+        along = np.empty(len(part))
+        along[ordering[name]] = (np.arange(len(part)) + 0.5) / len(part)
+        rank += np.bincount(part, along, cores)
+        held += np.bincount(part, minlength=cores)
+    along_all = np.argsort(rank / np.maximum(held, 1), kind="stable")
+    traffic = between(hypergraph(program, part_of, cores, messages))
+    index = arrange(chip, cores, traffic, along_all, seed)
+    mapping = to_mapping(chip, part_of)
+    moved = tuple(replace(core, index=int(index[core.index])) for core in mapping.cores)
+    ordered = tuple(sorted(moved, key=lambda core: core.index))
+    return placed(chip, replace(mapping, cores=ordered))
+
+
+def _refined(
+    program: Program,
+    chip: Chip,
+    messages: Messages | None,
+    ordering: Orders,
+    start: Parts,
+    seeds: list[int],
+    deterministic: bool,
+    library: bool,
+) -> list[Parts]:
+    """The candidates beyond cuts of orders, each within every limit."""
+    cores = _cores(start)
+    vertex_of, size = _vertices(program, ordering, start, cores)
+    clustered = len(size) < sum(p.size for p in program.populations)
+    if len(size) <= (_FEWEST_CLUSTERS if clustered else 2) * cores:
+        return []
+    whole = problem(hypergraph(program, vertex_of, len(size), messages), size)
+    at = np.empty(len(size), np.int64)
+    group = np.empty(len(size), np.int64)
+    for i, (name, vertex) in enumerate(vertex_of.items()):
+        at[vertex], group[vertex] = start[name], i
+    full = np.bincount(at, size, cores).astype(np.int64)
+    own = np.full(cores, -1, np.int64)
+    own[at] = group
+    most = np.array([full[own == i].max(initial=0) for i in range(len(vertex_of))])[own]
+    found = [local_search(whole, at, cores, most, group, seeds[0])]
+    for seed in seeds if library else []:
+        split = _per_layer(whole, at, group, full, seed, deterministic)
+        found.append(local_search(whole, split, cores, most, group, seed))
+        weighted, capacity = _weighted(program, chip, start, group, size, cores)
+        mixed = hypergraph_library.split(
+            replace(whole, size=weighted), cores, capacity, seed, deterministic=deterministic
+        )
+        if mixed is not None:
+            room = np.full(cores, capacity)
+            weighed = replace(whole, size=weighted)
+            found.append(local_search(weighed, mixed, cores, room, None, seed))
+    legal = []
+    for core in found:
+        parts = repair(
+            program, chip, {name: core[vertex] for name, vertex in vertex_of.items()}, cores
+        )
+        if parts is not None:
+            legal.append(_numbered(parts))
+    return legal
+
+
+def _per_layer(
+    whole: Problem, at: Ints, group: Ints, full: Ints, seed: int, deterministic: bool
+) -> Ints:
+    """Every population split anew over its own cores, where the library finds a way."""
+    core = at.copy()
+    for i in range(int(group.max()) + 1):
+        mine = np.flatnonzero(group == i)
+        own = np.unique(at[mine])
+        if len(own) < 2:
+            continue
+        alone = part_problem(whole, int(mine[0]), int(mine[-1]) + 1)
+        split = hypergraph_library.split(
+            alone, len(own), int(full[own].max()), seed, deterministic=deterministic
+        )
+        if split is not None:
+            core[mine] = own[split]
+    return core
+
+
+def _weighted(
+    program: Program, chip: Chip, start: Parts, group: Ints, size: Ints, cores: int
+) -> tuple[Ints, int]:
+    """(size of each vertex, capacity of a core) for mixed cores, by the scarcest resource of each layer."""
+    limit = amount(chip.neurons)
+    used = loads(program, chip, start, cores)
+    share = np.zeros(len(start))
+    for i, part in enumerate(start.values()):
+        own = np.unique(part)
+        for resource in ("neurons", "synapse_words", "output_axons"):
+            most = getattr(chip, resource).value
+            if most is not None:
+                per_neuron = used[resource][own] / used["neurons"][own]
+                share[i] = max(share[i], float(per_neuron.max()) / most)
+    # A neuron where neurons are scarce weighs 1 · fine, exactly.
+    fine = 1 if np.all(share * limit <= 1 + 1e-9) else 64
+    weighted = np.ceil(share[group] * limit * fine - 1e-6).astype(np.int64) * size
+    balanced = int(np.ceil(_BALANCE * weighted.sum() / cores)) + int(weighted.max())
+    return weighted, min(limit * fine, balanced)
+
+
+def _vertices(
+    program: Program, ordering: Orders, start: Parts, cores: int
+) -> tuple[dict[str, Ints], Ints]:
+    """({population: vertex of each neuron}, neurons of each vertex), population after population.
+
+    Single neurons; in a large network, of every core's neurons some clusters, next to each other
+    in their order.
+    """
+    total = sum(p.size for p in program.populations)
+    if total <= _NEURONS and sum(map(synapses, program.connections)) <= _SYNAPSES:
+        first = np.cumsum([0, *(p.size for p in program.populations)])
+        vertex = {p.name: first[i] + np.arange(p.size) for i, p in enumerate(program.populations)}
+        return vertex, np.ones(total, np.int64)
+    clusters = max(1, min(_CLUSTERS_A_CORE, _CLUSTERS // cores))
+    found, sizes, number = {}, [], 0
+    for name, part in start.items():
+        order = ordering[name]
+        by_core = order[np.argsort(part[order], kind="stable")]
+        _, first, count = np.unique(part[by_core], return_index=True, return_counts=True)
+        within = np.arange(len(part)) - np.repeat(first, count)
+        key = np.repeat(np.arange(len(count)), count) * clusters + within * clusters // np.repeat(
+            count, count
+        )
+        _, inverse, times = np.unique(key, return_inverse=True, return_counts=True)
+        found[name] = np.empty(len(part), np.int64)
+        found[name][by_core] = number + inverse
+        sizes.append(times)
+        number += len(times)
+    return found, np.concatenate(sizes)
+
+
+def _numbered(parts: Parts) -> Parts:
+    """The same cores without the empty ones."""
+    used = np.unique(np.concatenate(list(parts.values())))
+    return {name: np.searchsorted(used, part) for name, part in parts.items()}
+
+
+def _cores_of_each(parts: Parts) -> dict[str, int]:
+    return {name: len(np.unique(part)) for name, part in parts.items()}
+
+
+def _cores(parts: Parts) -> int:
+    return max(int(part.max()) for part in parts.values()) + 1
+
+
+def _best(program: Program, candidates: list[Parts], messages: Messages | None) -> Parts:
+    """The candidate of the fewest packets."""
+    if len(candidates) == 1:
+        return candidates[0]
+    graphs = (hypergraph(program, parts, _cores(parts), messages) for parts in candidates)
+    sent = [packets(graph) for graph in graphs]
+    return candidates[sent.index(min(sent))]

@@ -1,0 +1,230 @@
+"""Cores onto the mesh: where each core goes so that messages travel few hops.
+
+The cost is Σ messages · distance (`deploy.hardware.mesh`), a quadratic assignment. Up to a few hundred
+cores it is searched by robust tabu search (Taillard 1991) from several starts; above that by moving
+each core to the middle of those it talks with, in exchange with the core there, where that pays
+(force-directed). Only as many chips are used as the cores need, and a compact part of a chip.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deploy.connections.reach import Ints
+from deploy.hardware.chip import Chip, amount
+from deploy.hardware.mesh import coordinates, distances
+from deploy.map.cut.orders import hilbert
+
+Traffic = tuple[Ints, Ints, Ints]
+
+# Slots that tabu search takes on; its steps a slot, and what a start may cost, in slots² · steps.
+_DENSE = 320
+_STEPS = 100
+_WORK = 3_000_000
+_STARTS = 4
+# Exchanges that the force-directed search considers.
+_EXCHANGES = 200_000
+
+
+def arrange(chip: Chip, cores: int, traffic: Traffic, along: Ints, seed: int = 0) -> Ints:
+    """The index of each core, int64 [cores], with few hops.
+
+    traffic: (from, to, messages) of pairs of cores. along: the cores in an order in which
+    neighbours talk with each other, a permutation.
+    """
+    slots = compact_slots(chip, cores)
+    start = np.empty(cores, np.int64)
+    start[along] = np.arange(cores)
+    if cores < 2 or not len(traffic[0]):
+        return slots[start]
+    if len(slots) > _DENSE:
+        return _force_directed(chip, slots, start, traffic)
+    flow = np.zeros((len(slots), len(slots)), np.int64)
+    np.add.at(flow, (traffic[0], traffic[1]), traffic[2])
+    flow += flow.T
+    apart = distances(chip, slots).cost(chip)
+    rng = np.random.default_rng(seed)
+    rest = np.arange(cores, len(slots))
+    starts = [np.concatenate([start, rest]), np.arange(len(slots))]
+    starts += [rng.permutation(len(slots)) for _ in range(_STARTS - len(starts))]
+    steps = min(_STEPS * len(slots), _WORK // len(slots) ** 2)
+    found = [tabu_search(flow, apart, s, rng, steps) for s in starts]
+    return slots[min(found, key=lambda f: f[0])[1][:cores]]
+
+
+def hop_cost(chip: Chip, indices: Ints, traffic: Traffic) -> int:
+    """Σ messages · distance over the traffic of cores with these indices."""
+    a, b, messages = traffic
+    return int(np.dot(messages, _apart(chip, indices[a], indices[b])))
+
+
+def compact_slots(chip: Chip, cores: int) -> Ints:
+    """Indices of at least `cores` cores close together, in an order in which neighbours are near."""
+    per_chip, per_router = amount(chip.cores_per_chip), amount(chip.cores_per_router)
+    needed = -(-cores // per_chip)
+    grid = np.arange(chip.chips)
+    y, x = np.divmod(grid, amount(chip.chip_columns))
+    chips = grid[np.argsort(hilbert(y, x), kind="stable")][:needed]
+    y, x = np.divmod(np.arange(per_chip) // per_router, amount(chip.mesh_columns))
+    within = np.arange(per_chip)
+    if needed == 1:
+        # Some room to spare, in the north-west corner.
+        spare = min(per_chip, cores + cores // 8 + 1)
+        within = np.sort(np.lexsort((within, x + y, np.maximum(x, y)))[:spare])
+    within = within[np.argsort(hilbert(y[within], x[within]), kind="stable")]
+    return (chips[:, None] * per_chip + within[None, :]).reshape(-1)
+
+
+def pairwise_swaps(flow: Ints, apart: Ints, start: Ints) -> tuple[int, Ints]:
+    """(cost, slot of each core) after the best exchange of two, again and again, while one pays."""
+    return _search(_State(flow, apart, start))
+
+
+def tabu_search(
+    flow: Ints, apart: Ints, start: Ints, rng: np.random.Generator, steps: int
+) -> tuple[int, Ints]:
+    """(cost, slot of each core) of the best found in so many steps of robust tabu search.
+
+    flow, apart: int64 [n, n], symmetric, diagonals zero: messages of cores, distances of slots.
+    start: int64 [n], the slot of each core; cores without messages stand for empty slots.
+    """
+    state = _State(flow, apart, start)
+    best = _search(state)
+    n = len(start)
+    until = np.zeros((n, n), np.int64)  # [core, slot]: the step up to which it may not go back
+    rows = np.arange(n)
+    upper = np.triu_indices(n, 1)
+    for step in range(1, steps + 1):
+        delta = state.deltas()[upper]
+        back = until[rows[:, None], state.slot[None, :]]  # core r to the slot of core s
+        forbidden = ((back >= step) & (step <= back.T))[upper]
+        delta = np.where(forbidden & (state.cost + delta >= best[0]), np.iinfo(np.int64).max, delta)
+        pick = int(np.argmin(delta))
+        r, s = int(upper[0][pick]), int(upper[1][pick])
+        tenure = rng.integers(max(n * 9 // 10, 1), n * 11 // 10 + 2, 2)
+        until[r, state.slot[r]] = step + tenure[0]
+        until[s, state.slot[s]] = step + tenure[1]
+        state.swap(r, s)
+        if state.cost < best[0]:
+            best = state.cost, state.slot.copy()
+    return best
+
+
+class _State:
+    """A placement, its cost, and what every exchange would change, updated in O(n²)."""
+
+    def __init__(self, flow: Ints, apart: Ints, slot: Ints) -> None:
+        self.flow, self.slot = flow, slot.copy()
+        self.apart = apart[np.ix_(slot, slot)]
+        self.pull = flow @ self.apart
+        self.cost = int(np.trace(self.pull)) // 2
+
+    def deltas(self) -> Ints:
+        own = np.diag(self.pull)
+        both = self.pull + self.flow * self.apart
+        return both + both.T - own[:, None] - own[None, :]
+
+    def swap(self, r: int, s: int) -> None:
+        self.cost += int(self.deltas()[r, s])
+        self.pull += np.outer(self.flow[:, s] - self.flow[:, r], self.apart[r] - self.apart[s])
+        self.pull[:, [r, s]] = self.pull[:, [s, r]]
+        self.apart[[r, s]] = self.apart[[s, r]]
+        self.apart[:, [r, s]] = self.apart[:, [s, r]]
+        self.slot[[r, s]] = self.slot[[s, r]]
+
+
+def _search(state: _State) -> tuple[int, Ints]:
+    while True:
+        delta = state.deltas()
+        r, s = np.unravel_index(int(np.argmin(delta)), delta.shape)
+        if delta[r, s] >= 0:
+            return state.cost, state.slot.copy()
+        state.swap(int(r), int(s))
+
+
+@dataclass(frozen=True)
+class _Neighbours:
+    indptr: Ints
+    others: Ints
+    messages: Ints
+
+    def of(self, core: int) -> tuple[Ints, Ints]:
+        here = slice(self.indptr[core], self.indptr[core + 1])
+        return self.others[here], self.messages[here]
+
+
+def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> Ints:
+    cores = len(start)
+    near = _neighbours(cores, traffic)
+    at = np.stack(coordinates(chip, slots), axis=1)
+    price = np.array([1, 1, *2 * [amount(chip.chip_crossing)]])
+    x, y = at[:, 0], at[:, 1]
+    columns = int(x.max()) + 1
+    # The slots of each router, one after another, and where each router's begin.
+    by_router = np.argsort(y * columns + x, kind="stable")
+    routers, first = np.unique((y * columns + x)[by_router], return_index=True)
+    held = np.full(len(slots), -1, np.int64)
+    held[start] = np.arange(cores)
+    slot = start.copy()
+    strength = np.bincount(traffic[0], traffic[2], cores) + np.bincount(
+        traffic[1], traffic[2], cores
+    )
+    waiting = np.argsort(-strength, kind="stable")
+    turn = 0
+    for _ in range(max(1, _EXCHANGES // cores)):
+        moved = 0
+        for core in waiting.tolist():
+            others, messages = near.of(core)
+            if not len(others):
+                continue
+            total = messages.sum()
+            wish_x = int(np.dot(x[slot[others]], messages) / total + 0.5)
+            wish_y = int(np.dot(y[slot[others]], messages) / total + 0.5)
+            i = min(int(np.searchsorted(routers, wish_y * columns + wish_x)), len(routers) - 1)
+            last = first[i + 1] if i + 1 < len(first) else len(slots)
+            turn += 1
+            there = int(by_router[first[i] + turn % (last - first[i])])
+            here, other = int(slot[core]), int(held[there])
+            if here == there:
+                continue
+            gain = _gain(at, price, slot, near, core, there, other)
+            if other >= 0:
+                slot[core] = there
+                gain += _gain(at, price, slot, near, other, here, core)
+                slot[core] = here
+            if gain < 0:
+                slot[core], held[there] = there, core
+                held[here] = other
+                if other >= 0:
+                    slot[other] = here
+                moved += 1
+        if not moved:
+            break
+    return slots[slot]
+
+
+def _gain(
+    at: Ints, price: Ints, slot: Ints, near: _Neighbours, core: int, to: int, swapped: int
+) -> int:
+    """What a move of one core changes; its distance to the one it changes places with does not.
+
+    at: x, y, chip x and chip y of each slot, [slots, 4]. price: of one step along each, [4].
+    """
+    others, messages = near.of(core)
+    kept = others != swapped
+    ends, messages = at[slot[others[kept]]], messages[kept]
+    further = np.abs(ends - at[to]) - np.abs(ends - at[slot[core]])
+    return int(np.dot(messages, further @ price))
+
+
+def _neighbours(cores: int, traffic: Traffic) -> _Neighbours:
+    a, b = np.concatenate([traffic[0], traffic[1]]), np.concatenate([traffic[1], traffic[0]])
+    order = np.argsort(a, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(a, minlength=cores))])
+    return _Neighbours(indptr, b[order], np.concatenate([traffic[2], traffic[2]])[order])
+
+
+def _apart(chip: Chip, a: Ints, b: Ints) -> Ints:
+    from_, to = coordinates(chip, a), coordinates(chip, b)
+    x, y, chip_x, chip_y = (np.abs(i - j) for i, j in zip(from_, to, strict=True))
+    return x + y + amount(chip.chip_crossing) * (chip_x + chip_y)

@@ -1,0 +1,264 @@
+"""`Program`: an integer spiking network, the waist between every front end and every back end.
+
+Time in a `Program` is sample time: connections have zero latency plus an integer delay, state is
+cleared at the start of every sample, and step t of a population is its response to input step t.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from deploy.arithmetic.registers import (
+    BIAS_EXP_MAX,
+    BIAS_MANT_MAX,
+    BIAS_MANT_MIN,
+    DECAY_MAX,
+    MESSAGE_MAX,
+    MESSAGE_MIN,
+    VTH_MAX,
+    WEIGHT_MAX,
+    IntArray,
+    Shape,
+    as_register,
+    check_range,
+    check_shape,
+)
+from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, check_connection
+from deploy.errors import BadInput
+from deploy.neurons.checks import check_population
+from deploy.neurons.populations import (
+    AnyPopulation,
+    Population,
+    bias_registers,
+    make_population,
+    message_range,
+    recorded_states,
+    register_arrays,
+    settings,
+)
+
+__all__ = [
+    "BIAS_EXP_MAX",
+    "BIAS_MANT_MAX",
+    "BIAS_MANT_MIN",
+    "DECAY_MAX",
+    "VTH_MAX",
+    "WEIGHT_MAX",
+    "AnyPopulation",
+    "Connection",
+    "Conv2d",
+    "Dense",
+    "Input",
+    "IntArray",
+    "Output",
+    "Population",
+    "Program",
+    "Shape",
+    "Sparse",
+    "bias_registers",
+    "equal",
+    "make_input",
+    "make_population",
+    "registers",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """Where messages enter: `low` ≤ message ≤ `high` per channel, a range that the encoder enforces.
+
+    shape: of one step. low, high: int32 [*shape]. Binary spikes are the range 0..1.
+    """
+
+    name: str
+    shape: Shape
+    low: IntArray
+    high: IntArray
+
+    @property
+    def size(self) -> int:
+        """Number of channels."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def binary(self) -> bool:
+        """True where every message is 0 or 1."""
+        return bool((self.low >= 0).all() and (self.high <= 1).all())
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a host reads: the spikes ("s") of a population, or its membrane potential ("v")."""
+
+    name: str
+    source: str
+    quantity: Literal["s", "v"]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """An integer network: inputs, populations, connections, outputs, with names kept from NIR.
+
+    Construction checks every register range, name and shape and raises BadInput naming the node.
+    """
+
+    inputs: tuple[Input, ...]
+    populations: tuple[AnyPopulation, ...]
+    connections: tuple[Connection, ...]
+    outputs: tuple[Output, ...]
+    order: tuple[str, ...] = field(init=False, repr=False)
+    """Population names, each after every population that reaches it without delay."""
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        for node in self.inputs:
+            _check_input(node)
+        for population in self.populations:
+            check_population(population)
+        for connection in self.connections:
+            check_connection(
+                connection,
+                self.source(connection.source).shape,
+                self.population(connection.target).shape,
+            )
+        for output in self.outputs:
+            _check_output(output, self.population(output.source))
+        object.__setattr__(self, "order", _zero_delay_order(self))
+
+    @property
+    def sources(self) -> tuple[Input | AnyPopulation, ...]:
+        """Everything that sends messages: the inputs, then the populations."""
+        return (*self.inputs, *self.populations)
+
+    def population(self, name: str) -> AnyPopulation:
+        """The population called `name`. Raises BadInput where there is none."""
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise BadInput(f"node '{name}': no population of this name in the program")
+
+    def source(self, name: str) -> Input | AnyPopulation:
+        """The input or population called `name`. Raises BadInput where there is none."""
+        return next((n for n in self.inputs if n.name == name), None) or self.population(name)
+
+    def into(self, name: str) -> tuple[Connection, ...]:
+        """The connections that end in `name`, in their order of definition."""
+        return tuple(c for c in self.connections if c.target == name)
+
+    def out_of(self, name: str) -> tuple[Connection, ...]:
+        """The connections that start in `name`, in their order of definition."""
+        return tuple(c for c in self.connections if c.source == name)
+
+
+def make_input(name: str, shape: Shape, low: Any = 0, high: Any = 1) -> Input:
+    """An Input with `low` and `high` broadcast to `shape`; by default binary spikes."""
+    check_shape(name, shape)
+    return Input(
+        name,
+        tuple(shape),
+        as_register(name, "low", low, shape),
+        as_register(name, "high", high, shape),
+    )
+
+
+def sent_range(node: Input | AnyPopulation) -> tuple[int, int]:
+    """The smallest and largest message that a node says it sends, over all its channels."""
+    if isinstance(node, Input):
+        return int(node.low.min()), int(node.high.max())
+    return message_range(node)
+
+
+def is_graded(node: Input | AnyPopulation) -> bool:
+    """Whether a message can be other than −1, 0 or 1: NeuroBench's rule for a MAC."""
+    low, high = sent_range(node)
+    return low < -1 or high > 1
+
+
+def registers(program: Program) -> dict[str, IntArray]:
+    """Every register of a program by name, "NODE/du", "NODE/vth", "CONNECTION/weight", ….
+
+    These are the values any executor of the program must hold; parity compares them first.
+    """
+    found: dict[str, IntArray] = {}
+    for p in program.populations:
+        found |= {f"{p.name}/{r}": values for r, values in register_arrays(p).items()}
+        # What a population says of its messages is held by nothing that computes them.
+        held = {r: n for r, n in settings(p).items() if r != "message_bits"}
+        found |= {f"{p.name}/{r}": np.int32(n) for r, n in held.items()}  # type: ignore[misc]
+    for c in program.connections:
+        found |= {f"{c.name}/weight": c.weight, f"{c.name}/exponent": np.int32(c.exponent)}  # type: ignore[dict-item]
+        found[f"{c.name}/delay"] = np.int32(c.delay)  # type: ignore[assignment]
+    return found
+
+
+def equal(a: Program, b: Program) -> bool:
+    """True where two programs hold the same nodes, registers and names, bit for bit."""
+    first, second = registers(a), registers(b)
+    return (
+        a.outputs == b.outputs
+        and [(n.name, n.shape) for n in a.inputs] == [(n.name, n.shape) for n in b.inputs]
+        and all(
+            np.array_equal(m.low, n.low) and np.array_equal(m.high, n.high)
+            for m, n in zip(a.inputs, b.inputs, strict=True)
+        )
+        and [(p.name, p.shape, p.kind, message_range(p)) for p in a.populations]
+        == [(p.name, p.shape, p.kind, message_range(p)) for p in b.populations]
+        and len(a.connections) == len(b.connections)
+        and all(_same(m, n) for m, n in zip(a.connections, b.connections, strict=True))
+        and first.keys() == second.keys()
+        and all(np.array_equal(first[name], second[name]) for name in first)
+    )
+
+
+def _same(a: Connection, b: Connection) -> bool:
+    return type(a) is type(b) and all(
+        np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)
+    )
+
+
+def _check_names(program: Program) -> None:
+    seen: set[str] = set()
+    for name in [node.name for node in program.sources] + [c.name for c in program.connections]:
+        if not name or not isinstance(name, str) or "/" in name:
+            raise BadInput(f"node '{name}': a name is non-empty text without '/'")
+        if name in seen:
+            raise BadInput(f"node '{name}': the name is used twice")
+        seen.add(name)
+    if not program.inputs or not program.populations:
+        raise BadInput("a program needs at least one input and one population")
+
+
+def _check_input(node: Input) -> None:
+    check_range(node.name, "low", node.low, MESSAGE_MIN, MESSAGE_MAX)
+    check_range(node.name, "high", node.high, MESSAGE_MIN, MESSAGE_MAX)
+    if (node.low > node.high).any():
+        raise BadInput(f"node '{node.name}': the input range is empty (low > high)")
+
+
+def _check_output(output: Output, source: AnyPopulation) -> None:
+    if output.quantity == "v" and "v" not in recorded_states(source):
+        raise BadInput(
+            f"node '{output.name}': '{source.name}' ({source.kind}) has no membrane potential to read"
+        )
+
+
+def _zero_delay_order(program: Program) -> tuple[str, ...]:
+    """Populations sorted so that undelayed connections point forward; a cycle needs a delay."""
+    waiting = {
+        p.name: {
+            c.source
+            for c in program.into(p.name)
+            if c.delay == 0 and all(c.source != n.name for n in program.inputs)
+        }
+        for p in program.populations
+    }
+    order: list[str] = []
+    while waiting:
+        ready = [name for name, sources in waiting.items() if not sources - set(order)]
+        if not ready:
+            raise BadInput(f"nodes {sorted(waiting)}: a cycle of connections without any delay")
+        order += ready
+        for name in ready:
+            del waiting[name]
+    return tuple(order)

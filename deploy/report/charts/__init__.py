@@ -1,0 +1,4 @@
+"""The pictures of the page, drawn as SVG.
+
+In: numbers. Out: SVG elements.
+"""

@@ -1,0 +1,50 @@
+"""The few drawing pieces that the figures share: a picture, round axis ticks, labels kept apart."""
+
+import math
+from collections.abc import Sequence
+
+from deploy.report.words.markup import Child, Markup, el
+
+
+def picture(width: float, height: float, label: str, *children: Child) -> Markup:
+    """An inline SVG picture that scales with the page and scrolls where the screen is narrow."""
+    drawing = el(
+        "svg",
+        *children,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=label,
+        style=f"aspect-ratio:{width:g}/{height:g}",
+    )
+    return el("div", drawing, cls="scroll figure", tabindex=0, role="region", aria_label=label)
+
+
+def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten within low..high."""
+    if high <= low:
+        return [low]
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    first = math.ceil(low / step)
+    return [i * step for i in range(first, math.floor(high / step) + 1)]
+
+
+def step_ticks(timesteps: int) -> list[int]:
+    """Whole time steps to label on an axis of `timesteps` steps."""
+    return [int(t) for t in round_ticks(0, timesteps - 1, 8) if t == int(t)]
+
+
+def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Label positions at least `gap` apart and within low..high, as near to `positions` as may be."""
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    placed: dict[int, float] = {}
+    floor = low
+    for i in order:
+        placed[i] = max(positions[i], floor)
+        floor = placed[i] + gap
+    ceiling = high
+    for i in reversed(order):
+        placed[i] = min(placed[i], ceiling)
+        ceiling = placed[i] - gap
+    return [placed[i] for i in range(len(positions))]

@@ -1,0 +1,208 @@
+"""What a program holds, as plain text: nodes, registers, proof and cost (`neuroclip inspect`)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.connections.connections import Connection, Conv2d, kind
+from deploy.connections.synapses import synapses
+from deploy.errors import BadInput, CheckFailed
+from deploy.hardware.chip import Chip, amount, load_chip
+from deploy.map.core.costs import core_report
+from deploy.map.cut.orders import orders
+from deploy.map.cut.slices import by_layer
+from deploy.neurons.populations import AnyPopulation, Population, Ternary, is_plain, settings
+from deploy.program.program import Program
+from deploy.prove.proof import Proof, prove
+from deploy.report.words.figures import plain
+
+
+def inspect(program: Program, timesteps: int, chip_name: str | Path = "loihi2") -> str:
+    """Inputs, populations, connections, outputs, proof and cost of a program in aligned lines.
+
+    timesteps: steps per sample that the proof covers. chip_name: a bundled chip or a chip's file.
+    A network that does not fit the chip is stated in the text. Raises BadInput for timesteps below
+    1 and for an unknown chip.
+    """
+    if timesteps < 1:
+        raise BadInput(f"timesteps is {timesteps}, expected at least 1")
+    chip = load_chip(chip_name)
+    proof = prove(program, timesteps)
+    parts = [
+        ("inputs", _inputs(program)),
+        ("populations", _populations(program)),
+        ("connections", _connections(program)),
+        ("outputs", _outputs(program)),
+        (f"proof for samples of {timesteps} steps", _proof(program, proof)),
+        (f"cost on {chip.name}", _cost(program, chip)),
+    ]
+    return "\n\n".join(
+        "\n".join([plain(title), *(f"  {plain(line)}" for line in lines)]) for title, lines in parts
+    )
+
+
+def _inputs(program: Program) -> list[str]:
+    rows = [
+        [n.name, _shape(n.shape), _between(n.low, n.high), "binary" if n.binary else "graded"]
+        for n in program.inputs
+    ]
+    return _aligned(["name", "shape", "messages", ""], rows, "llrl")
+
+
+def _populations(program: Program) -> list[str]:
+    registers = ("du", "dv", "vth", "bias")
+    rows = [
+        [p.name, p.kind, _shape(p.shape), *(_register(p, r) for r in registers), _rules(p)]
+        for p in program.populations
+    ]
+    return _aligned(["name", "kind", "shape", *registers, ""], rows, "lllrrrrl")
+
+
+def _register(p: AnyPopulation, register: str) -> str:
+    """What all neurons hold, or the span of it; empty where a kind has no such register."""
+    held = getattr(p, register, None)
+    return "" if held is None else _span(np.asarray(held))
+
+
+def _rules(p: AnyPopulation) -> str:
+    """The second threshold and the settings of a whole population, those that are on."""
+    said = [f"vth_lo {_span(p.vth_lo)}"] if isinstance(p, Ternary) else []
+    rules = {name: n for name, n in settings(p).items() if name != "vth"}
+    return ", ".join([*said, *(f"{name} {n}" for name, n in rules.items())])
+
+
+def _connections(program: Program) -> list[str]:
+    rows = [
+        [
+            c.name,
+            f"{c.source} → {c.target}",
+            _described(c),
+            str(synapses(c)),
+            _span(c.weight) if c.weight.size else "none",
+            f"{100 * float((c.weight == 0).mean()) if c.weight.size else 0:.1f} %",
+            str(c.exponent),
+            str(c.delay),
+        ]
+        for c in program.connections
+    ]
+    head = ["name", "source → target", "kind", "synapses", "weights", "zeros", "exponent", "delay"]
+    return _aligned(head, rows, "lllrrrrr")
+
+
+def _described(c: Connection) -> str:
+    """The kind of a connection and what makes it, defaults left out."""
+    if not isinstance(c, Conv2d):
+        return f"{kind(c)} {c.target_size} × {c.source_size}"
+    said = [f"conv2d {_shape(c.weight.shape)}"]
+    for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
+        y, x = getattr(c, name)
+        if (y, x) != (usual, usual):
+            said.append(f"{name} {y}" if y == x else f"{name} {y} × {x}")
+    return ", ".join(said if c.groups == 1 else [*said, f"groups {c.groups}"])
+
+
+def _outputs(program: Program) -> list[str]:
+    said = {"s": "spikes s", "v": "membrane potential v"}
+    rows = [[o.name, said[o.quantity], f"of {o.source}"] for o in program.outputs]
+    return _aligned(["name", "quantity", ""], rows, "lll")
+
+
+def _proof(program: Program, proof: Proof) -> list[str]:
+    rows = [
+        [
+            node,
+            name,
+            f"{e.range[0]}..{e.range[1]}",
+            f"{e.limit[0]}..{e.limit[1]}",
+            f"{100 * e.margin:.1f} %",
+            e.verdict,
+        ]
+        for node, edges in proof.edges.items()
+        for name, e in edges.items()
+    ]
+    lines = _aligned(["node", "edge", "range", "limit", "margin", "verdict"], rows, "llrrrl")
+    arithmetic = ", ".join(f"{name} in {kind}" for name, kind in proof.arithmetic.items())
+    lines += [f"exact sums: {arithmetic or 'no connections'}"]
+    if proof.portable:
+        return [*lines, "portable: every bit-accurate simulator gives the same spikes"]
+    return [*lines, "not portable:", *(f"  {reason}" for reason in _obstacles(program, proof))]
+
+
+def _obstacles(program: Program, proof: Proof) -> list[str]:
+    """Why simulators may differ; one entry per condition of `Proof.portable` that does not hold."""
+    return [
+        *(f"input '{n.name}' sends graded messages" for n in program.inputs if not n.binary),
+        *(
+            f"population '{p.name}' "
+            + ("has refractory or reset rules" if isinstance(p, Population) else f"is {p.kind}")
+            for p in program.populations
+            if not is_plain(p)
+        ),
+        *(
+            f"connection '{c.name}' has a delay of {c.delay}"
+            for c in program.connections
+            if c.delay
+        ),
+        *(
+            f"connection '{c.name}' has a negative weight exponent, {c.exponent}"
+            for c in program.connections
+            if c.exponent < 0
+        ),
+        *(f"node '{node}' can reach an edge: {name}" for node, name, _ in proof.reachable),
+    ]
+
+
+def _cost(program: Program, chip: Chip) -> list[str]:
+    """Neurons, synapse words and cores per population; or why the network does not fit."""
+    try:
+        mapping = by_layer(program, chip, orders(program))
+    except CheckFailed as error:
+        return [f"does not fit: {error}"]
+    report = core_report(program, chip, mapping)
+    # Cut by layer: one population a core.
+    words = {p.name: 0 for p in program.populations}
+    for core in report["list"]:
+        words[core["slices"][0]["population"]] += core["used"]["synapse_words"]
+    rows = [
+        [p.name, str(p.size), str(words[p.name]), str(report["per_node"][p.name])]
+        for p in program.populations
+    ]
+    total = sum(p.size for p in program.populations)
+    rows.append(["total", str(total), str(sum(words.values())), str(report["used"])])
+    return [
+        *_aligned(["population", "neurons", "synapse words", "cores"], rows, "lrrr"),
+        f"{report['used']} of {chip.cores} cores; a core holds {amount(chip.neurons)} neurons and "
+        f"{amount(chip.synapse_words)} synapse words",
+    ]
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(str(n) for n in shape)
+
+
+def _span(values: NDArray[np.int32]) -> str:
+    """The value of a uniform register, else its smallest and largest."""
+    return _between(values, values)
+
+
+def _between(low: NDArray[np.int32], high: NDArray[np.int32]) -> str:
+    first, last = int(low.min()), int(high.max())
+    return str(first) if first == last else f"{first}..{last}"
+
+
+def _aligned(head: list[str], rows: list[list[str]], align: str) -> list[str]:
+    """Columns two spaces apart under their heads, or "none". align: "l" or "r" per column."""
+    if not rows:
+        return ["none"]
+    cells = [[plain(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    lines = (
+        "  ".join(
+            cell.rjust(w) if a == "r" else cell.ljust(w)
+            for cell, w, a in zip(row, widths, align, strict=True)
+        )
+        for row in cells
+    )
+    return [line.rstrip() for line in lines]

@@ -1,0 +1,4 @@
+"""The command `neuroclip-export`.
+
+In: arguments. Out: an exit status.
+"""

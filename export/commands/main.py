@@ -1,0 +1,307 @@
+"""The command `neuroclip-export`: a trained model to a neuromorphic target, with proof and report."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.command import run_command, seed_argument
+from deploy.errors import BadInput
+from deploy.files import read_json, staged
+from deploy.report import summary
+from deploy.report.sections.quantization import quantization_sentence
+from export.deployment.deployment import Deployment
+from export.deployment.skips import LOWERINGS
+from export.quantization.fidelity import quantization_json
+from export.run.pipeline import Options, run, write
+from export.run.stages import Stages
+
+TARGETS = ("lava", "emulator", "nir", "netx", "sanafe")
+
+DESCRIPTION = """Export a trained model to a neuromorphic target and prove, spike for spike, that what
+runs there is what was trained. Without MODEL: the bundled NeuroCLIP demonstration."""
+
+EXAMPLES = """examples:
+  neuroclip-export --target lava                        the bundled model and data on Lava
+  neuroclip-export --target emulator --samples 50       the same on our emulator, 50 recordings
+  neuroclip-export runs/adapter --data path/to/N-MNIST --target lava --out runs/nmnist
+  neuroclip-export --labels "zero,one,seven" --target emulator
+  neuroclip-export network.net --data spikes.npz --target emulator --out runs/net
+  neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
+  neuroclip-export float.nir --data spikes.npz --calibrate few.npz --target emulator
+  neuroclip-export float.nir --data path/to/N-MNIST --frame-ms 1 --steps 300 --target emulator
+
+exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
+2 for bad input or usage."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(given)
+    # Which files are made does not depend on whether a run was resumed.
+    command = shlex.join(["neuroclip-export", *(a for a in given if a != "--resume")])
+    return run_command("neuroclip-export", lambda: _export(options, command))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="neuroclip-export",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="checkpoint folder, .nir file, lava-dl .net file, or bundled name",
+    )
+    add("--target", choices=TARGETS, required=True, help="where to")
+    add("--data", help="data set folder, event recording, or spikes (.npz, .npy); default: digits")
+    add("--data-root", metavar="DIR", help="where data sets lie, for a checkpoint's --data by name")
+    add(
+        "--skip-bad",
+        action="store_true",
+        help="leave out images and recordings that cannot be read, and count them (default: stop)",
+    )
+    add("--samples", type=_positive, metavar="N", help="only the first N samples of the test split")
+    add(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="output folder (default: demo)",
+    )
+    add("--chip", default="loihi2", metavar="NAME|FILE", help="chip description (default: loihi2)")
+    add(
+        "--coefficients",
+        metavar="NAME|FILE",
+        help="own energy coefficients, beside all bundled sets",
+    )
+    add(
+        "--labels",
+        metavar='"a,b,c"',
+        help="other class names for the same model, not retrained; @NAME: those of a data set",
+    )
+    add(
+        "--skips",
+        choices=LOWERINGS,
+        help="residual skips of a SpikeCLIP: every branch drives every later reader (fan-in, the "
+        "default), or graded relays send on the running sum (stream; Loihi 2 only)",
+    )
+    add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
+    add(
+        "--discretisation",
+        choices=("euler", "exp", "zoh"),
+        help="of a NIR graph's time constants (default: euler)",
+    )
+    add("--calibrate", metavar="DATA", help="choose the scales of a float graph on these data")
+    add(
+        "--frame-ms",
+        type=_seconds,
+        metavar="MS",
+        help="of event recordings as a NIR graph's input (default: 1)",
+    )
+    add("--steps", type=_positive, metavar="N", help="frames of each recording (default: 300)")
+    add(
+        "--record", choices=("none", "spikes", "all"), default="spikes", help="what trace.npz holds"
+    )
+    add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
+    add(
+        "--net-decay",
+        choices=("auto", "stored", "plus-one"),
+        default="auto",
+        help="vDecay of a .net file: as stored, one more, or (auto) one more in layers where the "
+        "recorded spikes in --data (LAYER/s) say so",
+    )
+    add("--strict", action="store_true", help="an edge that a register can reach is an error")
+    add(
+        "--seed",
+        type=seed_argument,
+        default=0,
+        metavar="N",
+        help="of the split and of everything random",
+    )
+    add(
+        "--tries",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="hypergraph partitions, of which the best is taken (default: 1)",
+    )
+    add(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="threads of the emulator (default: 1)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="go on where a killed run of the same stopped; keep a finished one",
+    )
+    add("--lava-python", type=Path, metavar="PATH", help="another Python, which has Lava")
+    add(
+        "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="for Lava (default: 600)"
+    )
+    return parser
+
+
+def _export(options: argparse.Namespace, command: str) -> int:
+    if options.resume and (status := _finished(options.out, command)) is not None:
+        return status
+    # An output folder that cannot be written is refused before any work is done for it.
+    with staged(options.out, ()):
+        pass
+    stages = Stages()
+    with stages.time("data"):
+        deployment = _deployment(options)
+    settings = Options(
+        target=options.target,
+        out=options.out,
+        chip=options.chip,
+        coefficients=options.coefficients,
+        dt=options.dt,
+        record=options.record,
+        record_samples=options.record_samples,
+        strict=options.strict,
+        seed=options.seed,
+        tries=options.tries,
+        jobs=options.jobs,
+        resume=options.resume,
+        lava_python=options.lava_python,
+        timeout=options.timeout,
+        command=command,
+    )
+    if options.target in ("nir", "netx"):
+        write(deployment, settings)
+        for note in deployment.notes:
+            print(f"neuroclip-export: warning: {note}", file=sys.stderr)
+        written = "model.nir" if options.target == "nir" else "network.net"
+        print(f"{options.out / written}: written, read back, and equal register by register")
+        lost = {"quantization": quantization_json(deployment.quantization, {})}
+        if sentence := quantization_sentence(lost):
+            print(sentence)
+        return 0
+    report = run(deployment, settings, stages)
+    return _print_outcome(options.out, report)
+
+
+def _deployment(options: argparse.Namespace) -> Deployment:
+    model = options.model
+    if options.skips is not None and (model or "").endswith((".net", ".nir")):
+        raise BadInput(f"--skips: {model} has its connections as they are; for a SpikeCLIP")
+    if model is not None and model.endswith((".net", ".nir")):
+        for option, given in (("--data-root", options.data_root), ("--skip-bad", options.skip_bad)):
+            if given:
+                raise BadInput(f"{option}: for the data of a checkpoint; MODEL is a file")
+    if options.net_decay != "auto" and not (model or "").endswith(".net"):
+        raise BadInput("--net-decay: MODEL is no .net file")
+    if model is not None and model.endswith(".net"):
+        from export.frontends.net import from_net
+
+        if options.labels is not None:
+            raise BadInput("--labels: a .net file has no text encoder; labels need a checkpoint")
+        data = None if options.data is None else Path(options.data)
+        return from_net(Path(model), data, options.samples, options.net_decay)
+    if model is not None and model.endswith(".nir"):
+        from export.frontends.nir import from_nir
+
+        if options.labels is not None:
+            raise BadInput("--labels: a NIR graph has no text encoder; labels need a checkpoint")
+        return from_nir(
+            Path(model),
+            options.data,
+            options.samples,
+            calibrate=options.calibrate,
+            dt=options.dt,
+            discretisation=options.discretisation or "euler",
+            frame_ms=options.frame_ms or 1.0,
+            steps=options.steps or 300,
+            seed=options.seed,
+        )
+    for name in ("calibrate", "discretisation", "frame_ms", "steps"):
+        if getattr(options, name) is not None:
+            raise BadInput(
+                f"--{name.replace('_', '-')}: a checkpoint is quantized and has its frames; "
+                "for a NIR graph"
+            )
+    try:
+        from export.frontends.checkpoint import from_checkpoint
+    except ImportError as error:
+        raise BadInput(
+            f"a checkpoint needs torch and what belongs to it ({error}): "
+            "pip install '.[learn]' in the repository (a .nir file needs none of it)"
+        ) from error
+
+    return from_checkpoint(
+        model,
+        options.data,
+        options.samples,
+        options.labels,
+        options.seed,
+        options.dt,
+        options.data_root,
+        options.skip_bad,
+        skips=options.skips,
+    )
+
+
+def _finished(out: Path, command: str) -> int | None:
+    """The exit status of a finished run of the same command in `out`, or None where there is none."""
+    try:
+        report = read_json(out / "report.json")
+    except BadInput:  # none, or a damaged one: the run is made again
+        return None
+    if not isinstance(report, dict) or report.get("command") != command or "ok" not in report:
+        return None
+    return _print_outcome(out, report)
+
+
+def _print_outcome(out: Path, report: dict[str, Any]) -> int:
+    """Print the summary of a report; a parity check that failed is named, with exit status 1."""
+    print(summary(report, out / "report.html"))
+    for warning in report.get("warnings", []):
+        print(f"neuroclip-export: warning: {warning}", file=sys.stderr)
+    if report["ok"]:
+        return 0
+    for row in (report.get("sanafe") or {}).get("counts", []):
+        if not row["equal"]:
+            print(
+                f"neuroclip-export: SANA-FE counts {row['sanafe']} {row['quantity']}, "
+                f"we count {row['ours']}",
+                file=sys.stderr,
+            )
+    for pair in report["parity"]["pairs"]:
+        first = pair["first_register"] or pair["first_divergence"]
+        if first is not None:
+            found = ", ".join(
+                f"{key} {list(value) if isinstance(value, tuple) else value}"
+                for key, value in first.items()
+            )
+            print(f"neuroclip-export: {pair['a']} ≠ {pair['b']}: {found}", file=sys.stderr)
+    return 1
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive time")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""`Deployment`: a model and its data, whatever they came from, ready to be lowered and run."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.emulate.trace import Trace
+from deploy.program.program import Program
+from export.deployment.skips import Lowerings
+from export.graph.graph import Graph
+
+Predict = Callable[[Trace, slice], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """How a float graph became integers: without loss where its values are exact on the chip.
+
+    why: the first value that no register holds. calibration: the name of the data that scales were
+    chosen on, if any, and how many samples of it. layers: {neuron node: what its integers lose}.
+    reference: the float graph that the integers are measured against.
+    """
+
+    exact: bool
+    why: str = ""
+    calibration: str | None = None
+    calibration_samples: int = 0
+    layers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    reference: Graph | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """A model and its data.
+
+    model, data: their names for the report. graph: the network as NIR; None where it came as a
+    `program` instead. network: the same as a torch module, where there is one. inputs: {input:
+    integer messages [samples, time, *shape]}, and input_ranges: the smallest and largest message
+    that their encoder lets through. labels: int64 [samples], and class_names of the predictions,
+    where they are known. predict: a trace of the samples in a slice → class of each.
+    float_predictions: those of the model before quantization. host, chip: what runs where, in words.
+    notes: what else its reader found, warnings of the report. quantization: how the graph became
+    integers, where it was not trained as such. label_layers: the connections that other labels
+    exchange, where there is a text encoder. skipped: how many samples cannot be read and were left out.
+    skips: the lowering of residual skips, and the other one, where there are any.
+    """
+
+    model: str
+    data: str
+    graph: nir.NIRGraph | None
+    network: Any
+    inputs: Mapping[str, NDArray[Any]]
+    input_ranges: Mapping[str, tuple[int, int]]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    predict: Predict
+    float_predictions: NDArray[np.int64] | None
+    host: tuple[str, ...]
+    chip: tuple[str, ...]
+    program: Program | None = None
+    notes: tuple[str, ...] = ()
+    label_layers: tuple[str, ...] = ()
+    skips: Lowerings | None = None
+    quantization: Quantization | None = None
+    skipped: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def timesteps(self) -> int:
+        """Steps of every sample."""
+        return int(next(iter(self.inputs.values())).shape[1])
+
+    @property
+    def data_sha256(self) -> str:
+        """SHA-256 of the messages that the chip sees and of the labels, as hexadecimal text."""
+        digest = hashlib.sha256()
+        for name, messages in sorted(self.inputs.items()):
+            digest.update(f"{name} {messages.shape}".encode())
+            for sample in messages:  # one by one: a copy of all may not fit beside them
+                digest.update(np.ascontiguousarray(sample, dtype=np.int32).tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
+
+def most_active(trace: Trace, output: str) -> NDArray[np.int64]:
+    """The neuron of the output with the highest potential, or, where it fires, the most spikes."""
+    values = trace.readout[output] if output in trace.readout else trace.s[output].sum(axis=1)
+    flat: NDArray[Any] = values.reshape(len(values), -1)
+    return flat.argmax(axis=1).astype(np.int64)
+
+
+def left_out(data: str, reasons: Sequence[str]) -> tuple[str, ...]:
+    """The note of a deployment on samples that cannot be read; none where all can."""
+    if not reasons:
+        return ()
+    return (f"{data}: {len(reasons)} samples cannot be read and are left out, first {reasons[0]}",)

@@ -1,0 +1,127 @@
+"""A trained adapter and event recordings, as a `Deployment`. The only door that needs torch."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deploy.emulate.trace import Trace
+from deploy.errors import BadInput
+from export.deployment.deployment import Deployment, left_out
+from export.frontends.spikeclip import from_spikeclip
+from export.nir_format.normal.neurons import DEFAULT_DT
+from export.nir_format.write.module import to_nir
+from neuroclip.adapter.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
+from neuroclip.adapter.model import ChipAdapter, relabelled
+from neuroclip.clip.features import dataset_features
+from neuroclip.clip.model import encode_text
+from neuroclip.commands.learning import clip_of
+from neuroclip.data.events.catalogue import EventDataset, open_dataset, without_bad
+from neuroclip.data.events.recording import read_recording
+from neuroclip.data.split import to_draw
+from neuroclip.spikeclip.checkpoint import is_spikeclip
+from neuroclip.spikeclip.vocabulary import with_vocabularies
+from neuroclip.spikeclip.wiring import Skips
+from neuroclip.text.labels import split_labels
+
+
+def from_checkpoint(
+    model: str | None,
+    data: str | None,
+    samples: int | None = None,
+    labels: str | None = None,
+    seed: int = 0,
+    dt: float = DEFAULT_DT,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+    skips: Skips | None = None,
+) -> Deployment:
+    """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
+
+    labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
+    many as the data set has classes are taken to be its classes in order. data_root: where data sets
+    lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
+    lowered (default: fan-in). Raises BadInput naming the file and the value.
+    """
+    if is_spikeclip(model):
+        assert model is not None
+        return from_spikeclip(
+            model, data, samples, labels, seed, dt, data_root, skip_bad, skips or "fan-in"
+        )
+    if skips is not None:
+        raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
+    model = DEFAULT_MODEL if model is None else model
+    checkpoint = load_checkpoint(model)
+    clip = clip_of(checkpoint)
+    data = "digits" if data is None else data
+    one = Path(data).is_file()
+    dataset = _one_recording(Path(data)) if one else open_dataset(data, seed, data_root)
+    reasons: tuple[str, ...] = ()
+    if skip_bad:
+        dataset, reasons = without_bad(dataset, ("test",))
+    names, adapter = checkpoint.labels, checkpoint.chip_adapter
+    if labels is not None:
+        names = with_vocabularies(split_labels(labels))
+        text = torch.from_numpy(encode_text(clip, names, checkpoint.template))
+        adapter = relabelled(adapter, text).eval()
+        checkpoint.float_adapter.text = text
+    indices = to_draw(dataset.test, samples, seed)[:samples]
+    features = dataset_features(clip, dataset, indices, checkpoint.frames)
+    x = torch.from_numpy(features)
+    with torch.no_grad():
+        messages = adapter.encode(x).numpy().astype(np.int16)
+        float_predictions = checkpoint.float_adapter.scores(x).argmax(dim=1).numpy()
+    known = len(dataset.class_names) == len(names)
+    limit = adapter.config.message_max
+    return Deployment(
+        model=model,
+        data=data,
+        graph=to_nir(adapter.network, dt),
+        network=adapter.network,
+        inputs={"input": messages},
+        input_ranges={"input": (-limit, limit)},
+        labels=dataset.labels[indices] if known else None,
+        class_names=names,
+        predict=lambda trace, where: _predict(adapter, trace, x[where]),
+        float_predictions=float_predictions,
+        host=_host(checkpoint),
+        chip=_chip(checkpoint),
+        notes=left_out(data, reasons),
+        label_layers=("fc2",) if adapter.config.cut == "folded" else (),
+        skipped=len(reasons),
+    )
+
+
+@torch.no_grad()
+def _predict(adapter: ChipAdapter, trace: Trace, features: torch.Tensor) -> NDArray[np.int64]:
+    readout = torch.from_numpy(trace.v["readout"].astype(np.float64))
+    return adapter.scores_from_readout(readout, features).argmax(dim=1).numpy()
+
+
+def _one_recording(path: Path) -> EventDataset:
+    """A data set of one recording, of which nothing but the recording is known."""
+    recording = read_recording(path)
+    none = np.zeros(0, np.int64)
+    zero = np.zeros(1, np.int64)
+    return EventDataset(path.stem, (str(path),), zero, (), none, none, zero, lambda _: recording)
+
+
+def _host(checkpoint: Checkpoint) -> tuple[str, ...]:
+    limit = checkpoint.config.message_max
+    before = (
+        f"event frames ({checkpoint.frames.steps} slices by {checkpoint.frames.slicing})",
+        f"CLIP image encoder '{checkpoint.clip.model}' (ANN)",
+        f"feature encoder (standardise, round, clamp to ±{limit})",
+        "CLIP text encoder, once per set of labels",
+    )
+    if checkpoint.config.cut == "paper":
+        return (*before, "ReLU, blend with the features, normalisation, cosine with the texts")
+    return (*before, "the features' own share of the class scores, added to the chip's")
+
+
+def _chip(checkpoint: Checkpoint) -> tuple[str, ...]:
+    down = "down-projection with both batch normalisations and spiking LIF neurons"
+    if checkpoint.config.cut == "paper":
+        return (down, "up-projection, read at every step")
+    return (down, "up-projection folded with the text features, class scores in integrators")

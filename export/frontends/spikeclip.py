@@ -1,0 +1,136 @@
+"""A SpikeCLIP's image side and images, as a `Deployment`: the whole encoder runs on the chip."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deploy.emulate.trace import Trace
+from deploy.errors import BadInput
+from export.deployment.deployment import Deployment, left_out
+from export.deployment.skips import lowerings
+from export.lowering.exact import lower
+from export.nir_format.write.module import to_nir
+from neuroclip.chip.network import INPUT
+from neuroclip.data.images.images import open_images
+from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.chip import require_deployable
+from neuroclip.spikeclip.model import messages, relabelled, repeated
+from neuroclip.spikeclip.vocabulary import with_vocabularies
+from neuroclip.spikeclip.wiring import Skips
+from neuroclip.text.labels import split_labels
+
+_BATCH = 256
+
+
+@torch.no_grad()
+def from_spikeclip(
+    model: str,
+    data: str | None,
+    samples: int | None,
+    labels: str | None,
+    seed: int,
+    dt: float,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+    skips: Skips = "fan-in",
+) -> Deployment:
+    """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
+
+    labels: "a,b,c", other names for the same encoder, "@NAME" being those of a known data set; as many
+    as the data has classes are taken to be its classes in order. data: the digits by default, of a model
+    trained on them. data_root, skip_bad: see `open_images`; only the images that run are decoded.
+    skips: how the residual stream is lowered (`deploy.program.residual_stream`). Raises BadInput
+    naming the file and the value; the paper's variant, whose attention no chip holds, by name; and a
+    stream whose sums no relay
+    holds.
+    """
+    checkpoint = load_spikeclip(model)
+    try:
+        config = require_deployable(checkpoint.model.config)
+    except BadInput as error:
+        raise BadInput(f"{model}: {error}") from error
+    if checkpoint.chip is None:
+        raise BadInput(
+            f"{model}: aligned only; `neuroclip train spikeclip --stage finetune` it first"
+        )
+    trained_on = checkpoint.training.get("data", "unknown images")
+    if data is None and trained_on != "digits":
+        raise BadInput(
+            f"{model}: was trained on '{trained_on}', which is not bundled; give images by --data"
+        )
+    data = "digits" if data is None else data
+    dataset = open_images(
+        data, config.image_size, config.channels, seed, data_root, skip_bad,
+        part="test", samples=samples,
+    )  # fmt: skip
+    names, chip = checkpoint.labels, checkpoint.chip
+    if labels is None:
+        _check_classes(data, dataset.class_names, names)
+    else:
+        names = with_vocabularies(split_labels(labels))
+        chip = relabelled(chip, checkpoint.text(names)).eval()
+    sent = messages(config, torch.from_numpy(dataset.images))
+    text = checkpoint.text(names)
+    scores = [checkpoint.model.scores(part, text) for part in sent.split(_BATCH)]
+    network = chip.network(skips)
+    ranges = {INPUT: (0, config.message_max)}
+    wiring = chip.wiring()
+    graph = to_nir(wiring.network(("readout",)), dt)
+    try:
+        program, both = lowerings(
+            lower(graph, dt=dt, input_ranges=ranges), tuple(wiring.readers), skips
+        )
+    except BadInput as error:
+        raise BadInput(f"{model}: {error}") from error
+    last = chip.readout.integer_weight()
+    words = len(names) * config.width
+    return Deployment(
+        model=model,
+        data=data,
+        # NIR has no graded relays.
+        graph=graph if skips == "fan-in" else None,
+        program=None if skips == "fan-in" else program,
+        network=network,
+        inputs={INPUT: repeated(config, sent).numpy().astype(np.int16)},
+        input_ranges=ranges,
+        labels=dataset.labels if len(dataset.class_names) == len(names) else None,
+        class_names=names,
+        predict=_predict,
+        float_predictions=torch.cat(scores).argmax(dim=1).numpy(),
+        host=(
+            f"pixels to integers 0..{config.message_max}, sent at each of {config.steps} steps",
+            "text encoder, once per set of labels",
+            *_added_up(config.side // config.patch),
+        ),
+        chip=(
+            f"Spikingformer: tokenizer, {config.blocks} blocks of spike-driven attention and MLP, "
+            f"skips {'by fan-in' if skips == 'fan-in' else 'as a stream of graded relays'}",
+            f"read-out 'text': token mean, time weights, projection and {len(names)} labels in one "
+            f"layer of {last.numel()} weights ({words} distinct), all that other labels exchange",
+        ),
+        notes=left_out(data, dataset.skipped),
+        label_layers=("text",),
+        skips=both,
+        skipped=len(dataset.skipped),
+    )
+
+
+def _check_classes(data: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    """Refuse data of as many but other classes: its accuracy would mean nothing."""
+    if len(found) == len(expected) and found != expected:
+        index = next(
+            i for i, pair in enumerate(zip(found, expected, strict=True)) if len(set(pair)) > 1
+        )
+        raise BadInput(
+            f"{data}: class {index} is '{found[index]}', the model's is '{expected[index]}'; name its "
+            "classes in order by --labels"
+        )
+
+
+def _added_up(count: int) -> tuple[str, ...]:
+    return () if count == 1 else (f"sum of {count * count} integrators per label",)
+
+
+def _predict(trace: Trace, _: slice) -> NDArray[np.int64]:
+    held = trace.readout["readout"]
+    return held.reshape(*held.shape[:2], -1).sum(axis=2).argmax(axis=1).astype(np.int64)

@@ -1,0 +1,92 @@
+"""Which nodes of a flat graph come before which: distances, orders, cycles."""
+
+from collections import deque
+from collections.abc import Mapping
+
+import nir
+
+from deploy.errors import BadInput
+from export.nir_format.normal.inline import Flat
+from export.nir_format.normal.layers import LAYERS
+
+
+def depths(flat: Flat) -> dict[str, int]:
+    """Edges from the nearest input; every node must have one, and there must be some."""
+    after: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for a, b in flat.edges:
+        after[a].append(b)
+    depth = {n: 0 for n, node in flat.nodes.items() if isinstance(node, nir.Input)}
+    if not depth:
+        raise BadInput("the graph has no Input node")
+    if not any(isinstance(node, nir.Output) for node in flat.nodes.values()):
+        raise BadInput("the graph has no Output node")
+    waiting = deque(depth)
+    while waiting:
+        a = waiting.popleft()
+        for b in after[a]:
+            if b not in depth:
+                depth[b] = depth[a] + 1
+                waiting.append(b)
+    unreached = sorted(set(flat.nodes) - set(depth))
+    if unreached:
+        raise BadInput(f"node '{unreached[0]}': no input reaches it")
+    return depth
+
+
+def linear_order(flat: Flat, before: Mapping[str, list[str]]) -> list[str]:
+    """The linear nodes, each after every one that leads to it without a neuron between."""
+    linear = {n for n, node in flat.nodes.items() if isinstance(node, LAYERS)}
+    waiting = {n: {a for a in before[n] if a in linear} for n in linear}
+    after: dict[str, list[str]] = {n: [] for n in linear}
+    for n, others in waiting.items():
+        for a in others:
+            after[a].append(n)
+    ready = deque(sorted(n for n, others in waiting.items() if not others))
+    order = []
+    while ready:
+        a = ready.popleft()
+        order.append(a)
+        for b in after[a]:
+            waiting[b].discard(a)
+            if not waiting[b]:
+                ready.append(b)
+    if len(order) < len(linear):
+        left = {n for n in linear if waiting[n]}
+        # Walking back from a node that waits ends in the cycle it waits for.
+        walk = [min(left)]
+        while walk.count(walk[-1]) < 2:
+            walk.append(min(a for a in waiting[walk[-1]] if a in left))
+        cycle = sorted(walk[walk.index(walk[-1]) + 1 :])
+        named = ", ".join(f"'{n}'" for n in cycle[:5]) + (", …" if len(cycle) > 5 else "")
+        raise BadInput(f"nodes {named}: a cycle without a neuron")
+    return order
+
+
+def components(after: Mapping[str, set[str]]) -> dict[str, int]:
+    """The number of the strongly connected component of every node that has edges (Kosaraju)."""
+    back: dict[str, set[str]] = {}
+    for a, targets in after.items():
+        for b in targets:
+            back.setdefault(b, set()).add(a)
+    finished: list[str] = []
+    seen: set[str] = set()
+    for start in sorted(set(after) | set(back)):
+        stack = [(start, iter(sorted(after.get(start, ()))))] if start not in seen else []
+        seen.add(start)
+        while stack:
+            following = stack[-1][1]
+            new = next((n for n in following if n not in seen), None)
+            if new is None:
+                finished.append(stack.pop()[0])
+            else:
+                seen.add(new)
+                stack.append((new, iter(sorted(after.get(new, ())))))
+    found: dict[str, int] = {}
+    for number, start in enumerate(reversed(finished)):
+        waiting = [start]
+        while waiting:
+            node = waiting.pop()
+            if node not in found:
+                found[node] = number
+                waiting += back.get(node, ())
+    return found

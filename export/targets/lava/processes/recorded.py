@@ -1,0 +1,117 @@
+"""A program with its input and its recorders as one Lava Process: what the worker runs."""
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, tag
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.dense.process import Dense
+from lava.proc.lif.process import LIF
+
+from deploy.neurons.populations import (
+    AnyPopulation,
+    Delta,
+    Graded,
+    Sigma,
+    SigmaDelta,
+    Ternary,
+    register_arrays,
+)
+from deploy.program.pipeline_latency import extra_steps
+from deploy.program.program import Dense as DenseSynapses
+from deploy.program.program import Program
+from export.targets.lava.parts.arguments import (
+    loose_parts,
+    ours_arguments,
+    runs_as_ours,
+    synapse_arguments,
+)
+from export.targets.lava.parts.job import PROGRESS, Slots
+from export.targets.lava.parts.neurons import neuron_arguments, rule
+from export.targets.lava.processes.neurons import (
+    RecordingGraded,
+    RecordingLIF,
+    RecordingRelu,
+    RecordingTernary,
+)
+from export.targets.lava.processes.recording import SpikeSource
+from export.targets.lava.processes.sigma_delta import (
+    RecordingDelta,
+    RecordingSigma,
+    RecordingSigmaDelta,
+)
+from export.targets.lava.processes.synapses import RecordingConv, RecordingDense, RecordingSparse
+
+NEURONS = {
+    Ternary: RecordingTernary,
+    Delta: RecordingDelta,
+    Sigma: RecordingSigma,
+    SigmaDelta: RecordingSigmaDelta,
+}
+
+
+class RecordedNetwork(AbstractProcess):
+    """No ports: its sources read, and its neurons write, the files of `slots`."""
+
+    def __init__(self, *, program: Program, latency: dict[str, int], slots: Slots) -> None:
+        super().__init__(program=program, latency=latency, slots=slots)
+
+
+@implements(proc=RecordedNetwork, protocol=LoihiProtocol)
+@tag("bit_accurate_loihi", "fixed_pt")
+class RecordedNetworkModel(AbstractSubProcessModel):
+    """SpikeSource → recording synapses → recording neurons → …, all of flat shape."""
+
+    def __init__(self, proc: AbstractProcess) -> None:
+        program, latency = proc.proc_params["program"], proc.proc_params["latency"]
+        slots, extra = proc.proc_params["slots"], extra_steps(program, latency)
+        senders: dict[str, Any] = {}
+        for name, slot in slots.inputs.items():
+            data = np.load(slot.file("data"), mmap_mode="r")
+            senders[name] = SpikeSource(data=data, slot=slot, name=name)
+        # The deepest population says how far the network is.
+        last = max(latency, key=lambda name: latency[name])
+        for p in program.populations:
+            slot = slots.populations[p.name]
+            senders[p.name] = _neurons(p)(
+                slot=slot,
+                rule=rule(p),
+                registers=tuple(register_arrays(p)),
+                progress=str(slot.folder / PROGRESS) if p.name == last else None,
+                **neuron_arguments(p, (p.size,)),
+            )
+        processes = list(senders.values())
+        for c in program.connections:
+            ours = runs_as_ours(c)
+            kind = RecordingDense if isinstance(c, DenseSynapses) else RecordingSparse
+            synapse = (RecordingConv if ours else kind)(
+                slot=slots.connections[c.name],
+                extra=extra[c.name],
+                delay=c.delay,
+                target=slots.populations[c.target],
+                **(ours_arguments if ours else synapse_arguments)(program, c),
+            )
+            senders[c.source].s_out.connect(synapse.s_in)
+            synapse.a_out.connect(senders[c.target].a_in)
+            processes.append(synapse)
+        parts = loose_parts(program)
+        if parts:
+            processes.append(LIF(shape=(1,)))
+        join = processes[-1]
+        for name in parts:
+            dense = Dense(weights=np.zeros((1, program.source(name).size), np.int32))
+            senders[name].s_out.connect(dense.s_in)
+            dense.a_out.connect(join.a_in)
+            processes.append(dense)
+        for index, process in enumerate(processes):
+            # Lava finds a model's processes among its attributes.
+            setattr(self, f"process_{index}", process)
+
+
+def _neurons(p: AnyPopulation) -> Any:
+    """The process with recorders that computes a population."""
+    if isinstance(p, Graded):
+        return RecordingRelu if p.rectified else RecordingGraded
+    return NEURONS.get(type(p), RecordingLIF)

@@ -1,0 +1,163 @@
+"""Checkpoints: a trained adapter as a folder of one JSON configuration and two safetensors files."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deploy.arithmetic.registers import BIAS_EXP_MAX, MESSAGE_MAX, VTH_MAX
+from deploy.errors import BadInput
+from deploy.files import write_json
+from neuroclip.adapter.model import (
+    AdapterConfig,
+    ChipAdapter,
+    ChipScales,
+    FloatAdapter,
+    from_learned,
+)
+from neuroclip.clip.model import ClipSpec
+from neuroclip.data.events.frames import FrameOptions
+from neuroclip.storage.checkpoint_files import (
+    CONFIG_FILE,
+    described,
+    labels_and_template,
+    read_config,
+    typed,
+)
+from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
+
+FORMAT, VERSION = "neuroclip-adapter", 1
+FLOAT_FILE, CHIP_FILE = "float.safetensors", "chip.safetensors"
+
+# Sizes and powers of two beyond these fit no machine and no float32.
+_MAX_SIZE = 1 << 24
+_MAX_EXPONENT = 64
+
+BUNDLED = ("neuroclip-digits", "neuroclip-digits-paper")
+DEFAULT_MODEL = "neuroclip-digits"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained adapter and all that its use needs.
+
+    clip_digest: hash of the CLIP weights it was trained on. labels, template: what its texts were
+    made of. training: how it was trained (recipe, data, shots, accuracy on validation), for the
+    reader.
+    """
+
+    clip: ClipSpec
+    clip_digest: str
+    frames: FrameOptions
+    labels: tuple[str, ...]
+    template: str
+    float_adapter: FloatAdapter
+    chip_adapter: ChipAdapter
+    training: Mapping[str, Any]
+
+    @property
+    def config(self) -> AdapterConfig:
+        """Sizes and constants of the adapter."""
+        return self.chip_adapter.config
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
+    save_tensors(folder / FLOAT_FILE, checkpoint.float_adapter.state_dict())
+    save_tensors(folder / CHIP_FILE, checkpoint.chip_adapter.learned())
+    write_json(
+        folder / CONFIG_FILE,
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "clip": asdict(checkpoint.clip) | {"digest": checkpoint.clip_digest},
+            "frames": asdict(checkpoint.frames),
+            "labels": list(checkpoint.labels),
+            "template": checkpoint.template,
+            "adapter": asdict(checkpoint.config),
+            "scales": asdict(checkpoint.chip_adapter.scales),
+            "training": dict(checkpoint.training),
+        },
+    )
+
+
+def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
+    """Read a checkpoint folder, or a bundled model by name.
+
+    Raises BadInput naming the file and the entry: missing, damaged, a pickle, tensors of another
+    shape, NaN.
+    """
+    folder, raw = read_config(name_or_folder, BUNDLED, FORMAT, VERSION)
+    path = folder / CONFIG_FILE
+    try:
+        config, scales = typed("adapter", raw, AdapterConfig), typed("scales", raw, ChipScales)
+        frames, (labels, template) = typed("frames", raw, FrameOptions), labels_and_template(raw)
+        digest, clip = _clip(raw)
+        _check_ranges(config, scales, frames)
+        (training,) = described(raw, "training")
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    files = folder / FLOAT_FILE, folder / CHIP_FILE
+    floats, learned = (read_weights(file) for file in files)
+    # What a configuration declares takes no memory before the files are known to hold it.
+    sizes = {"down": (config.hidden, config.features), "text": (len(labels), config.features)}
+    check_named(
+        {name: torch.empty(shape, device="meta") for name, shape in sizes.items()},
+        {name: tensor for name, tensor in learned.items() if name in sizes},
+        files[1],
+    )
+    text = torch.zeros(len(labels), config.features)
+    float_adapter = FloatAdapter(config, text)
+    fill_module(float_adapter, floats, files[0])
+    check_named(ChipAdapter(config, scales, text).learned(), learned, files[1])
+    if not bool((learned["deviation"] > 0).all()):
+        raise BadInput(
+            f"{files[1]}: tensor 'deviation' holds {float(learned['deviation'].min())}, "
+            "which is not positive"
+        )
+    chip_adapter = from_learned(config, scales, learned)
+    return Checkpoint(
+        clip, digest, frames, labels, template, float_adapter.eval(), chip_adapter.eval(), training
+    )
+
+
+def _clip(raw: Mapping[str, Any]) -> tuple[str, ClipSpec]:
+    entry = raw.get("clip")
+    if not isinstance(entry, dict) or not isinstance(entry.get("digest"), str):
+        raise BadInput(f"key 'clip' is {entry!r}, expected an object with a digest")
+    spec = {name: value for name, value in entry.items() if name != "digest"}
+    return entry["digest"], typed("clip", {"clip": spec}, ClipSpec)
+
+
+def _check_ranges(config: AdapterConfig, scales: ChipScales, frames: FrameOptions) -> None:
+    """Refuse what no register holds, before anything is computed from it."""
+    limits: dict[str, tuple[float, float]] = {
+        "adapter.features": (1, _MAX_SIZE),
+        "adapter.hidden": (1, _MAX_SIZE),
+        "adapter.decay": (1 / 4096, 1),
+        "adapter.dropout": (0, 1),
+        "adapter.blend": (0, 1),
+        "adapter.message_max": (1, MESSAGE_MAX),
+        "adapter.message_exponent": (-_MAX_EXPONENT, _MAX_EXPONENT),
+        "scales.down_exponent": (-_MAX_EXPONENT, _MAX_EXPONENT),
+        "scales.up_exponent": (-_MAX_EXPONENT, _MAX_EXPONENT),
+        "scales.hidden_bias_exponent": (0, BIAS_EXP_MAX),
+        "scales.readout_bias_exponent": (0, BIAS_EXP_MAX),
+    }
+    for key, (low, high) in limits.items():
+        part, _, name = key.partition(".")
+        value = getattr(config if part == "adapter" else scales, name)
+        if not low <= value <= high:
+            raise BadInput(f"key '{key}' is {value}, expected {low:g} to {high:g}")
+    if config.steps != frames.steps:
+        raise BadInput(
+            f"keys 'adapter.steps' {config.steps} and 'frames.steps' {frames.steps} differ"
+        )
+    vth = config.threshold * 2.0 ** (scales.down_exponent + config.message_exponent)
+    if not 0 <= vth <= VTH_MAX:
+        raise BadInput(
+            f"key 'adapter.threshold' is {config.threshold}, a register of {vth:g}, "
+            f"expected 0 to {VTH_MAX}"
+        )

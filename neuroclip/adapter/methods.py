@@ -1,0 +1,164 @@
+"""One cell of a few-shot table: every method on the same shots, validation and test recordings.
+
+Validation recordings choose epochs and strengths; test recordings are classified once, at the end.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroclip.adapter.baselines import (
+    ClipAdapterConfig,
+    learned_time_weights,
+    linear_probe,
+    tip_adapter,
+)
+from neuroclip.adapter.model import AdapterConfig, ChipAdapter, FloatAdapter, quantized, relabelled
+from neuroclip.adapter.train import Examples, Recipe, train_adapter, train_ann
+from neuroclip.chip.neurons import run
+from neuroclip.chip.synapses import ChipLinear
+
+Scores = dict[str, Tensor]
+
+# Rows of a table, in reading order.
+ZERO_SHOT, TIME_WEIGHTS = "zero-shot", "zero-shot, learned time weights"
+PROBE, TIP, CLIP_ADAPTER = "linear probe", "Tip-Adapter", "CLIP-Adapter (ANN)"
+PAPER_FLOAT, PAPER_CHIP = "paper's cut, float", "paper's cut, on the chip"
+ANN = "folded cut, ReLU for spikes (ANN)"
+FLOAT, AFTER, CHIP = (
+    "folded cut, float",
+    "folded cut, quantized after training",
+    "folded cut, on the chip",
+)
+METHODS = (
+    ZERO_SHOT, TIME_WEIGHTS, PROBE, TIP, CLIP_ADAPTER, PAPER_FLOAT, PAPER_CHIP, ANN, FLOAT, AFTER, CHIP,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Features and labels of one split; `text` are the L2-normalised text features [labels, C].
+
+    train: with variants. validation, test: of the recordings themselves.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    text: Tensor
+
+    def plain(self, part: str) -> tuple[Tensor, Tensor]:
+        """(features [N, T, C], labels [N]) of a part, without variants."""
+        examples: Examples = getattr(self, part)
+        return examples.features[:, 0], examples.labels
+
+    def of_classes(self, classes: NDArray[np.int64]) -> "Task":
+        """The task with some of its classes only, their labels counted anew."""
+        number = torch.full((len(self.text),), -1)
+        number[torch.from_numpy(classes)] = torch.arange(len(classes))
+
+        def kept(examples: Examples) -> Examples:
+            where = number[examples.labels] >= 0
+            return Examples(examples.features[where], number[examples.labels[where]])
+
+        return Task(kept(self.train), kept(self.validation), kept(self.test), self.text[classes])
+
+
+def chip_accuracy(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
+    """`accuracies` of the folded cut on the chip alone."""
+    chip = train_adapter(config, recipe, task.train, task.validation, task.text).chip_adapter
+    features, labels = task.plain("test")
+    with torch.no_grad():
+        right = chip.scores(features).argmax(dim=1) == labels
+    return {
+        "correct": {CHIP: right.tolist()},
+        "operations": {CHIP: synaptic_operations(chip, features)},
+    }
+
+
+def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
+    """{"correct": {method: bool [test recordings]}, "operations": {method: per inference}}.
+
+    config: of the folded cut; the paper's has its own hidden layer of C/8, as published.
+    """
+    train, validation, test = (task.plain(p) for p in ("train", "validation", "test"))
+    scores: Scores = {ZERO_SHOT: test[0].mean(dim=1) @ task.text.T}
+    weights = learned_time_weights(*train, task.text, recipe.temperature)
+    scores[TIME_WEIGHTS] = (weights[:, None] * test[0]).mean(dim=1) @ task.text.T
+    scores[PROBE] = linear_probe(*train, *validation, test[0])
+    scores[TIP] = tip_adapter(*train, *validation, test[0], task.text, recipe.temperature)
+    examples = task.train, task.validation
+    width = task.text.shape[1]
+    for name, sizes in ((CLIP_ADAPTER, ClipAdapterConfig(width)), (ANN, config)):
+        ann = train_ann(sizes, recipe, *examples, task.text)
+        with torch.no_grad():
+            scores[name] = ann.scores(test[0])
+    operations: dict[str, float] = {}
+    papers = replace(config, cut="paper", hidden=max(1, config.features // 8))
+    for cut, names in ((papers, (PAPER_FLOAT, "", PAPER_CHIP)), (config, (FLOAT, AFTER, CHIP))):
+        trained = train_adapter(cut, recipe, *examples, task.text)
+        modules: tuple[FloatAdapter | ChipAdapter, ...] = (
+            trained.float_adapter, quantized(trained.float_adapter).eval(), trained.chip_adapter,
+        )  # fmt: skip
+        for name, module in zip(names, modules, strict=True):
+            if name:
+                with torch.no_grad():
+                    scores[name] = module.scores(test[0])
+        operations[names[2]] = synaptic_operations(trained.chip_adapter, test[0])
+    right = {name: found.argmax(dim=1) == test[1] for name, found in scores.items()}
+    return {
+        "correct": {name: right[name].tolist() for name in METHODS},
+        "operations": operations,
+    }
+
+
+def unseen_accuracies(
+    task: Task, config: AdapterConfig, recipe: Recipe, seen: NDArray[np.int64]
+) -> dict[str, dict[str, float]]:
+    """{method: {"seen", "unseen", "all": accuracy}} after training on the classes `seen` alone.
+
+    "seen" and "unseen" are recordings of those classes scored against those classes' texts, "all"
+    every recording against every text. The adapters see a text of an unseen class only in the test.
+    """
+    everything = np.arange(len(task.text))
+    parts = {"seen": seen, "unseen": np.setdiff1d(everything, seen), "all": everything}
+    known = task.of_classes(seen)
+    ann = train_ann(config, recipe, known.train, known.validation, known.text)
+    trained = train_adapter(config, recipe, known.train, known.validation, known.text)
+    found: dict[str, dict[str, float]] = {m: {} for m in (ZERO_SHOT, ANN, FLOAT, CHIP)}
+    with torch.no_grad():
+        for part, classes in parts.items():
+            held = task.of_classes(classes)
+            features, labels = held.plain("test")
+            ann.text, trained.float_adapter.text = held.text, held.text
+            scores = {
+                ZERO_SHOT: features.mean(dim=1) @ held.text.T,
+                ANN: ann.scores(features),
+                FLOAT: trained.float_adapter.scores(features),
+                CHIP: relabelled(trained.chip_adapter, held.text).eval().scores(features),
+            }
+            for name, values in scores.items():
+                right = values.argmax(dim=1) == labels
+                found[name][part] = float(right.double().mean())
+    return found
+
+
+def synaptic_operations(adapter: ChipAdapter, features: Tensor) -> float:
+    """Synaptic operations per inference: non-zero weights of every non-zero message, all steps.
+
+    As `deploy.count.operations` counts them on the exported program, which a test compares.
+    """
+    with torch.no_grad():
+        messages = adapter.encode(features)
+        total = 0.0
+        for i in (0, 2):
+            synapses = adapter.network[i]
+            assert isinstance(synapses, ChipLinear)
+            fan_out = (synapses.integer_weight() != 0).sum(dim=0).double()
+            total += float(((messages != 0).double() @ fan_out).sum())
+            messages = run(adapter.network[i : i + 2], messages)
+    return total / len(features)

@@ -1,0 +1,119 @@
+"""`ChipNetwork`: chip synapses and neurons wired by name, loops included, as one torch module."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deploy.errors import BadInput
+from deploy.program.program import Shape
+from neuroclip.chip.neurons import ChipNeuron
+from neuroclip.chip.relays import ChipIdentity, ChipRelay
+from neuroclip.chip.synapses import ChipLinear, ChipSumPool2d
+
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One connection: the module `name` turns messages of `source` into sums of `target`.
+
+    delay: 0, or 1 for what the source sent a step ago, which closes a loop.
+    """
+
+    name: str
+    source: str
+    target: str
+    delay: int = 0
+
+
+class ChipNetwork(nn.Module):
+    """Populations of ChipNeurons and ChipRelays wired by chip synapses; modules are attributes.
+
+    One step at a time: messages [N, *shape] → what the output populations send, a tuple where there
+    are several. By `neuroclip.chip.neurons.run`: whole samples [N, T, *shape]; a network with loops then
+    goes step by step inside.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        modules: Mapping[str, nn.Module],
+        wires: tuple[Wire, ...],
+        outputs: tuple[str, ...],
+    ) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            if hasattr(self, name):
+                raise BadInput(f"module '{name}': torch modules use this name; choose another")
+            self.add_module(name, module)
+        self.shape, self.wires, self.outputs = shape, wires, outputs
+        self.order = _order(wires)
+        self.steps_only = any(wire.delay for wire in wires)
+        self.past: dict[str, Tensor] = {}
+
+    def neuron(self, name: str) -> ChipNeuron:
+        """The neurons of the population called `name`."""
+        found = getattr(self, name)
+        assert isinstance(found, ChipNeuron)
+        return found
+
+    def population(self, name: str) -> ChipNeuron | ChipRelay:
+        """The neurons or relays of the population called `name`."""
+        found = getattr(self, name)
+        assert isinstance(found, ChipNeuron | ChipRelay)
+        return found
+
+    def reset_mem(self) -> None:
+        """Clear every state: the next step is the first of a sample."""
+        self.past = {}
+        for name in self.order:
+            self.population(name).reset_mem()
+
+    def forward(self, messages: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Messages of a step (by `run`, of whole samples) → spikes or potentials of the outputs."""
+        leading = messages.shape[: messages.ndim - len(self.shape)]
+        sent = {INPUT: messages}
+        given = {}
+        for name in self.order:
+            total = None
+            for wire in self.wires:
+                if wire.target != name:
+                    continue
+                message = self.past.get(wire.source) if wire.delay else sent[wire.source]
+                if message is not None:
+                    sums = self._sums(wire, message, leading)
+                    total = sums if total is None else total + sums
+            neuron = self.population(name)
+            if total is None:
+                total = torch.zeros(*leading, *neuron.shape, device=messages.device)
+            given[name] = neuron(total.reshape(*leading, *neuron.shape))
+            sent[name] = neuron.fired if self.steps_only else given[name]
+        if self.steps_only:
+            self.past = sent
+        found = tuple(given[name] for name in self.outputs)
+        return found[0] if len(found) == 1 else found
+
+    def _sums(self, wire: Wire, message: Tensor, leading: torch.Size) -> Tensor:
+        synapses = getattr(self, wire.name)
+        assert isinstance(synapses, ChipLinear | ChipSumPool2d | ChipIdentity)
+        flat = type(synapses) is ChipLinear and message.ndim > len(leading) + 1
+        return synapses(message.flatten(len(leading)) if flat else message)
+
+
+def _order(wires: tuple[Wire, ...]) -> tuple[str, ...]:
+    """Populations, each after those whose present messages it reads."""
+    waiting: dict[str, set[str]] = {wire.target: set() for wire in wires}
+    for wire in wires:
+        if wire.delay == 0 and wire.source != INPUT:
+            waiting[wire.target].add(wire.source)
+    order: list[str] = []
+    while waiting:
+        ready = [name for name, sources in waiting.items() if not sources - set(order)]
+        if not ready:
+            raise BadInput(f"modules {sorted(waiting)}: a loop in which no message waits a step")
+        order += ready
+        for name in ready:
+            del waiting[name]
+    return tuple(order)

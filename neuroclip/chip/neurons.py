@@ -1,0 +1,220 @@
+"""Spiking neurons as torch modules: snnTorch's, with the chip's recurrence or a fused one.
+
+A network of these takes one step at a time, like any of snnTorch with `init_hidden`, and keeps its
+state until `reset_mem()`; or, by `run`, whole samples that start from cleared state. Both give the
+same spikes and gradients; whole samples are several times faster.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from deploy.arithmetic.integers import UV_LIMIT
+from deploy.program.program import BIAS_MANT_MAX, BIAS_MANT_MIN, VTH_MAX, Shape
+from neuroclip.chip.recurrence import (
+    ChipRegisters,
+    Surrogate,
+    chip_recurrence,
+    chip_states,
+    float_recurrence,
+)
+from neuroclip.chip.synapses import V_UNIT, round_through
+
+
+class _Truncate(torch.autograd.Function):
+    """Truncate toward zero; the gradient passes straight through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.trunc(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class ChipNeuron(snn.Synaptic):
+    """snnTorch's Synaptic with the recurrence of `deploy.program.program.Population`, bit for bit.
+
+        u ← wrap(T(u·(4096 − (du + 1))/4096) + 64·a)
+        v ← clip(T(v·(4096 − dv)/4096) + u + B);   s = v > 64·vth;   v ← 0 where s
+
+    T truncates toward zero. An "integrator" has the largest threshold and returns v. State lives in
+    the module (snnTorch's `init_hidden`), in float64, as do the spikes of the last step (`fired`);
+    `reset_mem()` clears it between samples.
+
+    shape: of the population; by default the bias's. bias: float, broadcast to the shape (one per
+    channel: [C, 1, 1]), real-valued; B = 2^e·clamp(round(bias·unit/2^e)) has a mantissa of 13 bits
+    and the exponent e = bias_exponent. du, dv, vth: integers, or integer tensors that broadcast
+    likewise. unit: what 1.0 of the real-valued model is in units of v. surrogate: its width is in
+    the real-valued model.
+    """
+
+    def __init__(
+        self,
+        bias: Tensor,
+        *,
+        unit: float,
+        shape: Shape | None = None,
+        bias_exponent: int = 0,
+        du: int | Tensor = 4095,
+        dv: int | Tensor = 0,
+        vth: int | Tensor = VTH_MAX,
+        kind: Literal["lif", "integrator"] = "lif",
+        surrogate: Surrogate = Surrogate(),  # noqa: B008 - frozen
+    ) -> None:
+        threshold = torch.as_tensor(vth, dtype=torch.float64) * V_UNIT
+        super().__init__(
+            alpha=1 - (torch.as_tensor(du) + 1) / 4096,
+            beta=1 - torch.as_tensor(dv) / 4096,
+            threshold=threshold,
+            spike_grad=Surrogate(surrogate.kind, surrogate.width * unit),
+            init_hidden=True,
+            reset_mechanism="zero",
+            reset_delay=False,
+        )
+        self.shape: Shape = tuple(bias.shape if shape is None else shape)
+        self.du, self.dv, self.vth, self.kind, self.unit = du, dv, vth, kind, float(unit)
+        self.bias = nn.Parameter(bias.detach().clone().to(torch.float32))
+        self.bias_exponent = bias_exponent
+        self.state_function = self._chip_step
+        self.whole_samples = False
+        self.records = False
+        self.states: list[tuple[Tensor, Tensor, Tensor]] = []
+        """By `recorded`: (u, v, s) [N, *shape] of each step, or of all steps [N, T, *shape]."""
+
+    def integer_bias(self) -> Tensor:
+        """The bias B in units of v, as the chip adds it each step: float64, the bias's shape."""
+        step = 2.0**self.bias_exponent
+        mantissa = round_through(self.bias.to(torch.float64) * (self.unit / step))
+        return mantissa.clamp(BIAS_MANT_MIN, BIAS_MANT_MAX) * step
+
+    def forward(self, a: Tensor) -> Tensor:
+        """Synaptic sums a [N, *shape] of a step, by `run` [N, T, *shape] → spikes, or v's."""
+        if self.whole_samples:
+            return self._samples(a)
+        self.fired = super().forward(a).to(torch.float64)
+        if self.records:
+            self.states.append((self.syn, self.mem, self.fired))
+        return self.mem if self.kind == "integrator" else self.fired
+
+    def register(self, value: int | Tensor) -> Tensor:
+        """A register or bias, int32 [*shape], one value for each neuron."""
+        value = torch.as_tensor(value, device=self.bias.device).detach()
+        return value.to(torch.int32).expand(self.shape)
+
+    def _samples(self, a: Tensor) -> Tensor:
+        assert a.shape[2:] == self.shape, f"sums {tuple(a.shape)} into neurons {self.shape}"
+        flat, bias = a.flatten(2), self.integer_bias().expand(self.shape).flatten()
+        registers = self._registers()
+        if self.records:
+            states = chip_states(flat, bias, registers)
+            u, v, s = (x.unflatten(2, self.shape) for x in states)
+            self.states = [(u, v, s)]
+            return v if self.kind == "integrator" else s
+        reads = self.kind == "integrator"
+        out = chip_recurrence(flat, bias, registers, self.spike_grad, reads)
+        return out.unflatten(2, self.shape)
+
+    def _registers(self) -> ChipRegisters:
+        du, dv, vth = (
+            self.register(x).flatten().contiguous() for x in (self.du, self.dv, self.vth)
+        )
+        return ChipRegisters(4095 - du, 4096 - dv, V_UNIT * vth)
+
+    def _chip_step(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        mu = (4095 - torch.as_tensor(self.du, device=a.device)) / 4096
+        mv = (4096 - torch.as_tensor(self.dv, device=a.device)) / 4096
+        u = _Truncate.apply(self.syn.to(torch.float64) * mu) + V_UNIT * a
+        u = u - torch.where(u > UV_LIMIT, 2.0 * UV_LIMIT, 0.0)
+        u = u + torch.where(u <= -UV_LIMIT, 2.0 * UV_LIMIT, 0.0)
+        v = _Truncate.apply(self.mem.to(torch.float64) * mv) + u
+        return u, (v + self.integer_bias()).clamp(-UV_LIMIT + 1, UV_LIMIT - 1)
+
+
+class FloatNeuron(snn.Leaky):
+    """snnTorch's Leaky, m ← β·m + x, reset to 0 at once where m > threshold; whole samples by `run`.
+
+    decay: β. x: float32 [N, *shape] of a step, by `run` [N, T, *shape].
+    """
+
+    def __init__(
+        self,
+        decay: float,
+        threshold: float = 1.0,
+        surrogate: Surrogate = Surrogate(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(
+            beta=decay,
+            threshold=threshold,
+            spike_grad=surrogate,
+            init_hidden=True,
+            reset_mechanism="zero",
+            reset_delay=False,
+        )
+        self.whole_samples = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input currents → spikes."""
+        if not self.whole_samples:
+            return super().forward(x)
+        shape = x.shape[2:]
+        flat = x.flatten(2)
+        decay = self.beta.to(torch.float32).expand(flat.shape[2]).contiguous()
+        threshold = float(self.threshold)
+        return float_recurrence(flat, decay, threshold, self.spike_grad).unflatten(2, shape)
+
+
+def run(network: nn.Module, messages: Tensor) -> Any:
+    """Run a network over samples that start from cleared state: [N, T, *in] → [N, T, *out].
+
+    Every module but the neurons sees [N, T, …] as well, so it must take any leading dimensions. A
+    network whose attribute `steps_only` is true, since it has loops, goes step by step.
+    """
+    if getattr(network, "steps_only", False):
+        network.reset_mem()
+        steps = [network(messages[:, t]) for t in range(messages.shape[1])]
+        if isinstance(steps[0], tuple):
+            return tuple(torch.stack(parts, dim=1) for parts in zip(*steps, strict=True))
+        return torch.stack(steps, dim=1)
+    with _whole_samples(network):
+        return network(messages)
+
+
+@torch.no_grad()
+def recorded(network: nn.Module, messages: Tensor) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """(u, v, s) [N, T, *shape] after every step, float64 integers, of each chip neuron by name."""
+    neurons = {n: m for n, m in network.named_modules() if isinstance(m, ChipNeuron)}
+    for neuron in neurons.values():
+        neuron.records = True
+    try:
+        run(network, messages)
+        return {name: _joined(neuron, messages.shape[:2]) for name, neuron in neurons.items()}
+    finally:
+        for neuron in neurons.values():
+            neuron.records, neuron.states = False, []
+
+
+def _joined(neuron: ChipNeuron, leading: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
+    u, v, s = (
+        torch.stack(list(parts), dim=1) if len(parts) == leading[1] != 1 else parts[0]
+        for parts in zip(*neuron.states, strict=True)
+    )
+    shape = (*leading, *neuron.shape)
+    return u.reshape(shape).double(), v.reshape(shape).double(), s.reshape(shape).double()
+
+
+@contextmanager
+def _whole_samples(network: nn.Module) -> Iterator[None]:
+    neurons = [m for m in network.modules() if isinstance(m, ChipNeuron | FloatNeuron)]
+    for neuron in neurons:
+        neuron.whole_samples = True
+    try:
+        yield
+    finally:
+        for neuron in neurons:
+            neuron.whole_samples = False

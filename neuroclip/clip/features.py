@@ -1,0 +1,65 @@
+"""CLIP features of event recordings, computed once and kept on disk by content."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from neuroclip.clip.model import Clip, encode_frames
+from neuroclip.compute.distributed import shared
+from neuroclip.data.events.catalogue import EventDataset
+from neuroclip.data.events.frames import FrameOptions, frames
+from neuroclip.data.events.recording import recording_digest
+from neuroclip.storage.cache import keep, read_cached
+
+# Counted up when the way from events to features changes, so that no old feature is read back.
+_VERSION = 1
+# Recordings whose frames are held at once: 10 frames of 256×256 each are 42 MB.
+_RECORDINGS_AT_ONCE = 64
+
+
+def dataset_features(
+    clip: Clip,
+    dataset: EventDataset,
+    indices: Sequence[int] | NDArray[np.int64],
+    options: FrameOptions,
+) -> NDArray[np.float32]:
+    """L2-normalised features float32 [len(indices), T, C] of recordings, in the indices' order.
+
+    Kept in the cache folder under the hash of the weights, the frame options, the recordings'
+    content and the kind of device (whose rounding differs). Raises BadInput naming a bad recording.
+    """
+    key = hashlib.sha256(repr((_VERSION, clip.digest, clip.device.type, asdict(options))).encode())
+    # Every recording is read once for its hash, so that a large data set is never held in memory.
+    for index in tqdm(indices, desc="events", unit="recording", disable=None, leave=False):
+        key.update(recording_digest(dataset.load(int(index))).encode())
+    name = f"features-{key.hexdigest()[:32]}.npz"
+    kept = (read_cached(name) or {}).get("features")
+    if (
+        kept is not None
+        and kept.ndim == 3
+        and kept.shape[:2] == (len(indices), options.steps)
+        and kept.dtype == np.float32
+    ):
+        return kept
+    features = shared(indices, lambda part: _encoded(clip, dataset, part, options))
+    keep(name, {"features": features})
+    return features
+
+
+def _encoded(
+    clip: Clip, dataset: EventDataset, indices: NDArray[np.int64], options: FrameOptions
+) -> NDArray[np.float32]:
+    parts = []
+    with tqdm(
+        total=len(indices), desc=f"CLIP {clip.name}", unit="recording", disable=None
+    ) as progress:
+        for start in range(0, len(indices), _RECORDINGS_AT_ONCE):
+            chunk = indices[start : start + _RECORDINGS_AT_ONCE]
+            gray = np.stack([frames(dataset.load(int(index)), options) for index in chunk])
+            parts.append(encode_frames(clip, gray, options))
+            progress.update(len(chunk))
+    return np.concatenate(parts)

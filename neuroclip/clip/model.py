@@ -1,0 +1,245 @@
+"""CLIP, frozen: any open_clip architecture or a small one of our own; encodes frames and text."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from deploy.errors import BadInput
+from deploy.files import read_json
+from neuroclip.compute.devices import device_of
+from neuroclip.compute.threads import one_thread
+from neuroclip.data.events.frames import FrameOptions
+from neuroclip.storage.weights import check_tensors, fill_module, read_weights, weights_digest
+from neuroclip.text.prompts import fill, require_content
+from neuroclip.text.tokenizer import tokenize
+
+BUNDLED = "digits"
+_BUNDLED_FOLDER = Path(__file__).parents[1] / "models" / "digits-clip"
+
+# Files of a CLIP of our own configuration, in one folder.
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+# Images at once on a CPU; the most on a GPU; and how many tell what each takes of its memory.
+_CPU_BATCH, _MAX_BATCH, _TRIAL = 256, 4096, 16
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """Which CLIP: the bundled one, a folder of `neuroclip.clip.pretrain`, or one of open_clip.
+
+    model: "digits" (bundled), a folder with config.json and model.safetensors, or an open_clip
+    architecture such as "ViT-B-32". pretrained: only for open_clip, its tag of pretrained weights
+    (downloaded by open_clip) or a local weight file.
+    """
+
+    model: str = BUNDLED
+    pretrained: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A loaded CLIP in evaluation mode.
+
+    image_size: pixels a side; mean, std: per channel, of its own normalisation; digest: SHA-256 of
+    its weights; tokenize: texts → int64 [texts, context].
+    """
+
+    name: str
+    module: nn.Module
+    tokenize: Callable[[Sequence[str]], torch.Tensor]
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    digest: str
+    device: torch.device
+
+
+def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
+    """Load a CLIP, by default the bundled one, to CUDA where there is one (or to `device`).
+
+    Raises BadInput: unknown model or tag, no weights given, or a weight file that is missing,
+    damaged, a pickle with code, of another architecture, or not finite.
+    """
+    spec = spec or ClipSpec()
+    place = device_of(device)
+    folder = _BUNDLED_FOLDER if spec.model == BUNDLED else Path(spec.model)
+    if spec.model == BUNDLED or folder.is_dir():
+        return load_own_clip(folder, spec.model, place)
+    return _load_open_clip(spec, place)
+
+
+def build_own_clip(config: dict[str, Any]) -> nn.Module:
+    """An open_clip `CLIP` with random weights; config: embed_dim, vision_cfg, text_cfg."""
+    return open_clip.CLIP(
+        embed_dim=config["embed_dim"],
+        vision_cfg=open_clip.CLIPVisionCfg(**config["vision_cfg"]),
+        text_cfg=open_clip.CLIPTextCfg(**config["text_cfg"]),
+    )
+
+
+def own_clip(module: nn.Module, config: dict[str, Any], name: str, device: torch.device) -> Clip:
+    """A `Clip` around a module of `build_own_clip`, with the tokenizer of bytes."""
+    context = int(config["text_cfg"]["context_length"])
+    return Clip(
+        name=name,
+        module=module.to(device).eval(),
+        tokenize=lambda texts: tokenize(texts, context),
+        image_size=int(config["vision_cfg"]["image_size"]),
+        mean=open_clip.OPENAI_DATASET_MEAN,
+        std=open_clip.OPENAI_DATASET_STD,
+        digest=weights_digest(module),
+        device=device,
+    )
+
+
+def load_own_clip(folder: Path, name: str, device: torch.device) -> Clip:
+    """Load a CLIP that `neuroclip.clip.pretrain` wrote. Raises BadInput naming the file."""
+    config = read_json(folder / CONFIG_FILE)
+    path = folder / WEIGHTS_FILE
+    tensors = read_weights(path)
+    try:
+        _check_sizes(config["clip"], folder / CONFIG_FILE)
+        # On the meta device first: nothing is allocated that the weight file does not hold.
+        with torch.device("meta"):
+            outline = build_own_clip(config["clip"])
+    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise BadInput(
+            f"{folder / CONFIG_FILE}: not a CLIP configuration: {type(error).__name__}: {error}"
+        ) from error
+    check_tensors(outline, tensors, path)
+    module = build_own_clip(config["clip"])
+    fill_module(module, tensors, path)
+    return own_clip(module, config["clip"], name, device)
+
+
+def encoder_input(pixels: torch.Tensor, clip: Clip, options: FrameOptions) -> torch.Tensor:
+    """Gray images float32 in 0 … 1 [images, rows, columns] as encoder input [images, 3, S, S].
+
+    Bilinear to S × S, the same on three channels; x - 0.5 (normalisation "half", the paper's) or
+    CLIP's own mean and deviation ("clip").
+    """
+    size = (clip.image_size, clip.image_size)
+    pixels = pixels.to(clip.device)[:, None]
+    pixels = functional.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
+    pixels = pixels.expand(-1, 3, -1, -1)
+    if options.normalisation == "half":
+        return pixels - 0.5
+    mean, std = (torch.tensor(v, device=clip.device)[:, None, None] for v in (clip.mean, clip.std))
+    return (pixels - mean) / std
+
+
+@torch.no_grad()
+def encode_frames(
+    clip: Clip,
+    frames: NDArray[np.uint8],
+    options: FrameOptions,
+    batch: int | None = None,
+    progress: bool = False,
+) -> NDArray[np.float32]:
+    """L2-normalised image features float32 [..., C] of gray frames uint8 [..., rows, columns].
+
+    Recordings are [N, T, rows, columns] → [N, T, C]; single pictures [N, rows, columns] → [N, C].
+    batch: images at once; by default 256, or on CUDA, in bfloat16, what fits its memory.
+    """
+    flat = frames.reshape(-1, *frames.shape[-2:])
+    batch = batch or _batch(clip, flat, options)
+    starts = range(0, len(flat), batch)
+    parts = []
+    bar = tqdm(starts, desc=f"CLIP {clip.name}", unit="batch", disable=None if progress else True)
+    for start in bar:
+        parts.append(_encoded(clip, flat[start : start + batch], options).cpu())
+    features = torch.cat(parts).numpy()
+    return features.reshape(*frames.shape[:-2], features.shape[-1])
+
+
+def _encoded(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> torch.Tensor:
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(torch.float32) / 255
+    images = encoder_input(pixels, clip, options)
+    if clip.device.type != "cuda":
+        return clip.module.encode_image(images, normalize=True).float()
+    with torch.autocast("cuda", torch.bfloat16):
+        images = images.contiguous(memory_format=torch.channels_last)
+        features = clip.module.encode_image(images)
+    return functional.normalize(features.float(), dim=-1)
+
+
+def _batch(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> int:
+    """Images at once; on CUDA as many as fit, judged by what a few of them take."""
+    if clip.device.type != "cuda" or len(frames) <= _TRIAL:
+        return _CPU_BATCH
+    torch.cuda.reset_peak_memory_stats(clip.device)
+    before = torch.cuda.memory_allocated(clip.device)
+    _encoded(clip, frames[:_TRIAL], options)
+    each = max(1, (torch.cuda.max_memory_allocated(clip.device) - before) // _TRIAL)
+    free, _ = torch.cuda.mem_get_info(clip.device)
+    return int(max(_TRIAL, min(_MAX_BATCH, 0.8 * free // each)))
+
+
+@torch.no_grad()
+def encode_text(clip: Clip, labels: Sequence[str], template: str) -> NDArray[np.float32]:
+    """L2-normalised text features float32 [labels, C] of the labels in a template with one `{}`.
+
+    Raises BadInput as `neuroclip.text.prompts.fill` and `require_content` do.
+    """
+    tokens = clip.tokenize(fill(labels, template)).to(clip.device)
+    require_content(labels, clip.tokenize)
+    with one_thread():
+        features: torch.Tensor = clip.module.encode_text(tokens, normalize=True)
+    return features.float().cpu().numpy()
+
+
+def _check_sizes(config: dict[str, Any], path: Path) -> None:
+    """Refuse sizes that are not small positive integers, before anything is built from them."""
+    for part, sizes in (("", config), ("vision_cfg.", config["vision_cfg"])):
+        for name, value in sizes.items():
+            if isinstance(value, dict):
+                continue
+            # A resnet has as many blocks as a list says in each of its stages.
+            each = value if name == "layers" and isinstance(value, list) else [value]
+            if not each or not all(type(v) is int and 0 < v <= 4096 for v in each):
+                raise BadInput(f"{path}: {part}{name} = {value!r} is not an integer in 1 … 4096")
+    for name, value in config["text_cfg"].items():
+        if not (type(value) is int and 0 < value <= 65_536):
+            raise BadInput(f"{path}: text_cfg.{name} = {value!r} is not an integer in 1 … 65536")
+
+
+def _load_open_clip(spec: ClipSpec, device: torch.device) -> Clip:
+    if spec.model not in open_clip.list_models():
+        raise BadInput(
+            f"CLIP '{spec.model}': neither '{BUNDLED}', a folder, nor an open_clip architecture"
+        )
+    if not spec.pretrained:
+        raise BadInput(f"CLIP '{spec.model}': no weights given (a tag of open_clip, or a file)")
+    path = Path(spec.pretrained)
+    if path.exists() or path.suffix:
+        tensors = read_weights(path)
+        module = open_clip.create_model(spec.model)
+        fill_module(module, tensors, path)
+    else:
+        tags = open_clip.list_pretrained_tags_by_model(spec.model)
+        if spec.pretrained not in tags:
+            raise BadInput(
+                f"CLIP '{spec.model}': unknown weights '{spec.pretrained}', expected a file or "
+                f"one of {', '.join(tags)}"
+            )
+        module = open_clip.create_model(spec.model, pretrained=spec.pretrained)
+    side = module.visual.image_size
+    tokenizer = open_clip.get_tokenizer(spec.model)
+    return Clip(
+        name=spec.model,
+        module=module.to(device).eval(),
+        tokenize=lambda texts: tokenizer(list(texts)),
+        image_size=int(side[0] if isinstance(side, tuple | list) else side),
+        mean=tuple(getattr(module.visual, "image_mean", None) or open_clip.OPENAI_DATASET_MEAN),
+        std=tuple(getattr(module.visual, "image_std", None) or open_clip.OPENAI_DATASET_STD),
+        digest=weights_digest(module),
+        device=device,
+    )

@@ -1,0 +1,81 @@
+"""The paper's augmentation for few-shot training: rotated and sheared copies of event frames."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from tqdm import tqdm
+
+from neuroclip.clip.model import Clip, encode_frames
+from neuroclip.compute.distributed import shared
+from neuroclip.data.events.catalogue import EventDataset
+from neuroclip.data.events.frames import FrameOptions, gray_frames, histograms
+from neuroclip.data.events.recording import recording_digest
+from neuroclip.storage.cache import keep, read_cached
+
+# Guo, Chen, Ma 2023 (NeuroCLIP), public code. Their horizontal flip turns digits into other signs
+# and is left off.
+ROTATION_DEGREES, SHEAR_DEGREES = 10.0, 5.0
+# Counted up when the way from events to variants changes, so that no old feature is read back.
+_VERSION = 1
+
+
+def variant_features(
+    clip: Clip,
+    dataset: EventDataset,
+    indices: Sequence[int] | NDArray[np.int64],
+    options: FrameOptions,
+    variants: int,
+    seed: int,
+) -> NDArray[np.float32]:
+    """L2-normalised features float32 [recordings, 1 + variants, T, C]: each as it is, then changed.
+
+    All frames of a variant are rotated by up to ±10° and sheared by up to ±5° alike, as counts,
+    before they become gray. Kept in the cache folder by content. Raises BadInput naming a bad
+    recording.
+    """
+    key = hashlib.sha256(
+        repr((_VERSION, clip.digest, clip.device.type, asdict(options), variants, seed)).encode()
+    )
+    recordings = [dataset.load(int(index)) for index in indices]
+    for recording in recordings:
+        key.update(recording_digest(recording).encode())
+    name = f"variants-{key.hexdigest()[:32]}.npz"
+    kept = (read_cached(name) or {}).get("features")
+    if kept is not None and kept.shape[:2] == (len(recordings), 1 + variants):
+        return kept
+    # All are drawn before the recordings are shared among processes.
+    drawn = torch.rand(len(recordings), variants, 2, generator=torch.Generator().manual_seed(seed))
+
+    def encoded(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        parts = []
+        for number in tqdm(numbers, desc="augment", unit="recording", disable=None):
+            counts = histograms(recordings[number], options)
+            copies = [counts, *(_changed(counts, pair) for pair in drawn[number])]
+            gray = np.stack([gray_frames(copy, options) for copy in copies])
+            parts.append(encode_frames(clip, gray, options))
+        return np.stack(parts)
+
+    features = shared(np.arange(len(recordings)), encoded)
+    keep(name, {"features": features})
+    return features
+
+
+def _changed(counts: NDArray[np.int32], drawn: torch.Tensor) -> NDArray[np.int32]:
+    """Counts [T, 2, H, W] rotated and sheared by two numbers in 0..1; pixels take the nearest count."""
+    angle, shear = (2 * drawn - 1) * torch.tensor(
+        [math.radians(ROTATION_DEGREES), math.radians(SHEAR_DEGREES)]
+    )
+    first = torch.stack([angle.cos(), shear.tan() - angle.sin(), torch.zeros(())])
+    second = torch.stack([angle.sin(), angle.cos(), torch.zeros(())])
+    flat = torch.from_numpy(counts).to(torch.float32).flatten(0, 1)[None]
+    grid = functional.affine_grid(
+        torch.stack([first, second])[None], list(flat.shape), align_corners=False
+    )
+    moved = functional.grid_sample(flat, grid, mode="nearest", align_corners=False)
+    return moved[0].reshape(counts.shape).numpy().astype(np.int32)

@@ -1,0 +1,4 @@
+"""The command `neuroclip`: its subcommands, and what each of them does.
+
+In: arguments. Out: an exit status.
+"""

@@ -1,0 +1,294 @@
+"""What `neuroclip train spikeclip` and `neuroclip evaluate` do with a SpikeCLIP."""
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from deploy.files import staged, write_json
+from neuroclip.clip.model import Clip, ClipSpec
+from neuroclip.clip.zero_shot import Accuracy, accuracy
+from neuroclip.compute.devices import device_of
+from neuroclip.compute.distributed import finish, rank, shared
+from neuroclip.data.images.images import ImageDataset, Part, open_images
+from neuroclip.results.plots import plot_history
+from neuroclip.spikeclip.checkpoint import (
+    SpikeCheckpoint,
+    load_spikeclip,
+    save_spikeclip,
+)
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.model import (
+    SpikeClip,
+    chip_in_steps,
+    in_steps,
+    messages,
+    relabelled,
+)
+from neuroclip.spikeclip.text import sentences, spec_of, teacher_text, text_encoder
+from neuroclip.spikeclip.training.finetune_teacher import class_teacher
+from neuroclip.spikeclip.training.pairs import Pairs, pairs_of
+from neuroclip.spikeclip.training.settings import Settings, read_settings
+from neuroclip.spikeclip.training.steps import align, align_text, finetune
+from neuroclip.spikeclip.training.teacher import image_features
+from neuroclip.spikeclip.training.train_teacher import train_teacher
+from neuroclip.spikeclip.vocabulary import expanded, replaced
+from neuroclip.storage.weights import weights_digest
+from neuroclip.text.prompts import fill
+from neuroclip.training.loop import OutOfTime, Session
+
+# Images times steps at once: memory does not grow with the steps that a user asks for.
+_SHOWN_AT_ONCE = 1024
+
+
+def train(
+    *,
+    stage: str,
+    config: str,
+    data: str,
+    out: Path,
+    resume: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+    minutes: float | None = None,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+) -> int:
+    """Step 1 ("align") of a new SpikeCLIP, step 2 ("finetune") of the one in `out`, or before both a
+    teacher of our own ("teacher").
+
+    device: see `device_of`. minutes: after so many, the state is kept and the command ends well; with
+    `resume` the next one goes on. Under torchrun the processes share every batch.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise BadInput(f"--minutes {minutes:g}: expected above 0")
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    settings, session = read_settings(config), Session(out, resume, deadline)
+    device_of(device)
+    first = rank() == 0
+    if first:
+        # A folder that cannot be written is refused before any work is done for it.
+        with staged(out, ()):
+            pass
+    try:
+        history = _trained(stage, settings, session, data, out, seed, device, data_root, skip_bad)
+    except OutOfTime as stop:
+        finish()
+        if first:
+            print(
+                f"stopped after {minutes:g} minutes in {stop}; the same command with --resume goes on"
+            )
+        return 0
+    return _finished(stage, history, out)
+
+
+def _trained(
+    stage: str, settings: Settings, session: Session, data: str, out: Path, seed: int,
+    device: str | None, data_root: str | None, skip_bad: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    if stage == "teacher":
+        dataset = opened(data, settings.model, settings.limit, seed, data_root, skip_bad)
+        templates = dict.fromkeys((settings.template, *settings.templates))
+        recipe = replace(settings.recipe, seed=seed)
+        return train_teacher(
+            settings.own_teacher, recipe, dataset, tuple(templates), out, session, device
+        )
+    before = load_spikeclip(out) if stage == "finetune" else None
+    teacher = settings.teacher.load(device)
+    if before is not None and before.teacher.get("digest") != teacher.digest:
+        raise BadInput(f"{out}: was aligned with another teacher than '{settings.teacher.model}'")
+    model_config = settings.model if before is None else before.model.config
+    dataset = opened(data, model_config, settings.limit, seed, data_root, skip_bad)
+    torch.manual_seed(seed)
+    if before is None:
+        made, history = _align(settings, teacher, dataset, session, seed)
+    else:
+        made, history = _finetune(settings, before, teacher, dataset, out, session, seed)
+    if rank() == 0:
+        save_spikeclip(out, made)
+    return history
+
+
+def _finished(stage: str, history: list[dict[str, Any]], out: Path) -> int:
+    first = rank() == 0
+    if first:
+        write_json(out / f"history-{stage}.json", history)
+        for name in dict.fromkeys(h["stage"] for h in history):
+            of_stage = [h for h in history if h["stage"] == name]
+            best = max(of_stage, key=lambda h: h["validation"])
+            what = "cosine" if name in ("text", "align") else "accuracy"
+            line = f"{name}: validation {what} {best['validation']:.4f} in epoch {best['epoch']}"
+            speeds = [h["examples_per_second"] for h in of_stage if h["examples_per_second"]]
+            if speeds:
+                line += f", {np.median(speeds):.0f} {'sentences' if name == 'text' else 'images'}/s"
+            print(line)
+        print(f"checkpoint: {out}")
+    finish()
+    if first:
+        plot_history(history, out / f"history-{stage}.svg")
+    return 0
+
+
+def _align(
+    settings: Settings, teacher: Clip, dataset: ImageDataset, session: Session, seed: int
+) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:
+    recipe = replace(settings.recipe, seed=seed)
+    sizes = settings.text
+    encoder = text_encoder(teacher, sizes.tokens, sizes.hidden, settings.model.steps)
+    encoder.to(teacher.device)
+    words = tuple(dict.fromkeys((*dataset.class_names, *settings.labels)))
+    templates = tuple(dict.fromkeys((settings.template, *settings.templates)))
+    texts = sentences(words, templates)
+    features = teacher_text(teacher, texts).to(teacher.device)
+    source = json.dumps([teacher.digest, settings.teacher.normalisation])
+    history = align_text(encoder, recipe, texts, features, source, session)
+    config = replace(settings.model, features=encoder.config.features)
+    model = SpikeClip(config).to(teacher.device)
+    train, validation = _pairs(settings, teacher, model, dataset, source)
+    history += align(model, recipe, train, validation, session)
+    made = SpikeCheckpoint(
+        model.cpu().eval(), encoder.cpu().eval(), None, dataset.class_names, settings.template,
+        spec_of(teacher, ClipSpec(settings.teacher.model, settings.teacher.pretrained)),
+        {"data": dataset.name, "recipe": asdict(recipe), "best": _best(history)},
+    )  # fmt: skip
+    return made, history
+
+
+def _finetune(
+    settings: Settings, before: SpikeCheckpoint, teacher: Clip, dataset: ImageDataset, out: Path,
+    session: Session, seed: int,
+) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:  # fmt: skip
+    if dataset.class_names != before.labels:
+        raise BadInput(f"{out}: was aligned on {len(before.labels)} other classes")
+    recipe, model = replace(settings.recipe, seed=seed), before.model.to(teacher.device)
+    # How much of a proof its weights are held to may be decided after it is trained.
+    model.config = replace(model.config, sum_factor=settings.model.sum_factor)
+    source = json.dumps(
+        [
+            teacher.digest, asdict(settings.teacher), before.labels, before.template,
+            weights_digest(before.text_encoder),
+        ]
+    )  # fmt: skip
+    train, validation = _pairs(settings, teacher, model, dataset, source)
+    text = before.text(before.labels).to(teacher.device)
+    own = teacher_text(teacher, fill(before.labels, before.template)).to(teacher.device)
+    classes = class_teacher(
+        teacher, settings.teacher, recipe, dataset, train, validation, own, session
+    )
+    soft = classes.probabilities
+    chip, history = finetune(model, recipe, train, validation, text, soft, session)
+    history = classes.history + history
+    chip = None if chip is None else chip.cpu()
+    training = dict(before.training) | {
+        "recipe": asdict(recipe),
+        "best": dict(before.training.get("best", {})) | _best(history),
+        "teacher_finetune": settings.teacher.finetune,
+        "teacher_validation_accuracy": classes.accuracy,
+    }
+    return replace(before, model=model.cpu().eval(), chip=chip, training=training), history
+
+
+def _pairs(
+    settings: Settings, teacher: Clip, model: SpikeClip, dataset: ImageDataset, source: str
+) -> tuple[Pairs, Pairs]:
+    def of_part(part: NDArray[np.int64]) -> NDArray[np.float32]:
+        return image_features(teacher, settings.teacher, dataset.images[part]).numpy()
+
+    found = []
+    for index in (dataset.train, dataset.validation):
+        features = torch.from_numpy(shared(index, of_part))
+        found.append(pairs_of(model, dataset, index, features, source).to(teacher.device))
+    return found[0], found[1]
+
+
+def _best(history: list[dict[str, Any]]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for entry in history:
+        best[entry["stage"]] = max(best.get(entry["stage"], -1.0), entry["validation"])
+    return best
+
+
+def evaluate(
+    checkpoint: str,
+    data: str,
+    split: Part,
+    seed: int,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+    replacing: str | None = None,
+    expanding: str | None = None,
+    steps: tuple[int, ...] = (),
+) -> int:
+    """Accuracy on a part of a data set, in floating point and on the chip's arithmetic.
+
+    replacing: "horse=zebra,ship=boat": names exchanged. expanding: "a,b,c": distractors added. steps:
+    so many times the image is shown, instead of the model's own number.
+    """
+    loaded = load_spikeclip(checkpoint)
+    dataset = opened(data, loaded.model.config, None, seed, data_root, skip_bad, part=split)
+    if dataset.class_names != loaded.labels:
+        raise BadInput(f"{data}: its classes are not those of {checkpoint}, {list(loaded.labels)}")
+    rows = {"own labels": loaded.labels}
+    if replacing is not None:
+        rows["replaced"] = replaced(loaded.labels, replacing)
+    if expanding is not None:
+        rows["expanded"] = expanded(loaded.labels, expanding)
+    sent = messages(loaded.model.config, torch.from_numpy(dataset.images))
+    truth = dataset.labels
+    for count in steps or (loaded.model.config.steps,):
+        shown = _in_steps(loaded, count)
+        for row, names in rows.items():
+            for name, found in scored(shown, sent, names, truth).items():
+                print(f"{count:2} steps {row:11} {name:10} {found}")
+    return 0
+
+
+def _in_steps(checkpoint: SpikeCheckpoint, steps: int) -> SpikeCheckpoint:
+    chip = None if checkpoint.chip is None else chip_in_steps(checkpoint.chip, steps)
+    return replace(checkpoint, model=in_steps(checkpoint.model, steps), chip=chip)
+
+
+@torch.no_grad()
+def scored(
+    checkpoint: SpikeCheckpoint, sent: torch.Tensor, names: tuple[str, ...], truth: Any
+) -> dict[str, Accuracy]:
+    """Accuracy over these names, whose first ones are the classes in order: float, and quantized."""
+    text = checkpoint.text(names)
+    chip = None if checkpoint.chip is None else relabelled(checkpoint.chip, text).eval()
+    floats, chips = [], []
+    for part in sent.split(max(1, _SHOWN_AT_ONCE // checkpoint.model.config.steps)):
+        floats.append(checkpoint.model.scores(part, text).numpy())
+        if chip is not None:
+            chips.append(chip(part).numpy())
+    found = {"float": accuracy(np.concatenate(floats), truth)}
+    return found if chip is None else found | {"quantized": accuracy(np.concatenate(chips), truth)}
+
+
+def opened(
+    data: str,
+    config: SpikeClipConfig,
+    limit: int | None,
+    seed: int,
+    data_root: str | None,
+    skip_bad: bool,
+    part: Part | None = None,
+) -> ImageDataset:
+    """The images of a data set, or of a part of it, at the size of a model; skipped ones are counted."""
+    dataset = open_images(
+        data, config.image_size, config.channels, seed, data_root, skip_bad, limit, part
+    )
+    if rank() > 0:
+        return dataset
+    for reason in dataset.skipped[:20]:
+        print(f"skipped {reason}", file=sys.stderr)
+    if skip_bad:
+        print(f"skipped {len(dataset.skipped)} images that cannot be read")
+    return dataset

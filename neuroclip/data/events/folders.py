@@ -1,0 +1,145 @@
+"""Event recordings in folders of classes: N-MNIST, CIFAR10-DVS, and any other set laid out so.
+
+- `Train/<class>/<recording>` and `Test/<class>/<recording>` (N-MNIST; either, in any case), or
+- `<class>/<recording>` (CIFAR10-DVS as released, and SpikingJelly's `events_np` folders).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from neuroclip.data.events.dataset import EventDataset
+from neuroclip.data.events.formats.raw import Sensor
+from neuroclip.data.events.recording import SUFFIXES, read_recording
+from neuroclip.data.split import per_class_split
+
+# Recordings of every class for shots and for validation; few-shot needs few, test gets the rest.
+SHOT_POOL = 16
+VALIDATION_POOL = 4
+
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
+# Sensors of the files that do not say theirs (Orchard et al. 2015; Li et al. 2017).
+SENSORS: dict[str, Sensor] = {"nmnist": (34, 34), "cifar10dvs": (128, 128)}
+
+
+def folder_dataset(root: Path, seed: int = 0) -> EventDataset:
+    """The recordings under `root`, split by `seed`, read when they are asked for.
+
+    With a `Test` folder, test is that folder; otherwise everything outside the pool. The pool is,
+    of every class, 16 recordings for training (shots) and 4 for validation; of a class with fewer
+    than 40, half of them, a fifth of it for validation. With a `Test` folder, training keeps all of
+    `Train` that is not validation. Classes are the folder names, numbers in numeric order. The
+    name is "nmnist" where all classes are numbers, "cifar10dvs" where all are CIFAR-10's, else the
+    folder's.
+
+    Raises BadInput: no such folder, another layout, a class without recordings or with one.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise BadInput(f"{root}: no such folder; data sets are folders of recordings, or 'digits'")
+    found = list(_class_folders(root))
+    if not found:
+        raise BadInput(
+            f"{root}: no folder 'Train' or 'Test' and no class folders of recordings: not the "
+            "N-MNIST layout, nor CIFAR10-DVS's, nor ES-ImageNet's (trainlabel.txt)"
+        )
+    class_names = tuple(sorted({folder.name for _, folder in found}, key=_class_order))
+    number = {name: index for index, name in enumerate(class_names)}
+    paths: list[Path] = []
+    labels: list[int] = []
+    is_test: list[bool] = []
+    for part, folder in found:
+        own = _recordings(folder)
+        paths += own
+        labels += [number[folder.name]] * len(own)
+        is_test += [part == "test"] * len(own)
+    if not paths:
+        raise BadInput(f"{root}: no recordings ({', '.join(SUFFIXES)}) in its class folders")
+    truth = np.array(labels, dtype=np.int64)
+    counts = np.bincount(truth, minlength=len(class_names))
+    if counts.min() < 2:
+        name, count = class_names[int(counts.argmin())], int(counts.min())
+        held = f"{count} recording" if count else "no recordings"
+        raise BadInput(f"{root}: class '{name}' has {held}, at least 2 are needed")
+    train, validation, test = split_parts(truth, np.array(is_test), seed)
+    name = _name(root, class_names)
+    sensor = SENSORS.get(name)
+    return EventDataset(
+        name=name,
+        names=tuple(str(path) for path in paths),
+        labels=truth,
+        class_names=class_names,
+        train=train,
+        validation=validation,
+        test=test,
+        load=lambda index: read_recording(paths[index], default=sensor),
+    )
+
+
+def split_parts(
+    labels: NDArray[np.int64], is_test: NDArray[np.bool_], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Train, validation and test as `folder_dataset` describes them, sorted int64 indices."""
+    official = bool(is_test.any() and not is_test.all())
+    pool = np.flatnonzero(~is_test) if official else np.arange(len(labels))
+    smallest = int(np.bincount(labels[pool])[np.unique(labels[pool])].min())
+    size = min(SHOT_POOL + VALIDATION_POOL, smallest // 2)
+    validation_size = size * VALIDATION_POOL // (SHOT_POOL + VALIDATION_POOL)
+    train, validation, rest = (
+        pool[part]
+        for part in per_class_split(labels[pool], (size - validation_size, validation_size), seed)
+    )
+    if official:
+        return np.sort(np.concatenate([train, rest])), validation, np.flatnonzero(is_test)
+    return train, validation, rest
+
+
+def _class_folders(root: Path) -> Iterator[tuple[str, Path]]:
+    """(part, class folder) in a fixed order; part is "train", "test" or ""."""
+    parts = {child.name.lower(): child for child in _folders(root)}
+    if "events_np" in parts:
+        yield from _class_folders(parts["events_np"])
+    elif "train" in parts or "test" in parts:
+        for part in ("train", "test"):
+            if part in parts:
+                yield from ((part, folder) for folder in _folders(parts[part]))
+    elif any(_recordings(folder) for folder in parts.values()):
+        yield from (("", folder) for folder in parts.values())
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Sub-folders, but for hidden ones and what archives of macOS leave behind."""
+    return sorted(
+        child for child in folder.iterdir() if child.is_dir() and child.name[0] not in "._"
+    )
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file())
+
+
+def _name(root: Path, class_names: tuple[str, ...]) -> str:
+    if all(name.isdecimal() for name in class_names):
+        return "nmnist"
+    if len(class_names) > 2 and set(class_names) <= set(CIFAR10_CLASSES):
+        return "cifar10dvs"
+    return root.resolve().name
+
+
+def _class_order(name: str) -> tuple[int, str]:
+    return (int(name), name) if name.isascii() and name.isdecimal() else (1 << 62, name)

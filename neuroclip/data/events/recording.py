@@ -1,0 +1,168 @@
+"""Event recordings: the type, its checks, and reading and writing the files that hold it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from deploy.files import write_npz
+from neuroclip.data.events.formats import aedat, aedat4, dat, hdf5, nmnist, npz
+from neuroclip.data.events.formats.nmnist import NMNIST_HEIGHT, NMNIST_WIDTH
+from neuroclip.data.events.formats.raw import RawEvents, Sensor
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One event stream, checked when it is made.
+
+    x, y: int32 [events], pixel column and row, 0 at the left and top; t: int64 [events], µs, never
+    decreasing; p: uint8 [events], the polarity bit, 0 or 1; width, height: of the sensor, in
+    pixels; name: the file (or data set item) that error messages name.
+
+    Raises BadInput: no event, fields of different length, a value that is not an integer, an event
+    outside the sensor, a polarity other than 0 and 1, negative or decreasing time.
+    """
+
+    x: NDArray[np.int32]
+    y: NDArray[np.int32]
+    t: NDArray[np.int64]
+    p: NDArray[np.uint8]
+    width: int
+    height: int
+    name: str
+
+    def __post_init__(self) -> None:
+        for size, field in ((self.width, "width"), (self.height, "height")):
+            if not 1 <= size <= 65_536:
+                raise BadInput(f"{self.name}: sensor {field} {size} is not between 1 and 65536")
+        fields: dict[str, NDArray[Any]] = {"x": self.x, "y": self.y, "t": self.t, "p": self.p}
+        for field, values in fields.items():
+            if values.ndim != 1 or values.dtype.kind not in "iub":
+                raise BadInput(
+                    f"{self.name}: field '{field}' is {values.dtype} of shape {values.shape}, "
+                    "expected one integer per event"
+                )
+        lengths = {field: len(values) for field, values in fields.items()}
+        if len(set(lengths.values())) != 1:
+            raise BadInput(f"{self.name}: fields differ in length: {lengths}")
+        if not len(self.t):
+            raise BadInput(f"{self.name}: the recording holds zero events")
+        self._check_range("x", self.x, self.width)
+        self._check_range("y", self.y, self.height)
+        self._check_range("p", self.p, 2)
+        # Compared before the cast: an unsigned time above 2^63 must not wrap to a legal one.
+        if int(self.t.max()) > np.iinfo(np.int64).max:
+            raise BadInput(f"{self.name}: time {int(self.t.max())} µs does not fit 63 bits")
+        t = self.t.astype(np.int64)
+        if t[0] < 0:
+            raise BadInput(f"{self.name}: event 0 has a negative time, {int(t[0])} µs")
+        backwards = np.flatnonzero(t[1:] < t[:-1])
+        if len(backwards):
+            i = int(backwards[0]) + 1
+            raise BadInput(
+                f"{self.name}: event {i} at {int(t[i])} µs comes after event {i - 1} "
+                f"at {int(t[i - 1])} µs: time is not sorted"
+            )
+        # A frozen dataclass is set this way in its own constructor: the fields get their dtypes.
+        object.__setattr__(self, "x", self.x.astype(np.int32))
+        object.__setattr__(self, "y", self.y.astype(np.int32))
+        object.__setattr__(self, "t", t)
+        object.__setattr__(self, "p", self.p.astype(np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def _check_range(self, field: str, values: NDArray[Any], stop: int) -> None:
+        bad = np.flatnonzero((values < 0) | (values >= stop))
+        if len(bad):
+            i = int(bad[0])
+            what = f"outside the sensor of {self.width}×{self.height}" if stop > 2 else "not 0 or 1"
+            what = "not 0 or 1" if field == "p" else what
+            raise BadInput(f"{self.name}: event {i} has {field} = {int(values[i])}, {what}")
+
+
+_READERS = {
+    ".bin": nmnist.read,
+    ".bs2": nmnist.read,
+    ".aedat": aedat.read,
+    ".aedat4": aedat4.read,
+    ".dat": dat.read,
+    ".npz": npz.read,
+    ".h5": hdf5.read,
+    ".hdf5": hdf5.read,
+}
+SUFFIXES = tuple(_READERS)
+"""The kinds of event file that `read_recording` reads."""
+
+
+def read_recording(
+    path: Path,
+    width: int | None = None,
+    height: int | None = None,
+    default: Sensor | None = None,
+) -> Recording:
+    """Read one event recording; its suffix, one of `SUFFIXES`, says of which kind it is.
+
+    The formats are described in `neuroclip.data.events.formats`. `width` and `height` (pixels) are the
+    sensor; `default` is the one of files that do not say it, N-MNIST's 34×34 for `.bin` and `.bs2`.
+    Raises BadInput naming the file: unreadable, truncated, of another kind, a sensor that is not
+    known or not the file's, or events that `Recording` refuses.
+    """
+    path = Path(path)
+    if path.suffix not in _READERS:
+        raise BadInput(
+            f"{path}: unknown event file type '{path.suffix}', expected one of {', '.join(SUFFIXES)}"
+        )
+    events = _READERS[path.suffix](path)
+    given = None if width is None or height is None else (width, height)
+    if given and events.sensor and given != events.sensor:
+        raise BadInput(
+            f"{path}: the sensor is {_size(events.sensor)} by the file, {_size(given)} as given"
+        )
+    if default is None and path.suffix in (".bin", ".bs2"):
+        default = NMNIST_WIDTH, NMNIST_HEIGHT
+    return checked_recording(path, events, given or default)
+
+
+def checked_recording(path: Path, events: RawEvents, sensor: Sensor | None) -> Recording:
+    """A recording of what a reader returned; `sensor` is used where the file says none.
+
+    Raises BadInput: no sensor is known, or events that `Recording` refuses.
+    """
+    sensor = events.sensor or sensor
+    if sensor is None:
+        raise BadInput(f"{path}: the file does not say the sensor's size; it has to be given")
+    return Recording(events.x, events.y, events.t, events.p, *sensor, name=str(path))
+
+
+def _size(sensor: Sensor) -> str:
+    return f"{sensor[0]}×{sensor[1]}"
+
+
+def save_recording(path: Path, recording: Recording) -> None:
+    """Write a recording as `.npz` with the fields x, y, t, p, width, height, atomically."""
+    if Path(path).suffix != ".npz":
+        raise BadInput(f"{path}: recordings are written as .npz")
+    write_npz(
+        path,
+        {
+            "x": recording.x,
+            "y": recording.y,
+            "t": recording.t,
+            "p": recording.p,
+            "width": np.asarray(recording.width, dtype=np.int64),
+            "height": np.asarray(recording.height, dtype=np.int64),
+        },
+    )
+
+
+def recording_digest(recording: Recording) -> str:
+    """SHA-256 over a recording's events and sensor size (not its name), as hexadecimal text."""
+    digest = hashlib.sha256(f"{recording.width}x{recording.height}:{len(recording)}".encode())
+    for values in (recording.x, recording.y, recording.t, recording.p):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""Images in the folders of their classes, on disk or in a zip file."""
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from deploy.errors import BadInput
+from neuroclip.data.images.source import ImageSource
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# No picture of a data set is larger; a damaged or hostile archive may declare anything.
+_MAX_FILE = 1 << 28
+
+
+def folder_source(path: Path) -> ImageSource:
+    """Images below a folder: [part/]class/file, part being train, val or test.
+
+    Raises BadInput naming the folder: no images, a class in its test part only.
+    """
+    names = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
+
+    def read(name: str) -> bytes:
+        _check_size((path / name).stat().st_size)
+        return (path / name).read_bytes()
+
+    return _source(path, names, read)
+
+
+@contextmanager
+def zip_source(path: Path) -> Iterator[ImageSource]:
+    """Images in a zip file, laid out as in a folder; within, they can be read. Raises BadInput too
+    where it is damaged."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BadInput(f"{path}: {error}") from error
+    with archive:
+        names = sorted(n for n in archive.namelist() if not n.endswith("/"))
+
+        def read(name: str) -> bytes:
+            _check_size(archive.getinfo(name).file_size)
+            return archive.read(name)
+
+        yield _source(path, names, read)
+
+
+def _source(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> ImageSource:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name in names:
+        parts = Path(name).parts
+        if Path(name).suffix.lower() not in SUFFIXES or len(parts) < 2 or "__MACOSX" in parts:
+            continue
+        part = parts[-3].lower() if len(parts) > 2 else ""
+        part = part if part in ("train", "val", "test") else ""
+        found.setdefault(part, []).append((parts[-2], name))
+    if not found:
+        raise BadInput(f"{path}: no images ({', '.join(SUFFIXES)}) in class folders")
+    train = found.get("train", []) or found.get("", [])
+    test = found.get("test", []) or found.get("val", [])
+    classes = sorted({label for label, _ in train})
+    stray = sorted({label for label, _ in test} - set(classes))
+    if stray:
+        raise BadInput(f"{path}: class '{stray[0]}' is in its test part only")
+    files = [*train, *test]
+    numbers = {name: i for i, name in enumerate(classes)}
+    return ImageSource(
+        name=path.stem,
+        labels=np.array([numbers[label] for label, _ in files], np.int64),
+        tests=np.arange(len(files)) >= len(train),
+        # Underscores stand for spaces in the names of folders.
+        class_names=tuple(name.replace("_", " ") for name in classes),
+        title=lambda i: f"{path}: image '{files[i][1]}'",
+        read=lambda i: Image.open(BytesIO(read(files[i][1]))),
+    )
+
+
+def _check_size(size: int) -> None:
+    if size > _MAX_FILE:
+        raise ValueError(f"its {size} bytes exceed {_MAX_FILE}")

@@ -1,0 +1,118 @@
+"""Training settings of a SpikeCLIP: one JSON file, of which everything left out has its default."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploy.errors import BadInput
+from deploy.files import read_json
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.training.recipe import SpikeRecipe
+from neuroclip.spikeclip.training.teacher import TeacherConfig
+from neuroclip.spikeclip.training.train_teacher import TeacherSizes
+from neuroclip.spikeclip.vocabulary import with_vocabularies
+from neuroclip.storage.checkpoint_files import typed
+from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill
+
+CONFIGS = Path(__file__).parent / "configs"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TextSizes:
+    """Of the text encoder: tokens of a sentence, hidden neurons; the defaults are the paper's."""
+
+    tokens: int = 20
+    hidden: int = 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training is made of.
+
+    template: of the class sentences. templates, labels: of the sentences that the text encoder learns
+    besides, every label in every template, "@NAME" being all class names of a data set. limit: images
+    per class at most. own_teacher: sizes of the one that `--stage teacher` trains, for where no
+    pretrained CLIP can be had.
+    """
+
+    model: SpikeClipConfig
+    recipe: SpikeRecipe
+    teacher: TeacherConfig
+    text: TextSizes
+    template: str
+    templates: tuple[str, ...]
+    labels: tuple[str, ...]
+    limit: int | None
+    own_teacher: TeacherSizes
+
+
+def read_settings(name_or_file: str) -> Settings:
+    """The settings in a JSON file, or bundled ones by name.
+
+    Raises BadInput naming the file, the key and the value.
+    """
+    bundled = CONFIGS / f"{name_or_file}.json"
+    path = bundled if bundled.is_file() else Path(name_or_file)
+    if not path.is_file():
+        known = sorted(p.stem for p in CONFIGS.glob("*.json"))
+        raise BadInput(f"{name_or_file}: no such configuration file; bundled ones are {known}")
+    raw = read_json(path)
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: not a JSON object")
+    try:
+        return _settings(raw)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def _settings(raw: Mapping[str, Any]) -> Settings:
+    keys = {
+        "model",
+        "recipe",
+        "teacher",
+        "text",
+        "template",
+        "templates",
+        "labels",
+        "limit",
+        "own_teacher",
+    }
+    unknown = sorted(raw.keys() - keys)
+    if unknown:
+        raise BadInput(f"key '{unknown[0]}' is unknown")
+    template = raw.get("template", DEFAULT_TEMPLATE)
+    lists = {}
+    for key, default in (("templates", [template]), ("labels", [])):
+        lists[key] = raw.get(key, default)
+        if not isinstance(lists[key], list) or not all(isinstance(x, str) for x in lists[key]):
+            raise BadInput(f"key '{key}' is {lists[key]!r}, expected a list of text")
+    if not isinstance(template, str):
+        raise BadInput(f"key 'template' is {template!r}, expected text")
+    for each in (template, *lists["templates"]):
+        fill(["label"], each)
+    limit = raw.get("limit")
+    if limit is not None and (type(limit) is not int or limit < 2):
+        raise BadInput(f"key 'limit' is {limit!r}, expected 2 or more")
+    return Settings(
+        _part("model", raw, SpikeClipConfig()),
+        _part("recipe", raw, SpikeRecipe()),
+        _part("teacher", raw, TeacherConfig()),
+        _part("text", raw, TextSizes()),
+        template,
+        tuple(lists["templates"]),
+        with_vocabularies(lists["labels"]),
+        limit,
+        _part("own_teacher", raw, TeacherSizes()),
+    )
+
+
+def _part(key: str, raw: Mapping[str, Any], default: T) -> T:
+    """One dataclass of the settings; what the file leaves out is the default's."""
+    given = raw.get(key, {})
+    if not isinstance(given, dict):
+        raise BadInput(f"key '{key}' is {given!r}, expected an object")
+    made: T = typed(key, {key: asdict(default) | given}, type(default))  # type: ignore[call-overload]
+    return made

@@ -1,0 +1,197 @@
+"""The two steps of the paper: alignment with a CLIP teacher, then fine-tuning with two losses.
+
+Alignment: 1 − cosine to the teacher's features, for images and, in the text encoder, for sentences.
+Fine-tuning: text frozen; cross-entropy and KL to the teacher's class probabilities, 1 : 1; first in
+floating point, then on the chip's arithmetic. The authors' release lets test data choose the epoch,
+gives CIFAR-10 the class names of STL-10 and swaps two splits; here a part of the training images
+chooses, and names come with the images.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neuroclip.chip.neurons import FloatNeuron
+from neuroclip.compute.devices import compiled
+from neuroclip.compute.parallel import batch_mean, own
+from neuroclip.spikeclip.model import (
+    ChipSpikeClip,
+    SpikeClip,
+    firing_rates,
+    quantized_model,
+)
+from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
+from neuroclip.spikeclip.training.loop import fit
+from neuroclip.spikeclip.training.pairs import Pairs
+from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented, mixed_precision
+from neuroclip.training.loop import Session, Stage
+
+_EVALUATION_BATCH = 256
+
+
+def align(
+    model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs,
+    session: Session = Session(),  # noqa: B008 - frozen
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Step 1 for images: 1 − cosine to the teacher's features. Trains `model` in place, on its device,
+    where the data must lie too.
+    """
+    features = features_of(model, recipe)
+
+    def loss_of(sent: Tensor, index: Tensor) -> Tensor:
+        made = features(sent)
+        return 1 - functional.cosine_similarity(made, train.features[index], dim=-1).mean()
+
+    def score(where: slice) -> Tensor:
+        made = model(validation.sent[where])
+        return functional.cosine_similarity(made, validation.features[where], dim=-1)
+
+    stage = _stage("align", recipe.epochs, recipe.learning_rate, recipe, model, train, validation)
+    return _fit(stage, model, recipe, train, validation, loss_of, score, session)
+
+
+def align_text(
+    encoder: SpikingTextEncoder, recipe: SpikeRecipe, texts: list[str], features: Tensor, source: str,
+    session: Session = Session(),  # noqa: B008 - frozen
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Step 1 for sentences: 1 − cosine to the teacher's features; a tenth of them validates.
+
+    source: as `Pairs` has it.
+    """
+    device = features.device
+    ids = token_ids(encoder.config, texts).to(device)
+    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(recipe.seed))
+    order = order.to(device)
+    held = order[: max(1, len(texts) // 10)]
+    kept = order[len(held) :] if len(texts) > 1 else order
+
+    def loss_of(index: Tensor) -> Tensor:
+        index = own(kept[index])
+        made = encoder(ids[index])
+        return 1 - functional.cosine_similarity(made, features[index], dim=-1).mean()
+
+    def evaluate() -> dict[str, Any]:
+        made = encoder(ids[held])
+        cosine = functional.cosine_similarity(made, features[held], dim=-1).mean()
+        return {"validation": float(cosine)}
+
+    identity = json.dumps([asdict(recipe), asdict(encoder.config), texts, source])
+    stage = Stage("text", recipe.text_epochs, recipe.text_learning_rate, recipe.weight_decay,
+                  recipe.batch, recipe.seed, identity)  # fmt: skip
+    return fit(stage, encoder, len(kept), loss_of, evaluate, session)
+
+
+def finetune(
+    model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs, text: Tensor,
+    probabilities: Tensor, session: Session = Session(),  # noqa: B008 - frozen
+) -> tuple[ChipSpikeClip | None, list[dict[str, Any]]]:  # fmt: skip
+    """Step 2: cross-entropy + KL to the teacher's class probabilities [N, labels], text frozen.
+
+    Text and probabilities follow from the data's `source`. Trains `model` in place, then, of the
+    deployable variant, a chip's model that starts from it, which is returned with the history.
+    """
+
+    features = features_of(model, recipe)
+
+    def cosines(sent: Tensor) -> Tensor:
+        return functional.normalize(features(sent), dim=-1) @ text.T
+
+    def dual(scores: Tensor, index: Tensor) -> Tensor:
+        logits = torch.log_softmax(recipe.temperature * scores, dim=-1)
+        kl = functional.kl_div(logits, probabilities[index], reduction="batchmean")
+        return functional.nll_loss(logits, train.labels[index]) + kl
+
+    def right(scores: Tensor, where: slice) -> Tensor:
+        return (scores.argmax(dim=-1) == validation.labels[where]).float()
+
+    stage = _stage("finetune", recipe.finetune_epochs, recipe.finetune_learning_rate, recipe, model,
+                   train, validation)  # fmt: skip
+    history = _fit(
+        stage, model, recipe, train, validation,
+        lambda sent, index: dual(cosines(sent), index),
+        lambda where: right(model.scores(validation.sent[where], text), where),
+        session,
+    )  # fmt: skip
+    if model.config.variant == "paper":
+        return None, history
+    chip = quantized_model(model, text).to(text.device)
+    stage = _stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, recipe,
+                   model, train, validation)  # fmt: skip
+    history += _fit(
+        stage, chip, recipe, train, validation,
+        lambda sent, index: dual(chip.scores(sent), index),
+        lambda where: right(chip(validation.sent[where]), where),
+        session,
+    )  # fmt: skip
+    return chip, history
+
+
+def features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Tensor]:
+    """Features float32 of messages, computed as the recipe says.
+
+    Raises BadInput where torch.compile is asked for and does not work.
+    """
+    call: Callable[[Tensor], Tensor] = model
+    if recipe.compile:
+        # The neurons have kernels of their own.
+        call = compiled(model, apart=FloatNeuron)
+
+    def features(sent: Tensor) -> Tensor:
+        with mixed_precision(recipe, sent.device):
+            return call(sent).float()
+
+    return features
+
+
+def _fit(
+    stage: Stage, model: SpikeClip | ChipSpikeClip, recipe: SpikeRecipe, train: Pairs,
+    validation: Pairs, loss_of: Callable[[Tensor, Tensor], Tensor], score: Callable[[slice], Tensor],
+    session: Session,
+) -> list[dict[str, Any]]:  # fmt: skip
+    with firing_rates(model) as rates:
+
+        def loss(index: Tensor) -> Tensor:
+            # Every process draws for the whole batch, so that all draw what one would.
+            sent = own(augmented(recipe, train.sent[index]))
+            found = loss_of(sent, own(index))
+            if recipe.spike_rate is not None:
+                seen = batch_mean(torch.stack(list(rates.values())), len(index))
+                over = seen / recipe.spike_rate - 1
+                found = found + recipe.spike_penalty * over.clamp(min=0).square().mean()
+            return found
+
+        def evaluate() -> dict[str, Any]:
+            values: list[Tensor] = []
+            sums: dict[str, float] = {}
+            for start in range(0, len(validation.labels), _EVALUATION_BATCH):
+                where = slice(start, start + _EVALUATION_BATCH)
+                values.append(score(where))
+                for name, rate in rates.items():
+                    sums[name] = sums.get(name, 0.0) + float(rate) * len(values[-1])
+            each = {name: total / len(validation.labels) for name, total in sums.items()}
+            return {"validation": float(torch.cat(values).mean()), "rates": each}
+
+        return fit(stage, model, len(train.labels), loss, evaluate, session)
+
+
+def _stage(
+    name: str,
+    epochs: int,
+    rate: float,
+    recipe: SpikeRecipe,
+    model: SpikeClip,
+    *data: Pairs,
+) -> Stage:
+    config = asdict(model.config)
+    if name != "quantized":
+        del config["sum_factor"]  # means nothing in floating point
+    found: list[Any] = [asdict(recipe), config]
+    for pairs in data:
+        found += [pairs.digest(), pairs.source]
+    identity = json.dumps(found)
+    return Stage(name, epochs, rate, recipe.weight_decay, recipe.batch, recipe.seed, identity)

@@ -1,0 +1,71 @@
+"""The CLIP that a SpikeCLIP learns from, and its features of images."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from deploy.errors import BadInput
+from neuroclip.clip.model import Clip, ClipSpec, load_clip
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Which CLIP, as `ClipSpec` names it, and how its pixels are normalised.
+
+    normalisation: "clip" (its own mean and deviation) or "half" (x − 0.5, as the bundled digits CLIP
+    was trained). finetune: before step 2, on the classes of the data: "none" (its zero-shot
+    probabilities), "probe" (a linear layer on its features) or "full" (its image tower), see
+    `finetune_teacher`.
+    """
+
+    model: str = "digits"
+    pretrained: str | None = None
+    normalisation: Literal["half", "clip"] = "half"
+    finetune: Literal["none", "probe", "full"] = "none"
+    finetune_epochs: int = 10
+    finetune_learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for name in ("finetune_epochs", "finetune_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BadInput(f"teacher: {name} {getattr(self, name)} is not positive")
+
+    def load(self, device: str | None = None) -> Clip:
+        """The CLIP. Raises BadInput as `load_clip` does."""
+        return load_clip(ClipSpec(self.model, self.pretrained), device)
+
+
+@torch.no_grad()
+def image_features(
+    clip: Clip, config: TeacherConfig, images: NDArray[np.uint8], progress: bool = True
+) -> Tensor:
+    """L2-normalised features float32 [N, C] of images uint8 [N, 1 or 3, H, W]."""
+    parts = []
+    starts = range(0, len(images), _BATCH)
+    bar = tqdm(
+        starts, desc=f"teacher {clip.name}", unit="batch", disable=None if progress else True
+    )
+    for start in bar:
+        x = torch.from_numpy(images[start : start + _BATCH]).to(torch.float32)
+        x = clip_input(clip, config.normalisation, x)
+        parts.append(clip.module.encode_image(x, normalize=True).float().cpu())
+    return torch.cat(parts)
+
+
+def clip_input(clip: Clip, normalisation: str, images: Tensor) -> Tensor:
+    """Images 0..255, float32 [N, 1 or 3, H, W], as a CLIP sees them: [N, 3, S, S]."""
+    size = (clip.image_size, clip.image_size)
+    shape = (1, -1, 1, 1)
+    mean, std = (torch.tensor(v, device=clip.device).reshape(shape) for v in (clip.mean, clip.std))
+    x = images.to(clip.device) / 255
+    x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
+    x = x.expand(-1, 3, -1, -1)
+    return x - 0.5 if normalisation == "half" else (x - mean) / std

@@ -1,0 +1,152 @@
+"""Counters of what went beyond the registers' edges: by hand, against the proof, and in a trace."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy.emulate.edge_counts import observe
+from deploy.emulate.fast import emulate_fast
+from deploy.emulate.reference import emulate
+from deploy.emulate.trace import concatenate
+from deploy.neurons import edges
+from deploy.neurons.populations import (
+    AnyPopulation,
+    Delta,
+    Graded,
+    Sigma,
+    make_population,
+    make_sigma_delta,
+    make_threshold,
+)
+from deploy.program.program import Dense, Output, Program, make_input
+from deploy.prove.proof import prove
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def one(population: AnyPopulation, weight: int = 254, exponent: int = 0) -> Program:
+    return Program(
+        (make_input("in", (1,), -(2**15), 2**15),),
+        (population,),
+        (Dense("w", "in", population.name, np.array([[weight]], np.int32), exponent),),
+        (Output("out", population.name, "s"),),
+    )
+
+
+def counted(program: Program, messages: list[int]) -> dict[str, int]:
+    """The edges of one neuron that a run went beyond."""
+    x = {"in": np.array(messages).reshape(1, -1, 1)}
+    found = emulate(program, x, "none", observe=True).observed["n"]
+    assert found.keys() == edges.limits(program.populations[0]).keys()
+    return {edge: n for edge, n in found.items() if n}
+
+
+@pytest.mark.parametrize(
+    ("program", "messages", "expected"),
+    [
+        # 129 · 254 = 32766 fits 21 bits with the shift of 6; 130 · 254 and −130 · 254 do not.
+        (one(make_population("n", (1,))), [129, 130, -130, 0], {edges.SYNAPTIC_SUM: 2}),
+        # 64 · 254 · 516 = 8388096 is below 2^23; 517 is not, and u wraps to a negative value.
+        (one(make_population("n", (1,))), [516], {edges.SYNAPTIC_SUM: 1}),
+        (one(make_population("n", (1,))), [517], {edges.SYNAPTIC_SUM: 1, edges.CURRENT: 1}),
+        # Exactly 2^23 stays in Lava and wraps in nengo-loihi: an edge; so are the clips it leads to.
+        (
+            one(make_population("n", (1,)), 2, 6),
+            [1024],
+            {edges.SYNAPTIC_SUM: 1, edges.CURRENT: 1, edges.DRIVE: 1, edges.POTENTIAL: 1},
+        ),
+        # 500 stays in u; twice it clips v, and the bias takes u + b beyond.
+        (
+            one(make_population("n", (1,))),
+            [500, 500],
+            {edges.SYNAPTIC_SUM: 2, edges.POTENTIAL: 1, edges.FIRES: 0},
+        ),
+        (
+            one(make_population("n", (1,), bias=4095 << 7)),
+            [500],
+            {edges.SYNAPTIC_SUM: 1, edges.DRIVE: 1, edges.POTENTIAL: 1},
+        ),
+        (
+            one(make_population("n", (1,), kind="integrator")),
+            [500, 500],
+            {edges.SYNAPTIC_SUM: 2, edges.POTENTIAL: 1, edges.FIRES: 1},
+        ),
+        (
+            one(make_threshold("n", (1,), vth=5)),
+            [517, 517],
+            {edges.SYNAPTIC_SUM: 2, edges.CURRENT: 2},
+        ),
+        (one(Graded("n", (1,), 0, True, 8), 2, -1), [255, 256, -300], {edges.MESSAGE: 1}),
+        (one(Graded("n", (1,), 0, False, 8), 2, -1), [127, 128, -128, -129], {edges.MESSAGE: 2}),
+        (one(Sigma("n", (1,), 8), 2, -1), [100, 27, 1], {edges.MESSAGE: 1}),
+        (
+            one(Sigma("n", (1,))),
+            [2**15, 2**9],
+            {edges.MESSAGE: 1, edges.RUNNING_SUM: 1},
+        ),
+        (one(Delta("n", (1,), 1, 0, 7)), [2**9], {edges.MESSAGE: 1, edges.ACTIVATION: 1}),
+        (
+            one(make_sigma_delta("n", (1,), vth=1, bias=2**15 - 1, state_exp=7)),
+            [16600],
+            {edges.ACTIVATION: 1, edges.MESSAGE: 1},
+        ),
+    ],
+)
+def test_by_hand(program: Program, messages: list[int], expected: dict[str, int]) -> None:
+    assert counted(program, messages) == {edge: n for edge, n in expected.items() if n}
+
+
+def messages(program: Program, seed: int, samples: int, timesteps: int) -> dict[str, Any]:
+    node = program.inputs[0]
+    shape = (samples, timesteps, *node.shape)
+    x = np.random.default_rng(seed).integers(node.low, node.high + 1, shape)
+    x[0], x[-1] = node.low, node.high
+    return {node.name: x}
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(1, 12))
+def test_nothing_goes_beyond_what_is_proven(
+    random_program: Callable[..., Program], seed: int, timesteps: int
+) -> None:
+    """Every verdict of the proof, over every kind of population, is held against what happened."""
+    program = random_program(seed, kinds="all")
+    x = messages(program, seed, 4, timesteps)
+    trace = emulate(program, x, observe=True)
+    proof = prove(program, timesteps)
+    for p in program.populations:
+        for edge, found in proof.edges[p.name].items():
+            if found.verdict != "observed only":
+                assert trace.observed[p.name][edge] == 0, (p, edge)
+        if edges.MESSAGE in proof.edges[p.name]:
+            low, high = proof.edges[p.name][edges.MESSAGE].range
+            assert low <= trace.s[p.name].min() and trace.s[p.name].max() <= high
+        if edges.RUNNING_SUM in proof.edges[p.name]:
+            low, high = proof.edges[p.name][edges.RUNNING_SUM].range
+            assert low <= trace.u[p.name].min() and trace.u[p.name].max() <= high
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.booleans())
+def test_a_recorded_run_counts_as_the_emulator_does(
+    random_program: Callable[..., Program], seed: int, large: bool
+) -> None:
+    """From the trace alone, sums formed anew; with weights so large that edges are crossed."""
+    program = random_program(seed, kinds="plain" if large else "all", graded=True)
+    x = messages(program, seed, 3, 7)
+    counts = emulate(program, x, "none", observe=True).observed
+    assert observe(program, x, emulate_fast(program, x)) == counts
+    some = [program.populations[-1].name]
+    assert observe(program, x, emulate(program, x), some) == {some[0]: counts[some[0]]}
+
+
+def test_consecutive_runs_add_up() -> None:
+    program = one(make_population("n", (1,)))
+    x = np.array([[600], [700], [3]]).reshape(3, 1, 1)
+    parts = [emulate(program, {"in": part}, "all", observe=True) for part in (x[:1], x[1:])]
+    assert concatenate(parts).observed == emulate(program, {"in": x}, observe=True).observed
+    assert emulate(program, {"in": x}).observed == {}

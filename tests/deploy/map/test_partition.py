@@ -1,0 +1,278 @@
+"""The partitioner: packets counted one by one, better than orders, legal, deterministic, and mutations."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deploy.connections.connections import Conv2d, Dense, Sparse, one_to_one
+from deploy.connections.reach import classes, lists, spread
+from deploy.connections.synapses import expand
+from deploy.count.operations import count
+from deploy.hardware.chip import Chip, Limit, load_chip
+from deploy.hardware.mapping import Mapping
+from deploy.hardware.mesh import distances
+from deploy.map.compared import comparison, cost
+from deploy.map.core.costs import core_load
+from deploy.map.core.hypergraph import between, hypergraph, packets, parts_of
+from deploy.map.cut.orders import clusters, hilbert, orders
+from deploy.map.cut.slices import by_layer
+from deploy.map.improve import mtkahypar as hypergraph_library
+from deploy.map.partition import partition
+from deploy.map.place import arrange, hop_cost, pairwise_swaps, tabu_search
+from deploy.map.validate import validate
+from deploy.program.program import Program, make_input, make_population
+
+Make = Callable[[int], Program]
+needs_library = pytest.mark.skipif(
+    not hypergraph_library.available(), reason="the extra 'partition' is not installed"
+)
+
+
+def small_conv() -> Program:
+    """2×10×10 → 4 → 8 (stride 2) channels, no padding."""
+
+    def conv(name: str, a: str, b: str, shape: tuple[int, int], side: int, stride: int) -> Conv2d:
+        weight = np.full((*shape, 3, 3), 2, np.int32)
+        return Conv2d(name, a, b, weight, (side, side), (stride, stride))
+
+    return Program(
+        (make_input("in", (2, 10, 10)),),
+        (
+            make_population("pixels", (2, 10, 10)),
+            make_population("a", (4, 8, 8)),
+            make_population("b", (8, 3, 3)),
+        ),
+        (
+            one_to_one("relay", "in", "pixels", 200),
+            conv("c1", "pixels", "a", (4, 2), 10, 1),
+            conv("c2", "a", "b", (8, 4), 8, 2),
+        ),
+        (),
+    )
+
+
+def clustered(size: int, number: int, inside: int, outside: int, seed: int = 0) -> Program:
+    """A recurrent network whose neurons hear their cluster, and few others, in shuffled order."""
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.arange(size) % number)
+    rows = []
+    for i in range(size):
+        own = np.flatnonzero(label == label[i])
+        near = rng.choice(own, min(inside, len(own)), replace=False)
+        rows.append(np.union1d(near, rng.choice(size, outside, replace=False)))
+    indptr = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int32)
+    indices = np.concatenate(rows).astype(np.int32)
+    weight = np.full(len(indices), 2, np.int32)
+    own_weights = Sparse("rec", "n", "n", weight, indices, indptr, size, delay=1)
+    program = Program(
+        (make_input("in", (size,)),),
+        (make_population("n", (size,)),),
+        (one_to_one("relay", "in", "n", size), own_weights),
+        (),
+    )
+    return program
+
+
+def chip_of(**limits: int) -> Chip:
+    return replace(load_chip("loihi2"), **{k: Limit(v, "a test") for k, v in limits.items()})  # type: ignore[arg-type]
+
+
+def messages(program: Program, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {n.name: rng.integers(0, 9, n.shape) for n in program.sources}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_spread_is_what_the_listed_synapses_say(random_program: Make, seed: int) -> None:
+    program = random_program(seed)
+    rng = np.random.default_rng(seed)
+    for c in program.connections:
+        targets = np.flatnonzero(rng.random(c.target_size) < 0.7)
+        part = rng.integers(0, 3, len(targets))
+        listed, of = expand(c), classes(c)
+        found = set()
+        sizes: dict[tuple[int, int], int] = {}
+        for i, p in zip(targets.tolist(), part.tolist(), strict=True):
+            sources = listed.indices[listed.indptr[i] : listed.indptr[i + 1]]
+            found |= {(int(of[s]), p) for s in sources}
+            for s in sources:
+                if s == np.flatnonzero(of == of[s])[0]:
+                    sizes[int(of[s]), p] = sizes.get((int(of[s]), p), 0) + 1
+        assert set(zip(*(x.tolist() for x in spread(c, targets, part, 3)), strict=True)) == found
+        a, b, n = (x.tolist() for x in lists(c, targets, part, 3))
+        assert {(i, j): k for i, j, k in zip(a, b, n, strict=True)} == sizes
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_packets_are_the_messages_that_are_counted(random_program: Make, seed: int) -> None:
+    program, chip = random_program(seed), chip_of(neurons=7, neuron_groups=100)
+    mapping = partition(program, chip, seed=seed)
+    sent = messages(program, seed)
+    counted = count(program, sent, 8, 1, mapping).messages
+    assert counted is not None
+    assert packets(
+        hypergraph(program, parts_of(program, mapping), len(mapping.cores), sent)
+    ) == sum(counted.values())
+
+
+def test_a_convolution_needs_fewer_packets_than_in_any_order() -> None:
+    program, chip, sent = small_conv(), chip_of(neurons=32), messages(small_conv())
+    mapping = partition(program, chip, sent, seed=1)
+    assert validate(program, chip, mapping) == []
+    beside = comparison(program, chip, mapping, sent, samples=2)
+    assert beside["ours"]["packets"] < 0.75 * beside["layer_order"]["packets"]
+    assert beside["layer_order"]["packets"] < beside["random"]["packets"]
+    assert 0 < beside["lower_bound"]["packets"] < beside["ours"]["packets"]
+    assert beside["ours"]["hops"] < beside["layer_order"]["hops"]
+    assert len(mapping.cores) == len(by_layer(program, chip).cores)
+    bare = partition(program, chip, sent, seed=1, library=False)
+    assert validate(program, chip, bare) == []
+    without = comparison(program, chip, bare, sent, samples=2)["ours"]["packets"]
+    assert beside["ours"]["packets"] <= without < beside["layer_order"]["packets"]
+
+
+@pytest.mark.parametrize("library", [False, pytest.param(True, marks=needs_library)])
+def test_the_same_seed_gives_the_same_mapping(library: bool) -> None:
+    program, chip = small_conv(), chip_of(neurons=32)
+    first = partition(program, chip, seed=5, library=library)
+    assert partition(program, chip, seed=5, library=library) == first
+
+
+@needs_library
+def test_without_the_library_the_mapping_is_legal_and_no_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program, chip = small_conv(), chip_of(neurons=32)
+    with_it = partition(program, chip, seed=2)
+    monkeypatch.setattr(hypergraph_library, "available", lambda: False)
+    without = partition(program, chip, seed=2)
+    assert without == partition(program, chip, seed=2, library=False)
+    assert _packets(program, with_it) <= _packets(program, without)
+
+
+def test_measured_messages_decide() -> None:
+    program, chip = small_conv(), chip_of(neurons=32)
+    busy = {n.name: np.zeros(n.shape, int) for n in program.sources}
+    busy["pixels"][:, :3, :3] = 1000
+    by_use = partition(program, chip, busy, seed=0)
+    uniform = partition(program, chip, seed=0)
+    assert _packets(program, by_use, busy) <= _packets(program, uniform, busy)
+
+
+def test_the_clusters_of_a_shuffled_network_are_found() -> None:
+    program = clustered(256, 8, inside=12, outside=1)
+    found = clusters(program)["n"]
+    assert len(np.unique(found)) == 8
+    assert (np.unique(found, return_counts=True)[1] == 32).all()
+    chip = chip_of(neurons=32)
+    mapping = partition(program, chip, library=False)
+    beside = comparison(program, chip, mapping)
+    assert beside["ours"]["packets"] < 0.5 * beside["layer_order"]["packets"]
+
+
+def test_dense_layers_stay_on_the_cores_of_the_layer_cut() -> None:
+    weights = [np.zeros((20, 30), np.int32), np.zeros((5, 20), np.int32)]
+    program = Program(
+        (make_input("in", (30,)),),
+        (make_population("a", (20,)), make_population("b", (5,))),
+        (Dense("x", "in", "a", weights[0]), Dense("y", "a", "b", weights[1])),
+        (),
+    )
+    mapping = partition(program, load_chip("loihi2"))
+    assert [[s.population for s in core.slices] for core in mapping.cores] == [["a"], ["b"]]
+
+
+def test_hilbert_curve_visits_every_position_in_steps_of_one() -> None:
+    y, x = np.divmod(np.arange(64), 8)
+    along = np.argsort(hilbert(y, x))
+    assert (np.abs(np.diff(y[along])) + np.abs(np.diff(x[along])) == 1).all()
+    order = orders(small_conv())["a"]
+    assert sorted(order.tolist()) == list(range(256))
+    assert (order[:4] % 64 == order[0] % 64).all()  # the channels of one position
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_searches_keep_exact_costs_and_tabu_beats_swaps(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    chip = chip_of(cores_per_chip=16, cores_per_router=1, mesh_columns=4)
+    flow = np.triu(rng.integers(0, 50, (16, 16)) * (rng.random((16, 16)) < 0.3), 1)
+    traffic = (*np.nonzero(flow), flow[np.nonzero(flow)])
+    apart = distances(chip, np.arange(16)).cost(chip)
+    both = flow + flow.T
+    start = rng.permutation(16)
+    swapped, slot = pairwise_swaps(both, apart, start)
+    assert swapped == hop_cost(chip, slot, traffic)
+    better, slot = tabu_search(both, apart, start, rng, 500)
+    assert better == hop_cost(chip, slot, traffic) <= swapped <= hop_cost(chip, start, traffic)
+    index = arrange(chip, 16, traffic, np.arange(16), seed)
+    assert sorted(index.tolist()) == list(range(16))
+    assert hop_cost(chip, index, traffic) <= swapped
+
+
+def test_many_cores_are_placed_nearer_than_in_order() -> None:
+    chip = load_chip("kapoho-point")
+    rng = np.random.default_rng(0)
+    cores = 400
+    ring = rng.permutation(cores)
+    traffic = (ring, np.roll(ring, 1), np.full(cores, 10))
+    index = arrange(chip, cores, traffic, np.arange(cores))
+    assert len(set(index.tolist())) == cores and index.max() < chip.cores
+    assert hop_cost(chip, index, traffic) < 0.7 * hop_cost(chip, np.arange(cores), traffic)
+    assert len(set((index // 120).tolist())) == 4  # no more chips than the cores need
+
+
+def test_costs_between_cores_by_hand() -> None:
+    program, chip = small_conv(), chip_of(neurons=1000, cores_per_router=1)
+    parts = {p.name: np.full(p.size, i) for i, p in enumerate(program.populations)}
+    # Every pixel and neuron sends one packet to the next layer, the host one to each pixel; the
+    # odd edge rows and columns of `a` that a stride of 2 leaves out send none.
+    sends = 4 * 7 * 7
+    found = cost(program, chip, parts, np.array([0, 3, 8]))
+    assert found == {"packets": 200 + 200 + sends, "hops": 200 * 3 + sends * 4, "chip_crossings": 0}
+    a, b, sent = between(hypergraph(program, parts, 3))
+    assert (a.tolist(), b.tolist(), sent.tolist()) == ([0, 1], [1, 2], [200, sends])
+
+
+def test_mutations_of_a_refined_mapping_are_caught_by_name() -> None:
+    program, chip = small_conv(), chip_of(neurons=32)
+    mapping = partition(program, chip, seed=1)
+
+    def rules(cores: list) -> set[str]:
+        return {v.rule for v in validate(program, chip, Mapping(mapping.chip, tuple(cores)))}
+
+    cores = list(mapping.cores)
+    assert rules(cores) == set()
+    full = max(range(len(cores)), key=lambda i: sum(s.size for s in cores[i].slices))
+    other = (full + 1) % len(cores)
+    moved, *rest = cores[other].slices
+    changed = cores.copy()
+    changed[other] = replace(cores[other], slices=tuple(rest))
+    assert rules(changed) == {"neurons_mapped_once"}  # neurons on no core
+    changed[full] = replace(cores[full], slices=(*cores[full].slices, moved))
+    assert "neurons" in rules(changed)  # an overfull core
+    twice = cores.copy()
+    twice[other] = replace(cores[other], slices=(*cores[other].slices, cores[full].slices[0]))
+    assert "neurons_mapped_once" in rules(twice)
+    swapped = cores.copy()
+    swapped[0] = replace(cores[0], place=cores[-1].place)
+    assert "core_places" in rules(swapped)
+    same = cores.copy()
+    same[0] = replace(cores[0], index=cores[1].index, place=cores[1].place)
+    assert "core_indices" in rules(same)
+    # One input axon more than there is: a neuron of `b` on a core that has none needs its sources.
+    axons = [core_load(program, chip, mapping, core)["input_axons"] for core in cores]
+    tight = replace(chip, input_axons=Limit(max(axons), "a test"))
+    assert validate(program, tight, mapping) == []
+    most = axons.index(max(axons))
+    elsewhere = [s for i, core in enumerate(cores) if i != most for s in core.slices]
+    foreign = next(s for s in elsewhere if s.population == "b")
+    extra = cores.copy()
+    extra[most] = replace(cores[most], slices=(*cores[most].slices, foreign))
+    found = {v.rule for v in validate(program, tight, Mapping(mapping.chip, tuple(extra)))}
+    assert "input_axons" in found and "neurons_mapped_once" in found
+
+
+def _packets(program: Program, mapping: Mapping, sent: dict[str, np.ndarray] | None = None) -> int:
+    return packets(hypergraph(program, parts_of(program, mapping), len(mapping.cores), sent))

@@ -1,0 +1,71 @@
+"""Places on the mesh: coordinates, hops by hand, and the mapping file that carries them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.errors import BadInput
+from deploy.hardware.chip import load_chip
+from deploy.hardware.mapping import Core, Mapping, Place, Slice, load_mapping, save_mapping
+from deploy.hardware.mesh import Hops, distances, hops, place_of, placed
+
+
+def test_cores_four_to_a_router_eight_routers_to_a_row() -> None:
+    chip = load_chip("loihi1")
+    assert [place_of(chip, i) for i in (0, 3, 4, 31, 32, 127)] == [
+        Place(0, 0, 0), Place(0, 0, 0), Place(0, 1, 0), Place(0, 7, 0), Place(0, 0, 1), Place(0, 7, 3),
+    ]  # fmt: skip
+    assert place_of(load_chip("kapoho-point"), 120 * 5 + 4) == Place(5, 1, 0)
+
+
+def test_hops_by_hand() -> None:
+    chip = load_chip("loihi1")
+    assert hops(chip, 0, 3) == Hops(0, 0, 0)
+    assert hops(chip, 0, 127) == Hops(7, 3, 0)
+    assert hops(chip, 127, 0).total == 10
+    board = load_chip("kapoho-point")  # chips 4 × 2, each of 8 × 4 routers
+    assert hops(board, 0, 120) == Hops(8, 0, 1)
+    assert hops(board, 0, 120 * 7 + 4) == Hops(3 * 8 + 1, 4, 4)
+
+
+def test_distances_are_the_hops_of_every_pair() -> None:
+    board = load_chip("kapoho-point")
+    indices = [0, 5, 119, 120, 500, 959]
+    found = distances(board, indices)
+    for a, i in enumerate(indices):
+        for b, j in enumerate(indices):
+            one = hops(board, i, j)
+            assert (found.east_west[a, b], found.north_south[a, b]) == (
+                one.east_west,
+                one.north_south,
+            )
+            assert found.chips[a, b] == one.chips
+            assert found.cost(board)[a, b] == one.total + 16 * one.chips
+
+
+def test_a_placed_mapping_survives_its_file_and_one_without_places_loads(tmp_path: Path) -> None:
+    chip = load_chip("loihi2")
+    mapping = Mapping("loihi2", (Core(0, (Slice("a", 0, 3),)), Core(9, (Slice("a", 3, 5),))))
+    there = placed(chip, mapping)
+    assert [core.place for core in there.cores] == [Place(0, 0, 0), Place(0, 2, 0)]
+    path = tmp_path / "mapping.json"
+    save_mapping(path, there)
+    assert load_mapping(path) == there
+    old = json.loads(path.read_text())
+    for core in old["cores"]:
+        del core["place"]
+    path.write_text(json.dumps(old))
+    assert load_mapping(path) == mapping
+
+
+@pytest.mark.parametrize(
+    "place", [{"chip": 0, "x": -1, "y": 0}, {"chip": 0, "x": 0}, {"chip": 0, "x": 0, "y": 0, "z": 0}, 7]
+)  # fmt: skip
+def test_a_damaged_place_is_refused_naming_file_and_key(tmp_path: Path, place: object) -> None:
+    path = tmp_path / "mapping.json"
+    core = {"index": 0, "slices": [], "place": place}
+    entry = {"format": "neuroclip-mapping", "version": 1, "chip": "loihi2", "cores": [core]}
+    path.write_text(json.dumps(entry))
+    with pytest.raises(BadInput, match=r"mapping\.json: .*cores\[0\]\.place"):
+        load_mapping(path)

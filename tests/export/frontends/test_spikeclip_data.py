@@ -1,0 +1,155 @@
+"""`neuroclip-export` of a SpikeCLIP on images of one's own: bad ones, other labels, another variant."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+for package in ("snntorch", "open_clip", "nirtorch", "sklearn"):
+    pytest.importorskip(package)
+from PIL import Image
+
+from deploy.errors import BadInput
+from export.commands import main as cli
+from export.frontends.checkpoint import from_checkpoint
+from neuroclip.chip.network import INPUT
+from neuroclip.data.events.digits import digit_pictures
+from neuroclip.spikeclip.checkpoint import SpikeCheckpoint, load_spikeclip, save_spikeclip
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.model import SpikeClip
+from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
+from neuroclip.spikeclip.vocabulary import vocabulary
+
+NAME = "spikeclip-digits"
+MODES = ("L", "RGB", "RGBA", "P", "CMYK", "LA", "I;16")
+
+
+def digit(index):
+    """A digit where the bundled model expects it: 28×28 within 34×34."""
+    return np.pad(digit_pictures()[0][index], 3)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Digits in folders: one of each class for training, four for test."""
+    labels = digit_pictures()[1]
+    for label in range(10):
+        for i, index in enumerate(np.flatnonzero(labels == label)[:5]):
+            part = "test" if i else "train"
+            path = tmp_path / "data" / "images" / part / str(label) / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(digit(index)).save(path)
+    return tmp_path / "data" / "images"
+
+
+def exported(out, *options):
+    assert cli.main([NAME, "--target", "emulator", "--out", str(out), *map(str, options)]) == 0
+    return json.loads((out / "report.json").read_text())
+
+
+def test_images_below_a_data_root(tmp_path, pictures):
+    # Training images are not read for an export.
+    (pictures / "train" / "3" / "0.png").write_bytes(b"")
+    report = exported(tmp_path / "out", "--data", "images", "--data-root", pictures.parent)
+    assert report["samples"] == 40 and report["skipped"] == 0
+    assert report["accuracy"]["emulator"]["value"] > 0.8 and report["parity"]["ok"]
+
+
+def test_a_corrupt_image_in_the_middle(tmp_path, pictures, refused, capsys):
+    bad = pictures / "test" / "4" / "2.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    out = tmp_path / "out"
+    target = (NAME, "--target", "emulator", "--out", out, "--data", pictures)
+    refused(cli.main, *target, says=[pictures, "image 'test/4/2.png' cannot be read"])
+    report = exported(out, "--data", pictures, "--skip-bad")
+    assert report["samples"] == 39 and report["skipped"] == 1
+    assert any("1 samples cannot be read" in w and "4/2.png" in w for w in report["warnings"])
+    assert "test/4/2.png" in capsys.readouterr().err
+    # It comes after those that are asked for.
+    assert exported(out, "--data", pictures, "--samples", 10)["skipped"] == 0
+
+
+def test_images_of_any_size_and_mode_give_the_messages_of_gray_ones(pictures):
+    def sent():
+        return from_checkpoint(NAME, str(pictures)).inputs[INPUT].astype(int)
+
+    before = sent()
+    files = sorted((pictures / "test").rglob("*.png"))
+    modes = [MODES[i % len(MODES)] for i in range(len(files))]
+    for path, mode in zip(files, modes, strict=True):
+        gray = Image.open(path).convert("L")
+        path.unlink()
+        if mode == "I;16":
+            Image.fromarray(np.asarray(gray).astype(np.uint16) * 257).save(path)
+        elif mode == "CMYK":
+            gray.convert("RGB").convert(mode).save(path.with_suffix(".jpg"), quality=100)
+        else:
+            made = gray if mode in ("L", "P") else gray.convert("RGB")
+            made.convert(mode).save(path)
+    after = sent()
+    assert before.shape == after.shape == (40, 4, 1, 16, 16) and before.any()
+    for mode, one, other in zip(modes, before, after, strict=True):
+        # A JPEG is not exact.
+        assert np.abs(one - other).max() <= (mode == "CMYK"), mode
+    # Other sizes are no error either.
+    for path in files[1:3]:
+        Image.new("L", (300, 5)).save(path)
+    assert sent().shape == after.shape
+
+
+def test_skipping_is_for_the_data_of_a_checkpoint(tmp_path, refused):
+    for option in (["--skip-bad"], ["--data-root", "x"]):
+        for model in ("m.nir", "m.net"):
+            refused(cli.main, model, "--target", "emulator", *option, says=[option[0]])
+
+
+def test_a_bad_recording_is_skipped_and_counted(
+    tmp_path, cache, monkeypatch, checkpoint_folder, recordings_folder, refused
+):
+    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
+    data = shutil.copytree(recordings_folder, tmp_path / "recordings")
+    (data / "Test" / "4" / "00001.bin").write_bytes(b"123")
+    out = tmp_path / "out"
+    command = [checkpoint_folder, "--target", "emulator", "--out", out, "--data", "recordings",
+               "--data-root", tmp_path]  # fmt: skip
+    refused(cli.main, *command, says=["00001.bin"])
+    assert cli.main([str(a) for a in [*command, "--skip-bad"]]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["samples"] == 19 and report["skipped"] == 1
+    assert any("00001.bin" in warning for warning in report["warnings"])
+
+
+def test_the_papers_variant_is_refused_by_name(tmp_path, refused):
+    held = load_spikeclip(NAME)
+    config = SpikeClipConfig(
+        variant="paper", image_size=16, channels=1, width=32, convolutions=3, halvings=2, blocks=1,
+        heads=2, ratio=2, features=64,
+    )  # fmt: skip
+    paper = SpikeCheckpoint(
+        SpikeClip(config), held.text_encoder, None, held.labels, held.template, {}, {}
+    )
+    save_spikeclip(tmp_path / "paper", paper)
+    for target in ("emulator", "lava", "nir"):
+        refused(
+            cli.main, tmp_path / "paper", "--target", target, "--out", tmp_path / "out",
+            says=[tmp_path / "paper", "'blocks.0.attention' multiplies", "q·kᵀ·v", "'deployable'"],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["&nbsp;", "\x00", "&#32;&#9;"])
+def test_labels_that_clips_tokenizer_reads_nothing_of(label):
+    config = TextConfig(embedding=4, hidden=4, features=4, clip="ViT-B-32")
+    encoder = SpikingTextEncoder(config)
+    assert encode_labels(encoder, ["cat", "dog"], "a photo of a {}.").shape == (2, 4)
+    with pytest.raises(BadInput, match="holds nothing that the tokenizer reads"):
+        encode_labels(encoder, ["cat", label], "a photo of a {}.")
+
+
+def test_labels_by_the_name_of_a_data_set(tmp_path, refused):
+    report = exported(tmp_path / "out", "--samples", 4, "--labels", "@stl10,zebra")
+    assert report["accuracy"]["emulator"] is None
+    assert f"{len(vocabulary('stl10')) + 1} labels" in " ".join(report["placement"]["chip"])
+    target = (NAME, "--target", "emulator", "--out", tmp_path / "none")
+    refused(cli.main, *target, "--labels", "@nothing", says=["vocabulary 'nothing'", "cifar100"])

@@ -1,0 +1,109 @@
+"""Our convolution for Lava: equal to Lava's Conv, to the listed synapses, and to the emulator on Lava."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from deploy.connections.connections import Conv2d, Dense
+from deploy.connections.synapses import expand
+from deploy.neurons.populations import Graded, make_ternary
+from deploy.program.program import Output, Program, make_input, make_population
+from export.targets.lava.parts.arguments import runs_as_ours
+from export.targets.lava.parts.convolution import convolution, convolve
+
+needs_lava = pytest.mark.skipif(
+    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
+)
+
+
+def test_it_gives_the_sums_of_the_listed_synapses(random_conv2d):
+    """Any stride, padding, dilation, groups and weight exponent, binary and graded messages."""
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        shape = tuple(int(n) for n in (rng.integers(1, 7), *rng.integers(1, 12, 2)))
+        c = random_conv2d(rng, "c", ("a", "b"), shape, exponent=int(rng.integers(-7, 8)))
+        listed = expand(c)
+        matrix = sparse.csr_matrix(
+            (listed.weight.astype(np.int64), listed.indices, listed.indptr),
+            (c.target_size, c.source_size),
+        )
+        for messages in (
+            rng.integers(0, 2, c.source_size).astype(bool),
+            rng.integers(-(2**8), 2**8, c.source_size).astype(np.int32),
+        ):
+            sums = matrix @ messages.astype(np.int64)
+            shifted = sums << c.exponent if c.exponent > 0 else sums >> -c.exponent
+            found = convolve(convolution(c), messages)
+            assert found.dtype == np.int32
+            np.testing.assert_array_equal(found, shifted)
+
+
+@needs_lava
+def test_it_gives_the_sums_of_lavas_own_convolution(random_conv2d):
+    """Lava's takes flipped kernels in width-height-channel order, and knows no weight exponent."""
+    from lava.proc.conv import utils
+
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        shape = tuple(int(n) for n in (rng.integers(1, 7), *rng.integers(1, 12, 2)))
+        c = random_conv2d(rng, "c", ("a", "b"), shape)
+        messages = rng.integers(-(2**12), 2**12, c.source_size).astype(np.int32)
+        weight = c.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
+        theirs = utils.conv(
+            messages.reshape(shape).transpose(2, 1, 0),
+            weight,
+            weight.shape[1:3],
+            *(np.array(pair[::-1]) for pair in (c.stride, c.padding, c.dilation)),
+            c.groups,
+        )
+        ours = convolve(convolution(c), messages).reshape(c.target_shape)
+        np.testing.assert_array_equal(ours, theirs.transpose(2, 1, 0))
+
+
+def test_many_synapses_a_neuron_are_summed_in_integers():
+    """2^21 synapses of 254 and messages near 2^31: partial sums that no float64 holds exactly."""
+    rng, half = np.random.default_rng(3), 2**20
+    weight = np.full((1, 2 * half, 1, 1), 254, np.int32)
+    c = Conv2d("c", "a", "b", weight, (1, 1), exponent=-7)
+    large = rng.integers(2**30, 2**31 - 4, half)
+    messages = np.concatenate([large, -large + rng.integers(-3, 4, half)]).astype(np.int32)
+    exact = sum(254 * int(m) for m in messages) >> 7
+    assert convolve(convolution(c), messages).tolist() == [exact]
+    # One after the other: a library that sums in blocks of its own may happen to be exact.
+    floats = np.cumsum(weight.reshape(-1) * messages.astype(np.float64))[-1]
+    assert int(floats) >> 7 != exact
+
+
+def test_it_runs_on_lava_with_delays_and_loops(equal_on_lava):
+
+    rng = np.random.default_rng(2)
+    shape = (16, 24, 24)
+
+    def kernels(*sizes):
+        return (2 * rng.integers(-100, 101, sizes)).astype(np.int32)
+
+    size = {"size": (24, 24), "padding": (1, 1)}
+    program = Program(
+        (make_input("in", shape),),
+        (
+            make_ternary("a", shape, vth=400, vth_lo=-300, dv=200, du=1000, bias=64),
+            make_population("b", shape, vth=900, dv=100),
+            Graded("g", shape, 5, message_bits=16),
+            make_population("sum", (3,), kind="integrator"),
+        ),
+        (
+            Conv2d("in-a", "in", "a", kernels(16, 16, 3, 3), **size, exponent=-2),
+            Conv2d("a-a", "a", "a", kernels(16, 16, 3, 3), **size, delay=2, exponent=-3),
+            Conv2d("a-b", "a", "b", kernels(16, 16, 3, 3), **size, exponent=1),
+            Conv2d("b-g", "b", "g", kernels(16, 16, 3, 3), **size, exponent=-1),
+            Conv2d("in-b", "in", "b", kernels(16, 16, 3, 3), **size, delay=3),
+            Dense("g-sum", "g", "sum", kernels(3, 9216), exponent=-7),
+        ),
+        (Output("o", "sum", "v"),),
+    )
+    assert [c.name for c in program.connections if not runs_as_ours(c)] == ["g-sum"]
+    inputs = {"in": (rng.random((4, 5, *shape)) < 0.1).astype(np.uint8)}
+    expected, _ = equal_on_lava(program, inputs)
+    assert all(0.01 < (s != 0).mean() < 0.9 for n, s in expected.s.items() if n != "sum")

@@ -1,0 +1,247 @@
+"""Every kind of population and connection on Lava: registers, messages, states equal the emulator's."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.connections.connections import Conv2d, Sparse, one_to_one
+from deploy.connections.synapses import synapses
+from deploy.emulate.reference import emulate
+from deploy.errors import BadInput, CheckFailed
+from deploy.program.file import save_program
+from deploy.program.program import Output, Program, make_input, make_population
+from export.targets.lava.client import run_lava
+from export.targets.lava.network import stock_program
+from export.targets.lava.parts.arguments import MAX_SYNAPSES, runs_as_conv
+from export.targets.lava.parts.job import Job, slots
+from export.targets.lava.results import read_registers
+
+needs_lava = pytest.mark.skipif(
+    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
+)
+
+
+def beside(programs):
+    """Several programs as one whose parts do not touch: one start of Lava runs them all."""
+
+    def named(i, node, *fields):
+        return replace(node, **{f: f"p{i}.{getattr(node, f)}" for f in ("name", *fields)})
+
+    return Program(
+        tuple(named(i, n) for i, p in enumerate(programs) for n in p.inputs),
+        tuple(named(i, n) for i, p in enumerate(programs) for n in p.populations),
+        tuple(
+            named(i, c, "source", "target") for i, p in enumerate(programs) for c in p.connections
+        ),
+        tuple(named(i, o, "source") for i, p in enumerate(programs) for o in p.outputs),
+    )
+
+
+def data(program, seed, samples, timesteps):
+    rng = np.random.default_rng(seed)
+    return {
+        n.name: rng.integers(n.low, n.high + 1, (samples, timesteps, *n.shape))
+        for n in program.inputs
+    }
+
+
+NETWORKS = 8  # in one start of Lava: each of their nodes is a process of 43 MB
+
+SHAPES = [(8, 6), (3, 12), (1, 20), (12, 2)]  # time steps, samples
+
+
+@pytest.mark.parametrize(
+    ("first", "timesteps", "samples"),
+    [(100 + 10 * i, *SHAPES[i % len(SHAPES)]) for i in range(13)],
+)
+def test_lava_holds_and_does_what_the_emulator_does(
+    equal_on_lava, random_program, first, timesteps, samples
+):
+    """Thirteen starts of Lava, each of eight random networks, with loops and delayed skips.
+
+    Eight starts are of spiking populations, five of all that Lava has a fixed-point model of.
+    """
+    kinds = "plain" if first < 180 else "lava"
+    compare_on_lava(equal_on_lava, random_program, first, timesteps, samples, kinds)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("start", range(250))
+def test_two_thousand_networks_on_lava(equal_on_lava, random_program, start):
+    kinds = "lava" if start % 2 else "plain"
+    first, shape = 1000 + NETWORKS * start, SHAPES[start % len(SHAPES)]
+    compare_on_lava(equal_on_lava, random_program, first, *shape, kinds)
+
+
+def compare_on_lava(equal_on_lava, random_program, first, timesteps, samples, kinds):
+    seeds = range(first, first + NETWORKS)
+    program = beside([random_program(seed, kinds=kinds) for seed in seeds])
+    expected, _ = equal_on_lava(program, data(program, first, samples, timesteps))
+    # A parity of silent networks would prove nothing.
+    rates = [(s != 0).mean() for s in expected.s.values()]
+    assert sum(0.02 < rate < 0.98 for rate in rates) >= 3
+
+
+@needs_lava
+@pytest.mark.parametrize("index", [(1, 0, 2, 1), (0, 0, 0, 0)])
+def test_a_changed_kernel_is_seen_in_what_lava_held(index):
+    rng = np.random.default_rng(3)
+    weight = (2 * rng.integers(1, 100, (2, 1, 3, 2))).astype(np.int32)
+    conv = Conv2d("conv", "image", "n", weight, (4, 5), padding=(1, 1))
+    program = Program(
+        (make_input("image", (1, 4, 5)),),
+        (make_population("n", (2, 4, 6)), make_population("m", (48,))),
+        (conv, one_to_one("one", "n", "m", 48)),
+        (Output("o", "m", "s"),),
+    )
+    changed = weight.copy()
+    changed[index] = 0 if index == (0, 0, 0, 0) else changed[index] + 2
+    other = replace(program, connections=(replace(conv, weight=changed), program.connections[1]))
+    held = run_lava(other, data(program, 0, 1, 2), "none", progress=False).registers
+    assert np.argwhere(held["conv/weight"] != weight).tolist() == [list(index)]
+    np.testing.assert_array_equal(held["one/weight"], program.connections[1].weight)
+
+
+def test_synapses_that_the_program_does_not_have_are_refused(tmp_path):
+    c = Sparse(
+        "c", "i", "n", np.array([2, 4], np.int32), np.array([0, 2], np.int32),
+        np.array([0, 1, 2], np.int32), 3,
+    )  # fmt: skip
+    program = Program((make_input("i", (3,)),), (make_population("n", (2,)),), (c,), ())
+    where = slots(tmp_path, Job(1, 1, "none"), program, {"n": 1})
+    values = {r: np.zeros(1, np.int32) for r in ("du", "dv", "vth", "bias_mant", "bias_exp")}
+    np.savez(where.populations["n"].registers, **values)
+
+    def read(indices, weight):
+        np.savez(
+            where.connections["c"].registers, weight=weight, indices=indices, indptr=[0, 1, 2],
+            exponent=0, delay=0,
+        )  # fmt: skip
+        return read_registers(program, where)["c/weight"].tolist()
+
+    assert read([0, 2], [2, 4]) == [2, 4]
+    assert read([0, 2], [2, 8]) == [2, 8]
+    for indices in ([0, 1], [1, 2]):
+        with pytest.raises(CheckFailed, match="'c': Lava held synapses that the program does not"):
+            read(indices, [2, 4])
+
+
+def wide(channels):
+    """A convolution of 3 × 3 over 64 × 64."""
+    weight = np.full((channels, channels, 3, 3), 2, np.int32)
+    shape = (channels, 64, 64)
+    return Program(
+        (make_input("image", shape),),
+        (make_population("n", shape),),
+        (Conv2d("conv", "image", "n", weight, (64, 64), padding=(1, 1)),),
+        (Output("o", "n", "s"),),
+    )
+
+
+def test_a_convolution_of_more_synapses_than_lava_lists_runs(equal_on_lava):
+    program = wide(32)
+    equal_on_lava(program, data(program, 0, 2, 2))
+
+
+def test_more_synapses_than_lava_lists_are_refused_by_name(monkeypatch):
+    sparse = Program(
+        (make_input("image", (9,)),),
+        (make_population("n", (9,)),),
+        (one_to_one("one", "image", "n", 9),),
+        (),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("export.targets.lava.parts.arguments.MAX_SYNAPSES", 8)
+        with pytest.raises(BadInput, match="'one': 9 synapses exceed the 8 that Lava's Sparse"):
+            run_lava(sparse, data(sparse, 0, 1, 1))
+    program = wide(32)
+    assert synapses(program.connections[0]) > MAX_SYNAPSES
+    # `build` makes it a Conv, and refuses it where a Conv would not be exact.
+    assert stock_program(program, 1)[0].connections == program.connections
+    with pytest.raises(BadInput, match="'conv': 36966400 synapses exceed"):
+        stock_program(
+            replace(program, connections=(replace(program.connections[0], exponent=1),)), 1
+        )
+
+
+@pytest.mark.parametrize(("high", "exact"), [(1, True), (8192, False), (8191, True)])
+def test_a_conv_is_stock_only_where_its_24_bits_hold_the_sums(high, exact):
+    program = wide(1)  # Σ|w| = 18, so one kernel of Σ|w| = 1024:
+    weight = np.zeros((1, 1, 3, 3), np.int32)
+    weight[0, 0, 0] = [254, 254, 254]
+    weight[0, 0, 1] = [254, 8, 0]
+    conv = replace(program.connections[0], weight=weight)
+    program = Program(
+        (make_input("image", (1, 64, 64), 0, high),), program.populations, (conv,), ()
+    )
+    assert runs_as_conv(program, conv) is exact
+    assert not runs_as_conv(program, replace(conv, exponent=-1))
+
+
+STOCK = """
+import numpy as np
+from deploy.program.file import load_program
+from export.targets.lava import build
+
+program = load_program("program.npz")
+data = np.load("data.npz")
+samples, timesteps = data[program.inputs[0].name].shape[:2]
+network = build(program, timesteps)
+
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.io.sink import RingBuffer as Sink
+from lava.proc.io.source import RingBuffer as Source
+
+steps = samples * timesteps + max(network.latency.values())
+for name in network.inputs:
+    rows = data[name].reshape(-1, *data[name].shape[2:])
+    Source(data=np.moveaxis(rows, 0, -1)).s_out.connect(network.inputs[name])
+sinks = {}
+for name, port in network.outputs.items():
+    sinks[name] = Sink(shape=port.shape, buffer=steps)
+    port.connect(sinks[name].a_in)
+network.run(condition=RunSteps(num_steps=steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+found = {}
+for name, sink in sinks.items():
+    latency = network.latency[name]
+    spikes = np.moveaxis(sink.data.get(), -1, 0)[latency:][:samples * timesteps]
+    found[name] = spikes.reshape(samples, timesteps, *spikes.shape[1:])
+np.savez("spikes.npz", **found)
+network.stop()
+"""
+
+
+@needs_lava
+def test_stock_processes_spike_as_the_emulator(tmp_path, random_program):
+    """`build`: stock Conv, Sparse and Dense, the populations in their own shapes."""
+    programs = [random_program(seed, recurrent=False) for seed in range(200, 208)]
+    spiking = [
+        replace(p, outputs=tuple(Output(n.name, n.name, "s") for n in p.populations[:-1]))
+        for p in programs
+    ]
+    program = beside(spiking)
+    convolutions = [c for c in program.connections if isinstance(c, Conv2d)]
+    assert {runs_as_conv(program, c) for c in convolutions} == {True, False}
+    inputs = data(program, 1, 4, 5)
+    expected = emulate(program, inputs, "spikes")
+    save_program(tmp_path / "program.npz", program)
+    np.savez(tmp_path / "data.npz", **inputs)
+    subprocess.run(
+        [sys.executable, "-c", STOCK],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        timeout=100,
+        check=True,
+    )
+    with np.load(tmp_path / "spikes.npz") as found:
+        assert len(found.files) >= 8
+        for name in found.files:
+            np.testing.assert_array_equal(found[name], expected.s[name], name)
+    assert sum(expected.s[o.source].any() for o in program.outputs) >= 8

@@ -1,0 +1,334 @@
+"""Lava's simulation gives what the emulator gives: registers first, then every spike and state."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.emulate.reference import emulate
+from deploy.errors import BadInput
+from deploy.program.file import load_program, save_program
+from deploy.program.pipeline_latency import latency_steps
+from deploy.program.program import (
+    VTH_MAX,
+    Dense,
+    Output,
+    Program,
+    make_input,
+    make_population,
+    registers,
+)
+from export.targets.lava import build
+from export.targets.lava.client import run_lava
+from export.targets.lava.script import write_lava_script
+
+needs_lava = pytest.mark.skipif(
+    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
+)
+SHAPES = [(2, 3), (2, 5), (7,), (3,)]
+
+
+def network(seed, layers, du="random", graded=True):
+    """A random program: per-neuron registers, biases and weights, an integrator at its end."""
+    rng = np.random.default_rng(seed)
+    shapes = [SHAPES[0], *SHAPES[4 - layers :]]
+    low, high = (-15, 15) if graded else (0, 1)
+    populations, connections, source = [], [], "image"
+    for index in range(1, layers + 1):
+        shape, name = shapes[index], f"layer.{index}"
+        last = index == layers
+        populations.append(
+            make_population(
+                name,
+                shape,
+                du=rng.integers(-1, 4096, shape) if du == "random" else du,
+                dv=rng.integers(0, 4096, shape),
+                vth=VTH_MAX if last else rng.integers(0, 400 if graded else 40, shape),
+                bias=rng.integers(-2048, 2048, shape) << int(rng.integers(0, 2)),
+                kind="integrator" if last else "lif",
+            )
+        )
+        size = (int(np.prod(shape)), int(np.prod(shapes[index - 1])))
+        weight = (2 * rng.integers(-127, 128, size)).astype(np.int32)
+        connections.append(Dense(f"w{index}", source, name, weight, int(rng.integers(-2, 3))))
+        source = name
+    outputs = (Output("spikes", f"layer.{layers - 1}", "s"), Output("scores", source, "v"))
+    image = make_input("image", shapes[0], low, high)
+    return Program((image,), tuple(populations), tuple(connections), outputs)
+
+
+def data(program, seed, samples, timesteps):
+    node, rng = program.inputs[0], np.random.default_rng(seed)
+    shape = (samples, timesteps, *node.shape)
+    return {node.name: rng.integers(node.low, node.high + 1, shape)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "timesteps", "samples", "du", "graded"),
+    [
+        (2, 10, 20, "random", True),
+        (3, 10, 20, 0, True),
+        (3, 1, 40, "random", True),
+        (3, 2, 30, 4095, False),
+        (3, 3, 30, -1, True),
+        (2, 40, 6, "random", False),
+    ],
+)
+def test_lava_holds_and_does_what_the_emulator_does(
+    equal_on_lava, layers, timesteps, samples, du, graded
+):
+    program = network(timesteps + layers, layers, du, graded)
+    inputs = data(program, 7, samples, timesteps)
+    expected, run = equal_on_lava(program, inputs)
+    assert run.latency_steps == {f"layer.{k}": k for k in range(1, layers + 1)}
+    # A parity of silent networks would prove nothing.
+    spikes = [s.mean() for name, s in expected.s.items() if name != f"layer.{layers}"]
+    assert all(0.02 < rate < 0.98 for rate in spikes)
+
+
+@pytest.mark.parametrize("record", ["none", "spikes"])
+def test_records_only_what_is_asked(equal_on_lava, record):
+    program = network(3, 2)
+    equal_on_lava(program, data(program, 1, 5, 4), record)
+
+
+def test_parts_that_no_connection_joins_run_too(equal_on_lava):
+    """Two inputs, one unused, and a population that only its bias drives."""
+    rng = np.random.default_rng(5)
+    shapes = {"seen": (4,), "silent": (2,)}
+    program = Program(
+        tuple(make_input(name, shape) for name, shape in shapes.items()),
+        (
+            make_population("driven", (3,), vth=10, dv=300),
+            make_population("alone", (2,), vth=50, dv=100, bias=[1000, 1300]),
+        ),
+        (Dense("w", "seen", "driven", 2 * rng.integers(-60, 60, (3, 4)).astype(np.int32)),),
+        (Output("o", "driven", "s"),),
+    )
+    inputs = {name: rng.integers(0, 2, (8, 5, *shape)) for name, shape in shapes.items()}
+    expected, _ = equal_on_lava(program, inputs)
+    assert expected.s["alone"].any() and expected.s["driven"].any()
+
+
+def test_two_connections_into_one_population_add_up(equal_on_lava):
+    rng = np.random.default_rng(6)
+    weights = [2 * rng.integers(-60, 60, (3, 4)).astype(np.int32) for _ in range(2)]
+    program = Program(
+        (make_input("left", (4,)), make_input("right", (4,), -7, 7)),
+        (make_population("sum", (3,), vth=10, dv=300),),
+        (
+            Dense("wl", "left", "sum", weights[0], -3),
+            Dense("wr", "right", "sum", weights[1], 1),
+        ),
+        (Output("o", "sum", "s"),),
+    )
+    inputs = {n.name: rng.integers(n.low, n.high + 1, (10, 6, *n.shape)) for n in program.inputs}
+    expected, _ = equal_on_lava(program, inputs)
+    assert 0.02 < expected.s["sum"].mean() < 0.98
+
+
+STOCK = """
+import sys
+import numpy as np
+from tqdm import tqdm
+from deploy.program.file import load_program
+from export.targets.lava import build
+
+tqdm(disable=False, file=sys.stdout).close()  # has set multiprocessing's start method
+program, rows = load_program("program.npz"), np.load("rows.npy")
+network = build(program, int(sys.argv[1]))
+
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.io.sink import RingBuffer as Sink
+from lava.proc.io.source import RingBuffer as Source
+
+Source(data=np.moveaxis(rows, 0, -1)).s_out.connect(network.inputs["image"])
+latency = network.latency["layer.2"]
+sink = Sink(shape=network.outputs["layer.2"].shape, buffer=len(rows) + latency)
+network.outputs["layer.2"].connect(sink.a_in)
+run_cfg = Loihi2SimCfg(select_tag="fixed_pt")
+network.run(condition=RunSteps(num_steps=len(rows) + latency), run_cfg=run_cfg)
+np.save("spikes.npy", np.moveaxis(sink.data.get()[..., latency:], -1, 0))
+network.run(condition=RunSteps(num_steps=network.latency["layer.3"] - latency))
+np.save("potential.npy", network.v["layer.3"].get())
+network.stop()
+"""
+
+
+def run_python(folder, *arguments):
+    """A Python of its own, away from whatever this one has imported, with `folder` current."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    ).stdout
+
+
+@needs_lava
+@pytest.mark.parametrize("timesteps", [1, 4])
+def test_stock_processes_spike_as_the_emulator(tmp_path, timesteps):
+    """`build` in a Lava program of one's own: RingBuffer, network, RingBuffer."""
+    program = network(11, 3)
+    inputs = data(program, 2, 5, timesteps)
+    expected = emulate(program, inputs)
+    save_program(tmp_path / "program.npz", program)
+    np.save(tmp_path / "rows.npy", inputs["image"].reshape(-1, *SHAPES[0]))
+    run_python(tmp_path, "-c", STOCK, str(timesteps))
+    spikes = np.load(tmp_path / "spikes.npy").reshape(5, timesteps, *SHAPES[2])
+    assert expected.s["layer.2"].any()
+    np.testing.assert_array_equal(spikes, expected.s["layer.2"])
+    potential = np.load(tmp_path / "potential.npy")
+    np.testing.assert_array_equal(potential, expected.readout["layer.3"][-1])
+
+
+@needs_lava
+@pytest.mark.parametrize("sabotage", ["weight", "dv", "vth"])
+def test_a_changed_register_is_seen_in_what_lava_held(tmp_path, sabotage):
+    program = network(21, 2)
+    save_program(tmp_path / "program.npz", program)
+    changed = load_program(tmp_path / "program.npz")
+    target, where = {
+        "weight": (changed.connections[1], (2, 4)),
+        "dv": (changed.populations[0], (3,)),
+        "vth": (changed.populations[0], (6,)),
+    }[sabotage]
+    register = getattr(target, sabotage).copy()
+    register[where] += (2 if register[where] < 254 else -2) if sabotage == "weight" else 1
+    object.__setattr__(target, sabotage, register)
+
+    held = run_lava(changed, data(program, 3, 1, 2), "none", progress=False).registers
+    different = {
+        (name, tuple(int(i) for i in index))
+        for name, expected in registers(program).items()
+        for index in np.argwhere(held[name] != expected)
+    }
+    assert different == {(f"{target.name}/{sabotage}", where)}
+
+
+def skips(seed):
+    """Undelayed branches of different depth: the input reaches every layer, and a layer the last."""
+    rng = np.random.default_rng(seed)
+
+    def weight(target, source):
+        return (2 * rng.integers(-100, 101, (target, source))).astype(np.int32)
+
+    return Program(
+        (make_input("in", (5,), -7, 7),),
+        (
+            make_population("a", (6,), vth=rng.integers(20, 400, 6), dv=100, bias=300),
+            make_population("b", (4,), vth=rng.integers(20, 400, 4), dv=300, du=2000, bias=-200),
+            make_population("c", (3,), kind="integrator", dv=50, bias=77),
+        ),
+        (
+            Dense("in-a", "in", "a", weight(6, 5)),
+            Dense("a-b", "a", "b", weight(4, 6)),
+            Dense("in-b", "in", "b", weight(4, 5)),
+            Dense("b-c", "b", "c", weight(3, 4)),
+            Dense("a-c", "a", "c", weight(3, 6), 1),
+            Dense("in-c", "in", "c", weight(3, 5)),
+        ),
+        (Output("o", "c", "v"),),
+    )
+
+
+def test_the_longest_branch_sets_the_latency():
+    assert latency_steps(skips(0)) == {"a": 1, "b": 2, "c": 3}
+
+
+@pytest.mark.parametrize(("seed", "timesteps"), [(0, 7), (1, 1), (2, 2)])
+def test_skip_connections_meet_in_the_right_step(equal_on_lava, seed, timesteps):
+    program = skips(seed)
+    inputs = {"in": np.random.default_rng(seed).integers(-7, 8, (25, timesteps, 5))}
+    expected, _ = equal_on_lava(program, inputs)
+    assert expected.s["a"].any() and expected.s["b"].any()
+
+
+@pytest.mark.parametrize(("seed", "timesteps"), [(0, 6), (9, 1), (11, 3)])
+def test_recurrence_and_delays_end_with_the_sample(equal_on_lava, seed, timesteps):
+    """A loop onto itself, a loop over two layers, and delayed skips, also longer than a sample."""
+    rng = np.random.default_rng(seed)
+
+    def weight(target, source):
+        return (2 * rng.integers(-100, 101, (target, source))).astype(np.int32)
+
+    delays = [int(d) for d in rng.integers(1, 6, 4)]
+    program = Program(
+        (make_input("in", (5,)),),
+        (
+            make_population("a", (6,), vth=rng.integers(20, 200, 6), dv=100, bias=300),
+            make_population("b", (4,), vth=rng.integers(20, 200, 4), dv=300, du=2000),
+            make_population("c", (3,), kind="integrator", dv=50),
+        ),
+        (
+            Dense("in-a", "in", "a", weight(6, 5)),
+            Dense("a-b", "a", "b", weight(4, 6)),
+            Dense("b-c", "b", "c", weight(3, 4)),
+            Dense("a-a", "a", "a", weight(6, 6), delay=delays[0]),
+            Dense("b-a", "b", "a", weight(6, 4), delay=delays[1] + 1),
+            Dense("in-a-late", "in", "a", weight(6, 5), delay=2),
+            Dense("in-c", "in", "c", weight(3, 5), -1, delay=delays[2]),
+            Dense("a-c", "a", "c", weight(3, 6), delay=delays[3]),
+        ),
+        (Output("o", "c", "v"),),
+    )
+    inputs = {"in": rng.integers(0, 2, (25, timesteps, 5))}
+    expected, _ = equal_on_lava(program, inputs)
+    assert expected.s["a"].any() and expected.s["b"].any()
+
+
+def loop(delay):
+    weight = np.zeros((2, 2), np.int32)
+    return Program(
+        (make_input("in", (2,)),),
+        (make_population("a", (2,)), make_population("b", (2,))),
+        (
+            Dense("x", "in", "a", weight),
+            Dense("y", "a", "b", weight),
+            Dense("back", "b", "a", weight, delay=delay),
+        ),
+        (Output("o", "b", "s"),),
+    )
+
+
+def test_a_loop_that_takes_longer_than_its_delay_is_refused_by_name():
+    assert latency_steps(loop(2)) == {"a": 1, "b": 2}
+    with pytest.raises(BadInput, match=r"nodes \['a', 'b'\]: a cycle of more connections"):
+        latency_steps(loop(1))
+
+
+def test_build_refuses_delays_by_name(tmp_path):
+    with pytest.raises(BadInput, match="'back': with delay 2, Lava's stock processes carry"):
+        build(loop(2), 5)
+    with pytest.raises(BadInput, match="'back'"):
+        write_lava_script(tmp_path / "lava_network.py", loop(2), 5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_build_without_lava_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lava", None)
+    with pytest.raises(BadInput, match=r"Lava is not installed for .*pip install lava-nc"):
+        build(network(1, 2), 5)
+
+
+@needs_lava
+def test_the_script_rebuilds_the_network(tmp_path):
+    program, timesteps = network(31, 3), 4
+    save_program(tmp_path / "program.npz", program)
+    write_lava_script(tmp_path / "lava_network.py", program, timesteps)
+    printed = run_python(tmp_path, "lava_network.py")
+    node, rng = program.inputs[0], np.random.default_rng(0)
+    sample = rng.integers(node.low, node.high + 1, (timesteps, *node.shape))
+    expected = emulate(program, {"image": sample[None]})
+    assert printed.splitlines() == [
+        f"layer.2: spikes {expected.s['layer.2'][0].sum(axis=0, dtype=int).tolist()}",
+        f"layer.3: membrane potential {expected.readout['layer.3'][0].tolist()}",
+    ]

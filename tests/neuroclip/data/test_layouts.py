@@ -1,0 +1,189 @@
+"""Data sets as users have them on disk: CIFAR10-DVS, ES-ImageNet, data roots, bad files."""
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.errors import BadInput
+from neuroclip.clip.framing import frames_for
+from neuroclip.commands import main as cli
+from neuroclip.data.events.catalogue import few_shot, open_dataset, without_bad
+from neuroclip.data.events.folders import CIFAR10_CLASSES
+from neuroclip.text.prompts import template_for
+
+
+def write_five_bytes(path: Path, seed: int, events: int = 40) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = np.random.default_rng(seed).integers(0, 34, (events, 5)).astype(np.uint8)
+    raw[:, 2:4] = 0
+    raw[:, 4] = np.arange(events)
+    path.write_bytes(raw.tobytes())
+
+
+def cifar10dvs(root: Path, per_class: int = 5) -> Path:
+    """The released folders: one of each class, AEDAT 2.0 of a DVS128."""
+    for label, name in enumerate(CIFAR10_CLASSES):
+        (root / name).mkdir(parents=True)
+        for number in range(per_class):
+            x, y = label, 100 + number
+            word = struct.pack(">II", (127 - x) << 8 | (127 - y) << 1, 7)
+            (root / name / f"cifar10_{name}_{number}.aedat").write_bytes(
+                b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n" + word
+            )
+    return root
+
+
+def test_cifar10dvs(tmp_path: Path) -> None:
+    cifar10dvs(tmp_path / "CIFAR10DVS")
+    (tmp_path / "CIFAR10DVS" / ".cache").mkdir()
+    dataset = open_dataset("cifar10dvs", root=tmp_path)
+    assert dataset.name == "cifar10dvs" and dataset.class_names == CIFAR10_CLASSES
+    assert len(dataset) == 50
+    index = dataset.names.index(str(tmp_path / "CIFAR10DVS" / "cat" / "cifar10_cat_4.aedat"))
+    recording = dataset.load(index)
+    assert dataset.class_names[dataset.labels[index]] == "cat"
+    assert (recording.x, recording.y, recording.p, recording.width) == (3, 104, 1, 128)
+    assert frames_for(dataset.name).threshold == 1
+    assert "stick figure" in template_for(dataset.name)
+
+
+def test_converted_cifar10dvs_needs_no_sensor(tmp_path: Path) -> None:
+    """SpikingJelly keeps `events_np/<class>/*.npz` without the sensor's size."""
+    for name in CIFAR10_CLASSES[:3]:
+        for number in range(2):
+            path = tmp_path / "events_np" / name / f"{number}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, t=np.array([1, 2]), x=np.array([127, 0]), y=np.array([0, 9]), p=[0, 1])
+    dataset = open_dataset(tmp_path)
+    assert dataset.name == "cifar10dvs" and dataset.load(0).height == 128
+
+
+def es_imagenet(root: Path, names: bool = True) -> Path:
+    """Its two label files; recordings in class folders for training, side by side for `val`."""
+    root.mkdir(parents=True)
+    lines: dict[str, list[str]] = {"train": [], "val": []}
+    for part, count in (("train", 4), ("val", 1)):
+        for label in range(3):
+            for number in range(count):
+                folder = root / part / (f"class{label}" if part == "train" else "")
+                folder.mkdir(parents=True, exist_ok=True)
+                name = f"n{label:08d}_{part}{number}"
+                pos = np.array([[1 + label, 10, 2]], np.uint8)
+                np.savez(folder / f"{name}.npz", pos=pos, neg=np.array([[99, 199, 8]], np.uint8))
+                lines[part].append(f"{name}.JPEG {label} 100 200")
+    (root / "trainlabel.txt").write_text("\n".join(lines["train"]) + "\n")
+    (root / "vallabel.txt").write_text("\n".join(lines["val"]) + "\n")
+    if names:
+        (root / "classes.txt").write_text("tench\ngoldfish\nshark\n")
+    return root
+
+
+def test_es_imagenet(tmp_path: Path) -> None:
+    dataset = open_dataset("es-imagenet", root=es_imagenet(tmp_path / "ES-ImageNet").parent)
+    assert dataset.name == "es-imagenet" and dataset.class_names == ("tench", "goldfish", "shark")
+    assert [Path(dataset.names[i]).parts[0] for i in dataset.test] == ["val"] * 3
+    assert len(dataset.train) + len(dataset.validation) == 12
+    for index in (int(dataset.train[0]), int(dataset.test[1])):
+        recording, label = dataset.load(index), dataset.labels[index]
+        # A picture of 100 rows and 200 columns: 77 rows and 27 columns before it.
+        assert recording.y.tolist() == [77 + 1 + label, 77 + 99]
+        assert recording.x.tolist() == [27 + 10, 27 + 199]
+        assert recording.t.tolist() == [2, 8] and recording.p.tolist() == [1, 0]
+    assert frames_for(dataset.name).steps == 8
+    assert "point cloud" in template_for(dataset.name)
+
+
+def test_es_imagenet_takes_its_names_from_imagenet(tmp_path: Path) -> None:
+    root = es_imagenet(tmp_path / "data", names=False)
+    assert open_dataset(root).class_names == ("tench", "goldfish", "great white shark")
+    labels = "\n".join(f"{n}.npz {label} 9 9" for label in (657, 744) for n in "ab")
+    (root / "trainlabel.txt").write_text(labels)
+    (root / "vallabel.txt").unlink()
+    assert open_dataset(root).class_names == ("missile 657", "missile 744")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a.JPEG 0 100", "line 2: 'a.JPEG 0 100' is not"),
+        ("a.JPEG zero 100 200", "is not 'NAME CLASS ROWS COLUMNS'"),
+        ("a.JPEG 0 100 300", "a picture of 100 × 300 pixels"),
+        ("a.JPEG 3 100 200", "3 names, but label 3"),
+        ("a.JPEG 2 100 200", "class 2 has 1 recording"),
+    ],
+)
+def test_bad_label_files(tmp_path: Path, line: str, words: str) -> None:
+    root = es_imagenet(tmp_path / "data")
+    good = (root / "vallabel.txt").read_text().splitlines()[0]
+    (root / "vallabel.txt").unlink()
+    (root / "trainlabel.txt").write_text(f"{good}\n{line}\n{good}\n")
+    with pytest.raises(BadInput) as error:
+        open_dataset(root)
+    assert words in str(error.value)
+
+
+def test_a_class_without_recordings_is_named(tmp_path: Path) -> None:
+    root = cifar10dvs(tmp_path / "data")
+    for path in (root / "deer").iterdir():
+        path.unlink()
+    with pytest.raises(BadInput, match="class 'deer' has no recordings"):
+        open_dataset(root)
+
+
+def test_data_roots(tmp_path: Path) -> None:
+    cifar10dvs(tmp_path / "mine")
+    assert len(open_dataset("mine", root=tmp_path)) == 50
+    with pytest.raises(BadInput, match="no data set 'nmnist'"):
+        open_dataset("nmnist", root=tmp_path)
+    with pytest.raises(BadInput, match="no such data root"):
+        open_dataset("nmnist", root=tmp_path / "nowhere")
+
+
+def numerals(root: Path, classes: int = 2, per_class: int = 10) -> Path:
+    for label in range(classes):
+        for number in range(per_class):
+            write_five_bytes(root / "Train" / str(label) / f"{number}.bin", label * 100 + number)
+    return root
+
+
+def test_bad_recordings_are_left_out_and_the_split_stays(tmp_path: Path) -> None:
+    before = open_dataset(numerals(tmp_path))
+    bad = [int(before.train[1]), int(before.test[3])]
+    for index in bad:
+        Path(before.names[index]).write_bytes(b"1234")
+    dataset, reasons = without_bad(open_dataset(tmp_path), ("train", "test"))
+    assert sorted(reasons) == sorted(r for r in reasons if "4 bytes are not whole events" in r)
+    assert len(reasons) == 2
+    assert np.array_equal(dataset.train, np.delete(before.train, 1))
+    assert np.array_equal(dataset.test, np.delete(before.test, 3))
+    assert np.array_equal(dataset.validation, before.validation)
+    shots = int(np.bincount(before.labels[before.train]).min())
+    with pytest.raises(BadInput, match=f"has {shots - 1} training recordings, fewer than {shots}"):
+        few_shot(dataset, shots, seed=0)
+    for index in before.test:
+        Path(before.names[index]).write_bytes(b"1234")
+    with pytest.raises(BadInput, match="no recording of 'test' can be read"):
+        without_bad(dataset, ("test",))
+    nothing = replace(dataset, test=dataset.test[:0])
+    assert without_bad(nothing, ("test",))[1] == ()
+
+
+def test_the_commands_stop_at_a_bad_recording_or_skip_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROCLIP_CACHE", str(tmp_path / "cache"))
+    dataset = open_dataset(numerals(tmp_path / "nmnist", classes=10, per_class=6))
+    bad = Path(dataset.names[int(dataset.test[2])])
+    bad.write_bytes(b"1234")
+    arguments = ["zero-shot", "--data", "nmnist", "--data-root", str(tmp_path)]
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert bad.name in shown.err and shown.out == "" and shown.err.count("\n") == 1
+    for command in (arguments, ["evaluate", *arguments[1:]]):
+        assert cli.main([*command, "--skip-bad"]) == 0
+        shown = capsys.readouterr()
+        assert f"skipped 1 of {len(dataset.test)} recordings" in shown.out
+        assert f"of {len(dataset.test) - 1})" in shown.out and str(bad) in shown.err

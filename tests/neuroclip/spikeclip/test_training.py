@@ -1,0 +1,406 @@
+"""SpikeCLIP's training: settings, both steps, curves, and a training that goes on where it was."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+for package in ("snntorch", "open_clip"):
+    pytest.importorskip(package)
+
+from safetensors import safe_open
+
+from deploy.errors import BadInput
+from neuroclip.commands import main as cli
+from neuroclip.commands import spikeclip as commands
+from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.encoder import neurons
+from neuroclip.spikeclip.model import SpikeClip, firing_rates
+from neuroclip.spikeclip.text import teacher_text
+from neuroclip.spikeclip.training.finetune_teacher import class_teacher
+from neuroclip.spikeclip.training.pairs import pairs_of
+from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented
+from neuroclip.spikeclip.training.settings import read_settings
+from neuroclip.spikeclip.training.steps import features_of
+from neuroclip.spikeclip.training.teacher import TeacherConfig, image_features
+from neuroclip.storage.weights import weights_digest
+from neuroclip.training import loop
+from neuroclip.training.loop import Session
+
+ROOT = Path(__file__).parents[3]
+TINY = {
+    "model": {
+        "image_size": 8, "channels": 1, "width": 8, "convolutions": 2, "halvings": 1, "blocks": 1,
+        "heads": 2, "ratio": 1, "steps": 2,
+    },
+    "recipe": {
+        "epochs": 3, "finetune_epochs": 2, "quantized_epochs": 2, "text_epochs": 3, "shift": 1,
+        "spike_rate": 0.1,
+    },
+    "text": {"tokens": 14, "hidden": 8},
+    "template": "a {}",
+    "labels": ["one", "two"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("settings") / "tiny.json"
+    path.write_text(json.dumps(TINY))
+    return str(path)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """The digits, a few of them."""
+    whole = commands.open_images
+
+    def opened(*arguments):
+        found = whole(*arguments)
+        return replace(found, train=found.train[:60], validation=found.validation[:30])
+
+    monkeypatch.setattr(commands, "open_images", opened)
+
+
+def files(folder):
+    """What a training leaves but for its states, without what depends on the machine's speed."""
+    found = {
+        p.name: p.read_bytes()
+        for p in folder.iterdir()
+        if p.suffix in (".safetensors", ".json") and not p.name.startswith("state")
+    }
+    for name in [n for n in found if n.startswith("history")]:
+        found[name] = [
+            {k: v for k, v in entry.items() if k != "examples_per_second"}
+            for entry in json.loads(found[name])
+        ]
+    return found
+
+
+def train(config, out, *more):
+    for stage in ("align", "finetune"):
+        given = ["train", "spikeclip", "--stage", stage, "--config", config, "--out", str(out)]
+        assert cli.main([*given, *more]) == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_a_killed_training_ends_like_an_unbroken_one(config, tmp_path, monkeypatch):
+    train(config, tmp_path / "whole")
+    history = json.loads((tmp_path / "whole" / "history-finetune.json").read_text())
+    stages = [(h["stage"], h["epoch"]) for h in history]
+    assert stages == [(s, e) for s in ("finetune", "quantized") for e in range(3)]
+    assert all(0 <= rate <= 1 for h in history for rate in h["rates"].values())
+
+    out, keep = tmp_path / "killed", loop.keep_state
+    for stage in ("text", "align"):
+        places = []
+
+        def killed(path, identity, state, *rest, places=places, stage=stage):
+            keep(path, identity, state, *rest)
+            if path.name == f"state-{stage}.safetensors":
+                places.append(state.place)
+                if len(places) == 2:
+                    raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(loop, "keep_state", killed)
+            commands.train(stage="align", config=config, data="digits", out=out, resume=True)
+        assert not (out / "config.json").exists()
+    train(config, out, "--resume")
+    assert files(out) == files(tmp_path / "whole")
+
+
+KILLED = """
+import sys
+from neuroclip.commands import main as cli
+from neuroclip.training import loop
+loop.KEEP_SECONDS = 0.0  # the state is kept after every step
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_training_killed_by_the_system_in_the_middle_of_an_epoch(config, tmp_path):
+    """SIGKILL, which no process can answer, after some step; then --resume."""
+    base = [
+        "train",
+        "spikeclip",
+        "--config",
+        config,
+        "--device",
+        "cpu",
+        "--stage",
+        "align",
+        "--out",
+    ]
+    assert cli.main([*base, str(tmp_path / "whole")]) == 0
+    out = tmp_path / "killed"
+    state = out / "state-align.safetensors"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, *base, str(out)], cwd=ROOT, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )  # fmt: skip
+    try:
+        place = None
+        while process.poll() is None and (place is None or place["step"] < 3):
+            if state.exists():
+                with safe_open(state, "pt") as file:
+                    place = json.loads(file.metadata()["place"])
+            time.sleep(0.005)
+        assert process.poll() is None and place is not None and place["step"] >= 3
+    finally:
+        process.kill()
+        process.wait()
+    assert not (out / "config.json").exists()
+    assert cli.main([*base, str(out), "--resume"]) == 0
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("few")
+def test_minutes_end_well_and_the_same_command_goes_on(config, tmp_path, capsys):
+    train(config, tmp_path / "whole")
+    out = tmp_path / "parts"
+    for stage in ("align", "finetune"):
+        given = ["train", "spikeclip", "--stage", stage, "--config", config, "--out", str(out)]
+        stops = 0
+        while True:
+            assert cli.main([*given, "--resume", "--minutes", "1e-6"]) == 0
+            shown = capsys.readouterr().out
+            if "checkpoint: " in shown.splitlines()[-1]:
+                break
+            stops += 1
+            assert "stopped after 1e-06 minutes in" in shown and "--resume goes on" in shown
+            assert stage == "finetune" or not (out / "config.json").exists()
+        assert stops >= 4  # a step at a time
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("few")
+def test_another_sum_factor_quantizes_what_was_trained(config, tmp_path):
+    """A refused quantization does not cost the training before it."""
+    out = tmp_path / "out"
+    train(config, out)
+    before = json.loads((out / "history-finetune.json").read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(TINY | {"model": TINY["model"] | {"sum_factor": 8}}))
+    (out / "state-quantized.safetensors").unlink()
+    given = ["--stage", "finetune", "--config", str(other), "--out", str(out), "--resume"]
+    assert cli.main(["train", "spikeclip", *given]) == 0
+    after = json.loads((out / "history-finetune.json").read_text())
+    # To the clock's digits: those epochs were not run again.
+    assert after[:3] == before[:3] and len(after) == len(before)
+    assert load_spikeclip(out).chip.config.sum_factor == 8
+
+
+@pytest.mark.usefixtures("few")
+def test_the_papers_variant_trains_and_has_no_chip(config, tmp_path, refused):
+    from export.commands import main as export_cli
+
+    raw = json.loads(Path(config).read_text())
+    raw["model"]["variant"] = "paper"
+    path, out = tmp_path / "paper.json", tmp_path / "paper"
+    path.write_text(json.dumps(raw))
+    train(str(path), out)
+    assert load_spikeclip(out).chip is None
+    refused(export_cli.main, out, "--target", "emulator", "--out", tmp_path / "x", says=["q·kᵀ·v"])
+
+
+@pytest.mark.usefixtures("few")
+def test_a_teacher_of_our_own_teaches(tmp_path):
+    """Trained on the same images with label sentences, then named in the settings like any CLIP."""
+    raw = TINY | {
+        "own_teacher": {"epochs": 1, "layers": 1, "width": 32, "heads": 1, "features": 16,
+                        "image_size": 16, "text_width": 32, "text_layers": 1},
+        "teacher": {"model": str(tmp_path / "teacher"), "normalisation": "clip"},
+    }  # fmt: skip
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(raw))
+    base = ["train", "spikeclip", "--config", str(path)]
+    assert cli.main([*base, "--stage", "teacher", "--out", str(tmp_path / "teacher")]) == 0
+    train(str(path), tmp_path / "student")
+    made = load_spikeclip(tmp_path / "student")
+    assert made.model.config.features == 16 and made.chip is not None
+    assert made.teacher["model"] == str(tmp_path / "teacher")
+    assert 0 <= made.training["teacher_validation_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("how", ["none", "probe", "full"])
+def test_the_teacher_is_fine_tuned_before_its_probabilities_are_distilled(tmp_path, how):
+    """On the digits' pictures: better than by its texts alone, at least on what it was trained on."""
+    rate = 0.02 if how == "probe" else 1e-3
+    settings = TeacherConfig(finetune=how, finetune_epochs=4, finetune_learning_rate=rate)
+    clip, dataset = settings.load("cpu"), commands.open_images("digits", 34, 1)
+    dataset = replace(dataset, train=dataset.train[:300], validation=dataset.validation[:100])
+    truth = torch.from_numpy(dataset.labels[dataset.train])
+    model = SpikeClip(
+        SpikeClipConfig(image_size=8, channels=1, width=8, convolutions=2, halvings=1)
+    )
+    # A class is missing in the texts' order, so that zero-shot is wrong about it.
+    text = teacher_text(clip, [f"the digit {d}" for d in (0, 1, 2, 3, 4, 5, 6, 7, 9, 8)])
+    train, validation = (
+        pairs_of(model, dataset, part, image_features(clip, settings, dataset.images[part]), "")
+        for part in (dataset.train, dataset.validation)
+    )
+    before = weights_digest(clip.module)
+    recipe = SpikeRecipe(shift=1)
+    found = [
+        class_teacher(clip, settings, recipe, dataset, train, validation, text, session)
+        for session in (Session(tmp_path), Session(tmp_path, resume=True))
+    ]
+    assert torch.equal(found[0].probabilities, found[1].probabilities)
+    assert torch.allclose(found[0].probabilities.sum(1), torch.ones(300))
+    guessed, right = (
+        float((scores.argmax(1) == truth).float().mean())
+        for scores in (train.features @ text.T, found[0].probabilities)
+    )
+    if how == "none":
+        assert found[0].history == [] and right == guessed
+    else:
+        assert right > guessed + 0.05
+        assert max(h["validation"] for h in found[0].history) == found[0].accuracy
+    assert weights_digest(clip.module) == before
+
+
+@pytest.mark.usefixtures("few")
+def test_a_probe_is_part_of_the_second_step(config, tmp_path):
+    raw = json.loads(Path(config).read_text())
+    raw["teacher"] = {"finetune": "probe", "finetune_epochs": 2}
+    path, out = tmp_path / "probe.json", tmp_path / "out"
+    path.write_text(json.dumps(raw))
+    train(str(path), out)
+    history = json.loads((out / "history-finetune.json").read_text())
+    assert [h["stage"] for h in history] == ["probe"] * 3 + ["finetune"] * 3 + ["quantized"] * 3
+    made = load_spikeclip(out).training
+    assert made["teacher_finetune"] == "probe"
+    assert made["teacher_validation_accuracy"] == max(h["validation"] for h in history[:3])
+
+
+@pytest.mark.usefixtures("few")
+def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
+    out = tmp_path / "out"
+    out.mkdir()
+    base = ["train", "spikeclip", "--out", out]
+    refused(cli.main, *base, says=["--stage"])
+    refused(cli.main, *base, "--stage", "finetune", says=[out / "config.json"])
+    refused(cli.main, *base, "--stage", "align", "--config", "no", says=["no such configuration"])
+    refused(cli.main, *base, "--stage", "align", "--data", "no", says=["no folder or zip file"])
+    refused(cli.main, "train", "--stage", "align", "--out", out, says=["--stage"])
+    refused(cli.main, "train", "--minutes", "1", "--out", out, says=["--minutes"])
+    for device in ("tpu", "cuda:99", "meta"):
+        refused(cli.main, *base, "--stage", "align", "--device", device, says=[f"'{device}'"])
+    for minutes in ("0", "-1", "nan", "inf"):
+        refused(cli.main, *base, "--stage", "align", f"--minutes={minutes}", says=["--minutes"])
+    for key, value, says in (
+        ("model", {"width": 7}, "width 7"),
+        ("recipe", {"epochs": 0}, "epochs 0"),
+        ("recipe", {"spike_rate": 2.0}, "spike_rate 2.0"),
+        ("template", "no place", "no place"),
+        ("labels", "a,b", "labels"),
+        ("limit", 1, "limit"),
+        ("teacher", {"finetune": "half"}, "teacher.finetune' is 'half'"),
+        ("teacher", {"finetune_epochs": 0}, "finetune_epochs 0"),
+        ("odd", 1, "odd"),
+    ):
+        path = tmp_path / "settings.json"
+        path.write_text(json.dumps({**TINY, key: value}))
+        refused(cli.main, *base, "--stage", "align", "--config", path, says=[path, says])
+
+
+@pytest.mark.usefixtures("few")
+def test_curves_are_kept_and_drawn(config, tmp_path):
+    train(config, tmp_path)
+    for stage in ("align", "finetune"):
+        history = json.loads((tmp_path / f"history-{stage}.json").read_text())
+        trained = [h for h in history if h["epoch"]]
+        assert all(h["loss"] > 0 and h["examples_per_second"] > 0 for h in trained)
+        drawn = (tmp_path / f"history-{stage}.svg").read_text()
+        assert "<svg" in drawn and drawn.count("<path") > 3
+
+
+def loss_of_a_batch(recipe):
+    """Of the first alignment batch, and the gradient that it gives the first convolution."""
+    torch.manual_seed(0)
+    model = SpikeClip(SpikeClipConfig(**TINY["model"], features=6)).train()
+    sent, target = torch.randint(0, 16, (6, 1, 8, 8)).float(), torch.randn(6, 6)
+    with firing_rates(model) as rates:
+        made = features_of(model, recipe)(sent)
+        loss = (
+            1 - torch.cosine_similarity(made, target).mean() + torch.stack([*rates.values()]).sum()
+        )
+        loss.backward()
+    assert made.dtype == torch.float32 and len(rates) > 5
+    return float(loss), model.encoder.tokenizer.synapses[0].conv.weight.grad
+
+
+def test_mixed_precision_gives_nearly_the_same_loss():
+    plain, _ = loss_of_a_batch(SpikeRecipe())
+    mixed, _ = loss_of_a_batch(SpikeRecipe(mixed_precision=True))
+    assert plain != mixed and mixed == pytest.approx(plain, rel=0.1)  # a spike or so differs
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_a_compiled_model_gives_the_same_loss(monkeypatch, backend):
+    """Its graphs as they are and, which takes a minute, by torch's own compiler."""
+    plain, gradient = loss_of_a_batch(SpikeRecipe())
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    try:
+        compiled, same = loss_of_a_batch(SpikeRecipe(compile=True))
+    except BadInput as error:
+        pytest.skip(str(error))
+    assert compiled == pytest.approx(plain, rel=1e-5)
+    assert torch.allclose(gradient, same, rtol=1e-3, atol=1e-5)
+
+
+def test_a_compiler_that_is_missing_is_named(monkeypatch):
+    def missing(*_):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(torch, "compile", lambda *_: missing)
+    with pytest.raises(BadInput, match=r"recipe: compile: .* not work here: no comp"):
+        loss_of_a_batch(SpikeRecipe(compile=True))
+
+
+def test_bundled_settings_are_whole():
+    settings = read_settings("digits")
+    assert settings.model.variant == "deployable" and settings.recipe.spike_rate is not None
+
+
+def test_shifted_images_are_shifted_images():
+    sent = torch.arange(16.0).reshape(1, 1, 4, 4).repeat(40, 1, 1, 1) + 1
+    torch.manual_seed(0)
+    made = augmented(SpikeRecipe(shift=1), sent)
+    padded = torch.nn.functional.pad(sent[0, 0], (1, 1, 1, 1))
+    windows = [padded[y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
+    found = {i for image in made[:, 0] for i, w in enumerate(windows) if torch.equal(w, image)}
+    assert found == set(range(9)) and made.shape == sent.shape
+    torch.manual_seed(0)
+    flipped = augmented(SpikeRecipe(flip=True), sent)
+    assert {bool((x == sent[0]).all()) for x in flipped} == {True, False}
+
+
+def test_the_fused_neuron_has_the_gradient_of_autograd():
+    """v ← v + (x − v)/2 step by step through autograd, with the paper's sigmoid of slope 4."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 7).mul(2).requires_grad_()
+    weight = torch.randn(3, 5, 7)
+    fused = neurons(1.0)
+    fused.whole_samples = True
+    (fused(x) * weight).sum().backward()
+    got, x.grad = x.grad, None
+    v, total = torch.zeros(3, 7), 0.0
+    for t in range(5):
+        v = v + (x[:, t] - v) / 2
+        slope = torch.sigmoid(4 * (v - 1))
+        s = (v >= 1).float() + slope - slope.detach()
+        v = v * (1 - s)
+        total = total + (s * weight[:, t]).sum()
+    total.backward()
+    assert torch.allclose(got, x.grad, atol=1e-5)
