@@ -1,7 +1,10 @@
-"""What tests of Lava share: one comparison of a run with the emulator's."""
+"""What tests beside other simulators share: a comparison with Lava, and sweeps that add up."""
 
 import importlib.util
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,3 +45,27 @@ def equal_on_lava() -> Callable[..., tuple[Trace, Any]]:
         return expected, run
 
     return compare
+
+
+@pytest.fixture
+def once() -> Callable[[str, range], AbstractContextManager[None]]:
+    """`with once("lava", range(1000, 1008)):` runs one part of a sweep, unless it was done before.
+
+    The environment variable NEUROCLIP_SWEEP names the file of what is done, a line for each part
+    that passed: "lava 1000 1008". A part listed there is skipped, one that fails is not listed, and
+    several processes may write it at a time. Without the variable every part runs.
+    """
+    file = os.environ.get("NEUROCLIP_SWEEP")
+
+    @contextmanager
+    def part(name: str, seeds: range) -> Iterator[None]:
+        line = f"{name} {seeds.start} {seeds.stop}"
+        if file and Path(file).exists() and line in Path(file).read_text().splitlines():
+            pytest.skip(f"done before: {line}")
+        yield
+        if file:
+            # One short write to the end of a file is never mixed with another's.
+            with open(file, "a") as done:
+                done.write(line + "\n")
+
+    return part
