@@ -27,6 +27,8 @@ _BUNDLED_FOLDER = Path(__file__).parents[1] / "models" / "digits-clip"
 
 # Files of a CLIP of our own configuration, in one folder.
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+# Numbers that OpenAI's archives keep as tensors beside the weights.
+_OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 # Images at once on a CPU; the most on a GPU; and how many tell what each takes of its memory.
 _CPU_BATCH, _MAX_BATCH, _TRIAL = 256, 4096, 16
 
@@ -66,7 +68,7 @@ def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
     """Load a CLIP, by default the bundled one, to CUDA where there is one (or to `device`).
 
     Raises BadInput: unknown model or tag, no weights given, or a weight file that is missing,
-    damaged, a pickle with code, of another architecture, or not finite.
+    damaged, of another architecture, or not finite.
     """
     spec = spec or ClipSpec()
     place = device_of(device)
@@ -211,6 +213,12 @@ def _check_sizes(config: dict[str, Any], path: Path) -> None:
             raise BadInput(f"{path}: text_cfg.{name} = {value!r} is not an integer in 1 … 65536")
 
 
+def self_contained(name: str) -> bool:
+    """Whether an architecture of open_clip is built from its own sizes alone, without any hub."""
+    config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
+    return config is not None and not any(key.startswith("hf_") for key in config["text_cfg"])
+
+
 def _load_open_clip(spec: ClipSpec, device: torch.device) -> Clip:
     if spec.model not in open_clip.list_models():
         raise BadInput(
@@ -220,7 +228,7 @@ def _load_open_clip(spec: ClipSpec, device: torch.device) -> Clip:
         raise BadInput(f"CLIP '{spec.model}': no weights given (a tag of open_clip, or a file)")
     path = Path(spec.pretrained)
     if path.exists() or path.suffix:
-        tensors = read_weights(path)
+        tensors = {n: x for n, x in read_weights(path).items() if n not in _OPENAI_EXTRAS}
         module = open_clip.create_model(spec.model)
         fill_module(module, tensors, path)
     else:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from deploy.errors import BadInput
 from neuroclip.chip.neurons import run
-from neuroclip.clip.model import BUNDLED, Clip, ClipSpec
+from neuroclip.clip.model import BUNDLED, Clip, ClipSpec, self_contained
 from neuroclip.compute.threads import one_thread
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.text.prompts import fill, require_content
@@ -98,6 +98,9 @@ def token_ids(config: TextConfig, texts: Sequence[str]) -> Tensor:
     """Token ids int64 [texts, tokens]. Raises BadInput naming a text that holds more tokens."""
     if config.clip == BUNDLED:
         return tokenize(texts, config.tokens)
+    # A checkpoint is a stranger's: open_clip would take a folder or hub, and run the code found there.
+    if not self_contained(config.clip):
+        raise BadInput(f"text encoder: clip '{config.clip}' is no architecture of open_clip's own")
     tokenizer = open_clip.get_tokenizer(config.clip)
     ids: Tensor = tokenizer(list(texts))
     for text, row in zip(texts, ids, strict=True):

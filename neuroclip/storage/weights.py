@@ -1,7 +1,6 @@
-"""Reading and writing CLIP weight files: safetensors, or torch files that hold tensors only."""
+"""Reading and writing CLIP weight files: safetensors, or torch files, nothing of which is run."""
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path
+from neuroclip.storage.torch_file import torch_tensors
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
@@ -30,9 +30,9 @@ def save_tensors(
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Named tensors of a weight file (`.safetensors`, else a torch file read with weights_only).
+    """Named tensors of a weight file: `.safetensors`, else a file of torch's own (see `torch_file`).
 
-    Raises BadInput naming the file: absent, damaged, a pickle with code, or not named tensors.
+    Raises BadInput naming the file: absent, damaged, or not named tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,21 +42,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise BadInput(f"{path}: not a readable safetensors file: {_line(error)}") from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise BadInput(
-            f"{path}: a pickle with code or a damaged one; only plain tensors are loaded"
-        ) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # its unpickler has errors of every kind for damaged bytes
-        raise BadInput(f"{path}: not a readable torch weight file: {_line(error)}") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not content:
-        raise BadInput(f"{path}: holds {type(content).__name__}, expected named tensors")
-    tensors = {str(name).removeprefix("module."): value for name, value in content.items()}
+    tensors = torch_tensors(path)
+    if not tensors:
+        raise BadInput(f"{path}: holds no tensors")
     for name, value in tensors.items():
         if not isinstance(value, torch.Tensor):
             raise BadInput(f"{path}: entry '{name}' is {type(value).__name__}, expected a tensor")

@@ -13,6 +13,8 @@ from deploy.errors import BadInput
 from neuroclip.data.images.source import ImageSource
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# By content, whatever the name says: of others Pillow starts programs (Ghostscript, for PostScript).
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 # No picture of a data set is larger; a damaged or hostile archive may declare anything.
 _MAX_FILE = 1 << 28
 
@@ -75,7 +77,7 @@ def _source(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> I
         # Underscores stand for spaces in the names of folders.
         class_names=tuple(name.replace("_", " ") for name in classes),
         title=lambda i: f"{path}: image '{files[i][1]}'",
-        read=lambda i: Image.open(BytesIO(read(files[i][1]))),
+        read=lambda i: Image.open(BytesIO(read(files[i][1])), formats=_FORMATS),
     )
 
 

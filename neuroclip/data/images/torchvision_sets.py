@@ -9,8 +9,8 @@ from PIL import Image
 
 from deploy.errors import BadInput
 from neuroclip.data.images.class_names import class_names
-from neuroclip.data.images.plain_pickle import bytes_array, plain_values
 from neuroclip.data.images.source import ImageSource
+from neuroclip.storage.plain_pickle import bytes_array, plain_values
 
 # CIFAR's files of the training part and of the test part, and the key of their labels.
 _CIFAR: dict[str, tuple[str, list[str], list[str], bytes]] = {

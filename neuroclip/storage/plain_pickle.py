@@ -1,9 +1,9 @@
 """What plain values a pickle holds, read from its instructions without running one of them.
 
-CIFAR's own files are pickles, and a pickle of a user's is never loaded: it may call any function.
-`pickletools` only tells the instructions apart. Those that build text, numbers, tuples, lists and dicts
-are followed here; one that would call a function leaves a note of what it would call, and of those only
-numpy's arrays of bytes are made, by `numpy.frombuffer`.
+CIFAR's own files are pickles, and so is the index of torch's weight files; a pickle of a stranger's is
+never loaded, since it may call any function. `pickletools` only tells the instructions apart. Those that
+build text, numbers, tuples, lists and dicts are followed here; one that would call a function leaves a
+note of what it would call. Of those only numpy's arrays of bytes are made, by `numpy.frombuffer`.
 """
 
 import math
@@ -31,6 +31,13 @@ class Called:
     state: Any = None
 
 
+@dataclass(frozen=True, eq=False)
+class Persistent:
+    """What a pickle only names, for its reader to look up: in torch's files, a storage."""
+
+    name: Any
+
+
 def plain_values(path: Path) -> Any:
     """The value of a pickle: dicts, lists, tuples, text, bytes, numbers, and `Called` for the rest.
 
@@ -41,7 +48,7 @@ def plain_values(path: Path) -> Any:
         size = path.stat().st_size
         if size <= _MAX_BYTES:
             # Of a file, `pickletools` would take as much memory as an instruction declares.
-            return _value(path.read_bytes())
+            return value_of(path.read_bytes())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
@@ -74,7 +81,6 @@ def _said(value: Any) -> str:
     return value.name if isinstance(value, Called) else type(value).__name__
 
 
-_MARK = object()
 _SAME = {
     "BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINUNICODE",
     "SHORT_BINUNICODE", "UNICODE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT",
@@ -82,26 +88,31 @@ _SAME = {
 }  # fmt: skip
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_DICT": dict,
-    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "MARK": lambda: _MARK,
+    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple,
 }  # fmt: skip
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def _value(content: bytes) -> Any:
-    """The value that a pickle's instructions build (Python's pickletools names and explains them)."""
+def value_of(content: bytes) -> Any:
+    """The value that a pickle's instructions build (Python's pickletools names and explains them).
+
+    In time proportional to them. Raises ValueError, IndexError, KeyError, TypeError or AttributeError
+    where they build none, or hold others than the plain ones.
+    """
     stack: list[Any] = []
+    marks: list[int] = []  # where in the stack
     memo: dict[int, Any] = {}
 
     def popped(count: int) -> list[Any]:
-        if count > len(stack):
+        if count > len(stack) - (marks[-1] if marks else 0):
             raise ValueError("its stack is empty")
         taken = stack[len(stack) - count :]
         del stack[len(stack) - count :]
         return taken
 
     def since_mark() -> list[Any]:
-        at = max(i for i, value in enumerate(stack) if value is _MARK)
-        taken = stack[at + 1 :]
+        at = marks.pop()
+        taken = stack[at:]
         del stack[at:]
         return taken
 
@@ -112,6 +123,8 @@ def _value(content: bytes) -> Any:
             stack.append(argument.encode("latin-1") if text else argument)
         elif name in _CONSTANTS:
             stack.append(_CONSTANTS[name]())
+        elif name == "MARK":
+            marks.append(len(stack))
         elif name in ("PROTO", "FRAME"):
             continue
         elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
@@ -141,11 +154,15 @@ def _value(content: bytes) -> Any:
             stack.append(Called(argument, None))
         elif name == "STACK_GLOBAL":
             stack.append(Called(" ".join(popped(2)), None))
-        elif name == "REDUCE":
+        elif name == "BINPERSID":
+            stack.append(Persistent(popped(1)[0]))
+        elif name in ("REDUCE", "NEWOBJ"):
             function, arguments = popped(2)
             stack.append(_call(function, arguments))
         elif name == "BUILD":
             state = popped(1)[0]
+            if isinstance(stack[-1], dict):
+                continue  # an OrderedDict's attributes, such as the versions in a state dict
             _of(stack, Called).state = state
         elif name == "STOP":
             (value,) = stack
@@ -167,4 +184,6 @@ def _call(function: Any, arguments: Any) -> Any:
     # How Python 3 writes bytes for readers of Python 2.
     if function.name == "_codecs encode" and arguments[1:] == ("latin1",):
         return arguments[0].encode("latin-1")
+    if function.name == "collections OrderedDict" and arguments == ():
+        return {}
     return Called(function.name, arguments)

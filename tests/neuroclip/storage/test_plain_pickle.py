@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.errors import BadInput
-from neuroclip.data.images.plain_pickle import Called, bytes_array, plain_values
+from neuroclip.storage.plain_pickle import Called, bytes_array, plain_values
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

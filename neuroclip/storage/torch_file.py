@@ -1,0 +1,150 @@
+"""The tensors of torch's own weight files (`.pt`, `.pth`, `.bin`), read without torch's readers.
+
+`torch.load` runs what a pickle says, and `weights_only=True` has not always held (CVE-2025-32434); of a
+TorchScript archive it even runs the code. Here a file is taken for what it is: a zip file of one index,
+whose instructions are followed by `plain_pickle` and never run, and of the bytes of each storage, stored
+as they are. A TorchScript archive, as OpenAI's CLIP weights are, differs in the index only, which holds
+modules in place of a dict; the code beside it is not read.
+
+    data.pkl    {name: tensor} or a module; a tensor names its storage, offset, size and stride
+    data/KEY    the bytes of a storage
+"""
+
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deploy.errors import BadInput
+from neuroclip.storage.plain_pickle import Called, Persistent, value_of
+
+# An index holds a hundred bytes or so a tensor; one of more than this is none.
+_MAX_INDEX = 64 << 20
+# Names of tensors: more than any network has, fewer than a made-up one can multiply.
+_MAX_NAMES = 1 << 17
+_STORAGES = {
+    "torch DoubleStorage": torch.float64,
+    "torch FloatStorage": torch.float32,
+    "torch HalfStorage": torch.float16,
+    "torch BFloat16Storage": torch.bfloat16,
+    "torch LongStorage": torch.int64,
+    "torch IntStorage": torch.int32,
+    "torch ShortStorage": torch.int16,
+    "torch CharStorage": torch.int8,
+    "torch ByteStorage": torch.uint8,
+    "torch BoolStorage": torch.bool,
+}
+
+
+def torch_tensors(path: Path) -> dict[str, Any]:
+    """What a torch file names: tensors by their names, and other plain values as they are.
+
+    A dict under "state_dict" stands for the whole; names of a module's parts are joined by dots, and a
+    leading "module." is dropped. Nothing in the file is run. Raises BadInput naming the file and the
+    entry: damaged, compressed, of torch before 1.6 (no zip file), or more than the file holds.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _named(path, archive)
+    except zipfile.BadZipFile as error:
+        raise BadInput(
+            f"{path}: no zip file: torch before 1.6 wrote this, or nobody; save its tensors as "
+            f".safetensors ({error})"
+        ) from error
+    except (OSError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BadInput(f"{path}: not a readable torch file: {error}") from error
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not an index of tensors: {error}") from error
+
+
+def _named(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    indices = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(indices) != 1:
+        raise BadInput(
+            f"{path}: a zip file with {len(indices)} entries FOLDER/data.pkl, expected one"
+        )
+    folder = indices[0].removesuffix("data.pkl")
+    read = [e for name, e in entries.items() if name.startswith(f"{folder}data")]
+    if sum(entry.file_size for entry in read) > path.stat().st_size or any(
+        entry.compress_type != zipfile.ZIP_STORED for entry in read
+    ):
+        raise BadInput(f"{path}: its tensors are compressed or overlap, as torch writes none")
+    if (order := entries.get(f"{folder}byteorder")) and archive.read(order) != b"little":
+        raise BadInput(f"{path}: entry '{order.filename}' is not 'little'")
+    if entries[indices[0]].file_size > _MAX_INDEX:
+        raise BadInput(f"{path}: an index of {entries[indices[0]].file_size} bytes")
+    value = value_of(archive.read(indices[0]))
+    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
+        value = value["state_dict"]
+    if not isinstance(value, dict) and not _is_module(value):
+        raise BadInput(f"{path}: holds {_said(value)}, expected named tensors")
+    storages: dict[str, torch.Tensor] = {}
+
+    def storage(named: Any) -> torch.Tensor:
+        kind, maker, key, _, count = named.name
+        if kind != "storage" or not isinstance(maker, Called) or maker.name not in _STORAGES:
+            raise ValueError(f"a storage of {_said(maker)}")
+        if (known := f"{maker.name} {key}") not in storages:
+            content = bytearray(archive.read(f"{folder}data/{key}"))
+            made = torch.frombuffer(content, dtype=_STORAGES[maker.name]) if content else None
+            storages[known] = torch.empty(0, dtype=_STORAGES[maker.name]) if made is None else made
+        if len(storages[known]) != count:
+            raise ValueError(f"storage {key} has {len(storages[known])} values, its index {count}")
+        return storages[known]
+
+    found: dict[str, Any] = {}
+    seen = 0
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        prefix, holder = waiting.pop()
+        for name, each in _parts(holder).items():
+            full = f"{prefix}{name}"
+            seen += 1
+            if seen > _MAX_NAMES:
+                raise ValueError(f"more than {_MAX_NAMES} names")
+            if _is_module(each):
+                waiting.append((f"{full}.", each))
+                continue
+            if isinstance(each, Called):
+                each = _tensor(full, each, storage)
+            # What else a module has (sizes, flags) is its own business; in a dict it is an error to show.
+            if isinstance(each, torch.Tensor) or isinstance(holder, dict):
+                found[full.removeprefix("module.")] = each
+    return found
+
+
+def _parts(holder: Any) -> Mapping[str, Any]:
+    parts = holder if isinstance(holder, dict) else holder.state
+    return parts if isinstance(parts, dict) else {}
+
+
+def _is_module(value: Any) -> bool:
+    return isinstance(value, Called) and value.name.startswith("__torch__")
+
+
+def _tensor(name: str, made: Called, storage: Any) -> Any:
+    """A tensor from what an index says of it; what is none stays as it is."""
+    if made.name == "torch._utils _rebuild_parameter":
+        made = made.arguments[0]
+    if not isinstance(made, Called) or made.name != "torch._utils _rebuild_tensor_v2":
+        return made
+    named, offset, size, stride = made.arguments[:4]
+    if not isinstance(named, Persistent):
+        raise ValueError(f"tensor '{name}' is in {_said(named)}, expected a storage")
+    values = storage(named)
+    numbers = (offset, *size, *stride)
+    if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
+        raise ValueError(f"tensor '{name}' has offset {offset}, size {size}, stride {stride}")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    # A stride of 0 repeats a value: a tensor larger than all that its storage holds is none of a model.
+    if math.prod(size) and (last >= len(values) or math.prod(size) > len(values)):
+        raise ValueError(f"tensor '{name}' of size {size} lies outside its storage")
+    return torch.as_strided(values, size, stride, offset)
+
+
+def _said(value: Any) -> str:
+    return value.name if isinstance(value, Called) else type(value).__name__
