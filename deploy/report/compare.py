@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from deploy.compare.mcnemar import discordant, mcnemar
 from deploy.report.charts.series import curve, curves
 from deploy.report.html import page
 from deploy.report.words import sentences as words
@@ -28,7 +29,8 @@ def compare_rows(a: object, b: object) -> list[Row]:
     rows.append(_same("result", words.status(a), words.status(b)))
     rows.append(_same("chip", words.chip(a) or None, words.chip(b) or None))
     rows += [_figure(key, at(a, key), at(b, key), count) for key in ("samples", "timesteps")]
-    rows += [_accuracy(e, words.accuracy(a, e), words.accuracy(b, e)) for e in words.TITLES]
+    for executor in words.TITLES:
+        rows += _accuracy(executor, a, b)
     for kind, key in (("spike", "spike_mismatches"), ("state", "state_mismatches")):
         rows.append(_figure(f"{kind} mismatches", _mismatches(a, key), _mismatches(b, key), count))
     rows.append(_figure("cores used", at(a, "cores", "used"), at(b, "cores", "used"), count))
@@ -132,16 +134,41 @@ def _signed(x: float, unit: str) -> str:
     return f"{'+' if x > 0 else MINUS}{abs(x):.1f}{unit}"
 
 
-def _accuracy(executor: str, a: dict[str, Any] | None, b: dict[str, Any] | None) -> Row:
-    """Accuracy differs in points, and is called within the intervals where those overlap."""
-    x, y = number(at(a, "value")), number(at(b, "value"))
-    change = ""
-    if x is not None and y is not None:
-        change = "same" if x == y else _signed(100 * (y - x), " points")
-        ends = [pair([at(e, "low"), at(e, "high")]) for e in (a, b)]
-        if x != y and ends[0] and ends[1] and ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]:
-            change += ", intervals overlap"
-    return f"accuracy {words.TITLES[executor]}", percent(x), percent(y), change
+def _accuracy(executor: str, a: object, b: object) -> list[Row]:
+    """Accuracy of an executor, differing in points, and over the same samples the paired test."""
+    name = f"accuracy {words.TITLES[executor]}"
+    x, y = (number(at(words.accuracy(report, executor), "value")) for report in (a, b))
+    if x is None or y is None:
+        return [(name, percent(x), percent(y), "")]
+    change = "same" if x == y else _signed(100 * (y - x), " points")
+    alone = f"{words.TITLES[executor]}, right in one run alone"
+    found = [at(report, "predictions", "correct", executor) for report in (a, b)]
+    if why := _unpaired(a, b, found):
+        paired = (alone, "", "", f"not paired: {why}")
+    else:
+        only = discordant(*found)
+        paired = (
+            alone,
+            count(only[0]),
+            count(only[1]),
+            f"p = {mcnemar(*only):.2g}, McNemar's test",
+        )
+    return [(name, percent(x), percent(y), change), paired]
+
+
+def _unpaired(a: object, b: object, found: list[Any]) -> str | None:
+    """Why the samples of two runs cannot be taken in pairs; None where they can.
+
+    They are the same where all messages are, or, since each model encodes them in its own way, where
+    the name of the data, the seed that drew them, and all labels in their order are.
+    """
+    if not all(isinstance(text, str) and text for text in found):
+        return "a run has not recorded which samples are right"
+    keys = (("data_sha256",), ("data",), ("seed",), ("predictions", "labels_sha256"))
+    messages, *others = (at(a, *key) is not None and at(a, *key) == at(b, *key) for key in keys)
+    if len(found[0]) != len(found[1]) or not (messages or all(others)):
+        return "the runs saw other samples"
+    return None
 
 
 def _mismatches(report: object, key: str) -> int | float | None:

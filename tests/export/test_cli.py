@@ -145,6 +145,10 @@ def test_the_checkpoint_of_an_adapter(
     named = report("named", "--labels", "one, two ,three", "--samples", 7)
     assert named["predictions"]["labels"] == ["one", "two", "three"]
     assert named["accuracy"]["emulator"] is None
+    assert named["predictions"]["labels_sha256"] is None
+    for executor, right in whole["predictions"]["correct"].items():
+        if right is not None:
+            assert len(right) == 20 and right.count("1") == whole["accuracy"][executor]["correct"]
     recording = recordings_folder / "Test" / "3" / "00000.bin"
     one = [checkpoint_folder, "--data", recording, "--target", "emulator", "--out", tmp_path / "1"]
     assert main([str(a) for a in one]) == 0
@@ -672,3 +676,5 @@ def test_the_prediction_is_that_of_the_output_node(tmp_path: Path) -> None:
     report = read_json(tmp_path / "out" / "report.json")
     assert [entry["predicted"] for entry in report["predictions"]["first"]] == [1, 0]
     assert report["accuracy"]["emulator"]["correct"] == 2
+    assert report["predictions"]["correct"]["emulator"] == "11"
+    assert report["predictions"]["correct"]["float"] is None

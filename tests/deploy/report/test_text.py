@@ -156,7 +156,7 @@ def test_compare_shows_both_and_the_difference(report):
     rows = {name: rest for name, *rest in compare_rows(report, other)}
     assert rows["target"] == ["lava", "emulator", "differs"]
     assert rows["accuracy float"][2] == "same"
-    assert rows["accuracy Lava"][2] == "−3.0 points, intervals overlap"
+    assert rows["accuracy Lava"][2] == "−3.0 points"
     assert rows["synaptic ops"][2] == "+20.0 %"
     assert rows["spike mismatches"] == ["0", "3", "+3"]
     assert rows["hops"] == [count(4200), count(4200), "same"]
@@ -195,11 +195,45 @@ def test_compare_covers_time_traffic_and_every_node(report):
     assert "Each step" not in compare_html({}, {})
 
 
-def test_compare_of_far_apart_accuracies_claims_no_overlap(report):
+def paired(report, other):
+    """The line on samples that one run alone has right, below the accuracy of the float network."""
+    rows = {name: tuple(rest) for name, *rest in compare_rows(report, other)}
+    return rows["float, right in one run alone"]
+
+
+def test_accuracies_over_the_same_samples_are_compared_in_pairs(report):
+    report["predictions"] |= {"correct": {"float": "1111111100"}, "labels_sha256": "ab"}
     other = copy.deepcopy(report)
-    other["accuracy"]["float"] = {"value": 0.5, "low": 0.4, "high": 0.6}
-    rows = {name: rest for name, *rest in compare_rows(report, other)}
-    assert rows["accuracy float"][2] == "−44.0 points"
+    other["predictions"]["correct"]["float"] = "0011000011"
+    # Six in A alone against two in B alone: 2 (1 + 8 + 28) / 256.
+    assert paired(report, other) == ("6", "2", "p = 0.29, McNemar's test")
+    assert paired(other, report) == ("2", "6", "p = 0.29, McNemar's test")
+    assert paired(report, report) == ("0", "0", "p = 1, McNemar's test")
+    assert "alone 6 2 p = 0.29" in " ".join(compare(report, other).split())
+    assert "p = 0.29" in compare_html(report, other)
+    # Another model encodes the same samples in its own way.
+    assert paired(report, other | {"data_sha256": "another"})[2] == "p = 0.29, McNemar's test"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"correct": {}}, "not paired: a run has not recorded which samples are right"),
+        ({"correct": {"float": 3}}, "not paired: a run has not recorded which samples are right"),
+        ({"correct": {"float": "101"}}, "not paired: the runs saw other samples"),
+        ({"labels_sha256": "cd"}, "not paired: the runs saw other samples"),
+        ({"labels_sha256": None}, "not paired: the runs saw other samples"),
+        ({"seed": 8}, "not paired: the runs saw other samples"),
+        ({"data": "others"}, "not paired: the runs saw other samples"),
+    ],
+)
+def test_runs_over_other_samples_are_not_paired(report, change, why):
+    report["predictions"] |= {"correct": {"float": "1100"}, "labels_sha256": "ab"}
+    other = copy.deepcopy(report) | {"data_sha256": "another"}
+    place = other if set(change) <= set(other) else other["predictions"]
+    place |= change
+    assert paired(report, other) == ("", "", why)
+    assert paired(other, report) == ("", "", why)
 
 
 def test_compare_of_empty_reports():
