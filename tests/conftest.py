@@ -11,18 +11,16 @@ import pytest
 
 from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
 from deploy.connections.synapses import synaptic_sums
-from deploy.neurons.populations import (
-    AnyPopulation,
+from deploy.neurons import (
     Delta,
     Graded,
+    Neurons,
     Sigma,
-    Spiking,
     make_sigma_delta,
     make_ternary,
     make_threshold,
 )
 from deploy.program.program import VTH_MAX, Output, Program, make_input, make_population
-from deploy.prove.bounds import bounds
 
 Shape = tuple[int, ...]
 CLASSES, STEPS, SENSOR = 10, 4, 34
@@ -69,7 +67,7 @@ ON_LAVA = ("lif", "reset", "ternary", "threshold", "graded", "delta", "sigma", "
 ALL = (*ON_LAVA, "refractory")
 
 
-def population(rng: np.random.Generator, kind: str, name: str, shape: Shape) -> AnyPopulation:
+def population(rng: np.random.Generator, kind: str, name: str, shape: Shape) -> Neurons:
     """A random population of a kind that is not plain, for sums of up to some thousands."""
     spiking = {
         "vth": rng.integers(0, 600, shape),
@@ -169,9 +167,11 @@ def program(
         if kind != "lif":
             made = population(rng, kind, f"n{i}", shape)
         largest = 0
-        if not isinstance(made, Spiking):
+        if not made.messages_hold:
             sums = np.full(shape, -(2**13)), np.full(shape, 2**13)
-            largest = max(int(np.abs(end).max()) for end in bounds(made, sums, LONGEST)[1])
+            bounds = made.bounds(sums, LONGEST)
+            assert bounds is not None
+            largest = max(int(np.abs(end).max()) for end in bounds.messages)
         elif recurrent and not last and rng.random() < 0.4:
             own = (made.name, made.name)
             delay = int(rng.integers(1, 4))

@@ -34,7 +34,7 @@ from deploy.count.packets import Traffic, hops_of, traffic
 from deploy.errors import BadInput
 from deploy.hardware.chip import Chip
 from deploy.hardware.mapping import Core, Mapping
-from deploy.neurons.populations import AnyPopulation
+from deploy.neurons import Neurons
 from deploy.program.program import Input, Program, is_graded
 
 PerNode = Dict[str, int]
@@ -163,7 +163,7 @@ def count(
         graded=frozenset(
             c.name for c in program.connections if is_graded(program.source(c.source))
         ),
-        spiking=frozenset(p.name for p in program.populations if p.kind != "integrator"),
+        spiking=frozenset(p.name for p in program.populations if not p.is_readout),
         per_core=None
         if mapping is None
         else _per_core(program, mapping, tables, sent, samples * timesteps),
@@ -228,9 +228,7 @@ def _core_json(core: CoreCounts, samples: int) -> dict[str, Any]:
     return fixed | per_inference
 
 
-def _sent(
-    node: Input | AnyPopulation, messages: Dict[str, NDArray[Any]], most: int
-) -> NDArray[np.int64]:
+def _sent(node: Input | Neurons, messages: Dict[str, NDArray[Any]], most: int) -> NDArray[np.int64]:
     """The messages of a node as int64 [size], checked."""
     if node.name not in messages:
         raise BadInput(f"counts: messages of node '{node.name}' are missing")

@@ -1,4 +1,8 @@
-"""Which edges of the chip's registers a recorded run really went beyond, and how often."""
+"""Which edges of the chip's registers a run went beyond, and how often: counted in one way everywhere.
+
+A recording cannot tell: what wraps or clips is gone, and a trace keeps the low 32 bits of a state. So
+`observe` steps the neurons anew, on the sums of the messages that a trace recorded.
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -6,18 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.arithmetic.integers import shifted_sum
+from deploy.arithmetic.integers import Int64, shifted_sum
 from deploy.connections.synapses import synaptic_sums
 from deploy.emulate.trace import Trace
-from deploy.neurons import resets
-from deploy.neurons.edges import count_edges
-from deploy.neurons.populations import AnyPopulation
+from deploy.neurons import Neurons
+from deploy.neurons.base import State
 from deploy.program.program import Program
-
-Int64 = NDArray[np.int64]
 
 # Values of one array that are held at a time.
 _BLOCK = 1 << 22
+
+
+def count_edges(p: Neurons, state: State, a: Int64, t: int) -> dict[str, int]:
+    """How many values of step t are beyond the limit of each edge of a population.
+
+    state: before the step. a: its synaptic sums, int64 [samples, *shape].
+    """
+    limits = p.limits()
+    return {
+        edge: int(np.count_nonzero((values < limits[edge][0]) | (values > limits[edge][1])))
+        for edge, values in p.held(state, a, t).items()
+    }
 
 
 def observe(
@@ -28,44 +41,40 @@ def observe(
 ) -> dict[str, dict[str, int]]:
     """Values beyond the limit of each edge, {population: {edge: count}}, over all samples and steps.
 
-    inputs: of the run. trace: its recordings of every state, by any executor: sums are formed anew
-    from the recorded messages, and what was before a wrap or a clip from those and the recorded
-    states. nodes: the populations to look at, by default all.
+    The counts are those of `emulate(…, observe=True)`. inputs: of the run. trace: its recorded
+    messages, by any executor, of all that the populations hear. nodes: the populations to look at,
+    by default all.
     """
     sent = {n.name: np.asarray(inputs[n.name]) for n in program.inputs} | dict(trace.s)
     found = {}
     for p in program.populations:
         if nodes is not None and p.name not in nodes:
             continue
+        found[p.name] = dict.fromkeys(p.limits(), 0)
         sources = [program.source(c.source).size for c in program.into(p.name)]
         block = max(1, _BLOCK // (trace.timesteps * max(p.size, *sources, 1)))
-        parts = [
-            _count(program, p, sent, trace, slice(first, first + block))
-            for first in range(0, trace.samples, block)
-        ]
-        found[p.name] = {edge: sum(part[edge] for part in parts) for edge in parts[0]}
+        for first in range(0, trace.samples, block):
+            a = _sums(program, p, sent, slice(first, min(first + block, trace.samples)), trace)
+            state = p.cleared(len(a))
+            for t in range(trace.timesteps):
+                for edge, count in count_edges(p, state, a[:, t], t).items():
+                    found[p.name][edge] += count
+                state, _ = p.step(state, a[:, t], t)
     return found
 
 
-def _count(
+def _sums(
     program: Program,
-    p: AnyPopulation,
+    p: Neurons,
     sent: Mapping[str, NDArray[Any]],
-    trace: Trace,
     samples: slice,
-) -> dict[str, int]:
-    s = trace.s[p.name][samples].astype(np.int64)
-    a = np.zeros(s.shape, np.int64)
+    trace: Trace,
+) -> Int64:
+    """Synaptic sums of some samples, int64 [samples, time, *shape], of recorded messages."""
+    a = np.zeros((samples.stop - samples.start, trace.timesteps, *p.shape), np.int64)
     for c in program.into(p.name):
         on_time = sent[c.source][samples][:, : max(0, trace.timesteps - c.delay)].astype(np.int64)
         if on_time.size:
             sums = synaptic_sums(c)(on_time.reshape(-1, c.source_size))
             a[:, c.delay :] += shifted_sum(sums, c.exponent).reshape(a[:, c.delay :].shape)
-    states = {"u": trace.u, "v": trace.v}
-    after = {q: x[p.name][samples].astype(np.int64) for q, x in states.items() if p.name in x}
-    before = {q: np.zeros_like(x) for q, x in after.items()}
-    for t in range(1, trace.timesteps):
-        if not resets(p, t):
-            for q, values in before.items():
-                values[:, t] = after[q][:, t - 1]
-    return count_edges(p, a, before, after, s)
+    return a

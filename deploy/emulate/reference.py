@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from deploy.arithmetic.integers import Int64, shifted_sum
 from deploy.connections.synapses import synaptic_sums
+from deploy.emulate.edge_counts import count_edges
 from deploy.emulate.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
 from deploy.errors import BadInput, CheckFailed
-from deploy.neurons import cleared, recorded, resets, step
-from deploy.neurons.edges import count_edges, limits
-from deploy.neurons.populations import Spiking, recorded_states
+from deploy.neurons import Neurons
 from deploy.program.program import Program
 
 Messages = Mapping[str, NDArray[Any]]
@@ -38,9 +37,11 @@ def emulate(
     of more than 2 GiB.
     """
     samples, timesteps = check_inputs(program, inputs)
-    observed = {p.name: dict.fromkeys(limits(p), 0) for p in program.populations if observe}
+    observed: dict[str, dict[str, int]] = {
+        p.name: dict.fromkeys(p.limits(), 0) for p in program.populations if observe
+    }
     trace = empty_trace(program, samples, timesteps, record, per_step=per_step)
-    state = {p.name: cleared(p, samples) for p in program.populations}
+    state = {p.name: p.cleared(samples) for p in program.populations}
     sums = {c.name: synaptic_sums(c) for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
     past: dict[str, dict[int, Int64]] = {name: {} for name in trace.messages}
@@ -57,16 +58,13 @@ def emulate(
                 if message is not None:
                     total = sums[c.name](message.reshape(samples, -1))
                     a += shifted_sum(total, c.exponent).reshape(a.shape)
-            before = cleared(population, samples) if resets(population, t) else state[name]
-            state[name], s = step(population, state[name], a, t)
             if observe:
-                around = recorded(population, before), recorded(population, state[name])
-                for edge, count in count_edges(population, a, *around, s).items():
+                for edge, count in count_edges(population, state[name], a, t).items():
                     observed[name][edge] += count
-            if not isinstance(population, Spiking):
-                check_messages(name, s, t)
+            state[name], s = population.step(state[name], a, t)
+            check_messages(population, s, t)
             past[name][t] = s
-            for quantity, values in {"s": s, **recorded(population, state[name])}.items():
+            for quantity, values in {"s": s, **population.recording(state[name])}.items():
                 recording = getattr(trace, quantity)
                 if name in recording:
                     recording[name][:, t] = values
@@ -132,9 +130,26 @@ def check_shapes(program: Program, inputs: Messages) -> tuple[int, int]:
     return sizes
 
 
-def check_messages(name: str, s: Int64, t: int) -> None:
-    """Stop (CheckFailed) at a message that no simulator or chip can carry: one beyond 32 bits."""
-    largest = int(np.abs(s).max(initial=0))
+def check_messages(p: Neurons, s: Int64, t: int) -> None:
+    """Stop (CheckFailed) at messages that a population cannot send.
+
+    Those are any outside the range that its kind holds to, and what no simulator or chip can carry:
+    one beyond 32 bits.
+    """
+    if s.dtype != np.int64 or s.shape[1:] != p.shape:
+        raise BadInput(
+            f"node '{p.name}': kind '{p.kind}' sends messages {s.dtype} {s.shape[1:]}, expected int64 "
+            f"{p.shape}"
+        )
+    if p.messages_hold:
+        low, high = p.message_range
+        outside = s[(s < low) | (s > high)]
+        if outside.size:
+            raise CheckFailed(
+                f"node '{p.name}': a message of {outside[0]} at step {t} is outside {low}..{high}, "
+                f"which kind '{p.kind}' says it never leaves"
+            )
+    name, largest = p.name, int(np.abs(s).max(initial=0))
     if largest >= 2**31:
         raise CheckFailed(
             f"node '{name}': a message of {largest} at step {t} does not fit 32 bits; use negative "
@@ -168,7 +183,7 @@ def empty_trace(
     allocate = np.zeros if cleared else np.empty
 
     def state(quantity: Literal["u", "v"]) -> dict[str, NDArray[np.int32]]:
-        recording = [p for p in kept if states and quantity in recorded_states(p)]
+        recording = [p for p in kept if states and quantity in p.recorded]
         return {p.name: allocate((samples, timesteps, *p.shape), np.int32) for p in recording}
 
     return Trace(
@@ -185,7 +200,7 @@ def empty_trace(
         readout={
             p.name: np.zeros((samples, *p.shape), np.int32)
             for p in program.populations
-            if p.kind == "integrator"
+            if p.is_readout
         },
         per_step={
             node.name: np.zeros((timesteps, *node.shape), np.int64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
-from deploy.neurons.populations import AnyPopulation, message_range, recorded_states
+from deploy.neurons import Neurons
 
 Record = Literal["none", "spikes", "all"]
 QUANTITIES = ("s", "u", "v")
@@ -29,7 +29,7 @@ class Trace:
     s: {name: uint8 [samples, time, *shape]}, int32 where messages are other than 0 or 1; empty for
     record "none".
     u, v: {name: int32 [samples, time, *shape]}, only for record "all" and populations that have
-    them (see `deploy.neurons.populations`); raw register values.
+    them (see `deploy.neurons`); raw register values.
     messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
     readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
     observed: {population: {edge: values beyond it}}, where the emulator was asked to count them.
@@ -101,21 +101,21 @@ def _added(a: Observed, b: Observed) -> Observed:
 
 
 def record_bytes(
-    populations: Iterable[AnyPopulation], samples: int, timesteps: int, record: Record
+    populations: Iterable[Neurons], samples: int, timesteps: int, record: Record
 ) -> int:
     """Bytes that a recording of these populations takes in memory."""
 
-    def per_neuron(p: AnyPopulation) -> int:
+    def per_neuron(p: Neurons) -> int:
         message = np.dtype(message_type(p)).itemsize
-        states = 4 * len(recorded_states(p))
+        states = 4 * len(p.recorded)
         return {"none": 0, "spikes": message, "all": message + states}[record]
 
     return samples * timesteps * sum(p.size * per_neuron(p) for p in populations)
 
 
-def message_type(p: AnyPopulation) -> type[np.uint8] | type[np.int32]:
+def message_type(p: Neurons) -> type[np.uint8] | type[np.int32]:
     """The type in which a trace records the messages of a population."""
-    return np.uint8 if message_range(p) == (0, 1) else np.int32
+    return np.uint8 if p.message_range == (0, 1) else np.int32
 
 
 def save_trace(path: Path, trace: Trace) -> None:

@@ -5,7 +5,7 @@ Costs are counted here neuron by neuron and list by list, on purpose the plain w
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil
 from typing import Any
 
@@ -16,7 +16,7 @@ from deploy.connections.connections import Connection, Conv2d, Dense, Sparse
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, Limit, amount
 from deploy.hardware.mapping import Core, Mapping
-from deploy.neurons.populations import AnyPopulation, Population, Ternary, Threshold
+from deploy.neurons import Neurons
 from deploy.program.program import Program, sent_range
 
 
@@ -228,15 +228,11 @@ LIMIT_RULES = (
 )
 
 
-def _parameters(p: AnyPopulation) -> list[tuple[Any, ...]]:
-    """What the neurons of a population can differ in besides their bias."""
-    if isinstance(p, Population):
-        return [*zip(p.du.flat, p.dv.flat, p.vth.flat, strict=True)]
-    if isinstance(p, Ternary):
-        return [*zip(p.du.flat, p.dv.flat, p.vth.flat, p.vth_lo.flat, strict=True)]
-    if isinstance(p, Threshold):
-        return [*zip(p.vth.flat, strict=True)]
-    return [()] * p.size
+def _parameters(p: Neurons) -> list[tuple[Any, ...]]:
+    """What the neurons of a population can differ in besides what each has for itself."""
+    arrays = [getattr(p, f.name) for f in fields(p) if f.name not in p.ungrouped]
+    registers = [x.flat for x in arrays if isinstance(x, np.ndarray)]
+    return [*zip(*registers, strict=True)] if registers else [()] * p.size
 
 
 def _neurons_on(core: Core) -> list[tuple[str, int]]:

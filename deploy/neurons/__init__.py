@@ -1,74 +1,125 @@
-"""The chip's neurons: one step of each model in exact integers, one model per file.
+"""The kinds of neurons, one a file, and the table of them: `KINDS`, and `register` for one's own.
 
-Read each beside the docstring of its population (`deploy.neurons.populations`). A state is a dictionary of
-arrays int64 [samples, *shape] under the names of those equations, all zero when a sample starts.
+In: the registers of a population and its synaptic sums. Out: its messages, the edges of its registers
+and their bounds; whatever is asked of a kind is asked of its class (`deploy.neurons.base.Neurons`).
 """
 
-from collections.abc import Mapping
+from dataclasses import is_dataclass
+from importlib.metadata import entry_points
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deploy.neurons import cuba, graded, sigma_delta
-from deploy.neurons.populations import (
-    AnyPopulation,
-    Delta,
-    Graded,
-    Population,
-    Sigma,
-    SigmaDelta,
-    Ternary,
-    Threshold,
-)
+from deploy.arithmetic.registers import IntArray
+from deploy.errors import BadInput
+from deploy.neurons.base import Neurons, field_types
+from deploy.neurons.delta import Delta
+from deploy.neurons.graded import Graded
+from deploy.neurons.leaky import bias_registers
+from deploy.neurons.lif import Integrator, Population, is_lif, is_plain, make_population
+from deploy.neurons.sigma import Sigma
+from deploy.neurons.sigma_delta import SigmaDelta, make_sigma_delta
+from deploy.neurons.ternary import Ternary, make_ternary
+from deploy.neurons.threshold import Threshold, make_threshold
 
-Int64 = NDArray[np.int64]
-State = Mapping[str, Int64]
+__all__ = [
+    "BUNDLED",
+    "ENTRY_POINTS",
+    "KINDS",
+    "Delta",
+    "Graded",
+    "Integrator",
+    "Neurons",
+    "Population",
+    "Sigma",
+    "SigmaDelta",
+    "Ternary",
+    "Threshold",
+    "bias_registers",
+    "check_population",
+    "is_lif",
+    "is_plain",
+    "kind_named",
+    "make_population",
+    "make_sigma_delta",
+    "make_ternary",
+    "make_threshold",
+    "register",
+]
 
-_STATES: dict[type[AnyPopulation], tuple[str, ...]] = {
-    Population: ("u", "v", "held"),
-    Ternary: ("u", "v"),
-    Threshold: ("u", "v"),
-    Graded: (),
-    Delta: ("x", "residue", "error"),
-    Sigma: ("sigma",),
-    SigmaDelta: ("sigma", "x", "residue", "error"),
+# A distribution names its kinds here: `adaptive = "my_package.adaptive:Adaptive"`.
+ENTRY_POINTS = "neuroclip.neurons"
+
+KINDS: dict[str, type[Neurons]] = {
+    of.kind: of
+    for of in (Population, Integrator, Ternary, Threshold, Graded, Delta, Sigma, SigmaDelta)
 }
-# Under which names a trace records states.
-_RECORDED = {"u": "u", "v": "v", "x": "u", "sigma": "u", "residue": "v"}
+BUNDLED = frozenset(KINDS)
+
+Kind = TypeVar("Kind", bound=type[Neurons])
 
 
-def cleared(p: AnyPopulation, samples: int) -> State:
-    """The state before the first step of a sample."""
-    return {name: np.zeros((samples, *p.shape), np.int64) for name in _STATES[type(p)]}
+def register(of: Kind) -> Kind:
+    """Add a kind of one's own, also as a decorator of its class; again is no harm.
 
-
-def step(p: AnyPopulation, state: State, a: Int64, t: int) -> tuple[State, Int64]:
-    """One step of a population: (state, synaptic sums a) → (state, messages s).
-
-    a, s: int64 [samples, *shape]. t: the step of the sample, from 0.
+    Raises BadInput for a class that is not a kind, and for a name that another kind has.
     """
-    if isinstance(p, Population):
-        return cuba.step_population(p, state, a, t)
-    if isinstance(p, Ternary):
-        return cuba.step_ternary(p, state, a)
-    if isinstance(p, Threshold):
-        return cuba.step_threshold(p, state, a)
-    if isinstance(p, Graded):
-        return state, graded.messages(p, a)
-    if isinstance(p, Delta):
-        return sigma_delta.step_delta(p, state, a)
-    if isinstance(p, Sigma):
-        return sigma_delta.step_sigma(state, a)
-    return sigma_delta.step_sigma_delta(p, state, a)
+    if not (isinstance(of, type) and issubclass(of, Neurons) and is_dataclass(of)):
+        raise BadInput(f"kind {of!r}: not a dataclass that inherits from deploy.neurons.Neurons")
+    name = of.__dict__.get("kind")
+    if not isinstance(name, str) or not name:
+        raise BadInput(f"kind {of.__name__}: its own `kind`, a name for files, is missing")
+    for field, kind in field_types(of).items():
+        if kind not in (IntArray, int, bool):
+            raise BadInput(f"kind '{name}': field '{field}' is neither IntArray nor int nor bool")
+        if hasattr(Neurons, field):
+            raise BadInput(f"kind '{name}': '{field}' of all neurons cannot be a field")
+    missing = set(of.recorded.values()) - set(of.states) | set(of.recorded) - {"u", "v"}
+    if missing:
+        raise BadInput(
+            f"kind '{name}': it records {sorted(missing)}, which is not among its states"
+        )
+    known = KINDS.setdefault(name, of)
+    if known is not of:
+        raise BadInput(f"kind '{name}': {known.__module__}.{known.__qualname__} is registered so")
+    return of
 
 
-def resets(p: AnyPopulation, t: int) -> bool:
-    """Whether a population clears its state before step t of a sample, besides the first."""
-    return isinstance(p, Population) and cuba.resets(p, t)
+def kind_named(name: str) -> type[Neurons]:
+    """The kind of this name, registered, bundled, or an entry point of an installed distribution.
+
+    Raises BadInput where there is none, or where it cannot be imported.
+    """
+    if name not in KINDS:
+        for entry in entry_points(group=ENTRY_POINTS, name=name):
+            try:
+                register(entry.load())
+            except Exception as error:  # whatever a foreign module does
+                raise BadInput(
+                    f"kind of population '{name}': {entry.value} cannot be loaded: {error}"
+                ) from error
+    if name not in KINDS:
+        raise BadInput(
+            f"unknown kind of population {name!r}, known: {', '.join(KINDS)}; a kind of one's own is "
+            "registered with deploy.neurons.register or by an installed distribution"
+        )
+    return KINDS[name]
 
 
-def recorded(p: AnyPopulation, state: State) -> dict[str, Int64]:
-    """The states that a trace records, as "u" and "v" (see `deploy.neurons.populations`)."""
-    if isinstance(p, SigmaDelta):
-        return {"u": state["sigma"], "v": state["residue"]}
-    return {_RECORDED[name]: values for name, values in state.items() if name in _RECORDED}
+def check_population(p: Neurons) -> None:
+    """Refuse a population that no chip holds, or of a kind that is not registered (BadInput)."""
+    if KINDS.get(p.kind) is not type(p):
+        raise BadInput(
+            f"node '{p.name}': {type(p).__name__} is not registered as a kind of population "
+            "(deploy.neurons.register)"
+        )
+    for name, of in field_types(type(p)).items():
+        value = getattr(p, name)
+        if of is not IntArray:
+            if not isinstance(value, int):  # a file could not hold it
+                raise BadInput(f"node '{p.name}': {name} is {value!r}, expected a whole number")
+            continue
+        if not isinstance(value, np.ndarray) or value.shape != p.shape or value.dtype != np.int32:
+            said = f"{getattr(value, 'dtype', type(value).__name__)} {np.shape(value)}"
+            raise BadInput(f"node '{p.name}': {name} is {said}, expected int32 {p.shape}")
+    p.check()

@@ -13,8 +13,8 @@ from deploy.arithmetic.registers import IntArray, as_register, check_shape
 from deploy.connections.connections import KINDS, Connection, Sparse, kind
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
-from deploy.neurons.populations import KINDS as POPULATIONS
-from deploy.neurons.populations import AnyPopulation, register_arrays, settings
+from deploy.neurons import Neurons, kind_named
+from deploy.neurons.base import field_types
 from deploy.program.program import (
     Output,
     Program,
@@ -48,7 +48,7 @@ def _entries(program: Program) -> dict[str, NDArray[Any]]:
     for node in program.inputs:
         arrays |= {f"{node.name}/low": _compact(node.low), f"{node.name}/high": _compact(node.high)}
     for p in program.populations:
-        arrays |= {f"{p.name}/{r}": _compact(x) for r, x in register_arrays(p).items()}
+        arrays |= {f"{p.name}/{r}": _compact(x) for r, x in p.registers.items()}
     for c in program.connections:
         arrays[f"{c.name}/weight"] = c.weight.astype(np.int16)
         if isinstance(c, Sparse):
@@ -58,7 +58,7 @@ def _entries(program: Program) -> dict[str, NDArray[Any]]:
         "version": VERSION,
         "inputs": [{"name": n.name, "shape": n.shape} for n in program.inputs],
         "populations": [
-            {"name": p.name, "shape": p.shape, "kind": p.kind} | settings(p)
+            {"name": p.name, "shape": p.shape, "kind": p.kind} | p.settings
             for p in program.populations
         ],
         "connections": [
@@ -108,23 +108,21 @@ def load_program(path: Path) -> Program:
         raise error if str(path) in str(error) else BadInput(f"{path}: {error}") from error
 
 
-def _read_population(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> AnyPopulation:
+def _read_population(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Neurons:
     name, shape = entry["name"], tuple(entry["shape"])
     check_shape(name, shape)
-    of = POPULATIONS.get(entry["kind"])
-    if of is None:
-        raise BadInput(
-            f"node '{name}': unknown kind of population {entry['kind']!r}, "
-            f"known: {', '.join(POPULATIONS)}"
-        )
+    try:
+        of = kind_named(entry["kind"])
+    except BadInput as error:
+        raise BadInput(f"node '{name}': {error}") from error
     values: dict[str, Any] = {}
-    for f in fields(of):
-        if f.type == IntArray:
-            values[f.name] = as_register(name, f.name, arrays[f"{name}/{f.name}"], shape)
-        elif f.name not in ("name", "shape"):
+    for field, kind_of in field_types(of).items():
+        if kind_of is IntArray:
+            values[field] = as_register(name, field, arrays[f"{name}/{field}"], shape)
+        else:
             # A setting that is off is not in the file; its default may be another.
-            value = entry.get(f.name, 0)
-            values[f.name] = bool(value) if f.type is bool else value
+            value = entry.get(field, 0)
+            values[field] = bool(value) if kind_of is bool else value
     return of(name, shape, **values)
 
 

@@ -26,16 +26,12 @@ from deploy.arithmetic.registers import (
 )
 from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, check_connection
 from deploy.errors import BadInput
-from deploy.neurons.checks import check_population
-from deploy.neurons.populations import (
-    AnyPopulation,
+from deploy.neurons import (
+    Neurons,
     Population,
     bias_registers,
+    check_population,
     make_population,
-    message_range,
-    recorded_states,
-    register_arrays,
-    settings,
 )
 
 __all__ = [
@@ -45,12 +41,12 @@ __all__ = [
     "DECAY_MAX",
     "VTH_MAX",
     "WEIGHT_MAX",
-    "AnyPopulation",
     "Connection",
     "Conv2d",
     "Dense",
     "Input",
     "IntArray",
+    "Neurons",
     "Output",
     "Population",
     "Program",
@@ -104,7 +100,7 @@ class Program:
     """
 
     inputs: tuple[Input, ...]
-    populations: tuple[AnyPopulation, ...]
+    populations: tuple[Neurons, ...]
     connections: tuple[Connection, ...]
     outputs: tuple[Output, ...]
     order: tuple[str, ...] = field(init=False, repr=False)
@@ -127,18 +123,18 @@ class Program:
         object.__setattr__(self, "order", _zero_delay_order(self))
 
     @property
-    def sources(self) -> tuple[Input | AnyPopulation, ...]:
+    def sources(self) -> tuple[Input | Neurons, ...]:
         """Everything that sends messages: the inputs, then the populations."""
         return (*self.inputs, *self.populations)
 
-    def population(self, name: str) -> AnyPopulation:
+    def population(self, name: str) -> Neurons:
         """The population called `name`. Raises BadInput where there is none."""
         for population in self.populations:
             if population.name == name:
                 return population
         raise BadInput(f"node '{name}': no population of this name in the program")
 
-    def source(self, name: str) -> Input | AnyPopulation:
+    def source(self, name: str) -> Input | Neurons:
         """The input or population called `name`. Raises BadInput where there is none."""
         return next((n for n in self.inputs if n.name == name), None) or self.population(name)
 
@@ -162,14 +158,14 @@ def make_input(name: str, shape: Shape, low: Any = 0, high: Any = 1) -> Input:
     )
 
 
-def sent_range(node: Input | AnyPopulation) -> tuple[int, int]:
+def sent_range(node: Input | Neurons) -> tuple[int, int]:
     """The smallest and largest message that a node says it sends, over all its channels."""
     if isinstance(node, Input):
         return int(node.low.min()), int(node.high.max())
-    return message_range(node)
+    return node.message_range
 
 
-def is_graded(node: Input | AnyPopulation) -> bool:
+def is_graded(node: Input | Neurons) -> bool:
     """Whether a message can be other than −1, 0 or 1: NeuroBench's rule for a MAC."""
     low, high = sent_range(node)
     return low < -1 or high > 1
@@ -182,9 +178,9 @@ def registers(program: Program) -> dict[str, IntArray]:
     """
     found: dict[str, IntArray] = {}
     for p in program.populations:
-        found |= {f"{p.name}/{r}": values for r, values in register_arrays(p).items()}
+        found |= {f"{p.name}/{r}": values for r, values in p.registers.items()}
         # What a population says of its messages is held by nothing that computes them.
-        held = {r: n for r, n in settings(p).items() if r != "message_bits"}
+        held = {r: n for r, n in p.settings.items() if r != "message_bits"}
         found |= {f"{p.name}/{r}": np.int32(n) for r, n in held.items()}  # type: ignore[misc]
     for c in program.connections:
         found |= {f"{c.name}/weight": c.weight, f"{c.name}/exponent": np.int32(c.exponent)}  # type: ignore[dict-item]
@@ -202,8 +198,8 @@ def equal(a: Program, b: Program) -> bool:
             np.array_equal(m.low, n.low) and np.array_equal(m.high, n.high)
             for m, n in zip(a.inputs, b.inputs, strict=True)
         )
-        and [(p.name, p.shape, p.kind, message_range(p)) for p in a.populations]
-        == [(p.name, p.shape, p.kind, message_range(p)) for p in b.populations]
+        and [(p.name, p.shape, p.kind, p.message_range) for p in a.populations]
+        == [(p.name, p.shape, p.kind, p.message_range) for p in b.populations]
         and len(a.connections) == len(b.connections)
         and all(_same(m, n) for m, n in zip(a.connections, b.connections, strict=True))
         and first.keys() == second.keys()
@@ -236,8 +232,8 @@ def _check_input(node: Input) -> None:
         raise BadInput(f"node '{node.name}': the input range is empty (low > high)")
 
 
-def _check_output(output: Output, source: AnyPopulation) -> None:
-    if output.quantity == "v" and "v" not in recorded_states(source):
+def _check_output(output: Output, source: Neurons) -> None:
+    if output.quantity == "v" and "v" not in source.recorded:
         raise BadInput(
             f"node '{output.name}': '{source.name}' ({source.kind}) has no membrane potential to read"
         )

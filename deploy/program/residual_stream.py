@@ -22,7 +22,7 @@ from deploy.connections.connections import Connection, Conv2d, one_to_one
 from deploy.connections.reach import Ints
 from deploy.connections.synapses import sum_bounds
 from deploy.errors import BadInput
-from deploy.neurons.populations import AnyPopulation, Graded, message_range
+from deploy.neurons import Graded, Neurons
 from deploy.program.program import Input, Program
 
 # The largest magnitude of a stage's sum: doubled by the relay's weight it is still within 24 bits.
@@ -85,7 +85,7 @@ def as_stream(program: Program, readers: Sequence[Reader]) -> Program:
             if name not in held or held[name].target != reader.name:
                 raise BadInput(f"node '{name}': not a connection into '{reader.name}'")
     connections = [c for c in program.connections if c.name not in fan_in]
-    stages: dict[str, AnyPopulation] = {}
+    stages: dict[str, Neurons] = {}
     first: dict[str, Connection] = {}
     low, high = np.zeros(1, np.int64), np.zeros(1, np.int64)
     before: str | None = None
@@ -120,7 +120,7 @@ def as_stream(program: Program, readers: Sequence[Reader]) -> Program:
             connections.append(relay(relay_name(before, stage), before, stage, shape))
         connections.append(relay(relay_name(stage, reader.name), stage, reader.name, shape))
         before = stage
-    populations: list[AnyPopulation] = []
+    populations: list[Neurons] = []
     for p in program.populations:
         populations += [stages[p.name], p] if p.name in stages else [p]
     return Program(program.inputs, tuple(populations), tuple(connections), program.outputs)
@@ -153,6 +153,6 @@ def _sums(program: Program, c: Connection) -> tuple[Ints, Ints]:
     if isinstance(source, Input):
         low, high = (x.reshape(-1).astype(np.int64) for x in (source.low, source.high))
     else:
-        low, high = (np.full(source.size, end) for end in message_range(source))
+        low, high = (np.full(source.size, end) for end in source.message_range)
     smallest, largest = sum_bounds(c, np.minimum(low, 0), np.maximum(high, 0))
     return shifted_sum(smallest, c.exponent), shifted_sum(largest, c.exponent)

@@ -8,31 +8,25 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deploy.arithmetic.integers import shifted_sum
+from deploy.arithmetic.integers import Int64
 from deploy.connections.synapses import sum_bounds, synaptic_sums
 from deploy.errors import CheckFailed
-from deploy.neurons.edges import limits
-from deploy.neurons.populations import (
-    AnyPopulation,
-    Delta,
-    Graded,
-    Range,
-    Sigma,
-    SigmaDelta,
-    Spiking,
-    is_plain,
-    message_range,
-)
+from deploy.neurons import Neurons, is_plain
+from deploy.neurons.base import Bounds
+from deploy.neurons.intervals import Interval, Range, added, joined, shifted
 from deploy.program.program import Connection, Program
-from deploy.prove.bounds import LARGEST_MESSAGE, Interval, bounds
 
-Int64 = NDArray[np.int64]
-Verdict = Literal["proven for all inputs", "proven for the stated input range", "observed only"]
+Verdict = Literal[
+    "proven for all inputs",
+    "proven for the stated input range",
+    "observed only",
+    "no bounds known",
+]
+PROVEN: tuple[Verdict, ...] = ("proven for all inputs", "proven for the stated input range")
 
-# Beyond every edge by far: sums are held here, so that no bound leaves 64 bits.
-_FAR = 2**44
+# The emulator stops at a larger message.
+LARGEST_MESSAGE = 2**31 - 1
 # All partial sums of a matrix product up to these magnitudes are exact in the named arithmetic.
 _EXACT = (("int16", 2**15 - 1), ("float32", 2**24), ("float64", 2**53), ("int64", 2**63 - 1))
 
@@ -42,12 +36,27 @@ class Edge:
     """One edge of one population: the values it can take, the limit, and the verdict.
 
     range, limit: smallest and largest value. margin: the share of the limit left, negative beyond.
+    Where a kind of neurons states no bounds, range and margin are None.
     """
 
     verdict: Verdict
-    range: tuple[int, int]
-    limit: tuple[int, int]
-    margin: float
+    range: Range | None
+    limit: Range
+    margin: float | None
+
+    @property
+    def proven(self) -> bool:
+        """Whether no run can go beyond."""
+        return self.verdict in PROVEN
+
+    def __str__(self) -> str:
+        """Range against limit, as messages say it."""
+        within = f"{self.limit[0]}..{self.limit[1]}"
+        return (
+            f"no bounds known, limit {within}"
+            if self.range is None
+            else (f"{self.range[0]}..{self.range[1]} against {within}")
+        )
 
 
 @dataclass(frozen=True)
@@ -72,15 +81,16 @@ class Proof:
             (node, name, edge)
             for node, edges in self.edges.items()
             for name, edge in edges.items()
-            if edge.verdict == "observed only"
+            if not edge.proven
         ]
 
     @property
     def warnings(self) -> list[str]:
         """One line per edge that can be reached: the program runs, but not alike everywhere."""
         return [
-            f"node '{node}': {name}: {e.range[0]}..{e.range[1]} against {e.limit[0]}..{e.limit[1]} "
-            f"(margin {100 * e.margin:.1f} %); observed only, simulators may differ"
+            f"node '{node}': {name}: {e}"
+            + ("" if e.margin is None else f" (margin {100 * e.margin:.1f} %)")
+            + "; observed only, simulators may differ"
             for node, name, e in self.reachable
         ]
 
@@ -95,7 +105,7 @@ class Proof:
                 node: {
                     name: {
                         "verdict": e.verdict,
-                        "range": list(e.range),
+                        "range": None if e.range is None else list(e.range),
                         "limit": list(e.limit),
                         "margin": e.margin,
                     }
@@ -109,9 +119,10 @@ class Proof:
 def prove(program: Program, timesteps: int) -> Proof:
     """Bound every synaptic sum, current and membrane potential over samples of `timesteps` steps.
 
-    `deploy.prove.bounds` has the bounds of a population. Messages of one that fires are in 0..1, or
-    −1..1, those of an input in its stated range, those of graded populations what their own bounds
-    allow, and silence (0) before a delayed message arrives.
+    Each kind of neurons states its bounds (`deploy.neurons.base.Neurons.bounds`). Messages of one that
+    holds to its range are within it, those of an input in its stated range, those of graded
+    populations what their own bounds allow, and silence (0) before a delayed message arrives. Behind a
+    reachable wrap or clip the bounds are those of what the register can then hold.
     """
     ranges: dict[str, Interval] = {
         n.name: (n.low.astype(np.int64), n.high.astype(np.int64)) for n in program.inputs
@@ -121,24 +132,25 @@ def prove(program: Program, timesteps: int) -> Proof:
     edges: dict[str, dict[str, Edge]] = {}
     arithmetic: dict[str, str] = {}
     for p in _by_knowledge(program):
-        low, high = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
+        a: Interval = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
         for c in program.into(p.name):
-            sent = ranges.get(c.source) or _before_it_is_known(program.population(c.source))
-            c_low, c_high = _sum_range(c, *sent)
-            low, high = low + c_low, high + c_high
+            sent = ranges.get(c.source) or _messages(program.population(c.source), None)
+            a = added(a, _sum_range(c, *sent))
             arithmetic[c.name] = _narrowest(c, *sent)
         rests = any(stated.get(c.source, False) for c in program.into(p.name))
-        found, ranges[p.name] = bounds(p, (low.reshape(p.shape), high.reshape(p.shape)), timesteps)
-        stated[p.name] = rests and isinstance(p, Graded | Delta | Sigma | SigmaDelta)
-        proven: Verdict = "proven for the stated input range" if rests else "proven for all inputs"
+        found = p.bounds((a[0].reshape(p.shape), a[1].reshape(p.shape)), timesteps)
+        ranges[p.name] = _messages(p, found)
+        stated[p.name] = rests and not p.messages_hold
+        reached = {} if found is None else found.ranges
         edges[p.name] = {
-            name: _edge(found[name], limit, proven) for name, limit in limits(p).items()
+            name: _edge(reached.get(name), limit, PROVEN[rests])
+            for name, limit in p.limits().items()
         }
     portable = (
         all(n.binary for n in program.inputs)
         and all(is_plain(p) for p in program.populations)
         and all(c.delay == 0 and c.exponent >= 0 for c in program.connections)
-        and all(e.verdict != "observed only" for found in edges.values() for e in found.values())
+        and all(e.proven for found in edges.values() for e in found.values())
     )
     return Proof(
         timesteps,
@@ -152,17 +164,18 @@ def prove(program: Program, timesteps: int) -> Proof:
 def require(proof: Proof) -> None:
     """Raise CheckFailed naming the first node and edge that the program can reach (`--strict`)."""
     for node, name, edge in proof.reachable:
+        said = f"{edge.limit[0]}..{edge.limit[1]}"
         raise CheckFailed(
-            f"node '{node}': {name} can reach {edge.range[0]}..{edge.range[1]}, "
-            f"beyond {edge.limit[0]}..{edge.limit[1]}"
+            f"node '{node}': {name}: no bounds are known that keep it in {said}"
+            if edge.range is None
+            else f"node '{node}': {name} can reach {edge.range[0]}..{edge.range[1]}, beyond {said}"
         )
 
 
-def _sum_range(c: Connection, low: Int64, high: Int64) -> tuple[Int64, Int64]:
+def _sum_range(c: Connection, low: Int64, high: Int64) -> Interval:
     """The smallest and largest sum of each target neuron for messages in [low, high] or silent."""
-    low, high = np.minimum(low.reshape(-1), 0), np.maximum(high.reshape(-1), 0)
-    lowest, highest = (np.clip(x, -_FAR, _FAR) for x in sum_bounds(c, low, high))
-    return shifted_sum(lowest, c.exponent), shifted_sum(highest, c.exponent)
+    low, high = joined((low.reshape(-1), high.reshape(-1)), 0)
+    return shifted(sum_bounds(c, low, high), c.exponent)
 
 
 def _narrowest(c: Connection, low: Int64, high: Int64) -> str:
@@ -173,25 +186,29 @@ def _narrowest(c: Connection, low: Int64, high: Int64) -> str:
     return next(name for name, limit in _EXACT if bound <= limit)
 
 
-def _by_knowledge(program: Program) -> list[AnyPopulation]:
+def _by_knowledge(program: Program) -> list[Neurons]:
     """Populations after those whose message range they need, as far as there is no cycle of them."""
     waiting = [program.population(name) for name in program.order]
-    found: list[AnyPopulation] = []
+    found: list[Neurons] = []
     while waiting:
-        unknown = {p.name for p in waiting if not isinstance(p, Spiking)}
+        unknown = {p.name for p in waiting if not p.messages_hold}
         ready = (p for p in waiting if not any(c.source in unknown for c in program.into(p.name)))
         found.append(next(ready, waiting[0]))
         waiting.remove(found[-1])
     return found
 
 
-def _before_it_is_known(p: AnyPopulation) -> Interval:
-    """The messages of a population in a cycle: graded ones can grow until the emulator stops."""
-    low, high = message_range(p) if isinstance(p, Spiking) else (-LARGEST_MESSAGE, LARGEST_MESSAGE)
-    return np.full(p.shape, low, np.int64), np.full(p.shape, high, np.int64)
+def _messages(p: Neurons, found: Bounds | None) -> Interval:
+    """The messages of a population as far as they are known; the emulator stops at larger ones."""
+    low, high = p.message_range if p.messages_hold else (-LARGEST_MESSAGE, LARGEST_MESSAGE)
+    if found is None:
+        return np.full(p.shape, low), np.full(p.shape, high)
+    return np.clip(found.messages[0], low, 0), np.clip(found.messages[1], 0, high)
 
 
-def _edge(found: Range, limit: Range, proven: Verdict) -> Edge:
+def _edge(found: Range | None, limit: Range, proven: Verdict) -> Edge:
+    if found is None:
+        return Edge("no bounds known", None, limit, None)
     low, high = found
     # A limit of 0 leaves no share: messages that cannot be negative are not.
     sides = ((low - limit[0], -limit[0]), (limit[1] - high, limit[1]))

@@ -13,10 +13,13 @@ from deploy.hardware.chip import Chip, amount, load_chip
 from deploy.map.core.costs import core_report
 from deploy.map.cut.orders import orders
 from deploy.map.cut.slices import by_layer
-from deploy.neurons.populations import AnyPopulation, Population, Ternary, is_plain, settings
+from deploy.neurons import Neurons, is_plain
 from deploy.program.program import Program
 from deploy.prove.proof import Proof, prove
 from deploy.report.words.figures import plain
+
+# Registers of most kinds; others are named beside them.
+_COLUMNS = ("du", "dv", "vth", "bias")
 
 
 def inspect(program: Program, timesteps: int, chip_name: str | Path = "loihi2") -> str:
@@ -52,25 +55,25 @@ def _inputs(program: Program) -> list[str]:
 
 
 def _populations(program: Program) -> list[str]:
-    registers = ("du", "dv", "vth", "bias")
     rows = [
-        [p.name, p.kind, _shape(p.shape), *(_register(p, r) for r in registers), _rules(p)]
+        [p.name, p.kind, _shape(p.shape), *(_register(p, r) for r in _COLUMNS), _rules(p)]
         for p in program.populations
     ]
-    return _aligned(["name", "kind", "shape", *registers, ""], rows, "lllrrrrl")
+    return _aligned(["name", "kind", "shape", *_COLUMNS, ""], rows, "lllrrrrl")
 
 
-def _register(p: AnyPopulation, register: str) -> str:
+def _register(p: Neurons, register: str) -> str:
     """What all neurons hold, or the span of it; empty where a kind has no such register."""
     held = getattr(p, register, None)
     return "" if held is None else _span(np.asarray(held))
 
 
-def _rules(p: AnyPopulation) -> str:
-    """The second threshold and the settings of a whole population, those that are on."""
-    said = [f"vth_lo {_span(p.vth_lo)}"] if isinstance(p, Ternary) else []
-    rules = {name: n for name, n in settings(p).items() if name != "vth"}
-    return ", ".join([*said, *(f"{name} {n}" for name, n in rules.items())])
+def _rules(p: Neurons) -> str:
+    """The registers that have no column, and the settings of a whole population that are on."""
+    shown = (*_COLUMNS, "bias_mant", "bias_exp")
+    said = {name: _span(x) for name, x in p.registers.items() if name not in shown}
+    said |= {name: str(n) for name, n in p.settings.items() if name not in shown}
+    return ", ".join(f"{name} {value}" for name, value in said.items())
 
 
 def _connections(program: Program) -> list[str]:
@@ -114,9 +117,9 @@ def _proof(program: Program, proof: Proof) -> list[str]:
         [
             node,
             name,
-            f"{e.range[0]}..{e.range[1]}",
+            "?" if e.range is None else f"{e.range[0]}..{e.range[1]}",
             f"{e.limit[0]}..{e.limit[1]}",
-            f"{100 * e.margin:.1f} %",
+            "" if e.margin is None else f"{100 * e.margin:.1f} %",
             e.verdict,
         ]
         for node, edges in proof.edges.items()
@@ -135,8 +138,8 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
     return [
         *(f"input '{n.name}' sends graded messages" for n in program.inputs if not n.binary),
         *(
-            f"population '{p.name}' "
-            + ("has refractory or reset rules" if isinstance(p, Population) else f"is {p.kind}")
+            f"population '{p.name}' is {p.kind}"
+            + (f" with {rules}" if (rules := _rules(p)) else "")
             for p in program.populations
             if not is_plain(p)
         ),
@@ -150,7 +153,12 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
             for c in program.connections
             if c.exponent < 0
         ),
-        *(f"node '{node}' can reach an edge: {name}" for node, name, _ in proof.reachable),
+        *(
+            f"node '{node}' can reach an edge: {name}"
+            if edge.range is not None
+            else f"node '{node}': {name}: no bounds known"
+            for node, name, edge in proof.reachable
+        ),
     ]
 
 

@@ -21,8 +21,7 @@ from deploy.emulate.reference import Messages, check_inputs, check_messages, emp
 from deploy.emulate.trace import Record, Trace
 from deploy.errors import BadInput
 from deploy.hardware.mapping import Core, Mapping, Slice
-from deploy.neurons import cleared, recorded, step
-from deploy.neurons.populations import AnyPopulation, register_arrays
+from deploy.neurons import Neurons
 from deploy.program.program import Connection, Program
 
 
@@ -86,7 +85,6 @@ def emulate_mapped(
             for core in cores:
                 for part, found in core.update(name, t):
                     where = slice(part.start, part.stop)
-                    check_messages(name, found["s"], t)
                     send(name, part.start, found["s"], core.index)
                     trace.messages[name].reshape(-1)[where] += np.count_nonzero(found["s"], axis=0)
                     for quantity, values in found.items():
@@ -136,7 +134,7 @@ class _Part:
     def __init__(self, program: Program, part: Slice, samples: int) -> None:
         self.part = part
         self.neurons = _cut(program.population(part.population), part)
-        self.state = cleared(self.neurons, samples)
+        self.state = self.neurons.cleared(samples)
         self.synapses = [_Synapses(c, part, samples) for c in program.into(part.population)]
         self.silence = np.zeros((samples, part.size), np.int64)
 
@@ -144,8 +142,9 @@ class _Part:
         a = self.silence.copy()
         for group in self.synapses:
             a += shifted_sum(group.due[0], group.exponent)
-        self.state, s = step(self.neurons, self.state, a, t)
-        return {"s": s, **recorded(self.neurons, self.state)}
+        self.state, s = self.neurons.step(self.state, a, t)
+        check_messages(self.neurons, s, t)
+        return {"s": s, **self.neurons.recording(self.state)}
 
 
 class _Synapses:
@@ -175,11 +174,11 @@ class _Synapses:
             self.due[self.delay][:, targets] += packet.payload[:, None] * weights
 
 
-def _cut(population: AnyPopulation, part: Slice) -> AnyPopulation:
+def _cut(population: Neurons, part: Slice) -> Neurons:
     """The neurons of a slice as a population of their own, flat."""
     held: dict[str, Any] = {
         name: register.reshape(-1)[part.start : part.stop]
-        for name, register in register_arrays(population).items()
+        for name, register in population.registers.items()
     }
     return replace(population, shape=(part.size,), **held)
 

@@ -23,7 +23,6 @@ from deploy.emulate.reference import Messages, check_shapes
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
 from deploy.jobs import Engine, run_jobs
-from deploy.neurons.edges import limits
 from deploy.program.file import digest
 from deploy.program.program import Program
 from deploy.prove.proof import prove
@@ -216,15 +215,15 @@ def _edges(plan: Plan, inputs: Messages, timesteps: int, kernel: Kernel | None) 
     proof = prove(plan.program, timesteps)
     reached = {node for node, _, _ in proof.reachable}
     names = {p.name for p in plan.program.populations}
-    # Their states, and the messages of those before them, from which their sums are made.
-    recorded = reached | {c.source for n in reached for c in plan.program.into(n)} & names
-    total = {p.name: dict.fromkeys(limits(p), 0) for p in plan.program.populations}
-    size = sum(plan.program.population(name).size for name in recorded)
+    # The messages of those before them, from which their sums are made.
+    recorded = {c.source for n in reached for c in plan.program.into(n)} & names
+    total = {p.name: dict.fromkeys(p.limits(), 0) for p in plan.program.populations}
+    size = sum(plan.program.population(name).size for name in recorded | reached)
     samples = len(next(iter(inputs.values())))
     step = max(1, _COUNT_BYTES // max(1, 40 * timesteps * size)) if reached else samples
     for first in range(0, samples if reached else 0, step):
         here = {name: x[first : first + step] for name, x in inputs.items()}
-        trace = emulate_fast(plan, here, "all", 1, kernel, nodes=recorded)
+        trace = emulate_fast(plan, here, "spikes", 1, kernel, nodes=recorded)
         for node, found in observe(plan.program, here, trace, reached).items():
             for edge, times in found.items():
                 total[node][edge] += times

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from deploy.neurons.populations import AnyPopulation, make_threshold
+from deploy.neurons import Neurons, make_threshold
 from deploy.program.program import (
     BIAS_EXP_MAX,
     BIAS_MANT_MIN,
@@ -65,7 +65,7 @@ def lower_graph(
         make_input(source.name, source.shape, *(input_ranges or {}).get(source.name, (0, 1)))
         for source in graph.inputs
     ]
-    populations: list[AnyPopulation] = []
+    populations: list[Neurons] = []
     connections: list[Connection] = []
     for neuron in graph.neurons:
         paths = graph.into(neuron.name)
@@ -95,7 +95,7 @@ def _one(name: str) -> Population:
     return make_population(name, (1,), vth=0, bias=64)
 
 
-def _population(neuron: Neuron, scale: float) -> AnyPopulation:
+def _population(neuron: Neuron, scale: float) -> Neurons:
     fires = neuron.kind == "lif"
     if fires and (neuron.dv == 1).all() and (neuron.du == 1).all():
         # Without memory; the register of a membrane decay ends at 4095 of 4096.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deploy.connections.connections import Connection, Conv2d, Dense
 from deploy.connections.synapses import expand
 from deploy.errors import BadInput
-from deploy.neurons.populations import AnyPopulation, is_plain
+from deploy.neurons import Neurons, is_plain
 from deploy.program.program import (
     BIAS_MANT_MAX,
     BIAS_MANT_MIN,
@@ -112,7 +112,7 @@ def _chain(program: Program) -> list[str]:
     return chain
 
 
-def _layer(program: Program, before: Input | AnyPopulation, p: Population) -> NetxLayer:
+def _layer(program: Program, before: Input | Neurons, p: Population) -> NetxLayer:
     name = f"{p.name}_weight"
     loops = [c for c in program.into(p.name) if c.source == p.name]
     forward = [c for c in program.into(p.name) if c.source == before.name]

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from deploy.emulate.fast import emulate_fast
 from deploy.errors import BadInput
-from deploy.neurons.populations import register_arrays
 from deploy.program.program import Program, Shape
 from export.net_format.read import read_net
 
@@ -53,7 +52,7 @@ def decay_offsets(
         wrong = mismatches(layer, offsets)
         if not wrong:
             continue
-        dv = register_arrays(stored.population(layer)).get("dv", np.zeros(1, np.int32))
+        dv = stored.population(layer).registers.get("dv", np.zeros(1, np.int32))
         if not dv.any() or mismatches(layer, offsets | {layer: 1}):
             found.append(
                 f"node '{layer}': {wrong} of {size} recorded spikes differ with its stored vDecay, "

@@ -14,9 +14,9 @@ import numpy as np
 
 from deploy.arithmetic.registers import check_range
 from deploy.errors import BadInput
-from deploy.neurons.populations import (
-    AnyPopulation,
+from deploy.neurons import (
     Delta,
+    Neurons,
     Sigma,
     make_population,
     make_sigma_delta,
@@ -38,7 +38,7 @@ _TRAINING = {"theta", "tauRho", "scaleRho"}
 _SIGMA_DELTA = {"vThMant", "activation", "sigma_output", "messageBits"}
 
 
-def neurons_of(layer: NetLayer, shape: Shape, v_offset: int = 0) -> tuple[AnyPopulation, int]:
+def neurons_of(layer: NetLayer, shape: Shape, v_offset: int = 0) -> tuple[Neurons, int]:
     """(the population of a layer of `shape`, the exponent of the weights before it).
 
     v_offset: added to every stored vDecay but 0. A spiking layer that cannot reach its threshold is
@@ -58,7 +58,7 @@ def neurons_of(layer: NetLayer, shape: Shape, v_offset: int = 0) -> tuple[AnyPop
     return _spiking(layer, shape, v_offset), _one(layer, "wgtExp", 0)
 
 
-def _spiking(layer: NetLayer, shape: Shape, v_offset: int) -> AnyPopulation:
+def _spiking(layer: NetLayer, shape: Shape, v_offset: int) -> Neurons:
     if _register(layer, "gradedSpike", shape, 0).any():
         raise layer.refuse("gradedSpike: CUBA neurons that send their potential are not supported")
     if _register(layer, "weight_exp", shape, 0).any():
@@ -94,7 +94,7 @@ def _spiking(layer: NetLayer, shape: Shape, v_offset: int) -> AnyPopulation:
     )
 
 
-def _summing(layer: NetLayer, shape: Shape) -> AnyPopulation:
+def _summing(layer: NetLayer, shape: Shape) -> Neurons:
     """A layer without neurons: netx gives it iDecay 0 and vDecay 4096, so that u sums up.
 
     v shows that sum, and nothing fires. On registers of 12 bits the current clears instead and v
@@ -105,7 +105,7 @@ def _summing(layer: NetLayer, shape: Shape) -> AnyPopulation:
     )
 
 
-def _sigma_delta(layer: NetLayer, fields: Mapping[str, Value], shape: Shape) -> AnyPopulation:
+def _sigma_delta(layer: NetLayer, fields: Mapping[str, Value], shape: Shape) -> Neurons:
     if fields.get("activation", "relu") != "relu":
         raise layer.refuse(f"activation {fields['activation']!r}: sigma-delta neurons have relu")
     if "delay" in layer.values:

@@ -17,8 +17,8 @@ from deploy.arithmetic.registers import IntArray, check_shape
 from deploy.connections.connections import Connection, Dense, one_to_one
 from deploy.errors import BadInput
 from deploy.program.program import (
-    AnyPopulation,
     Input,
+    Neurons,
     Output,
     Program,
     Shape,
@@ -52,7 +52,7 @@ class _Front:
 class _Made:
     """What a layer becomes, and the delays of its axons [neurons]; None: none."""
 
-    population: AnyPopulation
+    population: Neurons
     connections: Sequence[Connection]
     delays: Ints | None = None
 
@@ -224,7 +224,7 @@ def _average(layer: NetLayer, front: _Front) -> _Made:
     return _Made(population, connections(synapses, front.delays))
 
 
-def _relay(last: AnyPopulation, front: _Front) -> _Made:
+def _relay(last: Neurons, front: _Front) -> _Made:
     """Delays after the last layer: neurons that repeat each spike when it arrives."""
     if last.kind == "integrator":
         raise BadInput(f"node '{last.name}': delays of neurons that never fire")

@@ -14,7 +14,7 @@ from deploy.connections.synapses import expand
 from deploy.emulate.reference import Messages, empty_trace
 from deploy.emulate.trace import Record, Trace
 from deploy.errors import BadInput
-from deploy.neurons.populations import Population
+from deploy.neurons import Population, is_lif
 from deploy.program.program import Connection, Program
 
 States = Mapping[str, NDArray[Any]]
@@ -52,7 +52,7 @@ def spiking_populations(program: Program, simulator: str) -> tuple[Population, .
             )
     found: list[Population] = []
     for p in program.populations:
-        if not isinstance(p, Population):
+        if not is_lif(p):
             raise BadInput(f"node '{p.name}': {simulator} has no population of kind '{p.kind}'")
         if p.reset_interval:
             raise BadInput(f"node '{p.name}': {simulator} has no reset within a sample")

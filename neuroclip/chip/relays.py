@@ -1,4 +1,4 @@
-"""Graded relays as torch modules: `deploy.neurons.populations.Graded`, and synapses from one to one."""
+"""Graded relays as torch modules: `deploy.neurons.Graded`, and synapses from one to one."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

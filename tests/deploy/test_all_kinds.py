@@ -23,7 +23,7 @@ from deploy.hardware.mapping import Core, Mapping, Slice
 from deploy.map.core.costs import RESOURCES, connection_words, core_load, core_report
 from deploy.map.partition import partition
 from deploy.map.validate import validate
-from deploy.neurons.populations import AnyPopulation, Delta, Graded, make_ternary
+from deploy.neurons import Delta, Graded, Neurons, make_ternary
 from deploy.program.file import load_program, save_program
 from deploy.program.program import Output, Program, equal, make_input, make_population
 from deploy.prove.proof import prove
@@ -237,7 +237,7 @@ def test_one_more_than_a_limit_is_caught_by_that_rule_alone(
         (make_population("n", (2,)), 0),
     ],
 )
-def test_a_chip_of_bare_spikes_has_no_graded_messages(population: AnyPopulation, bits: int) -> None:
+def test_a_chip_of_bare_spikes_has_no_graded_messages(population: Neurons, bits: int) -> None:
     c = one_to_one("c", "i", "n", 2)
     program = Program((make_input("i", (2,)),), (population,), (c,), ())
     loihi1, loihi2 = load_chip("loihi1"), load_chip("loihi2")

@@ -1,7 +1,7 @@
-"""The updates of neurons in NumPy, one step of all samples at a time, one class a model.
+"""The updates of neurons in NumPy, one step of all samples at a time, and the table of them by kind.
 
-They share no arithmetic with `deploy.neurons`, whose equations `deploy.neurons.populations` states: states of
-leaky neurons are float64 that hold integers exactly wherever the proof allows.
+They share no arithmetic with `deploy.neurons`: states of leaky neurons are float64 that hold integers
+exactly wherever the proof allows. A kind that has no update here takes the step that it states.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.emulate.fast.layout import Layout
-from deploy.neurons.populations import (
-    AnyPopulation,
+from deploy.emulate.reference import check_messages
+from deploy.neurons import (
     Delta,
     Graded,
+    Integrator,
+    Neurons,
     Population,
     Sigma,
     SigmaDelta,
@@ -24,6 +26,7 @@ from deploy.neurons.populations import (
 
 Array = NDArray[Any]
 _LIMIT = 2**23
+_MakeLeaky = Callable[["Population | Ternary | Threshold", Layout, int], "_Leaky"]
 
 
 class Update(Protocol):
@@ -40,25 +43,13 @@ class Update(Protocol):
         ...
 
 
-def update(p: AnyPopulation, layout: Layout, narrow: bool, samples: int) -> Update:
+def update(p: Neurons, layout: Layout, narrow: bool, samples: int) -> Update:
     """The update of a population whose neurons lie as `layout` says, from cleared state.
 
     narrow: where no sum is beyond 2^18 in magnitude.
     """
-    leaky = _Narrow if narrow else _Wide
-    if isinstance(p, Population):
-        made = leaky(p, layout, samples)
-        return _Timed(p, made) if p.refractory or p.reset_interval else made
-    if isinstance(p, Ternary):
-        return _TwoThresholds(p, layout, leaky(p, layout, samples))
-    if isinstance(p, Threshold):
-        return _Timed(p, leaky(p, layout, samples))
-    shape = samples, p.size
-    if isinstance(p, Graded):
-        return _Graded(p, shape)
-    if isinstance(p, Sigma):
-        return _Sigma(shape)
-    return _Delta(p, layout, shape) if isinstance(p, Delta) else _SigmaDelta(p, layout, shape)
+    leaky: _MakeLeaky = _Narrow if narrow else _Wide
+    return _UPDATES.get(type(p), _Stated)(p, layout, leaky, samples)
 
 
 class _Leaky:
@@ -203,15 +194,15 @@ class _TwoThresholds(_Wrapped):
 class _Stateless:
     """What has no state to record under this name."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.u, self.v = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    def __init__(self, samples: int, size: int) -> None:
+        self.u, self.v = (np.zeros((samples, size), np.int64) for _ in range(2))
 
 
 class _Graded(_Stateless):
     """Sums beyond a threshold, as they are."""
 
-    def __init__(self, p: Graded, shape: tuple[int, int]) -> None:
-        super().__init__(shape)
+    def __init__(self, p: Graded, samples: int) -> None:
+        super().__init__(samples, p.size)
         self.threshold, self.rectified = p.vth, p.rectified
 
     def step(self, a: Array, t: int) -> Array:
@@ -234,10 +225,11 @@ class _Sigma(_Stateless):
 class _Delta(_Stateless):
     """What changed since it was last sent, once it is large enough; u is the signal, v the rest."""
 
-    def __init__(self, p: Delta | SigmaDelta, layout: Layout, shape: tuple[int, int]) -> None:
-        super().__init__(shape)
+    def __init__(self, p: Delta | SigmaDelta, samples: int) -> None:
+        super().__init__(samples, p.size)
         self.shift, self.state_exp = p.spike_exp + p.state_exp, p.state_exp
         self.threshold, self.adds_up = p.vth << self.shift, p.cum_error
+        shape = samples, p.size
         self.error = np.zeros(shape, np.int64)
         # Signal less what was sent of it, without what a message's lowest bits lose.
         self.behind = np.zeros(shape, np.int64)
@@ -262,8 +254,8 @@ class _Delta(_Stateless):
 class _SigmaDelta(_Delta):
     """A running sum (u), its activation, and what changed of that."""
 
-    def __init__(self, p: SigmaDelta, layout: Layout, shape: tuple[int, int]) -> None:
-        super().__init__(p, layout, shape)
+    def __init__(self, p: SigmaDelta, layout: Layout, samples: int) -> None:
+        super().__init__(p, samples)
         self.bias = layout.inner(p.bias).astype(np.int64) << self.shift
         self.rectified = p.rectified
 
@@ -271,3 +263,46 @@ class _SigmaDelta(_Delta):
         self.u = self.u + a
         x = self.u + self.bias
         return self.encode(x * (x > 0) if self.rectified else x)
+
+
+class _Stated:
+    """The step that the population's kind states, as the reference takes it."""
+
+    def __init__(self, p: Neurons, layout: Layout, leaky: _MakeLeaky, samples: int) -> None:
+        self.population, self.layout = p, layout
+        self.state = p.cleared(samples)
+
+    @property
+    def u(self) -> Array:
+        return self._recorded("u")
+
+    @property
+    def v(self) -> Array:
+        return self._recorded("v")
+
+    def _recorded(self, quantity: str) -> Array:
+        values = self.population.recording(self.state).get(quantity)
+        return np.zeros(1, np.int64) if values is None else self.layout.inner(values)
+
+    def step(self, a: Array, t: int) -> Array:
+        sums = np.ascontiguousarray(self.layout.outer(a.astype(np.int64)))
+        self.state, s = self.population.step(self.state, sums, t)
+        check_messages(self.population, s, t)
+        return self.layout.inner(s)
+
+
+def _lif(p: Population, layout: Layout, leaky: _MakeLeaky, samples: int) -> Update:
+    made = leaky(p, layout, samples)
+    return _Timed(p, made) if p.refractory or p.reset_interval else made
+
+
+_UPDATES: dict[type[Neurons], Callable[[Any, Layout, _MakeLeaky, int], Update]] = {
+    Population: _lif,
+    Integrator: _lif,
+    Ternary: lambda p, layout, leaky, n: _TwoThresholds(p, layout, leaky(p, layout, n)),
+    Threshold: lambda p, layout, leaky, n: _Timed(p, leaky(p, layout, n)),
+    Graded: lambda p, layout, leaky, n: _Graded(p, n),
+    Delta: lambda p, layout, leaky, n: _Delta(p, n),
+    Sigma: lambda p, layout, leaky, n: _Sigma(n, p.size),
+    SigmaDelta: lambda p, layout, leaky, n: _SigmaDelta(p, layout, n),
+}

@@ -51,7 +51,7 @@ def run_numpy(block: Block, messages: Messages, out: Recording, add: Driver = ad
                         a += synaptic_sums(synapses, heard, drive.dtype)
                 s = updates[i].step(a, t)
                 if s.dtype == np.int64:
-                    check_messages(block.populations[i].name, s, t)
+                    check_messages(block.populations[i], block.layouts[i].outer(s), t)
                 sent[:, t - begin, part] = s
             if out.states:
                 for part, state in zip(parts, updates, strict=True):

@@ -23,8 +23,8 @@ from deploy.emulate.fast.layout import (
     weights,
 )
 from deploy.emulate.fast.spikes import WORD, words
+from deploy.neurons import Neurons, is_plain
 from deploy.neurons.edges import SYNAPTIC_SUM
-from deploy.neurons.populations import AnyPopulation, Spiking, is_plain, message_range
 from deploy.program.program import Connection, Program
 from deploy.prove.proof import prove
 
@@ -70,7 +70,7 @@ class Block:
     taps, table: the inside connections with their weights joined.
     """
 
-    populations: tuple[AnyPopulation, ...]
+    populations: tuple[Neurons, ...]
     starts: tuple[int, ...]
     size: int
     narrow: bool
@@ -113,7 +113,9 @@ def prepare(program: Program) -> Plan:
     # Steps matter only to populations whose messages grow with them, which are not relied on.
     proof = prove(program, timesteps=0)
     sums = {
-        n: edges[SYNAPTIC_SUM].range for n, edges in proof.edges.items() if SYNAPTIC_SUM in edges
+        node: edges[SYNAPTIC_SUM].range or (-_MESSAGE, _MESSAGE)
+        for node, edges in proof.edges.items()
+        if SYNAPTIC_SUM in edges
     }
     found, components = layouts(program), _components(program)
     needed = {
@@ -169,7 +171,7 @@ def _block(
     bias = joined([p.bias for p in plain], 0)
     return Block(
         populations, tuple(starts.values()), ends[-1], narrow, bool(plain),
-        any(message_range(p) != (0, 1) for p in populations), mu, mv, bias, threshold,
+        any(p.message_range != (0, 1) for p in populations), mu, mv, bias, threshold,
         tuple(s for s in synapses if s.connection.source not in starts), inside,
         tuple(found[name] for name in names),
         _spans(populations, starts, widths, inside, mu, mv), *_joined(inside),
@@ -179,7 +181,7 @@ def _block(
 def _bounded(program: Program, c: Connection) -> bool:
     """Whether the proof bounds the messages of a connection, however many steps a sample has."""
     source = next((p for p in program.populations if p.name == c.source), None)
-    return source is None or isinstance(source, Spiking)
+    return source is None or source.messages_hold
 
 
 def _exact(program: Program, c: Connection, proven: str) -> str:
@@ -205,7 +207,7 @@ def _synapses(
 
 
 def _spans(
-    populations: tuple[AnyPopulation, ...],
+    populations: tuple[Neurons, ...],
     starts: dict[str, int],
     widths: list[int],
     inside: tuple[Synapses, ...],

@@ -10,7 +10,6 @@ from deploy.emulate.fast.layout import Layout
 from deploy.emulate.fast.plan import Block
 from deploy.emulate.fast.spikes import WORD, Messages, Spikes, unpack, words
 from deploy.emulate.trace import Trace
-from deploy.neurons.populations import message_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ def finish(
     sent: Messages = {}
     for p, begin in zip(block.populations, block.starts, strict=True):
         part, layout = slice(begin, begin + p.size), layouts[p.name]
-        if message_range(p) == (0, 1):
+        if p.message_range == (0, 1):
             first = begin // WORD
             bits = np.ascontiguousarray(recording.bits[..., first : first + words(p.size)])
             sent[p.name] = Spikes(bits, p.size, int(recording.counts[part].sum()))

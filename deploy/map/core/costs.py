@@ -29,7 +29,7 @@ from deploy.connections.reach import Ints, distinct, lists, members, spread
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Core, Mapping
 from deploy.map.core.hypergraph import Hypergraph, Parts, hypergraph, parts_of
-from deploy.neurons.populations import AnyPopulation, group_registers
+from deploy.neurons import Neurons
 from deploy.program.program import Program
 
 Groups = dict[str, NDArray[np.int64]]
@@ -122,8 +122,8 @@ def loads(program: Program, chip: Chip, part_of: Parts, parts: int) -> dict[str,
 def neuron_groups(program: Program) -> Groups:
     """Number of the group of equal registers of each neuron, by population: int64 [size]."""
 
-    def of(population: AnyPopulation) -> NDArray[np.int64]:
-        registers = [r.reshape(-1) for r in group_registers(population).values()]
+    def of(population: Neurons) -> NDArray[np.int64]:
+        registers = [r.reshape(-1) for r in population.group_registers.values()]
         if all((r == r[0]).all() for r in registers):
             return np.zeros(population.size, np.int64)
         return np.unique(np.stack(registers), axis=1, return_inverse=True)[1].reshape(-1)

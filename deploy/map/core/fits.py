@@ -9,7 +9,7 @@ from deploy.connections.reach import Ints
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import connection_axons, connection_words, synapse_formats
-from deploy.neurons.populations import AnyPopulation
+from deploy.neurons import Neurons
 from deploy.program.program import Input, Program, sent_range
 
 # The resources in the order in which they are checked, the cheapest to count first, and what helps.
@@ -34,7 +34,7 @@ class Limits:
         self,
         program: Program,
         chip: Chip,
-        population: AnyPopulation,
+        population: Neurons,
         reaches: Ints,
         groups: Ints,
     ) -> None:
@@ -104,7 +104,7 @@ def check_program(program: Program, chip: Chip) -> None:
     check_cores(chip, {p.name: -(-p.size // amount(chip.neurons)) for p in program.populations})
 
 
-def _check_message_bits(chip: Chip, node: Input | AnyPopulation) -> None:
+def _check_message_bits(chip: Chip, node: Input | Neurons) -> None:
     """Graded and ternary messages must fit the payload of the chip's messages."""
     low, high = sent_range(node)
     used = (
@@ -118,7 +118,7 @@ def _check_message_bits(chip: Chip, node: Input | AnyPopulation) -> None:
         )
 
 
-def _check_delays(program: Program, chip: Chip, population: AnyPopulation) -> None:
+def _check_delays(program: Program, chip: Chip, population: Neurons) -> None:
     """Delays of a population's inputs that the chip has."""
     for c in program.into(population.name):
         limit = amount(chip.max_delay)
@@ -129,7 +129,7 @@ def _check_delays(program: Program, chip: Chip, population: AnyPopulation) -> No
             )
 
 
-def _check_synapse_formats(program: Program, chip: Chip, population: AnyPopulation) -> None:
+def _check_synapse_formats(program: Program, chip: Chip, population: Neurons) -> None:
     """Every core of a population holds the formats of all its incoming connections."""
     used = len(synapse_formats(program.into(population.name)))
     _refuse(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from deploy.connections.connections import Connection
 from deploy.connections.reach import Ints, class_count, classes, distinct, ragged, spread
 from deploy.hardware.mapping import Mapping
-from deploy.neurons.populations import AnyPopulation
+from deploy.neurons import Neurons
 from deploy.program.program import Program
 
 # The part of every neuron: {population: int64 [size]}.
@@ -76,7 +76,7 @@ def destinations(program: Program, part_of: Parts, parts: int) -> dict[str, Ints
     return {p.name: reached(program, p, part_of, parts) for p in program.populations}
 
 
-def reached(program: Program, p: AnyPopulation, part_of: Parts, parts: int) -> Ints:
+def reached(program: Program, p: Neurons, part_of: Parts, parts: int) -> Ints:
     """Parts on which each neuron of a population has a synapse, its own included: int64 [size].
 
     part_of: at least of the population's targets.

@@ -10,7 +10,7 @@ import numpy as np
 
 from deploy.connections.connections import Conv2d, Sparse
 from deploy.connections.reach import Ints
-from deploy.neurons.populations import AnyPopulation
+from deploy.neurons import Neurons
 from deploy.program.program import Program
 
 # Rounds of label propagation; labels settle in a few.
@@ -30,7 +30,7 @@ def orders(program: Program, seed: int = 0) -> dict[str, Ints]:
     return found
 
 
-def by_position(population: AnyPopulation) -> Ints:
+def by_position(population: Neurons) -> Ints:
     """Neurons of (C, H, W), positions along a Hilbert curve, channels within: int64 [size]."""
     channels, height, width = population.shape
     y, x = np.divmod(np.arange(height * width), width)

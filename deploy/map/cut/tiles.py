@@ -17,7 +17,7 @@ from deploy.map.core.fits import Limits, check_program
 from deploy.map.core.hypergraph import Parts, reached
 from deploy.map.cut.orders import by_position
 from deploy.map.cut.slices import slices
-from deploy.neurons.populations import AnyPopulation
+from deploy.neurons import Neurons
 from deploy.program.program import Program
 
 
@@ -54,7 +54,7 @@ def tile_parts(program: Program, chip: Chip) -> Parts | None:
     return {name: part + first[i] for i, (name, part) in enumerate(parts.items())}
 
 
-def _reached(program: Program, population: AnyPopulation, parts: Parts) -> Ints:
+def _reached(program: Program, population: Neurons, parts: Parts) -> Ints:
     """`reached`, with the parts of the targets numbered one after another."""
     total, of = 0, {}
     for target in dict.fromkeys(c.target for c in program.out_of(population.name)):
@@ -63,7 +63,7 @@ def _reached(program: Program, population: AnyPopulation, parts: Parts) -> Ints:
     return reached(program, population, of, total)
 
 
-def _cut(limits: Limits, population: AnyPopulation) -> Ints | None:
+def _cut(limits: Limits, population: Neurons) -> Ints | None:
     """The part of each neuron, numbered from 0, or None where more are needed than there are cores."""
     size, chip = population.size, limits.chip
     if len(population.shape) != 3 or not any(isinstance(c, Conv2d) for c in limits.incoming):
@@ -81,7 +81,7 @@ def _cut(limits: Limits, population: AnyPopulation) -> Ints | None:
     return _tiled(limits, population, fewest)
 
 
-def _tiled(limits: Limits, population: AnyPopulation, fewest: int) -> Ints | None:
+def _tiled(limits: Limits, population: Neurons, fewest: int) -> Ints | None:
     channels, height, width = population.shape
     grids = sorted(
         (a * b * c, a, b, c)

@@ -19,7 +19,7 @@ Recordings = Mapping[str, NDArray[Any]]
 
 def activity_section(report: object, recordings: Recordings, program: Program) -> Markup:
     """Rasters and potentials, the first sample open and the next ones folded."""
-    integrators = {p.name for p in program.populations if p.kind == "integrator"}
+    integrators = {p.name for p in program.populations if p.is_readout}
     order = [*(n.name for n in program.inputs), *program.order]
     order += sorted({k.rpartition("/")[0] for k in recordings} - set(order))
     usable = {k: a for k, a in recordings.items() if a.ndim >= 3 and a.size}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deploy.compare.parity import compare_registers
 from deploy.connections.connections import Connection, Conv2d, Dense
 from deploy.errors import BadInput
-from deploy.neurons.populations import is_plain
+from deploy.neurons import is_plain
 from deploy.program.program import Population, Program, registers
 from export.lowering.exact import lower
 from export.nir_format.normal.neurons import DEFAULT_DT

@@ -31,6 +31,7 @@ from export.targets.lava.parts.job import (
     write_job,
 )
 from export.targets.lava.parts.neurons import check_neurons
+from export.targets.lava.parts.own import own_modules
 from export.targets.lava.results import read_registers, read_trace
 from export.targets.lava.supervise import HANG_S, follow, worker_process
 
@@ -88,11 +89,14 @@ def run_lava(
         raise BadInput(f"{python}: not an executable Python (--lava-python)")
     # Not resolved: the link in a virtual environment is what tells Python of the environment.
     interpreter = Path(found).absolute()
-    job = Job(samples, timesteps, record)
+    modules = own_modules(program)
+    job = Job(samples, timesteps, record, tuple(modules))
     with _folder() as folder:
         where = slots(folder, job, program, latency)
         try:
             _write(folder, program, inputs, job, where)
+            for path in set(modules.values()):
+                (folder / "packages" / path.name).symlink_to(path)
         except OSError as error:
             raise BadInput(f"{folder}: cannot write: {error.strerror or error}") from error
         started = time.monotonic()

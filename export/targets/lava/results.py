@@ -10,7 +10,6 @@ from deploy.connections.synapses import expand
 from deploy.emulate.trace import Trace
 from deploy.errors import CheckFailed
 from deploy.files import read_npz
-from deploy.neurons.populations import register_arrays
 from deploy.program.program import Connection, Program
 from export.targets.lava.parts.job import Job, Slots
 
@@ -28,7 +27,7 @@ def read_trace(program: Program, job: Job, where: Slots) -> Trace:
             if slot.file(quantity).exists():
                 shape = (job.samples, job.timesteps, *p.shape)
                 arrays[p.name] = np.load(slot.file(quantity)).reshape(shape)
-        if p.kind == "integrator":
+        if p.is_readout:
             readout[p.name] = np.load(slot.file("readout")).reshape(job.samples, *p.shape)
     return Trace(
         job.samples,
@@ -45,7 +44,7 @@ def read_registers(program: Program, where: Slots) -> dict[str, NDArray[Any]]:
     """The registers as the models held them, each in the shape of its node."""
     found: dict[str, NDArray[Any]] = {}
     for p in program.populations:
-        of_each = register_arrays(p)
+        of_each = p.registers
         for register, held in read_npz(where.populations[p.name].registers).items():
             # A uniform register is one number in Lava, any other a flat array.
             value = held.reshape(()) if held.size == 1 else held.reshape(p.shape)

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from importlib import import_module
 from importlib.metadata import version
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -52,7 +53,10 @@ def _run(path: Path) -> dict[str, Any]:
     from export.targets.lava.processes.recorded import RecordedNetwork
 
     folder = path.parent
-    job, program = read_job(path), load_program(folder / "program.npz")
+    job = read_job(path)
+    for name in job.modules:
+        import_module(name)
+    program = load_program(folder / "program.npz")
     latency = latency_steps(program)
     _name_shared_memory(shared_memory_prefix(folder))
     network = RecordedNetwork(

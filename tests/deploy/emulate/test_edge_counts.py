@@ -12,12 +12,12 @@ from deploy.emulate.edge_counts import observe
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.emulate.trace import concatenate
-from deploy.neurons import edges
-from deploy.neurons.populations import (
-    AnyPopulation,
+from deploy.neurons import (
     Delta,
     Graded,
+    Neurons,
     Sigma,
+    edges,
     make_population,
     make_sigma_delta,
     make_threshold,
@@ -28,7 +28,7 @@ from deploy.prove.proof import prove
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def one(population: AnyPopulation, weight: int = 254, exponent: int = 0) -> Program:
+def one(population: Neurons, weight: int = 254, exponent: int = 0) -> Program:
     return Program(
         (make_input("in", (1,), -(2**15), 2**15),),
         (population,),
@@ -41,7 +41,7 @@ def counted(program: Program, messages: list[int]) -> dict[str, int]:
     """The edges of one neuron that a run went beyond."""
     x = {"in": np.array(messages).reshape(1, -1, 1)}
     found = emulate(program, x, "none", observe=True).observed["n"]
-    assert found.keys() == edges.limits(program.populations[0]).keys()
+    assert found.keys() == program.populations[0].limits().keys()
     return {edge: n for edge, n in found.items() if n}
 
 

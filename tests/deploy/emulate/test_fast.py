@@ -16,11 +16,11 @@ from deploy.emulate.fast.spikes import Spikes
 from deploy.emulate.reference import emulate
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput, CheckFailed
-from deploy.neurons.populations import KINDS as POPULATIONS
-from deploy.neurons.populations import (
-    AnyPopulation,
+from deploy.neurons import KINDS as POPULATIONS
+from deploy.neurons import (
     Delta,
     Graded,
+    Neurons,
     Sigma,
     make_sigma_delta,
     make_ternary,
@@ -332,7 +332,7 @@ def test_products_and_events_are_one(
         check(program, messages_for(program, np.random.default_rng(seed)), kernel)
 
 
-def any_population(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> AnyPopulation:
+def any_population(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Neurons:
     """A population of a random kind, with random registers."""
     du, dv = rng.integers(-1, 4096, shape), rng.integers(0, 4096, shape)
     vth, bias = rng.integers(0, 300, shape), rng.integers(-1000, 2000, shape)

@@ -14,18 +14,16 @@ from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import read_npz, write_npz
-from deploy.neurons.populations import (
+from deploy.neurons import (
     KINDS,
-    AnyPopulation,
     Delta,
     Graded,
+    Neurons,
     Sigma,
     make_population,
     make_sigma_delta,
     make_ternary,
     make_threshold,
-    message_range,
-    recorded_states,
 )
 from deploy.program.file import VERSION, load_program, save_program
 from deploy.program.program import Dense, Output, Program, equal, make_input, registers
@@ -33,7 +31,7 @@ from deploy.program.program import Dense, Output, Program, equal, make_input, re
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def driven(p: AnyPopulation, high: int = 1000) -> Program:
+def driven(p: Neurons, high: int = 1000) -> Program:
     """A population that sees its input unchanged: weight 2, exponent −1."""
     return Program(
         (make_input("in", p.shape, -high, high),),
@@ -43,11 +41,11 @@ def driven(p: AnyPopulation, high: int = 1000) -> Program:
     )
 
 
-def messages(p: AnyPopulation, inputs: list[int]) -> dict[str, list[int]]:
+def messages(p: Neurons, inputs: list[int]) -> dict[str, list[int]]:
     """One neuron: what it sends and the states it records, step by step."""
     trace = emulate(driven(p), {"in": np.array(inputs).reshape(1, -1, 1)})
     return {
-        q: getattr(trace, q)[p.name][0, :, 0].tolist() for q in ("s", *recorded_states(p))
+        q: getattr(trace, q)[p.name][0, :, 0].tolist() for q in ("s", *p.recorded)
     }  # fmt: skip
 
 
@@ -55,7 +53,7 @@ def everything() -> Program:
     """One population of every kind, with registers and settings away from their defaults."""
     shape = (2, 2)
     delta = {"spike_exp": 2, "state_exp": 3, "cum_error": True, "message_bits": 20}
-    populations: tuple[AnyPopulation, ...] = (
+    populations: tuple[Neurons, ...] = (
         make_population("lif", shape, du=-1, dv=[[1, 2], [3, 4]], vth=7, bias=-9, refractory=3),
         make_population("reset", shape, reset_interval=5, reset_offset=2),
         make_population("integrator", shape, kind="integrator"),
@@ -129,13 +127,13 @@ def test_older_files_load_and_newer_ones_are_refused(tmp_path: Any, version: int
         (make_sigma_delta("n", (1,), vth=1.5), "'n': vth is 1.5, expected"),
     ],
 )
-def test_illegal_settings_are_refused_by_name(population: AnyPopulation, message: str) -> None:
+def test_illegal_settings_are_refused_by_name(population: Neurons, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         driven(population)
 
 
 @pytest.mark.parametrize("population", [Graded("n", (1,)), Sigma("n", (1,))])
-def test_what_has_no_membrane_potential_has_none_to_read(population: AnyPopulation) -> None:
+def test_what_has_no_membrane_potential_has_none_to_read(population: Neurons) -> None:
     with pytest.raises(BadInput, match=r"'o': 'n' .* has no membrane potential to read"):
         Program((make_input("i", (1,)),), (population,), (), (Output("o", "n", "v"),))
 
@@ -336,10 +334,10 @@ def test_message_types_and_ranges() -> None:
         *("lif", "reset", "integrator", "threshold"),
     }
     assert set(types.values()) == {np.dtype(np.uint8), np.dtype(np.int32)}
-    ranges = {p.name: message_range(p) for p in everything().populations}
+    ranges = {p.name: p.message_range for p in everything().populations}
     assert ranges["ternary"] == (-1, 1) and ranges["lif"] == (0, 1)
     assert ranges["relu"] == (0, 255) and ranges["vector"] == (-(2**15), 2**15 - 1)
-    assert message_range(Graded("n", (1,))) == (0, 2**23 - 1)
+    assert Graded("n", (1,)).message_range == (0, 2**23 - 1)
     assert "relu" not in trace.u and "sigma" not in trace.v and "sigma" in trace.u
 
 

@@ -14,7 +14,7 @@ from deploy.errors import BadInput, CheckFailed
 from deploy.hardware.chip import load_chip
 from deploy.map.partition import partition, require_fit
 from deploy.map.validate import validate
-from deploy.neurons.populations import AnyPopulation, Graded
+from deploy.neurons import Graded, Neurons
 from deploy.program.program import Output, Program, make_input, make_population
 from deploy.program.residual_stream import STREAM_MAX, Reader, as_stream
 from deploy.prove.proof import prove
@@ -35,7 +35,7 @@ def residual(
     """An input's stream, to which every reader's hidden neurons add a branch; weights at both ends."""
     shape = (3, 4, 5) if image else (12,)
     extreme = np.array([-LIMIT, -2, 0, 2, LIMIT])
-    populations: list[AnyPopulation] = []
+    populations: list[Neurons] = []
     connections: list[Connection] = []
 
     def synapses(name: str, source: str, target: str, like: Connection | None = None) -> Connection:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.emulate.reference import emulate
 from deploy.errors import CheckFailed
-from deploy.neurons.populations import Graded, Sigma
+from deploy.neurons import Graded, Sigma
 from deploy.program.program import Dense, Output, Program, make_input, make_population
 from deploy.prove.proof import prove, require
 

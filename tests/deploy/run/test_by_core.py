@@ -14,7 +14,7 @@ from deploy.count.packets import HOST
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.hardware.mapping import Core, Mapping, Slice
-from deploy.neurons.populations import (
+from deploy.neurons import (
     Delta,
     Graded,
     Sigma,

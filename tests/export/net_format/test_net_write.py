@@ -12,7 +12,7 @@ import pytest
 from deploy.connections.connections import Conv2d, Dense, Sparse, one_to_one
 from deploy.emulate.fast import emulate_fast
 from deploy.errors import BadInput
-from deploy.neurons.populations import make_threshold
+from deploy.neurons import make_threshold
 from deploy.program.program import Output, Program, make_input, make_population
 from export.net_format.chain import netx_program
 from export.net_format.read import read_net

@@ -15,7 +15,7 @@ from deploy.connections.connections import Conv2d, Dense
 from deploy.connections.synapses import synaptic_sums
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
-from deploy.neurons.populations import Delta, Sigma, make_sigma_delta
+from deploy.neurons import Delta, Sigma, make_sigma_delta
 from deploy.program.program import Output, Program, make_input, make_population
 from export.net_format.read import read_net
 

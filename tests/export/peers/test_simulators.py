@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from deploy.connections.connections import Conv2d, Dense, sum_pool
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
-from deploy.neurons.populations import make_ternary
+from deploy.neurons import make_ternary
 from deploy.program.program import Output, Program, make_input, make_population
 from deploy.prove.proof import prove
 from export.peers.brian2_loihi import run_brian2_loihi

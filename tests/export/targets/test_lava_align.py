@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.connections.connections import Conv2d, Dense
 from deploy.emulate.reference import emulate
-from deploy.neurons.populations import Graded, make_threshold
+from deploy.neurons import Graded, make_threshold
 from deploy.program.file import save_program
 from deploy.program.pipeline_latency import extra_steps, latency_steps
 from deploy.program.program import Output, Program, make_input, make_population

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.connections.connections import Conv2d, Dense
 from deploy.connections.synapses import expand
-from deploy.neurons.populations import Graded, make_ternary
+from deploy.neurons import Graded, make_ternary
 from deploy.program.program import Output, Program, make_input, make_population
 from export.targets.lava.parts.arguments import runs_as_ours
 from export.targets.lava.parts.convolution import convolution, convolve

@@ -13,11 +13,11 @@ import pytest
 from deploy.connections.connections import one_to_one
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
-from deploy.neurons import edges
-from deploy.neurons.populations import (
+from deploy.neurons import (
     Delta,
     Graded,
     Sigma,
+    edges,
     make_population,
     make_sigma_delta,
     make_ternary,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from deploy.arithmetic.registers import DECAY_MAX, GRADED_BITS_MIN
 from deploy.connections.connections import one_to_one
-from deploy.neurons.populations import AnyPopulation, Graded
+from deploy.neurons import Graded, Neurons
 from deploy.program.pipeline_latency import extra_steps, latency_steps
 from deploy.program.program import Connection, Input, Program, make_population, sent_range
 
@@ -22,7 +22,7 @@ def aligned(program: Program) -> tuple[Program, frozenset[str]]:
     """
     held = extra_steps(program, latency_steps(program))
     taken = {node.name for node in program.sources} | {c.name for c in program.connections}
-    chains: dict[str, list[AnyPopulation]] = {}
+    chains: dict[str, list[Neurons]] = {}
     connections: list[Connection] = []
     for c in program.connections:
         chain = chains.setdefault(c.source, [])
@@ -46,7 +46,7 @@ def aligned(program: Program) -> tuple[Program, frozenset[str]]:
     return made, frozenset(relay.name for relay in relays)
 
 
-def _relay(source: Input | AnyPopulation, name: str) -> AnyPopulation:
+def _relay(source: Input | Neurons, name: str) -> Neurons:
     """Neurons that send what they receive, and keep nothing."""
     low, high = sent_range(source)
     if (low, high) == (0, 1):

@@ -7,11 +7,11 @@ import numpy as np
 from deploy.connections.synapses import expand, synapses
 from deploy.errors import BadInput
 from deploy.program.program import (
-    AnyPopulation,
     Connection,
     Conv2d,
     Dense,
     Input,
+    Neurons,
     Program,
     sent_range,
 )
@@ -113,7 +113,7 @@ def conv_arguments(program: Program, connection: Conv2d) -> dict[str, Any]:
     }
 
 
-def message_bits(source: Input | AnyPopulation) -> int:
+def message_bits(source: Input | Neurons) -> int:
     """Bits of a graded message, sign included; 0 for binary spikes, which is what Dense calls them."""
     low, high = sent_range(source)
     if low >= 0 and high <= 1:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from deploy.emulate.trace import Record, message_type
 from deploy.errors import BadInput
 from deploy.files import read_json, write_json
-from deploy.neurons.populations import recorded_states
 from deploy.program.program import Program
 
 # What a worker exits with when its Python cannot import what it needs (the rest is Python's own).
@@ -28,11 +27,15 @@ RESULT = "result.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What the worker is asked: samples × timesteps of input, and what to record."""
+    """What the worker is asked: samples × timesteps of input, and what to record.
+
+    modules: those that register kinds of neurons of one's own, to be imported first.
+    """
 
     samples: int
     timesteps: int
     record: Record
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,9 @@ def allocate(folder: Path, program: Program, job: Job, where: Slots) -> None:
         _create(slot.file("messages"), np.int64, (p.size,))
         if job.record != "none":
             _create(slot.file("s"), message_type(p), (rows, p.size))
-        for state in recorded_states(p) if job.record == "all" else ():
+        for state in p.recorded if job.record == "all" else ():
             _create(slot.file(state), np.int32, (rows, p.size))
-        if p.kind == "integrator":
+        if p.is_readout:
             _create(slot.file("readout"), np.int32, (job.samples, p.size))
     _create(folder / PROGRESS, np.int64, (1,))
 

@@ -1,5 +1,7 @@
 """A whole program as one hierarchical Lava Process, made of stock Lava processes only."""
 
+from pkgutil import resolve_name
+
 import numpy as np
 from lava.magma.core.decorator import implements, tag
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
@@ -9,11 +11,10 @@ from lava.magma.core.process.variable import Var
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
-from lava.proc.graded.process import GradedReluVec, GradedVec
-from lava.proc.lif.process import LIF, LIFReset
+from lava.proc.lif.process import LIF
 from lava.proc.sparse.process import Sparse
 
-from deploy.neurons.populations import AnyPopulation, Graded, recorded_states
+from deploy.neurons import Neurons
 from deploy.program.program import Conv2d, Program
 from deploy.program.program import Dense as DenseSynapses
 from export.targets.lava.parts.arguments import (
@@ -22,7 +23,7 @@ from export.targets.lava.parts.arguments import (
     runs_as_conv,
     synapse_arguments,
 )
-from export.targets.lava.parts.neurons import neuron_arguments, stock_interval
+from export.targets.lava.parts.neurons import lava_neurons, neuron_arguments, stock_interval
 
 
 class Network(AbstractProcess):
@@ -49,7 +50,7 @@ class Network(AbstractProcess):
         self.inputs = {n.name: InPort(shape=n.shape) for n in program.inputs}
         read = [o.source for o in program.outputs if o.quantity == "s"]
         self.outputs = {n: OutPort(shape=program.population(n).shape) for n in dict.fromkeys(read)}
-        with_state = [p for p in program.populations if recorded_states(p) and p.name not in relays]
+        with_state = [p for p in program.populations if p.recorded and p.name not in relays]
         self.u = {p.name: Var(shape=p.shape) for p in with_state}
         self.v = {p.name: Var(shape=p.shape) for p in with_state}
         # Lava finds ports and Vars among a Process's own attributes.
@@ -106,13 +107,19 @@ class NetworkModel(AbstractSubProcessModel):
             dense.a_out.connect(self.join.a_in)
 
 
-def _neuron(p: AnyPopulation, latency: int, timesteps: int) -> AbstractProcess:
+def _neuron(p: Neurons, latency: int, timesteps: int) -> AbstractProcess:
     """The stock process of a population.
 
     State is cleared before the population's first step of every sample: LIFReset clears it when
     step % interval == offset, with steps counted from 1.
     """
-    interval, arguments = stock_interval(p, timesteps), neuron_arguments(p, p.shape)
-    if isinstance(p, Graded):
-        return (GradedReluVec if p.rectified else GradedVec)(**arguments)
-    return LIFReset(reset_interval=interval, reset_offset=(latency + 1) % interval, **arguments)
+    interval, arguments, how = (
+        stock_interval(p, timesteps),
+        neuron_arguments(p, p.shape),
+        lava_neurons(p),
+    )
+    assert how.stock is not None  # stock_interval
+    if not how.stateless:
+        arguments |= {"reset_interval": interval, "reset_offset": (latency + 1) % interval}
+    process: AbstractProcess = resolve_name(how.stock(p))(**arguments)
+    return process

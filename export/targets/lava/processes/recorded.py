@@ -1,5 +1,6 @@
 """A program with its input and its recorders as one Lava Process: what the worker runs."""
 
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,6 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 
-from deploy.neurons.populations import (
-    AnyPopulation,
-    Delta,
-    Graded,
-    Sigma,
-    SigmaDelta,
-    Ternary,
-    register_arrays,
-)
 from deploy.program.pipeline_latency import extra_steps
 from deploy.program.program import Dense as DenseSynapses
 from deploy.program.program import Program
@@ -29,27 +21,9 @@ from export.targets.lava.parts.arguments import (
     synapse_arguments,
 )
 from export.targets.lava.parts.job import PROGRESS, Slots
-from export.targets.lava.parts.neurons import neuron_arguments, rule
-from export.targets.lava.processes.neurons import (
-    RecordingGraded,
-    RecordingLIF,
-    RecordingRelu,
-    RecordingTernary,
-)
+from export.targets.lava.parts.neurons import lava_neurons, neuron_arguments, rule
 from export.targets.lava.processes.recording import SpikeSource
-from export.targets.lava.processes.sigma_delta import (
-    RecordingDelta,
-    RecordingSigma,
-    RecordingSigmaDelta,
-)
 from export.targets.lava.processes.synapses import RecordingConv, RecordingDense, RecordingSparse
-
-NEURONS = {
-    Ternary: RecordingTernary,
-    Delta: RecordingDelta,
-    Sigma: RecordingSigma,
-    SigmaDelta: RecordingSigmaDelta,
-}
 
 
 class RecordedNetwork(AbstractProcess):
@@ -75,10 +49,11 @@ class RecordedNetworkModel(AbstractSubProcessModel):
         last = max(latency, key=lambda name: latency[name])
         for p in program.populations:
             slot = slots.populations[p.name]
-            senders[p.name] = _neurons(p)(
+            process = resolve_name(lava_neurons(p).recording(p))
+            senders[p.name] = process(
                 slot=slot,
                 rule=rule(p),
-                registers=tuple(register_arrays(p)),
+                registers=tuple(p.registers),
                 progress=str(slot.folder / PROGRESS) if p.name == last else None,
                 **neuron_arguments(p, (p.size,)),
             )
@@ -108,10 +83,3 @@ class RecordedNetworkModel(AbstractSubProcessModel):
         for index, process in enumerate(processes):
             # Lava finds a model's processes among its attributes.
             setattr(self, f"process_{index}", process)
-
-
-def _neurons(p: AnyPopulation) -> Any:
-    """The process with recorders that computes a population."""
-    if isinstance(p, Graded):
-        return RecordingRelu if p.rectified else RecordingGraded
-    return NEURONS.get(type(p), RecordingLIF)
