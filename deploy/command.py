@@ -3,48 +3,120 @@
 import argparse
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from deploy.errors import BadInput, ToolError
 
-INTERRUPTED = 130
-"""What a shell expects of a command ended by Ctrl-C: 128 + SIGINT."""
+# What a shell expects of a command that a signal ended: 128 + its number.
+_BY_SIGNAL = 128
+# Beside Ctrl-C: `kill`, and a terminal that was closed.
+_ENDING = ("SIGTERM", "SIGHUP")
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that ends the command as Ctrl-C does: everything is cleaned up on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.number = number
 
 
 def run_command(name: str, action: Callable[[], int]) -> int:
     """Run a command's action and return the exit status: its own, or that of what went wrong.
 
     What is wrong with the machine rather than with a file (a package that is not installed, no
-    memory, no space for temporary files) ends in status 2 and one line, too.
+    memory, no space for temporary files or for the output) ends in status 2 and one line, too. SIGTERM
+    and SIGHUP end it as Ctrl-C does, with the status that a shell expects of them.
     """
+    _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal without UTF-8 shows what it can of our × and σ.
         sys.stdout.reconfigure(errors="replace")
-    try:
-        status = action()
-        sys.stdout.flush()
+    if any(action == "error" for action, *_ in warnings.filters):
+        # Who makes warnings errors means those of code of their own, not those of every library.
+        warnings.filterwarnings("default")
+    with _ended_by_signals():
+        try:
+            status = action()
+            sys.stdout.flush()
+            return status
+        except ToolError as error:
+            message, status = str(error), error.exit_status
+        except KeyboardInterrupt as error:
+            message = str(error) or "interrupted"
+            status = _BY_SIGNAL + getattr(error, "number", signal.SIGINT)
+        except BrokenPipeError:
+            # The reader of our output, such as `head`, has gone.
+            _discard(sys.stdout)
+            return 1
+        except ModuleNotFoundError as error:
+            message = f"{error}: pip install '.[learn]' in the repository"
+            status = BadInput.exit_status
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            message, status = f"{where}{error.strerror or error}", BadInput.exit_status
+        except UnicodeEncodeError as error:
+            near = error.object[max(0, error.start - 40) : error.end + 20]
+            message, status = f"a name that is not valid text: {near!r}", BadInput.exit_status
+        except MemoryError:
+            message, status = "not enough memory", BadInput.exit_status
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # full: Python would try again at its end, and exit with 120
+                _discard(stream)
+        with suppress(OSError):
+            print(f"{name}: {' '.join(message.splitlines())}", file=sys.stderr, flush=True)
         return status
-    except ToolError as error:
-        message, status = str(error), error.exit_status
-    except KeyboardInterrupt:
-        message, status = "interrupted", INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has gone; Python's own flush would tell again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except ModuleNotFoundError as error:
-        message, status = f"{error}: pip install '.[learn]' in the repository", BadInput.exit_status
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        message, status = f"{where}{error.strerror or error}", BadInput.exit_status
-    except UnicodeEncodeError as error:
-        near = error.object[max(0, error.start - 40) : error.end + 20]
-        message, status = f"a name that is not valid text: {near!r}", BadInput.exit_status
-    except MemoryError:
-        message, status = "not enough memory", BadInput.exit_status
-    print(f"{name}: {' '.join(message.splitlines())}", file=sys.stderr)
-    return status
+
+
+def _open_standard_streams() -> None:
+    """Give a process that was started without standard streams (`>&-`) ones that lead nowhere.
+
+    Else the next file that is opened takes their numbers, and output meant for a terminal goes there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _discard(stream: io.TextIOBase | object) -> None:
+    """What is still to be written to a stream leads nowhere: Python's own flush would fail again."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
+        os.close(nowhere)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Within, the signals that ask a process to end raise `Ended`, unless they are ignored (nohup)."""
+    held = {}
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise Ended(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in _ENDING:
+            number = getattr(signal, name, None)  # SIGHUP is not everywhere
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                held[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, before in held.items():
+            signal.signal(number, before)
 
 
 def seed_argument(text: str) -> int:

@@ -1,4 +1,8 @@
-"""Reading and writing files: atomic writes, and array files whose size is checked before it is read."""
+"""Reading and writing files: atomic writes, and array files whose size is checked before it is read.
+
+What is being written is a hidden `.part` beside its place, locked as long as its process lives. A killed
+process cannot remove its own, so the next one that writes there does: no lock, no owner.
+"""
 
 import json
 import math
@@ -16,12 +20,19 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput, ToolError
 
+try:
+    import fcntl
+except ImportError:  # not on Windows, where what a killed process left stays
+    fcntl = None  # type: ignore[assignment]
+
 # No array file this toolchain writes or needs is larger; a small file that declares more is hostile.
 MAX_ARRAY_BYTES = 4 << 30
 
 # Array file headers carry a dtype, an order flag and a shape; numpy's own readers use the same limit.
 _MAX_HEADER_BYTES = 10_000
 
+# Names of what is being written: no other program's, since what is left of it is removed.
+_PREFIX, _SUFFIX = ".neuroclip-", ".part"
 # Processes that start together may remove each other's folder; more often than this is something else.
 _TRIES = 100
 
@@ -36,11 +47,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
+        _sweep(path.parent)
+        temporary, lock = _locked_file(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot write: {error.strerror or error}") from error
-    temporary = Path(name)
     try:
         yield temporary
         # mkstemp makes private files; results are meant to be shared like any other output.
@@ -50,6 +60,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise BadInput(f"{path}: cannot write: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(lock)
 
 
 @contextmanager
@@ -58,43 +69,103 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
     names: every file that may result. Those not made this time are removed, so that what `folder`
     holds is of one run. The last of them is removed first and moved last: where it is, all is whole.
+    Of runs that end at the same time one moves its files after the other.
     Raises BadInput where the folder cannot be written.
     """
     folder = Path(folder)
     try:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
-        temporary = _hidden(folder)
+        temporary, lock = _hidden(folder)
     except OSError as error:
         raise BadInput(f"{folder}: cannot write: {error.strerror or error}") from error
     try:
         yield temporary
-        for name in reversed(names):
-            if name == names[-1] or not (temporary / name).exists():
-                (folder / name).unlink(missing_ok=True)
-        for name in names:
-            with suppress(FileNotFoundError):
-                os.replace(temporary / name, folder / name)
+        with _alone(folder):
+            for name in reversed(names):
+                if name == names[-1] or not (temporary / name).exists():
+                    (folder / name).unlink(missing_ok=True)
+            for name in names:
+                with suppress(FileNotFoundError):
+                    os.replace(temporary / name, folder / name)
     except ToolError as error:
         # Files are named as they would have been called.
         raise type(error)(str(error).replace(str(temporary), str(folder))) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
         for made in missing:
             with suppress(OSError):  # not empty: the run succeeded
                 made.rmdir()
 
 
-def _hidden(folder: Path) -> Path:
-    """A new hidden folder inside `folder`, which is made where there is none."""
+def _hidden(folder: Path) -> tuple[Path, int]:
+    """A new hidden folder inside `folder`, which is made where there is none, and its lock."""
     for left in reversed(range(_TRIES)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
+            _sweep(folder)
+            made = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=folder))
+            return made, _locked(made)
         except (FileNotFoundError, FileExistsError):
             # Another process that found no folder either removes the one that it made when it is done.
             if not left:
                 raise
     raise AssertionError
+
+
+def _locked_file(path: Path) -> tuple[Path, int]:
+    """A new hidden file beside `path`, and its lock."""
+    for left in reversed(range(_TRIES)):
+        handle, name = tempfile.mkstemp(
+            prefix=f".neuroclip-{path.name}.", suffix=".part", dir=path.parent
+        )
+        os.close(handle)
+        try:
+            return Path(name), _locked(Path(name))
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _locked(path: Path) -> int:
+    """A descriptor that holds a lock on a file or folder; closing it ends the lock.
+
+    Raises FileNotFoundError where another process swept it away before it was locked.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if not path.exists():
+        os.close(descriptor)
+        raise FileNotFoundError(path)
+    return descriptor
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what dead processes left: hidden files and folders of ours that nobody has locked."""
+    if fcntl is None:
+        return
+    for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):  # locked by a living process, or gone already
+            descriptor = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within, no other process moves its files into the folder."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,0 +1,125 @@
+"""How commands end on bad days: closed and full streams, signals, and what a killed one left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAYS = """
+import sys
+from deploy.command import run_command
+def action():
+    print("said " * 5000)
+    print("seen", file=sys.stderr)
+    with open(sys.argv[1], "w") as file:
+        file.write("written")
+    return 0
+sys.exit(run_command("command", action))
+"""
+# Says when it has begun to write, then waits; the last argument is what it writes as both files.
+WRITES = """
+import sys, time
+from pathlib import Path
+from deploy.command import run_command
+from deploy.files import atomic_path, staged
+def action():
+    out, text, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    with staged(out, ("a", "b")) as folder, atomic_path(out / "single") as single:
+        for path in (folder / "a", folder / "b", single):
+            path.write_text(text)
+        print("begun", flush=True)
+        time.sleep(seconds)
+    return 0
+sys.exit(run_command("command", action))
+"""
+
+
+def started(script: str, *arguments: object, **more) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        **more,
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_command_without_standard_streams_works(tmp_path, closed):
+    script = tmp_path / "script.py"
+    script.write_text(SAYS)
+    line = f'"{sys.executable}" "{script}" "{tmp_path / "result"}" {closed}'
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0
+    # What is opened next does not get the number of a closed stream, and with it what is printed.
+    assert (tmp_path / "result").read_text() == "written"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("full", ["stdout", "stderr"])
+def test_a_full_stream_is_one_line_and_status_2(tmp_path, full):
+    other = "stderr" if full == "stdout" else "stdout"
+    with open("/dev/full", "w") as device:
+        process = started(SAYS, tmp_path / "result", **{full: device, other: subprocess.PIPE})
+        said = process.communicate(timeout=120)[0 if other == "stdout" else 1].decode()
+    assert process.returncode == 2
+    if other == "stderr":
+        assert said == "command: No space left on device\n"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cleans_up_and_has_its_status(tmp_path, how):
+    out = tmp_path / "deep" / "out"
+    process = started(WRITES, out, "x", 60, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"begun\n"
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + how
+    named = "interrupted" if how == signal.SIGINT else f"ended by {how.name}"
+    assert errors.decode() == f"command: {named}\n"
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
+    """As under nohup."""
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + WRITES
+    process = started(ignoring, tmp_path / "out", "x", 0.5, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"begun\n"
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0 and (tmp_path / "out" / "b").read_text() == "x"
+
+
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".download.part").write_text("somebody else's")
+    killed = started(WRITES, out, "x", 60, stdout=subprocess.PIPE)
+    living = started(WRITES, out, "y", 60, stdout=subprocess.PIPE)
+    for process in (killed, living):
+        assert process.stdout.readline() == b"begun\n"
+    killed.kill()
+    killed.wait(timeout=60)
+    assert len(list(out.glob(".neuroclip-*.part"))) == 4
+    done = started(WRITES, out, "z", 0, stdout=subprocess.PIPE)
+    done.communicate(timeout=60)
+    assert done.returncode == 0
+    # The living one's are locked.
+    assert len(list(out.glob(".neuroclip-*.part"))) == 2
+    living.terminate()
+    living.communicate(timeout=60)
+    assert {path.name for path in out.iterdir()} == {".download.part", "a", "b", "single"}
+
+
+def test_runs_that_end_at_the_same_time_do_not_mix_their_files(tmp_path):
+    out = tmp_path / "out"
+    for _ in range(3):
+        runs = [started(WRITES, out, name, 0.05, stdout=subprocess.PIPE) for name in "uvwx"]
+        for process in runs:
+            process.communicate(timeout=120)
+            assert process.returncode == 0
+        assert (out / "a").read_text() == (out / "b").read_text()
+    assert {path.name for path in out.iterdir()} == {"a", "b", "single"}
