@@ -1,5 +1,7 @@
 """What tests of several packages share: random programs, and small models and data for the commands."""
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from deploy import neurons
 from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
 from deploy.connections.synapses import synaptic_sums
 from deploy.neurons import (
@@ -196,6 +199,19 @@ def program(
 def random_program() -> Callable[..., Program]:
     """`program(seed, recurrent=…, graded=…, kinds=…)`, see there."""
     return program
+
+
+@pytest.fixture
+def own_neuron(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The example of a kind of one's own as a module, its kind registered for one test."""
+    path = Path(__file__).parents[1] / "examples" / "own_neuron.py"
+    spec = importlib.util.spec_from_file_location("own_neuron", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "own_neuron", module)
+    monkeypatch.setattr(neurons, "KINDS", dict(neurons.KINDS))
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -81,3 +81,15 @@ def test_events_to_chip(tmp_path: Path, recordings_folder: Path) -> None:
     printed = example("events_to_chip.py", recordings_folder, tmp_path, "emulator", 2)
     assert "zero-shot: " in printed and "torch = emulator" in printed
     assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_own_neuron(tmp_path: Path) -> None:
+    printed = example("own_neuron.py", tmp_path)
+    assert "reference = fast: 40960 spikes and 81920 states compared" in printed
+    assert "reference = cores: 40960 spikes and 81920 states compared" in printed
+    assert "value beyond 32 bits: no bounds known" in printed
+    assert "3 cores, 0 violations" in printed
+    assert (
+        "node 'adaptive': no Lava process is registered for neurons of kind 'adaptive'" in printed
+    )
+    assert "report               OK" in printed and (tmp_path / "report" / "report.html").exists()

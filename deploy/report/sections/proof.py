@@ -10,6 +10,7 @@ SIGNS = {
     "proven for all inputs": ("✓", "good"),
     "proven for the stated input range": ("✓", "good"),
     "observed only": ("!", "warn"),
+    "no bounds known": ("?", "warn"),
 }
 
 
@@ -121,6 +122,8 @@ def _obstacle(report: object) -> str:
     ]
     if "observed only" in verdicts:
         return "a limit may be reached"
+    if "no bounds known" in verdicts:
+        return "a kind of neurons states no bounds"
     return "messages are graded or delayed, or a sum is shifted right"
 
 

@@ -28,6 +28,7 @@ from deploy.files import write_text
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.hardware.mesh import coordinates
+from deploy.neurons import BUNDLED
 from deploy.program.program import Program
 from deploy.report.words.figures import plain
 
@@ -83,8 +84,14 @@ def write_sanafe(
     """Write sanafe_architecture.yaml and sanafe_network.yaml to a folder; where the cores are.
 
     sent: recorded messages {source: integers [samples, time, *shape]}. Raises BadInput naming the
-    node whose synapses SANA-FE cannot list.
+    node whose synapses SANA-FE cannot list, or whose kind of neurons it has no cost of.
     """
+    for p in program.populations:
+        if p.kind not in BUNDLED:
+            raise BadInput(
+                f"node '{p.name}': SANA-FE has no cost of neurons of kind '{p.kind}'; the emulator runs "
+                "and counts them"
+            )
     for c in program.connections:
         if synapses(c) > MAX_SYNAPSES:
             raise BadInput(

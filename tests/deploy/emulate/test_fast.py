@@ -16,8 +16,8 @@ from deploy.emulate.fast.spikes import Spikes
 from deploy.emulate.reference import emulate
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput, CheckFailed
-from deploy.neurons import KINDS as POPULATIONS
 from deploy.neurons import (
+    BUNDLED,
     Delta,
     Graded,
     Neurons,
@@ -396,7 +396,7 @@ def program_of_any_kinds(rng: np.random.Generator, random_conv2d: Any, random_sp
 def test_every_kind_of_population_equals_the_reference(
     kernel: Any, random_conv2d: Any, random_sparse: Any
 ) -> None:
-    seen, stopped = dict.fromkeys(POPULATIONS, 0), 0
+    seen, stopped = dict.fromkeys(BUNDLED, 0), 0
     for seed in range(120):
         rng = np.random.default_rng(seed)
         program = program_of_any_kinds(rng, random_conv2d, random_sparse)

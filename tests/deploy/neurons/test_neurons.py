@@ -15,7 +15,7 @@ from deploy.emulate.reference import emulate
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import read_npz, write_npz
 from deploy.neurons import (
-    KINDS,
+    BUNDLED,
     Delta,
     Graded,
     Neurons,
@@ -74,7 +74,7 @@ def everything() -> Program:
 
 
 def test_every_kind_is_there() -> None:
-    assert {p.kind for p in everything().populations} == set(KINDS)
+    assert {p.kind for p in everything().populations} == BUNDLED
 
 
 def test_every_kind_loads_back_equal(tmp_path: Any) -> None:

@@ -16,7 +16,7 @@ from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.errors import CheckFailed
 from deploy.neurons import (
-    KINDS,
+    BUNDLED,
     Delta,
     Graded,
     Neurons,
@@ -88,7 +88,8 @@ def network(seed: int) -> Program:
     reach = 2 ** int(rng.choice([0, 1, 6, 12, 16, 20]))
     nodes = [make_input("in", SHAPE, *((-reach, reach) if rng.integers(2) else (0, reach)))]
     populations = [
-        population(rng, str(rng.choice(list(KINDS))), f"n{i}") for i in range(rng.integers(2, 5))
+        population(rng, str(rng.choice(sorted(BUNDLED))), f"n{i}")
+        for i in range(rng.integers(2, 5))
     ]
     connections: list[Connection] = []
 
@@ -196,7 +197,7 @@ def test_every_edge_of_every_kind_is_crossed_and_proven() -> None:
         for total, more in zip((crossed, proven), check(seed, 1 + seed % 30), strict=True):
             total.update(more)
     rng = np.random.default_rng(0)
-    every = {(kind, edge) for kind in KINDS for edge in population(rng, kind, "n").limits()}
+    every = {(kind, edge) for kind in BUNDLED for edge in population(rng, kind, "n").limits()}
     assert {key for key, times in crossed.items() if times} == every
     assert {key for key, times in proven.items() if times} == every
 

@@ -40,7 +40,6 @@ class LavaNeurons:
     `export.targets.lava.processes.recording.Recording`, by population. stock: Lava's own process, for
     `build`; None where it is never reset, so that a sample would start with the state of the last.
     stateless: whether it has nothing to reset. rule: when state is cleared within a sample.
-    module: of a kind of one's own, the module that registers this: the worker imports it.
     """
 
     arguments: Callable[[Any, Shape], Arguments]
@@ -48,11 +47,14 @@ class LavaNeurons:
     stock: Callable[[Any], str] | None = None
     stateless: bool = False
     rule: Callable[[Any], Rule] = lambda p: (0, 0)
-    module: str = ""
 
 
 def register_lava(kind: str, how: LavaNeurons) -> None:
-    """Let the Lava target run populations of a kind of one's own."""
+    """Let the Lava target run populations of a kind of one's own.
+
+    The worker, a process of its own, first imports the modules of the kind and of `how.arguments`,
+    so one of these is to make this call.
+    """
     _TABLE[kind] = how
 
 
