@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.program.program import Shape
-from export.graph.linear_maps import Operator
+from neuroclip.linear.maps import Operator
 
 Float = NDArray[np.float64]
 

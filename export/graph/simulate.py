@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from export.graph.graph import Graph
-from export.graph.linear_maps import Convolution, Dense, Operator, apply, geometry
+from neuroclip.linear.maps import Convolution, Dense, Operator, apply, geometry
 
 Float = NDArray[np.float64]
 Sums = Callable[[Float], Float]

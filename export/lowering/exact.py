@@ -22,9 +22,9 @@ from deploy.program.program import (
     make_population,
 )
 from export.graph.graph import Graph, Neuron, Path
-from export.graph.linear_maps import to_connection
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
 from export.nir_format.normal.normalise import normalise
+from neuroclip.linear.maps import to_connection
 
 Float = NDArray[np.float64]
 

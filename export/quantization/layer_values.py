@@ -17,9 +17,9 @@ from deploy.program.program import (
     Input,
 )
 from export.graph.graph import Neuron, Path
-from export.graph.linear_maps import Convolution
 from export.quantization.layer_error import LayerError
 from export.quantization.rows import largest_sum, rows, spread
+from neuroclip.linear.maps import Convolution
 
 Float = NDArray[np.float64]
 Int64 = NDArray[np.int64]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.program.program import Input
 from export.graph.graph import Path
-from export.graph.linear_maps import Convolution, Dense, Operator, apply
+from neuroclip.linear.maps import Convolution, Dense, Operator, apply
 
 Float = NDArray[np.float64]
 

@@ -30,6 +30,7 @@ from deploy.neurons.edges import SYNAPTIC_SUM_MAX
 from deploy.program.program import VTH_MAX
 from neuroclip.chip.neurons import ChipNeuron, FloatNeuron, run
 from neuroclip.chip.synapses import V_UNIT, ChipLinear, FoldedLinear, bias_exponent, weight_exponent
+from neuroclip.linear.batch_norm import affine, deviation
 
 Cut = Literal["folded", "paper"]
 
@@ -242,10 +243,11 @@ def quantized(adapter: FloatAdapter) -> ChipAdapter:
     """
     config, text = adapter.config, adapter.text
     first, second = adapter.norm_features, adapter.norm_hidden
-    gain = _over_deviation(second, second.weight)
+    gain, shift = affine(
+        second.weight, second.bias, second.running_mean, second.running_var, second.eps
+    )
     down = gain[:, None] * adapter.down.weight * first.weight[None, :]
-    bias = gain * (adapter.down.weight @ first.bias + adapter.down.bias - second.running_mean)
-    bias = bias + second.bias
+    bias = gain * (adapter.down.weight @ first.bias + adapter.down.bias) + shift
     readout_bias = adapter.up.bias if config.cut == "paper" else torch.zeros(len(text))
 
     down_exponent = weight_exponent(down, config.message_max, SYNAPTIC_SUM_MAX)
@@ -257,10 +259,9 @@ def quantized(adapter: FloatAdapter) -> ChipAdapter:
         bias_exponent(bias, hidden_unit),
         bias_exponent(readout_bias, V_UNIT * 2.0**up_exponent),
     )
-    deviation = 1 / _over_deviation(first, torch.ones_like(first.weight))
     learned = {
         "mean": first.running_mean,
-        "deviation": deviation,
+        "deviation": deviation(first.running_var, first.eps),
         "text": text,
         "down": down,
         "hidden_bias": bias,
@@ -295,12 +296,6 @@ def from_learned(
     for name, tensor in chip.learned().items():
         tensor.copy_(learned[name])
     return chip
-
-
-def _over_deviation(norm: nn.BatchNorm1d, values: Tensor) -> Tensor:
-    """`values` over the standard deviation that a batch normalisation learned."""
-    assert norm.running_var is not None
-    return values / torch.sqrt(norm.running_var + norm.eps)
 
 
 def _up_exponent(config: AdapterConfig, up: Tensor, text: Tensor) -> int:

@@ -13,28 +13,16 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from deploy.arithmetic.integers import UV_LIMIT
 from deploy.program.program import BIAS_MANT_MAX, BIAS_MANT_MIN, VTH_MAX, Shape
 from neuroclip.chip.recurrence import (
     ChipRegisters,
     Surrogate,
     chip_recurrence,
     chip_states,
+    chip_step,
     float_recurrence,
 )
 from neuroclip.chip.synapses import V_UNIT, round_through
-
-
-class _Truncate(torch.autograd.Function):
-    """Truncate toward zero; the gradient passes straight through."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.trunc(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
 
 
 class ChipNeuron(snn.Synaptic):
@@ -127,13 +115,12 @@ class ChipNeuron(snn.Synaptic):
         return ChipRegisters(4095 - du, 4096 - dv, V_UNIT * vth)
 
     def _chip_step(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        mu = (4095 - torch.as_tensor(self.du, device=a.device)) / 4096
-        mv = (4096 - torch.as_tensor(self.dv, device=a.device)) / 4096
-        u = _Truncate.apply(self.syn.to(torch.float64) * mu) + V_UNIT * a
-        u = u - torch.where(u > UV_LIMIT, 2.0 * UV_LIMIT, 0.0)
-        u = u + torch.where(u <= -UV_LIMIT, 2.0 * UV_LIMIT, 0.0)
-        v = _Truncate.apply(self.mem.to(torch.float64) * mv) + u
-        return u, (v + self.integer_bias()).clamp(-UV_LIMIT + 1, UV_LIMIT - 1)
+        kept = [
+            (full - torch.as_tensor(register, dtype=torch.float64, device=a.device)) / 4096
+            for full, register in ((4095, self.du), (4096, self.dv))
+        ]
+        u, v = self.syn.to(torch.float64), self.mem.to(torch.float64)
+        return chip_step(u, v, a, self.integer_bias(), *kept)
 
 
 class FloatNeuron(snn.Leaky):

@@ -113,6 +113,29 @@ def chip_states(a: Tensor, bias: Tensor, registers: ChipRegisters) -> tuple[Tens
     return torch.stack(u, dim=1), torch.where(fires, 0.0, w), fires.to(torch.float64)
 
 
+def chip_step(
+    u: Tensor, v: Tensor, a: Tensor, bias: Tensor, mu: Tensor, mv: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(u, v before its reset) after one step; the gradient passes straight through T and the wrap.
+
+    u, v, bias: float64 integers. a: synaptic sums. mu, mv: float64, what is kept of u and v.
+    """
+    u = _Truncate.apply(u * mu) + float(1 << STATE_SHIFT) * a.to(torch.float64)
+    u = torch.where(u > UV_LIMIT, u - 2 * UV_LIMIT, u)
+    u = torch.where(u <= -UV_LIMIT, u + 2 * UV_LIMIT, u)
+    return u, (_Truncate.apply(v * mv) + u + bias).clamp(-UV_LIMIT + 1, UV_LIMIT - 1)
+
+
+class _Truncate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.trunc(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
 def _chip_steps(
     a: Tensor, bias: Tensor, registers: ChipRegisters
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -122,10 +145,7 @@ def _chip_steps(
     mu, mv = mu.to(torch.float64), mv.to(torch.float64)
     u = v = torch.zeros_like(a[:, 0])
     for t in range(a.shape[1]):
-        u = torch.trunc(u * mu) + float(1 << STATE_SHIFT) * a[:, t]
-        u = torch.where(u > UV_LIMIT, u - 2 * UV_LIMIT, u)
-        u = torch.where(u <= -UV_LIMIT, u + 2 * UV_LIMIT, u)
-        w = (torch.trunc(v * mv) + u + bias).clamp(-UV_LIMIT + 1, UV_LIMIT - 1)
+        u, w = chip_step(u, v, a[:, t], bias, mu, mv)
         fires = w > registers.threshold
         v = torch.where(fires, 0.0, w)
         yield u, w, fires

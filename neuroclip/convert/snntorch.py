@@ -7,28 +7,30 @@ synapses (`neuroclip.convert.layers`), and weights, thresholds, biases and decay
 """
 
 from dataclasses import dataclass, field
-from math import prod
 
 import snntorch as snn
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from deploy.errors import BadInput
-from deploy.neurons.edges import SYNAPTIC_SUM_MAX
-from deploy.program.program import VTH_MAX
+from deploy.program.program import Shape
 from neuroclip.chip.network import INPUT, ChipNetwork, Wire
 from neuroclip.chip.neurons import ChipNeuron
-from neuroclip.chip.synapses import (
-    V_UNIT,
-    ChipConv2d,
-    ChipLinear,
-    ChipSumPool2d,
-    bias_exponent,
-    weight_exponent,
+from neuroclip.chip.synapses import V_UNIT, ChipSumPool2d
+from neuroclip.convert.layers import applied, array
+from neuroclip.convert.parts import (
+    Incoming,
+    chip_map,
+    chip_neuron,
+    exponent_of,
+    population_bias,
+    shares,
+    synapses,
 )
-from neuroclip.convert.layers import Operator, Shape, followed, identity, pair
 from neuroclip.convert.resets import require_chip_resets
 from neuroclip.convert.tracing import Site, TracedModel, trace_model
+from neuroclip.linear.affine import Affine, average, identity, pair
+from neuroclip.linear.maps import diagonal
 
 _NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, snn.RSynaptic)
 _RECURRENT = (snn.RLeaky, snn.RSynaptic)
@@ -101,31 +103,30 @@ class _Conversion:
         name, neuron = site.name, site.module
         _check(name, neuron)
         incoming = self._incoming(site)
-        shape = incoming[0][2].target
-        if any(operator.target != shape for _, _, operator, _ in incoming):
-            shapes = sorted({operator.target for _, _, operator, _ in incoming})
+        shape = incoming[0].affine.target
+        if any(one.affine.target != shape for one in incoming):
+            shapes = sorted({one.affine.target for one in incoming})
             raise BadInput(f"module '{name}': inputs of the shapes {shapes} are added")
         if isinstance(neuron, _RECURRENT):
-            incoming.append((f"{name}.recurrent", name, _recurrent(name, neuron, shape), 1))
+            loop = _recurrent(name, neuron, shape)
+            incoming.append(Incoming(f"{name}.recurrent", name, loop, 1))
         self.shapes[_plain(name)] = shape
-        exponent = self._exponent(neuron, incoming)
-        for layer, source, operator, delay in incoming:
-            self._synapses(layer, operator, exponent, _share(incoming, operator, self._max(source)))
-            self.wires.append(Wire(_plain(layer), _plain(source), _plain(name), delay))
-        bias = _bias(name, shape, [operator for _, _, operator, _ in incoming])
-        self.modules[_plain(name)] = _chip_neuron(name, neuron, shape, bias, exponent)
+        exponent = exponent_of(neuron, incoming)
+        self._synapses(incoming, _plain(name), exponent)
+        bias = population_bias(name, shape, incoming)
+        self.modules[_plain(name)] = chip_neuron(name, neuron, shape, bias, exponent)
 
-    def _incoming(self, site: Site) -> list[tuple[str, str, Operator, int]]:
-        """(name of the synapses, source, operator, delay) of each way from a population to a neuron."""
+    def _incoming(self, site: Site) -> list[Incoming]:
+        """Each way from a population to a neuron."""
         found = []
         for feed in site.feeds:
             for layers, source, delay in self._ways(feed.source, feed.delay):
                 operator = identity(self._shape(source, site.name))
                 for layer in layers:
-                    operator = followed(layer, operator, self.traced.site(layer).module)
+                    operator = applied(layer, operator, self.traced.site(layer).module)
                 weighted = [x for x in layers if hasattr(self.traced.site(x).module, "weight")]
                 named = weighted or layers or [f"{source}_to_{site.name}"]
-                found.append((named[0], source, operator, delay))
+                found.append(Incoming(named[0], source, operator, delay, self._max(source)))
         return found
 
     def _ways(self, name: str, delay: int) -> list[tuple[list[str], str, int]]:
@@ -160,8 +161,8 @@ class _Conversion:
             raise BadInput(f"module '{name}': dilation, ceil_mode and indices are not supported")
         kernel = pair(pool.kernel_size)
         stride = pair(pool.stride if pool.stride is not None else kernel)
-        average = nn.AvgPool2d(kernel, stride, pair(pool.padding))
-        shape = followed(name, identity(self.shapes[_plain(feed.source)]), average).target
+        source = self.shapes[_plain(feed.source)]
+        shape = average(name, source, kernel, stride, pair(pool.padding)).target
         plain = _plain(name)
         self.shapes[plain] = shape
         self.modules[f"{plain}_sum"] = ChipSumPool2d(shape[0], kernel, stride, pair(pool.padding))
@@ -177,39 +178,15 @@ class _Conversion:
     def _max(self, source: str) -> int:
         return self.message_max if source == INPUT else 1
 
-    def _exponent(self, neuron: nn.Module, incoming: list[tuple[str, str, Operator, int]]) -> int:
-        """The largest exponent at which all weights into a population are legal and their sum proven."""
-        exponent = min(
-            weight_exponent(
-                operator.weight, self._max(source), round(_share(incoming, operator, 1))
-            )
-            if operator.weight is not None
-            else 6
-            for _, source, operator, _ in incoming
-        )
-        threshold = torch.as_tensor(neuron.threshold).max()
-        if neuron.reset_mechanism != "none" and threshold > 0:
-            # The threshold has 17 bits: a network whose weights are tiny beside it gets coarser ones.
-            while threshold * 2.0**exponent > VTH_MAX:
-                exponent -= 1
-        return exponent
-
-    def _synapses(self, layer: str, operator: Operator, exponent: int, sum_max: float) -> None:
-        name = _plain(layer)
-        if name in self.modules:
-            raise BadInput(f"module '{layer}': it is used twice; give each use a module of its own")
-        operator = _weighted(operator)
-        assert operator.weight is not None
-        made: ChipLinear
-        if operator.convolves:
-            made = ChipConv2d(
-                operator.weight, exponent, operator.stride, operator.padding, operator.dilation,
-                operator.groups,
-            )  # fmt: skip
-        else:
-            made = ChipLinear(operator.weight, exponent)
-        made.constrain_(sum_max)
-        self.modules[name] = made
+    def _synapses(self, incoming: list[Incoming], target: str, exponent: int) -> None:
+        for one, sum_max in zip(incoming, shares(incoming), strict=True):
+            name = _plain(one.name)
+            if name in self.modules:
+                raise BadInput(
+                    f"module '{one.name}': it is used twice; give each use a module of its own"
+                )
+            self.modules[name] = synapses(chip_map(one.name, one.affine), exponent, sum_max)
+            self.wires.append(Wire(name, _plain(one.source), target, one.delay))
 
 
 def _plain(name: str) -> str:
@@ -221,103 +198,13 @@ def _fires(site: Site) -> bool:
     return isinstance(site.module, snn.SpikingNeuron | nn.MaxPool2d)
 
 
-def _weighted(operator: Operator) -> Operator:
-    """The operator with weights, where it is the identity too."""
-    if operator.weight is not None:
-        return operator
-    if len(operator.target) == 3 and operator.source == operator.target:
-        channels = operator.target[0]
-        return Operator(
-            operator.source, operator.target, torch.ones(channels, 1, 1, 1), groups=channels
-        )
-    return Operator(operator.source, operator.target, torch.eye(prod(operator.target)))
-
-
-def _share(
-    incoming: list[tuple[str, str, Operator, int]], operator: Operator, message_max: int
-) -> float:
-    """The part of the largest proven sum that is left to one of several connections."""
-    largest = [
-        float(_weighted(o).weight.flatten(1).abs().sum(dim=1).max())  # type: ignore[union-attr]
-        for _, _, o, _ in incoming
-    ]
-    own = largest[[o is operator for _, _, o, _ in incoming].index(True)]
-    share = own / sum(largest) if sum(largest) > 0 else 1 / len(largest)
-    return SYNAPTIC_SUM_MAX * share / message_max
-
-
-def _recurrent(name: str, neuron: nn.Module, shape: Shape) -> Operator:
+def _recurrent(name: str, neuron: nn.Module, shape: Shape) -> Affine:
     """The loop of an RLeaky or RSynaptic."""
     recurrent = neuron.recurrent
     if isinstance(recurrent, nn.Linear | nn.Conv2d):
-        return followed(f"{name}.recurrent", identity(shape), recurrent)
+        return applied(f"{name}.recurrent", identity(shape), recurrent)
     weight = torch.as_tensor(recurrent.V, dtype=torch.float32).expand(shape)
-    if len(shape) == 3 and bool((weight == weight[:, :1, :1]).all()):
-        return Operator(shape, shape, weight[:, :1, :1, None].clone(), groups=shape[0])
-    return Operator(shape, shape, torch.diag(weight.flatten()))
-
-
-def _bias(name: str, shape: Shape, operators: list[Operator]) -> Tensor:
-    """The biases of all that comes in, of a shape that broadcasts to the population's."""
-    total = torch.zeros(1 if len(shape) == 1 else (1, 1, 1))
-    for operator in operators:
-        if operator.bias is None:
-            continue
-        if operator.convolves and len(shape) == 3:
-            total = total + operator.bias.reshape(-1, 1, 1)
-        elif operator.convolves:
-            total = total + operator.bias.repeat_interleave(shape[0] // len(operator.bias))
-        else:
-            total = total + operator.bias.reshape(shape)
-    return total.expand(shape) if len(shape) == 1 else total
-
-
-def _chip_neuron(
-    name: str, neuron: nn.Module, shape: Shape, bias: Tensor, exponent: int
-) -> ChipNeuron:
-    integrator = neuron.reset_mechanism == "none"
-    unit = V_UNIT * 2.0**exponent
-    synaptic = isinstance(neuron, snn.Synaptic | snn.RSynaptic)
-    alpha = _values(name, "alpha", neuron.alpha, shape) if synaptic else torch.zeros(())
-    if bool((alpha > 0).any()) and bool(bias.any()):
-        raise BadInput(
-            f"module '{name}': a bias before a Synaptic passes its synaptic filter, which no "
-            "register does; train with bias=False"
-        )
-    threshold = _values(name, "threshold", neuron.threshold, shape)
-    vth = torch.round(threshold * 2.0**exponent).to(torch.int32)
-    if not integrator and bool((threshold < 0).any()):
-        raise BadInput(f"module '{name}': a threshold of {float(threshold.min()):g} is negative")
-    return ChipNeuron(
-        bias.clone(),
-        unit=unit,
-        shape=shape,
-        bias_exponent=bias_exponent(bias, unit),
-        du=_register(4095 - torch.round(4096 * alpha)),
-        dv=_register(torch.round(4096 * (1 - _values(name, "beta", neuron.beta, shape)))),
-        vth=VTH_MAX if integrator else _register(vth),
-        kind="integrator" if integrator else "lif",
-    )
-
-
-def _register(value: Tensor) -> int | Tensor:
-    value = value.to(torch.int32).clamp(max=VTH_MAX)
-    return int(value) if value.ndim == 0 else value
-
-
-def _values(name: str, parameter: str, value: Tensor, shape: Shape) -> Tensor:
-    """A parameter of a neuron, one for all or of a shape that broadcasts to the population's."""
-    value = torch.as_tensor(value, dtype=torch.float32).detach()
-    if parameter in ("alpha", "beta"):
-        value = value.clamp(0, 1)
-    if value.numel() == 1:
-        return value.reshape(())
-    try:
-        return value.expand(shape)
-    except RuntimeError:
-        raise BadInput(
-            f"module '{name}': {parameter} of the shape {tuple(value.shape)} for neurons {shape}"
-        ) from None
+    return Affine(shape, shape, diagonal(array(weight)))
 
 
 def _check(name: str, neuron: nn.Module) -> None:

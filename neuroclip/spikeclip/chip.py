@@ -19,7 +19,7 @@ from deploy.neurons.edges import SYNAPTIC_SUM_MAX
 from deploy.program.program import BIAS_EXP_MAX, VTH_MAX
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.synapses import V_UNIT, ChipConv2d, bias_exponent, weight_exponent
-from neuroclip.convert.layers import pair
+from neuroclip.linear.affine import pair
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import DECAY, SURROGATE, Encoder, NormedConv2d, float_encoder
 

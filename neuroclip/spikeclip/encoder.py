@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from neuroclip.chip.neurons import FloatNeuron
 from neuroclip.chip.recurrence import Surrogate
+from neuroclip.linear.batch_norm import affine
 from neuroclip.spikeclip.config import SpikeClipConfig
 
 DECAY = 0.5
@@ -51,8 +52,8 @@ class NormedConv2d(nn.Module):
         """Weight [C_out, C_in, k, k] and bias [C_out] that do the same in evaluation mode."""
         norm = self.norm
         assert norm.running_var is not None and norm.running_mean is not None
-        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        return self.conv.weight * gain[:, None, None, None], norm.bias - gain * norm.running_mean
+        gain, shift = affine(norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.eps)
+        return self.conv.weight * gain[:, None, None, None], shift
 
 
 class TokenSum(nn.Module):

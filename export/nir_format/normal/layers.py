@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from deploy.connections.connections import Pair
 from deploy.errors import BadInput
 from deploy.program.program import Shape
-from export.graph.linear_maps import MAX_WEIGHTS, Convolution, Dense, Operator, diagonal
 from export.nir_format.normal.inline import Wire
+from neuroclip.linear.maps import MAX_WEIGHTS, Convolution, Dense, Operator, diagonal
 
 Float = NDArray[np.float64]
 

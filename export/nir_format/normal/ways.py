@@ -12,10 +12,11 @@ from deploy.arithmetic.registers import DELAY_MAX
 from deploy.errors import BadInput
 from deploy.program.program import Shape
 from export.graph.graph import Path
-from export.graph.linear_maps import Dense, Operator, compose, diagonal
 from export.nir_format.normal.inline import Flat
 from export.nir_format.normal.layers import POOLS, layer, layer_bias
 from export.nir_format.normal.neurons import FIRING, NEURONS, delay_steps
+from neuroclip.linear.compose import compose
+from neuroclip.linear.maps import Dense, Operator, diagonal
 
 # Ways of linear nodes from one source to one node; a ladder of branches has 2^n of them.
 _MAX_WAYS = 64

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.program.program import Shape
 from export.graph.graph import Graph, Neuron, Path
-from export.graph.linear_maps import MAX_WEIGHTS, Convolution, Dense, is_diagonal
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.nodes import delay_node, flatten_node, integrates, neuron_node
+from neuroclip.linear.maps import MAX_WEIGHTS, Convolution, Dense, is_diagonal
 
 Float = NDArray[np.float64]
 

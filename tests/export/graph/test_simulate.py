@@ -10,9 +10,9 @@ pytest.importorskip("nir")
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from export.graph.graph import Graph, Neuron, Path, Readout, Source
-from export.graph.linear_maps import Convolution, Dense, apply
 from export.graph.simulate import operator_sums, simulate
 from export.lowering.exact import lower_graph
+from neuroclip.linear.maps import Convolution, Dense, apply
 
 
 def neuron(name: str, shape: tuple[int, ...], threshold: float = np.inf, **more: Any) -> Neuron:

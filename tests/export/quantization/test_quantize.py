@@ -18,13 +18,13 @@ from deploy.errors import BadInput
 from deploy.program.program import Program, registers
 from export.frontends.nir import from_nir
 from export.graph.graph import Graph, Neuron, Path, Readout, Source
-from export.graph.linear_maps import Convolution, Dense, diagonal
 from export.graph.simulate import simulate
 from export.lowering.exact import lower, lower_graph
 from export.nir_format.read.file import read_nir
 from export.nir_format.write.file import write_nir
 from export.nir_format.write.graph import graph_to_nir
 from export.quantization.quantize import Calibration, quantize
+from neuroclip.linear.maps import Convolution, Dense, diagonal
 
 BINARY = {"input": (0, 1)}
 

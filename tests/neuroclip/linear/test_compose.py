@@ -8,13 +8,13 @@ import pytest
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.program.program import Program, make_input, make_population
-from export.graph.linear_maps import (
+from neuroclip.linear.compose import compose
+from neuroclip.linear.maps import (
     Convolution,
     Dense,
     Listed,
     Operator,
     apply,
-    compose,
     diagonal,
     listed,
     scaled,
