@@ -105,6 +105,43 @@ def test_importing_needs_neither_torch_nor_lava(module):
     assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar"})
 
 
+# Where `kind` is a population's; in the float graph and in torch modules it is another one's.
+ASK_THE_TABLE = ("deploy/", "export/targets/", "export/net_format/", "export/peers/")
+
+
+def test_no_ladder_over_kinds_of_neurons():
+    """What is asked of a kind is asked of its class: nothing outside compares classes or names."""
+    from deploy.neurons import BUNDLED, KINDS
+
+    classes, guilty = {of.__name__ for of in KINDS.values()}, []
+    for path in ALL_FILES:
+        name = relative(path)
+        if not name.startswith(ASK_THE_TABLE) or name.startswith("deploy/neurons/"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            asked = set()
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+                asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)} & classes
+            elif isinstance(node, ast.Compare | ast.MatchValue):
+                inside = list(ast.walk(node))
+                asked = {n.value for n in inside if isinstance(n, ast.Constant)} & BUNDLED
+                if any(isinstance(n, ast.Name) and n.id == "type" for n in inside):
+                    asked |= {n.id for n in inside if isinstance(n, ast.Name)} & classes
+            elif isinstance(node, ast.MatchClass):
+                asked = {getattr(node.cls, "id", "")} & classes
+            if asked:
+                guilty.append(f"{name}:{node.lineno}: {sorted(asked)}")
+    assert guilty == []
+
+
+@pytest.mark.parametrize("path", (ROOT / "deploy/emulate/fast").glob("*.py"), ids=relative)
+def test_the_fast_emulator_shares_no_arithmetic_with_the_reference(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert "deploy.arithmetic.integers" not in modules
+    assert not any(name.startswith("deploy.neurons.") and "edges" not in name for name in modules)
+
+
 def test_nobody_imports_tests():
     # Lava's wheels install a top-level package of this name.
     guilty = [relative(p) for p in tracked() if p.suffix == ".py" and "tests" in imported(p)]

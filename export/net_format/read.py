@@ -100,7 +100,7 @@ def lower_layers(
     if front.delays.any():
         made.append(_relay(made[-1].population, front))
     last = made[-1].population
-    quantity: Any = "v" if last.kind == "integrator" else "s"
+    quantity: Any = "v" if last.is_readout else "s"
     return Program(
         (drive,),
         tuple(m.population for m in made),
@@ -226,7 +226,7 @@ def _average(layer: NetLayer, front: _Front) -> _Made:
 
 def _relay(last: Neurons, front: _Front) -> _Made:
     """Delays after the last layer: neurons that repeat each spike when it arrives."""
-    if last.kind == "integrator":
+    if last.is_readout:
         raise BadInput(f"node '{last.name}': delays of neurons that never fire")
     name = f"{last.name}_delayed"
     # Both states clear each step, and COUNT << 6 is above vth << 6.

@@ -63,8 +63,8 @@ class _Leaky:
     integrate: Callable[[Array], None]
 
     def __init__(self, p: Population | Ternary | Threshold, layout: Layout, samples: int) -> None:
-        du, dv = (0, 0) if isinstance(p, Threshold) else (p.du, p.dv)
-        mu, mv = (np.broadcast_to(np.asarray(x), p.shape) for x in (4095 - du, 4096 - dv))
+        du, dv = (p.registers.get(name, np.zeros(p.shape, np.int32)) for name in ("du", "dv"))
+        mu, mv = 4095 - du, 4096 - dv
         self.mu, self.mv = layout.inner(mu).astype(np.int64), layout.inner(mv).astype(np.int64)
         self.bias = layout.inner(p.bias).astype(np.int64)
         self.threshold = layout.inner(p.vth).astype(np.int64) << 6
@@ -149,15 +149,11 @@ class _Wrapped:
 
 
 class _Timed(_Wrapped):
-    """Leaky neurons that are cleared at certain steps, or rest after a spike; a Threshold's are
-    cleared before every step."""
+    """Leaky neurons that are cleared before every step t % interval == offset, or rest after a spike."""
 
-    def __init__(self, p: Population | Threshold, leaky: _Leaky) -> None:
+    def __init__(self, leaky: _Leaky, interval: int, offset: int = 0, rest: int = 0) -> None:
         super().__init__(leaky)
-        self.interval, self.offset, self.rest = 1, 0, 0
-        if isinstance(p, Population):
-            self.interval, self.offset = p.reset_interval, p.reset_offset
-            self.rest = p.refractory
+        self.interval, self.offset, self.rest = interval, offset, rest
         # The first step at which a neuron may fire again.
         self.awake = np.zeros(leaky.v.shape, np.int64)
 
@@ -293,14 +289,16 @@ class _Stated:
 
 def _lif(p: Population, layout: Layout, leaky: _MakeLeaky, samples: int) -> Update:
     made = leaky(p, layout, samples)
-    return _Timed(p, made) if p.refractory or p.reset_interval else made
+    if not (p.refractory or p.reset_interval):
+        return made
+    return _Timed(made, p.reset_interval, p.reset_offset, p.refractory)
 
 
 _UPDATES: dict[type[Neurons], Callable[[Any, Layout, _MakeLeaky, int], Update]] = {
     Population: _lif,
     Integrator: _lif,
     Ternary: lambda p, layout, leaky, n: _TwoThresholds(p, layout, leaky(p, layout, n)),
-    Threshold: lambda p, layout, leaky, n: _Timed(p, leaky(p, layout, n)),
+    Threshold: lambda p, layout, leaky, n: _Timed(leaky(p, layout, n), 1),
     Graded: lambda p, layout, leaky, n: _Graded(p, n),
     Delta: lambda p, layout, leaky, n: _Delta(p, n),
     Sigma: lambda p, layout, leaky, n: _Sigma(n, p.size),

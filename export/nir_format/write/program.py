@@ -96,6 +96,6 @@ def _layer(c: Connection, p: Population, bias: NDArray[np.float64] | None) -> ni
 def _neuron(p: Population, dt: float) -> tuple[nir.NIRNode, NDArray[np.float64] | None]:
     """(the node of a population, the bias that the layer before it must add or None)."""
     du, dv, bias = (p.du + 1) / 4096, p.dv / 4096, p.bias / _V_UNIT
-    threshold = p.vth.astype(np.float64) if p.kind == "lif" else None
+    threshold = p.vth.astype(np.float64) if not p.is_readout else None
     node = neuron_node(f"node '{p.name}'", threshold, du, dv, bias, dt)
     return node, bias if bias.any() and integrates(du, dv) else None

@@ -29,9 +29,8 @@ def aligned(program: Program) -> tuple[Program, frozenset[str]]:
         source = program.source(c.source)
         while len(chain) < held[c.name]:
             before = chain[-1] if chain else source
-            relay = _relay(source, _free(f"{source.name}.relay{len(chain) + 1}", taken))
-            # 2 to spiking relays, (2·m) >> 1 of a graded message.
-            exponent = -1 if isinstance(relay, Graded) else 0
+            name = _free(f"{source.name}.relay{len(chain) + 1}", taken)
+            relay, exponent = _relay(source, name)
             synapses = _free(f"{relay.name}.synapses", taken)
             connections.append(
                 one_to_one(synapses, before.name, relay.name, relay.size, exponent=exponent)
@@ -46,14 +45,15 @@ def aligned(program: Program) -> tuple[Program, frozenset[str]]:
     return made, frozenset(relay.name for relay in relays)
 
 
-def _relay(source: Input | Neurons, name: str) -> Neurons:
-    """Neurons that send what they receive, and keep nothing."""
+def _relay(source: Input | Neurons, name: str) -> tuple[Neurons, int]:
+    """Neurons that send what they receive through weights of 2 of this exponent, and keep nothing."""
     low, high = sent_range(source)
     if (low, high) == (0, 1):
         # A synapse of 2 is 128 units of v, beyond the 64 of this threshold.
-        return make_population(name, source.shape, du=DECAY_MAX, dv=DECAY_MAX, vth=1)
+        return make_population(name, source.shape, du=DECAY_MAX, dv=DECAY_MAX, vth=1), 0
     bits = max(high, -low - 1).bit_length() + (low < 0)
-    return Graded(name, source.shape, 0, low >= 0, max(bits, GRADED_BITS_MIN))
+    # (2·m) >> 1 is the message.
+    return Graded(name, source.shape, 0, low >= 0, max(bits, GRADED_BITS_MIN)), -1
 
 
 def _free(name: str, taken: set[str]) -> str:
