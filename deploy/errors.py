@@ -1,10 +1,19 @@
 """The two ways a command ends without success: the user's input is bad, or a check did not hold."""
 
+# A line that someone reads: what a hostile file names itself may be megabytes.
+_LONGEST = 2000
+
 
 class ToolError(Exception):
     """An error with a one-line message for the user; `exit_status` is the command's exit status."""
 
     exit_status = 2
+
+    def __init__(self, message: object = "") -> None:
+        line = " ".join(str(message).splitlines())
+        if len(line) > _LONGEST:
+            line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+        super().__init__(line)
 
 
 class BadInput(ToolError):

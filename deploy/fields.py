@@ -1,48 +1,44 @@
-"""Reading described files (chips, coefficients, mappings): every refusal names the file and the key."""
+"""Described files (chips, coefficients, mappings): JSON that declares its format and its version."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from deploy.errors import BadInput
 from deploy.files import read_json
 
-T = TypeVar("T")
+MAX_BYTES = 64 << 20
 
 
-def described(path: Path, form: str, version: int) -> dict[str, Any]:
-    """The object in a JSON file that declares `format` and `version`. Raises BadInput."""
-    entry = read_json(path)
-    if not isinstance(entry, dict):
-        raise BadInput(f"{path}: expected a JSON object, found {type(entry).__name__}")
-    if entry.get("format") != form or entry.get("version") != version:
+class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every described file holds: a misspelt key of one must not go unnoticed."""
+
+    format: str
+    version: int
+
+
+class _Head(msgspec.Struct):
+    format: Any = None
+    version: Any = None
+
+
+D = TypeVar("D", bound=Described)
+
+
+def described(path: Path, form: str, version: int, kind: type[D]) -> D:
+    """The content of a JSON file that declares `format` and `version`, as `kind`.
+
+    Raises BadInput naming the file, the key and the value.
+    """
+    head = read_json(path, _Head, MAX_BYTES)
+    if head.format != form or head.version != version:
         raise BadInput(
-            f"{path}: format {entry.get('format')!r} version {entry.get('version')!r}, "
+            f"{path}: format {head.format!r} version {head.version!r}, "
             f"this tool reads {form!r} version {version}"
         )
-    return entry
-
-
-def field(path: Path, where: str, entry: Any, key: str, kind: type[T]) -> T:
-    """entry[key], which must be there and be of `kind` (bool is no number). Raises BadInput."""
-    label = f"{where}.{key}" if where else key
-    if not isinstance(entry, dict):
-        raise BadInput(f"{path}: '{where}' is {type(entry).__name__}, expected an object")
-    if key not in entry:
-        raise BadInput(f"{path}: key '{label}' is missing")
-    value = entry[key]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise BadInput(f"{path}: key '{label}' is {value!r}, expected {kind.__name__}")
-    return value
-
-
-def only(path: Path, where: str, entry: dict[str, Any], known: Iterable[str]) -> None:
-    """Refuse keys that the format does not have: a misspelt limit must not go unnoticed."""
-    allowed = sorted(known)
-    for key in entry:
-        if key not in allowed:
-            label = f"{where}.{key}" if where else key
-            raise BadInput(f"{path}: unknown key '{label}'; known keys: {', '.join(allowed)}")
+    found: D = read_json(path, kind, MAX_BYTES)
+    return found
 
 
 def bundled(folder: str) -> dict[str, Path]:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.decode import decoded
 from deploy.errors import BadInput, ToolError
 
 try:
@@ -27,6 +28,9 @@ except ImportError:  # not on Windows, where what a killed process left stays
 
 # No array file this toolchain writes or needs is larger; a small file that declares more is hostile.
 MAX_ARRAY_BYTES = 4 << 30
+
+# As objects, text takes some thirty times its size.
+MAX_JSON_BYTES = 16 << 20
 
 # Array file headers carry a dtype, an order flag and a shape; numpy's own readers use the same limit.
 _MAX_HEADER_BYTES = 10_000
@@ -179,21 +183,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, limit: int = 64 << 20) -> Any:
-    """Read a JSON file of at most `limit` bytes. Raises BadInput naming the file."""
-    path = Path(path)
+def read_json(path: Path, kind: Any = Any, limit: int = MAX_JSON_BYTES) -> Any:
+    """Read a JSON file of at most `limit` bytes, as `kind` (see `deploy.decode.decoded`).
+
+    Raises BadInput naming the file, and the key and value that are not as they should be.
+    """
     try:
-        if path.stat().st_size > limit:
-            raise BadInput(
-                f"{path}: {path.stat().st_size} bytes of JSON exceed the limit of {limit}"
-            )
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as stream:
+            text = stream.read(limit + 1)
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except RecursionError as error:
-        raise BadInput(f"{path}: JSON nested too deeply") from error
-    except ValueError as error:  # no UTF-8, no JSON, or a number of too many digits
-        raise BadInput(f"{path}: not valid JSON: {error}") from error
+    if len(text) > limit:
+        raise BadInput(f"{path}: more JSON than the limit of {limit} bytes")
+    try:
+        return decoded(text, kind)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -210,11 +215,16 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
                 np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
 
 
-def read_npz(path: Path, limit: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]]:
-    """Read every array of an .npz file; sizes are checked from the headers before memory is taken.
+def read_npz(
+    path: Path,
+    limit: int = MAX_ARRAY_BYTES,
+    wanted: Callable[[str, tuple[int, ...], np.dtype[Any]], bool] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an .npz file; sizes are checked from the headers before memory is taken.
 
-    Raises BadInput naming the file, the entry and the value: not an archive, truncated, object
-    arrays (pickles), or more than `limit` bytes in all.
+    wanted: whether to read an array, from its name, shape and type; by default all are read.
+    Raises BadInput naming the file, the entry and the value: not an archive, truncated, an entry
+    twice, object arrays (pickles), or more than `limit` bytes in all.
     """
     path = Path(path)
     arrays: dict[str, NDArray[Any]] = {}
@@ -223,8 +233,12 @@ def read_npz(path: Path, limit: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 name = entry.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise BadInput(f"{path}: array '{name}' is there twice")
                 with archive.open(entry) as stream:
                     shape, dtype = _read_npy_header(path, name, stream)
+                    if wanted is not None and not wanted(name, shape, dtype):
+                        continue
                     size = _byte_size(shape, dtype)
                     if size > remaining:
                         raise BadInput(

@@ -21,7 +21,7 @@ ALL_FILES = [path for files in FILES.values() for path in files]
 
 LEARNING = {"torch", "torchvision", "snntorch", "open_clip", "nirtorch", "tonic", "safetensors"}
 # All that `deploy` may use besides the standard library.
-DEPLOY_USES = {"numpy", "tqdm"}
+DEPLOY_USES = {"numpy", "tqdm", "msgspec", "jinja2"}
 # Optional libraries, each in one file, which is imported, or imports it, only where it is installed.
 OPTIONAL = {
     "deploy/emulate/fast/kernels.py": {"numba", "llvmlite"},
@@ -70,7 +70,7 @@ def test_every_package_is_there():
 
 
 @pytest.mark.parametrize("path", FILES["deploy"], ids=relative)
-def test_deploy_uses_numpy_and_tqdm_only(path):
+def test_deploy_uses_few_libraries(path):
     allowed = DEPLOY_USES | OPTIONAL.get(relative(path), set())
     assert imported(path) - set(sys.stdlib_module_names) - allowed <= {"deploy"}
 

@@ -48,6 +48,11 @@ def as_register(name: str, register: str, values: Any, shape: Shape) -> IntArray
         ) from None
 
 
+def is_integer(value: Any) -> bool:
+    """Whether a value is a whole number by its type, NumPy's included, and no truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def check_shape(name: str, shape: Iterable[int]) -> None:
     shape = tuple(shape)
     if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
@@ -56,7 +61,16 @@ def check_shape(name: str, shape: Iterable[int]) -> None:
         raise BadInput(f"node '{name}': shape {shape} has more than {MAX_NEURONS} elements")
 
 
+def distinct(values: IntArray) -> IntArray:
+    """`values` without repetitions along axes that they were broadcast over, which then have length 1.
+
+    A register that is one number takes no time and no memory to check, whatever the shape.
+    """
+    return values[tuple(slice(0, 1) if step == 0 else slice(None) for step in values.strides)]
+
+
 def check_range(name: str, register: str, values: IntArray, low: int, high: int) -> None:
+    values = distinct(values)
     bad = (values < low) | (values > high)
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -23,6 +23,7 @@ from deploy.arithmetic.registers import (
     IntArray,
     Shape,
     check_range,
+    is_integer,
 )
 from deploy.errors import BadInput
 
@@ -190,9 +191,9 @@ def check_connection(c: Connection, source: Shape, target: Shape) -> None:
             f"node '{c.name}': weight {int(c.weight[index])} at index {list(index)} is odd; "
             "mixed-sign weights of 8 bits are even"
         )
-    if not WEIGHT_EXP_MIN <= c.exponent <= WEIGHT_EXP_MAX:
+    if not (is_integer(c.exponent) and WEIGHT_EXP_MIN <= c.exponent <= WEIGHT_EXP_MAX):
         raise BadInput(f"node '{c.name}': weight exponent {c.exponent} is outside -7..7")
-    if not 0 <= c.delay <= DELAY_MAX:
+    if not (is_integer(c.delay) and 0 <= c.delay <= DELAY_MAX):
         raise BadInput(f"node '{c.name}': delay {c.delay} is outside 0..{DELAY_MAX}")
 
 
@@ -208,7 +209,7 @@ def _check_sparse(c: Sparse, sources: int, targets: int) -> None:
     def refuse(what: str) -> None:
         raise BadInput(f"node '{c.name}': {what}")
 
-    if c.source_size != sources:
+    if not is_integer(c.source_size) or c.source_size != sources:
         refuse(f"source size {c.source_size}, '{c.source}' has {sources} neurons")
     if c.indptr.shape != (targets + 1,):
         refuse(
@@ -243,9 +244,9 @@ def _check_conv2d(c: Conv2d, source: Shape, target: Shape) -> None:
         values: Sequence[int] = getattr(c, field)
         if not isinstance(values, tuple) or len(values) != 2:
             refuse(f"{field} is {values!r}, expected a pair (y, x)")
-        if any(not isinstance(n, int) or not least <= n < 2**31 for n in values):
+        if any(not is_integer(n) or not least <= n < 2**31 for n in values):
             refuse(f"{field} {values} is not a pair of integers from {least}")
-    if not isinstance(c.groups, int) or c.groups < 1 or c.weight.shape[0] % c.groups:
+    if not is_integer(c.groups) or c.groups < 1 or c.weight.shape[0] % c.groups:
         refuse(f"groups {c.groups} do not divide the {c.weight.shape[0]} output channels")
     if not _fits(c.source_shape, source):
         refuse(f"it reads the shape {c.source_shape}, '{c.source}' has {source}")

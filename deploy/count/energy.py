@@ -29,11 +29,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as field_of
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec.structs import asdict
 
 from deploy.count.operations import Counts
 from deploy.errors import BadInput
-from deploy.fields import bundled, described, field, find_described, only
+from deploy.fields import Described, bundled, described, find_described
 
 FORMAT = "neuroclip-coefficients"
 VERSION = 1
@@ -66,6 +69,30 @@ LATENCIES = (
 _MOST = 1e12
 _UNITS = {"J": 1.0, "nJ": 1e-9, "pJ": 1e-12}
 _TIMES = {"s": 1.0, "us": 1e-6, "ns": 1e-9}
+
+
+class _Entry(Struct, forbid_unknown_fields=True):
+    value: Annotated[float, Meta(ge=0, le=_MOST)]
+    unit: str
+    source: str
+    assumption: bool
+
+
+_given: list[Any] = [(name, _Entry | UnsetType, UNSET) for name in COEFFICIENTS]
+_Values: Any = defstruct("Values", _given, forbid_unknown_fields=True)
+_Latency: Any = defstruct(
+    "Latency", [(name, _Entry) for name in LATENCIES], forbid_unknown_fields=True
+)
+
+
+class _CoefficientFile(Described, frozen=True, kw_only=True):
+    name: str
+    source: str
+    zero_weights: bool
+    coefficients: _Values
+    latency: _Latency | None = None
+
+
 _NEVER_INCLUDED = ("static power", "input and output", "host (encoder, read-out)")
 
 
@@ -132,12 +159,12 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
     Raises BadInput: an unknown name (listing the known ones), or a damaged file (naming its key).
     """
     path = find_described("coefficients", "count/coefficients", name_or_path)
-    entry = described(path, FORMAT, VERSION)
-    keys = ("format", "version", "name", "source", "zero_weights", "coefficients", "latency")
-    only(path, "", entry, keys)
-    given = field(path, "", entry, "coefficients", dict)
-    only(path, "coefficients", given, COEFFICIENTS)
-    values = {name: _coefficient(path, given, name) for name in given}
+    found = described(path, FORMAT, VERSION, _CoefficientFile)
+    values = {
+        name: Coefficient(*_quantity(path, f"coefficients.{name}", entry, _UNITS))
+        for name, entry in asdict(found.coefficients).items()
+        if entry is not UNSET
+    }
     for part, whole in (("synapse_mac", "synapse_ac"), ("synapse_ac", "synapse_mac")):
         if part not in values and whole in values:
             raise BadInput(
@@ -156,11 +183,7 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
     ):
         raise BadInput(f"{path}: key 'coefficients.neuron_update_min' is above 'neuron_update'")
     return Coefficients(
-        field(path, "", entry, "name", str),
-        field(path, "", entry, "source", str),
-        field(path, "", entry, "zero_weights", bool),
-        values,
-        _latencies(path, entry),
+        found.name, found.source, found.zero_weights, values, _latencies(path, found.latency)
     )
 
 
@@ -280,43 +303,28 @@ def _synapse(value: Mapping[str, float], counts: Counts, name: str) -> float:
     return value.get(of_kind, value["synapse_ac"])
 
 
-def _latencies(path: Path, entry: dict[str, Any]) -> dict[str, Duration]:
+def _latencies(path: Path, given: Any) -> dict[str, Duration]:
     """The durations of a coefficient file, none where it has no `latency`."""
-    if "latency" not in entry:
+    if given is None:
         return {}
-    given = field(path, "", entry, "latency", dict)
-    only(path, "latency", given, LATENCIES)
-    for name in LATENCIES:
-        if name not in given:
-            raise BadInput(f"{path}: key 'latency.{name}' is missing, the others need it")
-    found = {name: Duration(*_quantity(path, "latency", given, name, _TIMES)) for name in LATENCIES}
+    found = {
+        name: Duration(*_quantity(path, f"latency.{name}", entry, _TIMES))
+        for name, entry in asdict(given).items()
+    }
     for name in ("neuron_update", "barrier"):
         if found[f"{name}_min"].seconds > found[name].seconds:
             raise BadInput(f"{path}: key 'latency.{name}_min' is above '{name}'")
     return found
 
 
-def _coefficient(path: Path, given: dict[str, Any], name: str) -> Coefficient:
-    return Coefficient(*_quantity(path, "coefficients", given, name, _UNITS))
-
-
 def _quantity(
-    path: Path, group: str, given: dict[str, Any], name: str, units: Mapping[str, float]
+    path: Path, where: str, entry: Any, units: Mapping[str, float]
 ) -> tuple[float, str, bool]:
     """(value in the base unit, source, assumption) of one entry of a coefficient file."""
-    where = f"{group}.{name}"
-    entry = field(path, group, given, name, dict)
-    only(path, where, entry, ("value", "unit", "source", "assumption"))
-    value = entry.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadInput(f"{path}: key '{where}.value' is {value!r}, expected a number")
-    if not 0 <= value <= _MOST:  # also refuses NaN
-        raise BadInput(f"{path}: key '{where}.value' is {value}, expected 0 to {_MOST:g}")
-    unit, source = field(path, where, entry, "unit", str), field(path, where, entry, "source", str)
-    if unit not in units:
+    if entry.unit not in units:
         raise BadInput(
-            f"{path}: key '{where}.unit' is {unit!r}, expected one of {', '.join(units)}"
+            f"{path}: key '{where}.unit' is {entry.unit!r}, expected one of {', '.join(units)}"
         )
-    if not source.strip():
+    if not entry.source.strip():
         raise BadInput(f"{path}: key '{where}.source' is empty; every coefficient needs its source")
-    return value * units[unit], source, field(path, where, entry, "assumption", bool)
+    return entry.value * units[entry.unit], entry.source, entry.assumption

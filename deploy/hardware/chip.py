@@ -13,10 +13,13 @@ limit of `Chip` must be given. `assumption` is true for a value that nobody has 
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, UnsetType, defstruct
+from msgspec.structs import asdict, astuple
 
 from deploy.errors import BadInput
-from deploy.fields import bundled, described, field, find_described, only
+from deploy.fields import Described, bundled, described, find_described
 
 FORMAT = "neuroclip-chip"
 VERSION = 1
@@ -117,6 +120,28 @@ _UNSAID = {
 }
 
 
+def _entry(name: str) -> type:
+    """How a file gives one limit."""
+    number: Any = Annotated[int, Meta(ge=0 if name in _MAY_BE_ZERO else 1, lt=2**31)]
+    keys: list[tuple[str, Any]] = [
+        ("value", number | None if name in _OPTIONAL else number), ("source", str),
+        ("assumption", bool),
+    ]  # fmt: skip
+    return defstruct(name, keys, forbid_unknown_fields=True)
+
+
+_given: list[Any] = [(name, _entry(name) | UnsetType, UNSET) for name in LIMITS]
+_Limits: Any = defstruct("Limits", _given, forbid_unknown_fields=True)
+
+
+class _ChipFile(Described, frozen=True, kw_only=True):
+    name: str
+    description: str
+    chips: Annotated[int, Meta(ge=1, lt=2**31)]
+    limits: _Limits
+    extends: str | None = None
+
+
 def amount(limit: Limit) -> int:
     """The value of a limit that every chip must give."""
     assert limit.value is not None  # load_chip refuses null where a value is needed
@@ -134,48 +159,19 @@ def load_chip(name_or_path: str | Path) -> Chip:
     Raises BadInput: an unknown name (listing the known ones), or a damaged file (naming its key).
     """
     path = find_described("chip", "hardware/chips", name_or_path)
-    entry = described(path, FORMAT, VERSION)
-    only(
-        path, "", entry, ("format", "version", "name", "description", "extends", "chips", "limits")
-    )
+    found = described(path, FORMAT, VERSION, _ChipFile)
     limits = dict(_UNSAID)
-    if "extends" in entry:
-        base = field(path, "", entry, "extends", str)
-        if base not in bundled("hardware/chips") or bundled("hardware/chips")[base] == path:
-            raise BadInput(
-                f"{path}: key 'extends' is {base!r}, expected one of {', '.join(known_chips())}"
-            )
+    if found.extends is not None:
+        base, chips = found.extends, bundled("hardware/chips")
+        if base not in chips or chips[base] == path:
+            raise BadInput(f"{path}: key 'extends' is {base!r}, expected one of {', '.join(chips)}")
         parent = load_chip(base)
         limits = {name: getattr(parent, name) for name in LIMITS}
-    given = field(path, "", entry, "limits", dict)
-    only(path, "limits", given, LIMITS)
-    limits |= {name: _limit(path, given, name) for name in given}
+    given = {name: entry for name, entry in asdict(found.limits).items() if entry is not UNSET}
+    limits |= {name: Limit(*astuple(entry)) for name, entry in given.items()}
     for name in LIMITS:
         if name not in limits:
             raise BadInput(f"{path}: key 'limits.{name}' is missing")
-    chips = field(path, "", entry, "chips", int)
-    if chips < 1:
-        raise BadInput(f"{path}: key 'chips' is {chips}, expected at least 1")
-    return Chip(
-        field(path, "", entry, "name", str),
-        field(path, "", entry, "description", str),
-        chips,
-        **limits,
-    )
-
-
-def _limit(path: Path, given: dict[str, Any], name: str) -> Limit:
-    where = f"limits.{name}"
-    entry = field(path, "limits", given, name, dict)
-    only(path, where, entry, ("value", "source", "assumption"))
-    if not (name in _OPTIONAL and "value" in entry and entry["value"] is None):
-        value = field(path, where, entry, "value", int)
-        least = 0 if name in _MAY_BE_ZERO else 1
-        if not least <= value < 2**31:
-            raise BadInput(
-                f"{path}: key '{where}.value' is {value}, expected {least} to {2**31 - 1}"
-            )
-    source = field(path, where, entry, "source", str)
-    if not source.strip():
-        raise BadInput(f"{path}: key '{where}.source' is empty; every limit needs its source")
-    return Limit(entry["value"], source, field(path, where, entry, "assumption", bool))
+        if not limits[name].source.strip():
+            raise BadInput(f"{path}: key 'limits.{name}.source' is empty; every limit needs one")
+    return Chip(found.name, found.description, found.chips, **limits)

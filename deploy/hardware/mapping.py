@@ -8,13 +8,19 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+from msgspec import Meta, convert
+
+from deploy.decode import structure
 from deploy.errors import BadInput
-from deploy.fields import described, field, only
+from deploy.fields import Described, described
 from deploy.files import write_json
 
 FORMAT = "neuroclip-mapping"
 VERSION = 1
+
+_Count = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,8 @@ class Slice:
     """Neurons start ≤ i < stop of a population, in C order of its shape."""
 
     population: str
-    start: int
-    stop: int
+    start: _Count
+    stop: _Count
 
     @property
     def size(self) -> int:
@@ -35,9 +41,9 @@ class Slice:
 class Place:
     """Where a core is: its chip, and its router on the chip's mesh (x to the east, y to the south)."""
 
-    chip: int
-    x: int
-    y: int
+    chip: _Count
+    x: _Count
+    y: _Count
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Core:
     place: where it is (`deploy.hardware.mesh.place_of` of its index), or None before placement.
     """
 
-    index: int
+    index: _Count
     slices: tuple[Slice, ...]
     place: Place | None = None
 
@@ -64,6 +70,16 @@ class Mapping:
         return tuple(c for c in self.cores if any(s.population == population for s in c.slices))
 
 
+_Slice: Any = structure(Slice)
+_Place: Any = structure(Place)
+_Core: Any = structure(Core, slices=tuple[_Slice, ...], place=_Place | None)
+
+
+class _MappingFile(Described, frozen=True):
+    chip: str
+    cores: tuple[_Core, ...]
+
+
 def save_mapping(path: Path, mapping: Mapping) -> None:
     """Write a mapping to one versioned JSON file, atomically."""
     write_json(path, {"format": FORMAT, "version": VERSION} | asdict(mapping))
@@ -74,47 +90,17 @@ def load_mapping(path: Path) -> Mapping:
 
     Whether it fits a program and a chip is the validator's business (`deploy.map.validate`).
     """
-    path = Path(path)
-    entry = described(path, FORMAT, VERSION)
-    only(path, "", entry, ("format", "version", "chip", "cores"))
-    cores = []
+    found = described(path, FORMAT, VERSION, _MappingFile)
+    cores = convert(found.cores, tuple[Core, ...], from_attributes=True)
     seen: set[int] = set()
-    for i, item in enumerate(field(path, "", entry, "cores", list)):
-        where = f"cores[{i}]"
-        index = field(path, where, item, "index", int)
-        only(path, where, item, ("index", "slices", "place"))
-        if index < 0 or index in seen:
-            raise BadInput(f"{path}: key '{where}.index' is {index}, negative or used twice")
-        seen.add(index)
-        slices = tuple(
-            _read_slice(path, f"{where}.slices[{j}]", part)
-            for j, part in enumerate(field(path, where, item, "slices", list))
-        )
-        cores.append(Core(index, slices, _read_place(path, f"{where}.place", item.get("place"))))
-    return Mapping(field(path, "", entry, "chip", str), tuple(cores))
-
-
-def _read_slice(path: Path, where: str, entry: object) -> Slice:
-    part = Slice(
-        field(path, where, entry, "population", str),
-        field(path, where, entry, "start", int),
-        field(path, where, entry, "stop", int),
-    )
-    assert isinstance(entry, dict)  # `field` has refused anything else
-    only(path, where, entry, ("population", "start", "stop"))
-    if not 0 <= part.start < part.stop:
-        raise BadInput(
-            f"{path}: key '{where}' is {part.start}..{part.stop}, not a range of neurons"
-        )
-    return part
-
-
-def _read_place(path: Path, where: str, entry: object) -> Place | None:
-    if entry is None:
-        return None
-    place = Place(*(field(path, where, entry, key, int) for key in ("chip", "x", "y")))
-    assert isinstance(entry, dict)  # `field` has refused anything else
-    only(path, where, entry, ("chip", "x", "y"))
-    if min(place.chip, place.x, place.y) < 0:
-        raise BadInput(f"{path}: key '{where}' is {place}, outside every mesh")
-    return place
+    for i, core in enumerate(cores):
+        if core.index in seen:
+            raise BadInput(f"{path}: key 'cores[{i}].index' is {core.index}, used twice")
+        seen.add(core.index)
+        for j, part in enumerate(core.slices):
+            if part.start >= part.stop:
+                raise BadInput(
+                    f"{path}: key 'cores[{i}].slices[{j}]' is {part.start}..{part.stop}, "
+                    "not a range of neurons"
+                )
+    return Mapping(found.chip, cores)

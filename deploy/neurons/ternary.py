@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from deploy.arithmetic.integers import Int64
-from deploy.arithmetic.registers import DECAY_MAX, VTH_MAX, IntArray, Shape, check_range
+from deploy.arithmetic.registers import DECAY_MAX, VTH_MAX, IntArray, Shape, check_range, distinct
 from deploy.errors import BadInput
 from deploy.neurons.base import State
 from deploy.neurons.intervals import Interval, Range, joined
@@ -50,7 +50,7 @@ class Ternary(Leaky):
         check_range(self.name, "dv", self.dv, 0, DECAY_MAX)
         check_range(self.name, "vth", self.vth, 0, VTH_MAX)
         check_range(self.name, "vth_lo", self.vth_lo, -VTH_MAX - 1, VTH_MAX)
-        crossed = np.argwhere(self.vth_lo > self.vth)
+        crossed = np.argwhere(distinct(self.vth_lo) > distinct(self.vth))
         if crossed.size:
             i = tuple(int(n) for n in crossed[0])
             raise BadInput(

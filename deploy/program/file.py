@@ -2,19 +2,24 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache, partial
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
+from msgspec import Raw, Struct, defstruct
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
-from deploy.arithmetic.registers import IntArray, as_register, check_shape
-from deploy.connections.connections import KINDS, Connection, Sparse, kind
+from deploy.arithmetic.registers import IntArray, Shape, as_register, check_shape
+from deploy.connections.connections import KINDS, Sparse, kind
+from deploy.decode import decoded
 from deploy.errors import BadInput
-from deploy.files import read_npz, write_npz
+from deploy.files import MAX_JSON_BYTES, read_npz, write_npz
 from deploy.neurons import Neurons, kind_named
-from deploy.neurons.base import field_types
 from deploy.program.program import (
     Output,
     Program,
@@ -27,6 +32,8 @@ VERSION = 2
 
 # Fields of connections that are arrays of the file; all others are in its header.
 _ARRAYS = ("weight", "indices", "indptr")
+# Weights that a connection may have beyond one a pair of neurons: a kernel can be larger than an image.
+_MAX_KERNEL = 1 << 24
 
 
 def save_program(path: Path, program: Program) -> None:
@@ -74,74 +81,162 @@ def _entries(program: Program) -> dict[str, NDArray[Any]]:
     return {"program.json": np.frombuffer(text, dtype=np.uint8)} | arrays
 
 
+class _Node(Struct):
+    name: str
+    kind: str
+
+
+class _Input(Struct):
+    name: str
+    shape: Shape
+
+
+class _Output(Struct):
+    name: str
+    source: str
+    quantity: Literal["s", "v"]
+
+
+class _Head(Struct):
+    format: Any = None
+    version: Any = None
+
+
+class _Header(Struct):
+    """Populations and connections are read in a second step, by what their kinds hold."""
+
+    inputs: tuple[_Input, ...]
+    populations: tuple[Raw, ...]
+    connections: tuple[Raw, ...]
+    outputs: tuple[_Output, ...]
+
+
 def load_program(path: Path) -> Program:
-    """Read a program file. Raises BadInput naming the file and what is wrong with it."""
-    arrays = read_npz(path)
-    if "program.json" not in arrays:
+    """Read a program file. Raises BadInput naming the file and what is wrong with it.
+
+    Only the arrays that the header names are read, and none that is larger than its node.
+    """
+    found = read_npz(path, MAX_JSON_BYTES, lambda name, *_: name == "program.json")
+    if "program.json" not in found:
         raise BadInput(f"{path}: not a program file (no entry 'program.json')")
+    text = found["program.json"].tobytes()
     try:
-        header = json.loads(arrays["program.json"].tobytes().decode())
-        if header.get("format") != FORMAT or header.get("version") not in range(1, VERSION + 1):
+        head = decoded(text, _Head)
+        if head.format != FORMAT or head.version not in range(1, VERSION + 1):
             raise BadInput(
-                f"{path}: format {header.get('format')!r} version {header.get('version')!r}, "
+                f"format {head.format!r} version {head.version!r}, "
                 f"this tool reads {FORMAT!r} versions 1 to {VERSION}"
             )
+        header = decoded(text, _Header)
+        populations = _nodes("populations", header.populations, kind_named)
+        connections = _nodes("connections", header.connections, _connection_named)
+        most = _most_elements(header.inputs, populations, connections)
+        arrays = read_npz(path, wanted=partial(_wanted, most))
+        for name in most:
+            if name not in arrays:
+                raise BadInput(f"incomplete program file, '{name}' is missing")
         return Program(
             tuple(
-                make_input(
-                    n["name"],
-                    tuple(n["shape"]),
-                    arrays[f"{n['name']}/low"],
-                    arrays[f"{n['name']}/high"],
-                )
-                for n in header["inputs"]
+                make_input(n.name, n.shape, arrays[f"{n.name}/low"], arrays[f"{n.name}/high"])
+                for n in header.inputs
             ),
-            tuple(_read_population(p, arrays) for p in header["populations"]),
-            tuple(_read_connection(c, arrays) for c in header["connections"]),
-            tuple(Output(o["name"], o["source"], o["quantity"]) for o in header["outputs"]),
+            tuple(_made(of, values, arrays) for of, values in populations),
+            tuple(_made(of, values, arrays) for of, values in connections),
+            tuple(Output(o.name, o.source, o.quantity) for o in header.outputs),
         )
-    except KeyError as error:
-        raise BadInput(f"{path}: incomplete program file, {error} is missing") from error
-    except (TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path}: damaged program file: {error}") from error
     except BadInput as error:
         raise error if str(path) in str(error) else BadInput(f"{path}: {error}") from error
 
 
-def _read_population(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Neurons:
-    name, shape = entry["name"], tuple(entry["shape"])
-    check_shape(name, shape)
-    try:
-        of = kind_named(entry["kind"])
-    except BadInput as error:
-        raise BadInput(f"node '{name}': {error}") from error
-    values: dict[str, Any] = {}
-    for field, kind_of in field_types(of).items():
-        if kind_of is IntArray:
-            values[field] = as_register(name, field, arrays[f"{name}/{field}"], shape)
+def _connection_named(name: str) -> type:
+    if name not in KINDS:
+        raise BadInput(f"unknown kind of connection {name!r}, known: {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def _nodes(
+    where: str, entries: tuple[Raw, ...], named: Callable[[str], type]
+) -> list[tuple[type, dict[str, Any]]]:
+    """(class, the fields that the header holds) of each node."""
+    found = []
+    for i, raw in enumerate(entries):
+        text = bytes(raw)
+        node = decoded(text, _Node, f"{where}[{i}]")
+        try:
+            of = named(node.kind)
+            found.append((of, asdict(decoded(text, _structure(of)))))
+        except BadInput as error:
+            raise BadInput(f"node '{node.name}': {error}") from error
+    return found
+
+
+@cache
+def _structure(of: type) -> type[Struct]:
+    """What the header holds of a node: every field that is no array."""
+    keys: list[Any] = []
+    for name, kind_of in get_type_hints(of).items():
+        if name not in _names(of) or kind_of == IntArray:
+            continue
+        if not issubclass(of, Neurons) or kind_of not in (int, bool):
+            keys.append((name, kind_of))
         else:
             # A setting that is off is not in the file; its default may be another.
-            value = entry.get(field, 0)
-            values[field] = bool(value) if kind_of is bool else value
-    return of(name, shape, **values)
+            keys.append((name, int if kind_of is int else bool | Literal[0, 1], 0))
+    return defstruct(of.__name__, keys, kw_only=True)
 
 
-def _read_connection(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Connection:
-    of = KINDS.get(entry["kind"])
-    if of is None:
-        raise BadInput(
-            f"node '{entry['name']}': unknown kind of connection {entry['kind']!r}, "
-            f"known: {', '.join(KINDS)}"
-        )
-    values: dict[str, Any] = {}
-    for f in fields(of):
-        if f.name in _ARRAYS:
-            array = arrays[f"{entry['name']}/{f.name}"]
-            values[f.name] = as_register(entry["name"], f.name, array, array.shape)
-        else:
-            value = entry[f.name]
-            values[f.name] = tuple(value) if isinstance(value, list) else value
-    return of(**values)
+def _names(of: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(of))
+
+
+def _most_elements(
+    inputs: tuple[_Input, ...],
+    populations: list[tuple[type, dict[str, Any]]],
+    connections: list[tuple[type, dict[str, Any]]],
+) -> dict[str, int]:
+    """The arrays that the file must have, by name, and how many elements each can have at most."""
+    most: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    nodes: list[Any] = [(("low", "high"), n.name, n.shape) for n in inputs]
+    nodes += [(_arrays(of), values["name"], values["shape"]) for of, values in populations]
+    for registers, name, shape in nodes:
+        check_shape(name, shape)
+        sizes[name] = prod(shape)
+        most |= {f"{name}/{register}": sizes[name] for register in registers}
+    for of, c in connections:
+        pairs = sizes.get(c["source"], 0) * sizes.get(c["target"], 0)
+        size = max(pairs, sizes.get(c["target"], 0) + 1, _MAX_KERNEL)
+        most |= {f"{c['name']}/{field}": size for field in _arrays(of)}
+    return most
+
+
+def _wanted(
+    most: Mapping[str, int], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> bool:
+    if name not in most:
+        return False
+    if dtype.kind not in "iu":
+        raise BadInput(f"array '{name}' has type {dtype}, expected integers")
+    if prod(shape) > most[name]:
+        raise BadInput(f"array '{name}' of shape {shape} is larger than its node ({most[name]})")
+    return True
+
+
+def _arrays(of: type) -> tuple[str, ...]:
+    types = get_type_hints(of)
+    return tuple(name for name in _names(of) if types[name] == IntArray)
+
+
+def _made(of: type, values: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """A node of the header's values and the file's arrays, registers broadcast to its shape."""
+    name = values["name"]
+    held = {field: arrays[f"{name}/{field}"] for field in _arrays(of)}
+    registers = {
+        field: as_register(name, field, array, values.get("shape", array.shape))
+        for field, array in held.items()
+    }
+    flags = {n: bool(values[n]) for n, kind_of in get_type_hints(of).items() if kind_of is bool}
+    return of(**(values | flags | registers))
 
 
 def _compact(values: IntArray) -> IntArray:

@@ -23,6 +23,7 @@ from deploy.arithmetic.registers import (
     as_register,
     check_range,
     check_shape,
+    distinct,
 )
 from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, check_connection
 from deploy.errors import BadInput
@@ -190,34 +191,29 @@ def registers(program: Program) -> dict[str, IntArray]:
 
 def equal(a: Program, b: Program) -> bool:
     """True where two programs hold the same nodes, registers and names, bit for bit."""
-    first, second = registers(a), registers(b)
-    return (
-        a.outputs == b.outputs
-        and [(n.name, n.shape) for n in a.inputs] == [(n.name, n.shape) for n in b.inputs]
-        and all(
-            np.array_equal(m.low, n.low) and np.array_equal(m.high, n.high)
-            for m, n in zip(a.inputs, b.inputs, strict=True)
+    return all(
+        len(m) == len(n) and all(map(_same, m, n))
+        for m, n in (
+            (a.inputs, b.inputs),
+            (a.populations, b.populations),
+            (a.connections, b.connections),
+            (a.outputs, b.outputs),
         )
-        and [(p.name, p.shape, p.kind, p.message_range) for p in a.populations]
-        == [(p.name, p.shape, p.kind, p.message_range) for p in b.populations]
-        and len(a.connections) == len(b.connections)
-        and all(_same(m, n) for m, n in zip(a.connections, b.connections, strict=True))
-        and first.keys() == second.keys()
-        and all(np.array_equal(first[name], second[name]) for name in first)
     )
 
 
-def _same(a: Connection, b: Connection) -> bool:
+def _same(a: object, b: object) -> bool:
     return type(a) is type(b) and all(
-        np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)
+        np.array_equal(getattr(a, f.name), getattr(b, f.name))
+        for f in fields(a)  # type: ignore[arg-type]
     )
 
 
 def _check_names(program: Program) -> None:
     seen: set[str] = set()
     for name in [node.name for node in program.sources] + [c.name for c in program.connections]:
-        if not name or not isinstance(name, str) or "/" in name:
-            raise BadInput(f"node '{name}': a name is non-empty text without '/'")
+        if not isinstance(name, str) or not name or "/" in name:
+            raise BadInput(f"node {name!r}: a name is non-empty text without '/'")
         if name in seen:
             raise BadInput(f"node '{name}': the name is used twice")
         seen.add(name)
@@ -228,11 +224,13 @@ def _check_names(program: Program) -> None:
 def _check_input(node: Input) -> None:
     check_range(node.name, "low", node.low, MESSAGE_MIN, MESSAGE_MAX)
     check_range(node.name, "high", node.high, MESSAGE_MIN, MESSAGE_MAX)
-    if (node.low > node.high).any():
+    if (distinct(node.low) > distinct(node.high)).any():
         raise BadInput(f"node '{node.name}': the input range is empty (low > high)")
 
 
 def _check_output(output: Output, source: Neurons) -> None:
+    if output.quantity not in ("s", "v"):
+        raise BadInput(f"node '{output.name}': quantity {output.quantity!r} is neither 's' nor 'v'")
     if output.quantity == "v" and "v" not in source.recorded:
         raise BadInput(
             f"node '{output.name}': '{source.name}' ({source.kind}) has no membrane potential to read"

@@ -145,7 +145,7 @@ def test_a_users_own_set_and_its_unit(tmp_path: Path) -> None:
     [
         (("coefficients", "synapse_ac", "unit"), "kWh", "coefficients.synapse_ac.unit"),
         (("coefficients", "synapse_ac", "value"), -1, "coefficients.synapse_ac.value"),
-        (("coefficients", "synapse_ac", "value"), float("nan"), "coefficients.synapse_ac.value"),
+        (("coefficients", "synapse_ac", "value"), float("nan"), "not valid JSON"),
         (("coefficients", "synapse_ac", "value"), 10**400, "coefficients.synapse_ac.value"),
         (("coefficients", "synapse_ac", "value"), "2", "coefficients.synapse_ac.value"),
         (("coefficients", "synapse_ac", "source"), "", "coefficients.synapse_ac.source"),
