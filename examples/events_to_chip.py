@@ -19,13 +19,12 @@ from neuroclip.adapter.checkpoint import Checkpoint, save_checkpoint
 from neuroclip.adapter.model import AdapterConfig
 from neuroclip.adapter.train import Examples, Recipe, train_adapter
 from neuroclip.clip.features import dataset_features
-from neuroclip.clip.framing import frames_for
-from neuroclip.clip.model import ClipSpec, encode_text, load_clip
+from neuroclip.clip.model import encode_text, load_clip
+from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.variants import variant_features
 from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
 from neuroclip.data.events.catalogue import few_shot, open_dataset
 from neuroclip.data.events.frames import frames
-from neuroclip.text.prompts import template_for
 
 given = dict(enumerate(sys.argv[1:]))
 DATA, OUT = given.get(0, "digits"), Path(given.get(1, "runs/events-to-chip"))
@@ -39,14 +38,14 @@ print(f"{dataset.name}: {len(dataset)} recordings of {len(dataset.class_names)} 
 print(f"one of them: {len(recording.t)} events on {recording.width} × {recording.height} pixels")
 
 # %% Frames: slices of the events, as gray pictures that CLIP can look at
-options = frames_for(dataset.name)
+options = dataset.card.frames
 pictures = frames(recording, options)
 print(f"frames {pictures.shape}, gray values {sorted({int(g) for g in np.unique(pictures)})}")
 
 # %% Zero-shot: what the pictures and the words of the labels have in common
 spec = ClipSpec()  # the bundled CLIP; ClipSpec("ViT-B-32", "openai") where it can be downloaded
 clip = load_clip(spec)
-template = template_for(dataset.name)
+template = dataset.card.template
 text = encode_text(clip, dataset.class_names, template)
 test = dataset_features(clip, dataset, dataset.test, options)
 truth = dataset.labels[dataset.test]

@@ -297,11 +297,12 @@ def make_checkpoint() -> Callable[[Path], Path]:
         pytest.importorskip(package)
     from neuroclip.adapter.checkpoint import Checkpoint, save_checkpoint
     from neuroclip.adapter.model import AdapterConfig, FloatAdapter, quantized
-    from neuroclip.clip.model import ClipSpec, encode_text, load_clip
+    from neuroclip.clip.model import encode_text, load_clip
+    from neuroclip.clip.spec import ClipSpec
+    from neuroclip.data.events.cards import NMNIST
     from neuroclip.data.events.frames import FrameOptions
-    from neuroclip.text.prompts import template_for
 
-    clip, template = load_clip(), template_for("nmnist")
+    clip, template = load_clip(), NMNIST.template
     labels = tuple(map(str, range(CLASSES)))
     text = torch.from_numpy(encode_text(clip, labels, template))
 

@@ -12,17 +12,17 @@ from export.deployment.deployment import Deployment, left_out
 from export.frontends.spikeclip import from_spikeclip
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
-from neuroclip.adapter.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint
+from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint
 from neuroclip.adapter.model import ChipAdapter, relabelled
 from neuroclip.clip.features import dataset_features
 from neuroclip.clip.model import encode_text
-from neuroclip.commands.learning import clip_of
-from neuroclip.data.events.catalogue import EventDataset, open_dataset, without_bad
+from neuroclip.data.events.catalogue import open_dataset, without_bad
+from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.recording import read_recording
 from neuroclip.data.split import to_draw
-from neuroclip.spikeclip.checkpoint import is_spikeclip
 from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.spikeclip.wiring import Skips
+from neuroclip.storage.checkpoint_files import DEFAULT_MODEL, SPIKECLIP, format_of
 from neuroclip.text.labels import split_labels
 
 
@@ -44,14 +44,13 @@ def from_checkpoint(
     lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
     lowered (default: fan-in). Raises BadInput naming the file and the value.
     """
-    if is_spikeclip(model):
-        assert model is not None
+    model = DEFAULT_MODEL if model is None else model
+    if format_of(model) == SPIKECLIP:
         return from_spikeclip(
             model, data, samples, labels, seed, dt, data_root, skip_bad, skips or "fan-in"
         )
     if skips is not None:
         raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
-    model = DEFAULT_MODEL if model is None else model
     checkpoint = load_checkpoint(model)
     clip = clip_of(checkpoint)
     data = "digits" if data is None else data
@@ -104,7 +103,9 @@ def _one_recording(path: Path) -> EventDataset:
     recording = read_recording(path)
     none = np.zeros(0, np.int64)
     zero = np.zeros(1, np.int64)
-    return EventDataset(path.stem, (str(path),), zero, (), none, none, zero, lambda _: recording)
+    return EventDataset(
+        DatasetCard(path.stem), (str(path),), zero, (), none, none, zero, lambda _: recording
+    )
 
 
 def _host(checkpoint: Checkpoint) -> tuple[str, ...]:

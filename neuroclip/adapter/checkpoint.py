@@ -17,9 +17,11 @@ from neuroclip.adapter.model import (
     FloatAdapter,
     from_learned,
 )
-from neuroclip.clip.model import ClipSpec
+from neuroclip.clip.model import Clip, load_clip
+from neuroclip.clip.spec import ClipSpec
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.storage.checkpoint_files import (
+    ADAPTER,
     CONFIG_FILE,
     described,
     labels_and_template,
@@ -28,15 +30,12 @@ from neuroclip.storage.checkpoint_files import (
 )
 from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
 
-FORMAT, VERSION = "neuroclip-adapter", 1
+FORMAT, VERSION = ADAPTER, 1
 FLOAT_FILE, CHIP_FILE = "float.safetensors", "chip.safetensors"
 
 # Sizes and powers of two beyond these fit no machine and no float32.
 _MAX_SIZE = 1 << 24
 _MAX_EXPONENT = 64
-
-BUNDLED = ("neuroclip-digits", "neuroclip-digits-paper")
-DEFAULT_MODEL = "neuroclip-digits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +88,7 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     Raises BadInput naming the file and the entry: missing, damaged, a pickle, tensors of another
     shape, NaN.
     """
-    folder, raw = read_config(name_or_folder, BUNDLED, FORMAT, VERSION)
+    folder, raw = read_config(name_or_folder, FORMAT, VERSION)
     path = folder / CONFIG_FILE
     try:
         config, scales = typed("adapter", raw, AdapterConfig), typed("scales", raw, ChipScales)
@@ -121,6 +120,17 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     return Checkpoint(
         clip, digest, frames, labels, template, float_adapter.eval(), chip_adapter.eval(), training
     )
+
+
+def clip_of(checkpoint: Checkpoint) -> Clip:
+    """The CLIP that a checkpoint was trained on. Raises BadInput where its weights differ."""
+    clip = load_clip(checkpoint.clip)
+    if clip.digest != checkpoint.clip_digest:
+        raise BadInput(
+            f"CLIP '{checkpoint.clip.model}': its weights {clip.digest[:12]} are not those the "
+            f"adapter was trained on, {checkpoint.clip_digest[:12]}"
+        )
+    return clip
 
 
 def _clip(raw: Mapping[str, Any]) -> tuple[str, ClipSpec]:

@@ -35,7 +35,6 @@ from neuroclip.clip.variants import variant_features
 from neuroclip.data.events.catalogue import EventDataset, few_shot
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.results.statistics import paired_difference
-from neuroclip.text.prompts import template_for
 
 # What a reader asks of the table first: a − b, in points.
 DIFFERENCES = (
@@ -81,7 +80,7 @@ def task_of(
     seed: int,
 ) -> Task:
     """The features of one split, with the shots drawn by its seed; computed once and kept on disk."""
-    text = torch.from_numpy(encode_text(clip, dataset.class_names, template_for(dataset.name)))
+    text = torch.from_numpy(encode_text(clip, dataset.class_names, dataset.card.template))
     features = dataset_features(clip, dataset, np.arange(len(dataset)), frames)
     chosen = few_shot(dataset, shots, seed)
     train = variant_features(clip, dataset, chosen, frames, variants, seed)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import read_json
+from neuroclip.clip.spec import ClipSpec, check_spec
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.threads import one_thread
 from neuroclip.data.events.frames import FrameOptions
@@ -22,28 +23,12 @@ from neuroclip.storage.weights import check_tensors, fill_module, read_weights, 
 from neuroclip.text.prompts import fill, require_content
 from neuroclip.text.tokenizer import tokenize
 
-BUNDLED = "digits"
-_BUNDLED_FOLDER = Path(__file__).parents[1] / "models" / "digits-clip"
-
 # Files of a CLIP of our own configuration, in one folder.
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 # Numbers that OpenAI's archives keep as tensors beside the weights.
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 # Images at once on a CPU; the most on a GPU; and how many tell what each takes of its memory.
 _CPU_BATCH, _MAX_BATCH, _TRIAL = 256, 4096, 16
-
-
-@dataclass(frozen=True)
-class ClipSpec:
-    """Which CLIP: the bundled one, a folder of `neuroclip.clip.pretrain`, or one of open_clip.
-
-    model: "digits" (bundled), a folder with config.json and model.safetensors, or an open_clip
-    architecture such as "ViT-B-32". pretrained: only for open_clip, its tag of pretrained weights
-    (downloaded by open_clip) or a local weight file.
-    """
-
-    model: str = BUNDLED
-    pretrained: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +57,9 @@ def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
     """
     spec = spec or ClipSpec()
     place = device_of(device)
-    folder = _BUNDLED_FOLDER if spec.model == BUNDLED else Path(spec.model)
-    if spec.model == BUNDLED or folder.is_dir():
-        return load_own_clip(folder, spec.model, place)
+    check_spec(spec, open_clip.list_models())
+    if spec.folder is not None:
+        return load_own_clip(spec.folder, spec.model, place)
     return _load_open_clip(spec, place)
 
 
@@ -220,12 +205,7 @@ def self_contained(name: str) -> bool:
 
 
 def _load_open_clip(spec: ClipSpec, device: torch.device) -> Clip:
-    if spec.model not in open_clip.list_models():
-        raise BadInput(
-            f"CLIP '{spec.model}': neither '{BUNDLED}', a folder, nor an open_clip architecture"
-        )
-    if not spec.pretrained:
-        raise BadInput(f"CLIP '{spec.model}': no weights given (a tag of open_clip, or a file)")
+    assert spec.pretrained is not None
     path = Path(spec.pretrained)
     if path.exists() or path.suffix:
         tensors = {n: x for n, x in read_weights(path).items() if n not in _OPENAI_EXTRAS}

@@ -26,11 +26,11 @@ from neuroclip.clip.model import (
 )
 from neuroclip.clip.zero_shot import accuracy
 from neuroclip.compute.devices import device_of
+from neuroclip.data.events.cards import DIGITS, NMNIST
 from neuroclip.data.events.digits import PICTURE_SIZE, digit_pictures, digits_split
 from neuroclip.data.events.formats.nmnist import NMNIST_HEIGHT
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.storage.weights import save_weights
-from neuroclip.text.prompts import template_for
 from neuroclip.text.tokenizer import VOCABULARY
 
 # An open_clip configuration: an image tower of 3 layers, a text tower of 2, of bytes. 80 tokens
@@ -55,7 +55,7 @@ CONFIG: dict[str, Any] = {
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CAPTIONS = (
-    template_for("nmnist"),
+    NMNIST.template,
     "{}",
     "the digit {}",
     "a photo of a {}.",
@@ -216,7 +216,7 @@ def _captions(random: torch.Generator) -> list[str]:
 def _validate(
     clip: Clip, pictures: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> tuple[float, float]:
-    text = encode_text(clip, [str(digit) for digit in range(10)], template_for("digits"))
+    text = encode_text(clip, DIGITS.class_names, DIGITS.template)
     scores = encode_frames(clip, pictures, FrameOptions()) @ text.T
     scale = float(clip.module.logit_scale.detach().exp())
     loss = functional.cross_entropy(torch.from_numpy(scale * scores), torch.from_numpy(labels))

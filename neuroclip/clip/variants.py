@@ -18,8 +18,7 @@ from neuroclip.data.events.frames import FrameOptions, gray_frames, histograms
 from neuroclip.data.events.recording import recording_digest
 from neuroclip.storage.cache import keep, read_cached
 
-# Guo, Chen, Ma 2023 (NeuroCLIP), public code. Their horizontal flip turns digits into other signs
-# and is left off.
+# Guo, Chen, Ma 2023 (NeuroCLIP), public code.
 ROTATION_DEGREES, SHEAR_DEGREES = 10.0, 5.0
 # Counted up when the way from events to variants changes, so that no old feature is read back.
 _VERSION = 1
@@ -36,12 +35,12 @@ def variant_features(
     """L2-normalised features float32 [recordings, 1 + variants, T, C]: each as it is, then changed.
 
     All frames of a variant are rotated by up to ±10° and sheared by up to ±5° alike, as counts,
-    before they become gray. Kept in the cache folder by content. Raises BadInput naming a bad
-    recording.
+    before they become gray; where the data set's card lets them be mirrored, half of them are.
+    Kept in the cache folder by content. Raises BadInput naming a bad recording.
     """
-    key = hashlib.sha256(
-        repr((_VERSION, clip.digest, clip.device.type, asdict(options), variants, seed)).encode()
-    )
+    mirrored = ("mirrored",) if dataset.card.mirrored else ()
+    made_of = (_VERSION, clip.digest, clip.device.type, asdict(options), variants, seed, *mirrored)
+    key = hashlib.sha256(repr(made_of).encode())
     recordings = [dataset.load(int(index)) for index in indices]
     for recording in recordings:
         key.update(recording_digest(recording).encode())
@@ -50,13 +49,17 @@ def variant_features(
     if kept is not None and kept.shape[:2] == (len(recordings), 1 + variants):
         return kept
     # All are drawn before the recordings are shared among processes.
-    drawn = torch.rand(len(recordings), variants, 2, generator=torch.Generator().manual_seed(seed))
+    random = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(len(recordings), variants, 2, generator=random)
+    flips = torch.rand(len(recordings), variants, generator=random) < 0.5
+    flips &= dataset.card.mirrored
 
     def encoded(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         parts = []
         for number in tqdm(numbers, desc="augment", unit="recording", disable=None):
             counts = histograms(recordings[number], options)
-            copies = [counts, *(_changed(counts, pair) for pair in drawn[number])]
+            changed = zip(drawn[number], flips[number].tolist(), strict=True)
+            copies = [counts, *(_changed(counts, pair, flip) for pair, flip in changed)]
             gray = np.stack([gray_frames(copy, options) for copy in copies])
             parts.append(encode_frames(clip, gray, options))
         return np.stack(parts)
@@ -66,8 +69,11 @@ def variant_features(
     return features
 
 
-def _changed(counts: NDArray[np.int32], drawn: torch.Tensor) -> NDArray[np.int32]:
-    """Counts [T, 2, H, W] rotated and sheared by two numbers in 0..1; pixels take the nearest count."""
+def _changed(counts: NDArray[np.int32], drawn: torch.Tensor, flip: bool) -> NDArray[np.int32]:
+    """Counts [T, 2, H, W] rotated and sheared by two numbers in 0..1, mirrored before with `flip`;
+    pixels take the nearest count."""
+    if flip:
+        counts = counts[..., ::-1].copy()
     angle, shear = (2 * drawn - 1) * torch.tensor(
         [math.radians(ROTATION_DEGREES), math.radians(SHEAR_DEGREES)]
     )

@@ -1,4 +1,4 @@
-"""The command `neuroclip`: its subcommands, and what each of them does.
+"""The command `neuroclip`: a file for each subcommand, with its options, its help and how it runs.
 
 In: arguments. Out: an exit status.
 """

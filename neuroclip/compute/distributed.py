@@ -47,6 +47,12 @@ def shared(
     return np.concatenate([part for part in found if part is not None])
 
 
+def meet() -> None:
+    """Wait until every process is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def finish() -> None:
     """Wait until every process is done, and leave."""
     if dist.is_initialized():

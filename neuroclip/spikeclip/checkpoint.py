@@ -10,13 +10,14 @@ from torch import Tensor
 
 from deploy.arithmetic.registers import BIAS_EXP_MAX
 from deploy.errors import BadInput
-from deploy.files import read_json, write_json
+from deploy.files import write_json
 from neuroclip.spikeclip.chip import layers, readers
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
 from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
 from neuroclip.storage.checkpoint_files import (
     CONFIG_FILE,
+    SPIKECLIP,
     described,
     labels_and_template,
     read_config,
@@ -24,9 +25,8 @@ from neuroclip.storage.checkpoint_files import (
 )
 from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
 
-FORMAT, VERSION = "spikeclip", 1
+FORMAT, VERSION = SPIKECLIP, 1
 FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"
-BUNDLED = ("spikeclip-digits", "spikeclip-cifar10-small")
 
 _MAX_EXPONENT = 64
 
@@ -50,17 +50,6 @@ class SpikeCheckpoint:
     def text(self, labels: tuple[str, ...]) -> Tensor:
         """L2-normalised features of labels in the template. Raises BadInput as `fill` does."""
         return encode_labels(self.text_encoder, labels, self.template)
-
-
-def is_spikeclip(name_or_folder: str | None) -> bool:
-    """True for a bundled SpikeCLIP's name, or a folder whose configuration says so."""
-    if name_or_folder in BUNDLED:
-        return True
-    path = Path(str(name_or_folder)) / CONFIG_FILE
-    if name_or_folder is None or not path.is_file():
-        return False
-    raw = read_json(path)
-    return isinstance(raw, dict) and raw.get("format") == FORMAT
 
 
 def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
@@ -92,7 +81,7 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     Raises BadInput naming the file and the entry: missing, damaged, a pickle, tensors of another
     shape or variant, NaN.
     """
-    folder, raw = read_config(name_or_folder, BUNDLED, FORMAT, VERSION)
+    folder, raw = read_config(name_or_folder, FORMAT, VERSION)
     path = folder / CONFIG_FILE
     try:
         config, text = typed("model", raw, SpikeClipConfig), typed("text", raw, TextConfig)

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from deploy.errors import BadInput
 from neuroclip.chip.neurons import run
-from neuroclip.clip.model import BUNDLED, Clip, ClipSpec, self_contained
+from neuroclip.clip.model import Clip, self_contained
+from neuroclip.clip.spec import BUNDLED, ClipSpec
 from neuroclip.compute.threads import one_thread
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.text.prompts import fill, require_content

@@ -10,27 +10,53 @@ from deploy.files import read_json
 from neuroclip.text.prompts import fill
 
 CONFIG_FILE = "config.json"
+ADAPTER, SPIKECLIP = "neuroclip-adapter", "spikeclip"
+BUNDLED = {
+    ADAPTER: ("neuroclip-digits", "neuroclip-digits-paper"),
+    SPIKECLIP: ("spikeclip-digits", "spikeclip-cifar10-small"),
+}
+"""The models that come with the package, by the format of their configuration."""
+DEFAULT_MODEL = "neuroclip-digits"
 MODELS = Path(__file__).parents[1] / "models"
 
 T = TypeVar("T")
 
 
-def read_config(
-    name_or_folder: str | Path, bundled: Sequence[str], kind: str, version: int
-) -> tuple[Path, dict[str, Any]]:
+def format_of(name_or_folder: str | Path) -> str:
+    """What kind of model a checkpoint is, `ADAPTER` or `SPIKECLIP`; its weights are not looked at.
+
+    Raises BadInput naming the folder or the file: missing, or of no format that is known.
+    """
+    for kind, names in BUNDLED.items():
+        if str(name_or_folder) in names:
+            return kind
+    path = _folder(name_or_folder, [name for names in BUNDLED.values() for name in names])
+    raw = read_json(path / CONFIG_FILE)
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if found not in BUNDLED:
+        raise BadInput(f"{path / CONFIG_FILE}: not a configuration of {' or '.join(BUNDLED)}")
+    return str(found)
+
+
+def read_config(name_or_folder: str | Path, kind: str, version: int) -> tuple[Path, dict[str, Any]]:
     """The folder of a checkpoint, or of a bundled model by name, and its configuration.
 
     Raises BadInput naming the folder or the file: missing, or of another format or version.
     """
-    known = str(name_or_folder) in bundled
-    folder = MODELS / name_or_folder if known else Path(name_or_folder)
+    folder = _folder(name_or_folder, BUNDLED[kind])
     path = folder / CONFIG_FILE
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such checkpoint folder; bundled models are {list(bundled)}")
     raw = read_json(path)
     if not isinstance(raw, dict) or raw.get("format") != kind or raw.get("version") != version:
         raise BadInput(f"{path}: not a {kind} configuration of version {version}")
     return folder, raw
+
+
+def _folder(name_or_folder: str | Path, bundled: Sequence[str]) -> Path:
+    known = str(name_or_folder) in bundled
+    folder = MODELS / name_or_folder if known else Path(name_or_folder)
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such checkpoint folder; bundled models are {list(bundled)}")
+    return folder
 
 
 def typed(key: str, raw: Mapping[str, Any], kind: type[T]) -> T:

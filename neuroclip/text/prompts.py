@@ -5,22 +5,8 @@ from typing import Any
 
 from deploy.errors import BadInput
 
-# NeuroCLIP's prompts (Guo, Chen, Ma 2023, arXiv 2306.12073, public code).
-TEMPLATES = {
-    "nmnist": 'A black and white photo of the Arabic numeral number: "{}".',
-    "cifar10dvs": "A low quality stick figure of the object {}.",
-    "es-imagenet": "A low quality point cloud image of {}.",
-}
-# The bundled digits are what N-MNIST's are: handwritten Arabic numerals.
-TEMPLATES["digits"] = TEMPLATES["nmnist"]
-
 # For data sets that have no prompt of their own; CLIP's first template (Radford et al. 2021).
 DEFAULT_TEMPLATE = "a photo of a {}."
-
-
-def template_for(dataset_name: str) -> str:
-    """The paper's template of a data set, or CLIP's plain one where the paper has none."""
-    return TEMPLATES.get(dataset_name, DEFAULT_TEMPLATE)
 
 
 def fill(labels: Sequence[str], template: str) -> list[str]:

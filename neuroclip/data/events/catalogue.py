@@ -1,21 +1,14 @@
-"""Data sets of event recordings: the bundled digits, and folders as users have them on disk."""
+"""Data sets of event recordings by name or folder: the bundled ones, known ones, and any other."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.errors import BadInput
+from neuroclip.data.events.cards import cards
 from neuroclip.data.events.dataset import EventDataset, few_shot, without_bad
-from neuroclip.data.events.digits import digits_dataset
-from neuroclip.data.events.es_imagenet import es_imagenet_dataset, is_es_imagenet
 from neuroclip.data.events.folders import folder_dataset
 
-__all__ = ["EventDataset", "few_shot", "open_dataset", "without_bad"]
-
-# Under which names the folders of these data sets are found below a data root.
-_FOLDERS = {
-    "nmnist": ("nmnist", "NMNIST", "N-MNIST"),
-    "cifar10dvs": ("cifar10dvs", "CIFAR10DVS", "CIFAR10-DVS"),
-    "es-imagenet": ("es-imagenet", "ES-ImageNet", "ES-imagenet-0.18"),
-}
+__all__ = ["EventDataset", "few_shot", "find_dataset", "open_dataset", "without_bad"]
 
 
 def open_dataset(
@@ -23,24 +16,44 @@ def open_dataset(
 ) -> EventDataset:
     """The bundled data set ("digits") or the folder at a path; `seed` fixes the split.
 
-    root: where data sets lie: a path is then looked for below it as well, and the names "nmnist",
-    "cifar10dvs" and "es-imagenet" stand for the folders that are usual for them.
-    Raises BadInput as `folder_dataset` and `es_imagenet_dataset` do.
+    root: where data sets lie, see `find_dataset`. Raises BadInput as that, `folder_dataset` and
+    `es_imagenet_dataset` do.
     """
-    if str(name_or_path) == "digits":
-        return digits_dataset(seed)
-    folder = _find(str(name_or_path), None if root is None else Path(root))
-    if is_es_imagenet(folder):
-        return es_imagenet_dataset(folder, seed)
-    return folder_dataset(folder, seed)
+    folder, known = find_dataset(name_or_path, root), cards()
+    for card in known.values():
+        if card.opens is None:
+            continue
+        if card.bundled and folder == Path(card.name):
+            return card.opens(folder, seed)
+        marks = [mark for mark in card.marks if (folder / mark).is_file()]
+        if marks:
+            return replace(card.opens(folder, seed), evidence=f"by its {' and '.join(marks)}")
+    # A card without classes can be told by nothing but the name that is asked for.
+    asked = known.get(str(name_or_path))
+    return folder_dataset(folder, seed, None if asked is None or asked.class_names else asked)
 
 
-def _find(name: str, root: Path | None) -> Path:
-    if root is None:
+def find_dataset(name_or_path: str | Path, root: str | Path | None = None) -> Path:
+    """The folder of a data set, or a bundled one's name; reads nothing and needs no torch.
+
+    root: where data sets lie: a path is then looked for below it as well, and the name on a card
+    ("nmnist", "cifar10dvs", "es-imagenet") stands for the folders that are usual for that data set.
+    Raises BadInput where there is no such folder.
+    """
+    name = str(name_or_path)
+    card = cards().get(name)
+    if card is not None and card.bundled:
         return Path(name)
-    if not root.is_dir():
+    if root is None:
+        if not Path(name).is_dir():
+            raise BadInput(
+                f"{name}: no such folder; data sets are folders of recordings, or 'digits'"
+            )
+        return Path(name)
+    if not Path(root).is_dir():
         raise BadInput(f"{root}: no such data root")
-    candidates = [root / spelling for spelling in _FOLDERS.get(name, (name,))]
+    spellings = card.folders if card is not None and card.folders else (name,)
+    candidates = [Path(root) / spelling for spelling in spellings]
     found = [folder for folder in (*candidates, Path(name)) if folder.is_dir()]
     if not found:
         raise BadInput(f"{root}: no data set '{name}', none of {[c.name for c in candidates]}")

@@ -1,7 +1,8 @@
-"""A data set of labelled event recordings, loaded one at a time, with its split."""
+"""A data set of labelled event recordings, loaded one at a time, its split, and the card it is known by."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,52 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.errors import BadInput
+from neuroclip.data.events.formats.raw import Sensor
+from neuroclip.data.events.frames import FrameOptions
 from neuroclip.data.events.recording import Recording
+from neuroclip.text.prompts import DEFAULT_TEMPLATE
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What is known of a data set beside its recordings; what is left out is known of none.
+
+    name: as `--data` below a data root and `--like` take it. folders: what its folder is usually
+    called. class_names: its words, in the order of the labels; empty where its folder says them.
+    sensor: width and height in pixels, of its files that do not say them. suffixes: of its recordings
+    as they are released. fewest: so many of its classes make a folder worth a look. marks: files at its
+    top that it alone has. template: its prompt, with one {}. frames: how its recordings become frames.
+    mirrored: a recording seen in a mirror is still of its class. pictures: its still pictures are
+    bundled. opens: (folder, seed) → the data set, where it does not lie in class folders. bundled:
+    `opens` needs no folder.
+    """
+
+    name: str
+    folders: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    sensor: Sensor | None = None
+    suffixes: tuple[str, ...] = ()
+    fewest: int = 2
+    marks: tuple[str, ...] = ()
+    template: str = DEFAULT_TEMPLATE
+    frames: FrameOptions = field(default_factory=FrameOptions)
+    mirrored: bool = False
+    pictures: bool = False
+    opens: "Callable[[Path, int], EventDataset] | None" = None
+    bundled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class EventDataset:
     """Labelled recordings and their split; a recording is read when it is asked for.
 
-    name: data set, as `neuroclip.text.prompts.template_for` knows it; names: one per recording (a path
-    or an item's name); labels: int64 [recordings]; class_names: the words of the labels; train,
-    validation, test: sorted int64 indices, disjoint; load: index → Recording (raises BadInput
-    naming the file).
+    card: what is known of the data set; names: one per recording (a path or an item's name); labels:
+    int64 [recordings]; class_names: the words of the labels; train, validation, test: sorted int64
+    indices, disjoint; load: index → Recording (raises BadInput naming the file); evidence: by what the
+    data set was recognised, or why it was not; known: whether it was.
     """
 
-    name: str
+    card: DatasetCard
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
@@ -30,6 +63,14 @@ class EventDataset:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     load: Callable[[int], Recording]
+    evidence: str = "by its name"
+
+    known: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name of the data set; of one that is not known, of its folder."""
+        return self.card.name
 
     def __len__(self) -> int:
         return len(self.names)

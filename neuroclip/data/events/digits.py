@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 from neuroclip.data.events.camera import CameraParameters, simulate
+from neuroclip.data.events.cards import DIGITS
 from neuroclip.data.events.dataset import EventDataset
 from neuroclip.data.events.recording import Recording
 from neuroclip.data.split import stratified_split
@@ -61,10 +62,10 @@ def digits_dataset(seed: int = 0, parameters: CameraParameters | None = None) ->
     train, validation, test = digits_split(seed)
     names = _names(len(labels))
     return EventDataset(
-        name="digits",
+        card=DIGITS,
         names=names,
         labels=labels,
-        class_names=tuple(str(digit) for digit in range(10)),
+        class_names=DIGITS.class_names,
         train=train,
         validation=validation,
         test=test,

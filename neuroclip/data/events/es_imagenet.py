@@ -11,21 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from deploy.errors import BadInput
+from neuroclip.data.events.cards import ES_IMAGENET
 from neuroclip.data.events.dataset import EventDataset
 from neuroclip.data.events.folders import split_parts
 from neuroclip.data.events.formats.npz import ES_IMAGENET_SIZE, read
 from neuroclip.data.events.recording import Recording, checked_recording
 
-LABEL_FILES = {"train": "trainlabel.txt", "val": "vallabel.txt"}
+LABEL_FILES = dict(zip(("train", "val"), ES_IMAGENET.marks, strict=True))
 CLASSES_FILE = "classes.txt"
 
 # 100 bytes a line for ES-ImageNet's 1.3 million recordings.
 _MAX_LABEL_BYTES = 200_000_000
-
-
-def is_es_imagenet(root: Path) -> bool:
-    """Whether a folder holds a label file of ES-ImageNet."""
-    return any((root / name).is_file() for name in LABEL_FILES.values())
 
 
 def es_imagenet_dataset(root: Path, seed: int = 0) -> EventDataset:
@@ -50,7 +46,7 @@ def es_imagenet_dataset(root: Path, seed: int = 0) -> EventDataset:
     is_test = np.array([name.startswith("val/") for name in names])
     train, validation, test = split_parts(truth.astype(np.int64), is_test, seed)
     return EventDataset(
-        name="es-imagenet",
+        card=ES_IMAGENET,
         names=names,
         labels=truth.astype(np.int64),
         class_names=tuple(words[label] for label in present),

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.data.events.dataset import EventDataset
-from neuroclip.data.events.formats.raw import Sensor
+from neuroclip.data.events.cards import cards
+from neuroclip.data.events.dataset import DatasetCard, EventDataset
+from neuroclip.data.events.recognise import recognised
 from neuroclip.data.events.recording import SUFFIXES, read_recording
 from neuroclip.data.split import per_class_split
 
@@ -20,32 +21,15 @@ from neuroclip.data.split import per_class_split
 SHOT_POOL = 16
 VALIDATION_POOL = 4
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
 
-# Sensors of the files that do not say theirs (Orchard et al. 2015; Li et al. 2017).
-SENSORS: dict[str, Sensor] = {"nmnist": (34, 34), "cifar10dvs": (128, 128)}
-
-
-def folder_dataset(root: Path, seed: int = 0) -> EventDataset:
+def folder_dataset(root: Path, seed: int = 0, card: DatasetCard | None = None) -> EventDataset:
     """The recordings under `root`, split by `seed`, read when they are asked for.
 
     With a `Test` folder, test is that folder; otherwise everything outside the pool. The pool is,
     of every class, 16 recordings for training (shots) and 4 for validation; of a class with fewer
     than 40, half of them, a fifth of it for validation. With a `Test` folder, training keeps all of
-    `Train` that is not validation. Classes are the folder names, numbers in numeric order. The
-    name is "nmnist" where all classes are numbers, "cifar10dvs" where all are CIFAR-10's, else the
-    folder's.
+    `Train` that is not validation. Classes are the folder names, numbers in numeric order. card: what
+    the data set is; left out, see `recognised`.
 
     Raises BadInput: no such folder, another layout, a class without recordings or with one.
     """
@@ -77,10 +61,16 @@ def folder_dataset(root: Path, seed: int = 0) -> EventDataset:
         held = f"{count} recording" if count else "no recordings"
         raise BadInput(f"{root}: class '{name}' has {held}, at least 2 are needed")
     train, validation, test = split_parts(truth, np.array(is_test), seed)
-    name = _name(root, class_names)
-    sensor = SENSORS.get(name)
+    evidence = "by its name"
+    if card is None:
+        card, evidence = recognised(class_names, paths, truth)
+    known = card is not None
+    if card is None:
+        name = root.resolve().name
+        card = DatasetCard(f"folder {name}" if name in cards() else name)
+    sensor = card.sensor
     return EventDataset(
-        name=name,
+        card=card,
         names=tuple(str(path) for path in paths),
         labels=truth,
         class_names=class_names,
@@ -88,6 +78,8 @@ def folder_dataset(root: Path, seed: int = 0) -> EventDataset:
         validation=validation,
         test=test,
         load=lambda index: read_recording(paths[index], default=sensor),
+        evidence=evidence,
+        known=known,
     )
 
 
@@ -131,14 +123,6 @@ def _folders(folder: Path) -> list[Path]:
 
 def _recordings(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file())
-
-
-def _name(root: Path, class_names: tuple[str, ...]) -> str:
-    if all(name.isdecimal() for name in class_names):
-        return "nmnist"
-    if len(class_names) > 2 and set(class_names) <= set(CIFAR10_CLASSES):
-        return "cifar10dvs"
-    return root.resolve().name
 
 
 def _class_order(name: str) -> tuple[int, str]:

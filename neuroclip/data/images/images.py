@@ -81,24 +81,34 @@ def open_images(
     return found
 
 
-@contextmanager
-def _opened(name_or_path: str, root: str | Path | None) -> Iterator[ImageSource]:
-    if name_or_path in IMAGE_SETS:
-        yield set_source(name_or_path, root)
-        return
+def find_images(name_or_path: str, root: str | Path | None) -> Path | None:
+    """The folder or zip file of a data set of images; None for one that goes by its name alone.
+
+    Raises BadInput where there is none.
+    """
+    if name_or_path == "digits" or name_or_path in IMAGE_SETS:
+        return None
     path = Path(name_or_path)
     if not path.exists() and root is not None:
         path = Path(root) / name_or_path
-    if path.is_dir():
-        yield folder_source(path)
-    elif zipfile.is_zipfile(path):
-        with zip_source(path) as source:
-            yield source
-    else:
+    if not path.is_dir() and not zipfile.is_zipfile(path):
         raise BadInput(
             f"{name_or_path}: no folder or zip file of images, and none of digits, "
             f"{', '.join(IMAGE_SETS)}"
         )
+    return path
+
+
+@contextmanager
+def _opened(name_or_path: str, root: str | Path | None) -> Iterator[ImageSource]:
+    path = find_images(name_or_path, root)
+    if path is None:
+        yield set_source(name_or_path, root)
+    elif path.is_dir():
+        yield folder_source(path)
+    else:
+        with zip_source(path) as source:
+            yield source
 
 
 def _digits(channels: int) -> ImageDataset:

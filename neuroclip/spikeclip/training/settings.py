@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.errors import BadInput
 from deploy.files import read_json
 from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.config_files import config_file
 from neuroclip.spikeclip.training.recipe import SpikeRecipe
 from neuroclip.spikeclip.training.teacher import TeacherConfig
 from neuroclip.spikeclip.training.train_teacher import TeacherSizes
 from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.storage.checkpoint_files import typed
 from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill
-
-CONFIGS = Path(__file__).parent / "configs"
 
 T = TypeVar("T")
 
@@ -54,11 +52,7 @@ def read_settings(name_or_file: str) -> Settings:
 
     Raises BadInput naming the file, the key and the value.
     """
-    bundled = CONFIGS / f"{name_or_file}.json"
-    path = bundled if bundled.is_file() else Path(name_or_file)
-    if not path.is_file():
-        known = sorted(p.stem for p in CONFIGS.glob("*.json"))
-        raise BadInput(f"{name_or_file}: no such configuration file; bundled ones are {known}")
+    path = config_file(name_or_file)
     raw = read_json(path)
     if not isinstance(raw, dict):
         raise BadInput(f"{path}: not a JSON object")

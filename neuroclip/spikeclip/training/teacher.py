@@ -1,6 +1,7 @@
 """The CLIP that a SpikeCLIP learns from, and its features of images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,14 +12,20 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from deploy.errors import BadInput
-from neuroclip.clip.model import Clip, ClipSpec, load_clip
+from neuroclip.clip.model import CONFIG_FILE, Clip, load_clip
+from neuroclip.clip.spec import ClipSpec, check_spec
+
+OWN = "own"
+"""The name of the teacher that `--stage teacher` trains."""
+TEACHER = "teacher"
+"""The folder that it lies in, in that of its SpikeCLIP or beside it."""
 
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """Which CLIP, as `ClipSpec` names it, and how its pixels are normalised.
+    """Which CLIP, as `ClipSpec` names it or "own", and how its pixels are normalised.
 
     normalisation: "clip" (its own mean and deviation) or "half" (x − 0.5, as the bundled digits CLIP
     was trained). finetune: before step 2, on the classes of the data: "none" (its zero-shot
@@ -41,6 +48,23 @@ class TeacherConfig:
     def load(self, device: str | None = None) -> Clip:
         """The CLIP. Raises BadInput as `load_clip` does."""
         return load_clip(ClipSpec(self.model, self.pretrained), device)
+
+
+def found_teacher(config: TeacherConfig, out: Path) -> TeacherConfig:
+    """The teacher with its folder in place of "own"; out: the folder of the SpikeCLIP.
+
+    Raises BadInput where it has not been trained, or no CLIP has its name.
+    """
+    if config.model == OWN:
+        for folder in (out / TEACHER, out.parent / TEACHER):
+            if (folder / CONFIG_FILE).is_file():
+                return replace(config, model=str(folder))
+        raise BadInput(
+            f"{out / TEACHER}: no teacher there nor beside {out}; `--stage teacher --out "
+            f"{out / TEACHER}` trains one, and without --stage all is trained in order"
+        )
+    check_spec(ClipSpec(config.model, config.pretrained))
+    return config
 
 
 @torch.no_grad()

@@ -11,15 +11,14 @@ from deploy.errors import BadInput
 from neuroclip.adapter.checkpoint import load_checkpoint
 from neuroclip.adapter.watch import ChipScores, ScoredSlice, ZeroShotScores, watch
 from neuroclip.clip.features import dataset_features
-from neuroclip.clip.framing import frames_for
 from neuroclip.clip.model import encode_text, load_clip
 from neuroclip.clip.zero_shot import zero_shot_scores
 from neuroclip.commands import main as cli
+from neuroclip.data.events.cards import DIGITS
 from neuroclip.data.events.catalogue import EventDataset, open_dataset
 from neuroclip.data.events.frames import FrameOptions, Span, frames, span_of
 from neuroclip.data.events.online import FrameStream, packets
 from neuroclip.data.events.recording import Recording, save_recording
-from neuroclip.text.prompts import template_for
 
 
 def random_recording(events: int, seed: int, times: int = 5000) -> Recording:
@@ -81,8 +80,8 @@ def last(slices: list[ScoredSlice]) -> np.ndarray:
 
 def test_zero_shot_ends_in_the_offline_scores(digits: tuple[EventDataset, np.ndarray]) -> None:
     dataset, indices = digits
-    clip, options = load_clip(), frames_for("digits")
-    text = encode_text(clip, dataset.class_names, template_for("digits"))
+    clip, options = load_clip(), DIGITS.frames
+    text = encode_text(clip, dataset.class_names, DIGITS.template)
     offline = zero_shot_scores(dataset_features(clip, dataset, indices, options), text)
     for index, wanted in zip(indices, offline, strict=True):
         online = list(watch(dataset.load(int(index)), clip, options, ZeroShotScores(text)))

@@ -18,7 +18,6 @@ from neuroclip.clip import features as features_module
 from neuroclip.clip.features import dataset_features
 from neuroclip.clip.model import (
     Clip,
-    ClipSpec,
     build_own_clip,
     encode_frames,
     encode_text,
@@ -27,13 +26,14 @@ from neuroclip.clip.model import (
     own_clip,
 )
 from neuroclip.clip.pretrain import CONFIG, pictures_on_sensor, train_digits_clip
+from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import accuracy
-from neuroclip.data.events.catalogue import EventDataset
+from neuroclip.data.events.cards import DIGITS
+from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.digits import digit_pictures, digits_split
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.data.events.recording import Recording
 from neuroclip.storage.weights import save_weights, weights_digest
-from neuroclip.text.prompts import template_for
 from neuroclip.text.tokenizer import END, PAD, START, tokenize
 
 BUNDLED = Path(__file__).parents[3] / "neuroclip" / "models" / "digits-clip"
@@ -52,7 +52,7 @@ def test_bundled_model_is_small_and_reads_pictures(bundled: Clip) -> None:
     images = encode_frames(bundled, pictures[validation], FrameOptions())
     assert images.shape == (297, 64) and images.dtype == np.float32
     assert np.allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
-    text = encode_text(bundled, digits, template_for("digits"))
+    text = encode_text(bundled, digits, DIGITS.template)
     assert text.shape == (10, 64)
     assert accuracy(images @ text.T, labels[validation]).value >= 0.97
     words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -240,7 +240,9 @@ def tiny_dataset(shift: int = 0) -> EventDataset:
         return Recording(x, y, np.arange(300), p, 34, 34, f"item {index}")
 
     part = np.arange(2)
-    return EventDataset("tiny", ("a", "b"), part, ("0", "1"), part, part[:0], part[:0], load)
+    return EventDataset(
+        DatasetCard("tiny"), ("a", "b"), part, ("0", "1"), part, part[:0], part[:0], load
+    )
 
 
 def test_features_are_cached_by_content(

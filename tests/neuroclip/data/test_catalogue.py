@@ -118,7 +118,8 @@ def test_classes_that_are_no_numerals_get_no_numeral_prompt(tmp_path: Path) -> N
     for label in ("cat", "dog"):
         for number in range(2):
             write_bin(tmp_path / "pets" / "Train" / label / f"{number}.bin")
-    assert open_dataset(tmp_path / "pets").name == "pets"
+    pets = open_dataset(tmp_path / "pets")
+    assert pets.name == "pets" and not pets.known and "{}" in pets.card.template
     assert open_dataset(folder(tmp_path / "numerals", 2, 2)).name == "nmnist"
 
 

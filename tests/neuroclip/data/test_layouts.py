@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from deploy.errors import BadInput
-from neuroclip.clip.framing import frames_for
 from neuroclip.commands import main as cli
+from neuroclip.data.events.cards import CIFAR10_DVS
 from neuroclip.data.events.catalogue import few_shot, open_dataset, without_bad
-from neuroclip.data.events.folders import CIFAR10_CLASSES
-from neuroclip.text.prompts import template_for
 
 
 def write_five_bytes(path: Path, seed: int, events: int = 40) -> None:
@@ -25,7 +23,7 @@ def write_five_bytes(path: Path, seed: int, events: int = 40) -> None:
 
 def cifar10dvs(root: Path, per_class: int = 5) -> Path:
     """The released folders: one of each class, AEDAT 2.0 of a DVS128."""
-    for label, name in enumerate(CIFAR10_CLASSES):
+    for label, name in enumerate(CIFAR10_DVS.class_names):
         (root / name).mkdir(parents=True)
         for number in range(per_class):
             x, y = label, 100 + number
@@ -40,19 +38,19 @@ def test_cifar10dvs(tmp_path: Path) -> None:
     cifar10dvs(tmp_path / "CIFAR10DVS")
     (tmp_path / "CIFAR10DVS" / ".cache").mkdir()
     dataset = open_dataset("cifar10dvs", root=tmp_path)
-    assert dataset.name == "cifar10dvs" and dataset.class_names == CIFAR10_CLASSES
+    assert dataset.name == "cifar10dvs" and dataset.class_names == CIFAR10_DVS.class_names
     assert len(dataset) == 50
     index = dataset.names.index(str(tmp_path / "CIFAR10DVS" / "cat" / "cifar10_cat_4.aedat"))
     recording = dataset.load(index)
     assert dataset.class_names[dataset.labels[index]] == "cat"
     assert (recording.x, recording.y, recording.p, recording.width) == (3, 104, 1, 128)
-    assert frames_for(dataset.name).threshold == 1
-    assert "stick figure" in template_for(dataset.name)
+    assert dataset.card.frames.threshold == 1
+    assert "stick figure" in dataset.card.template
 
 
 def test_converted_cifar10dvs_needs_no_sensor(tmp_path: Path) -> None:
     """SpikingJelly keeps `events_np/<class>/*.npz` without the sensor's size."""
-    for name in CIFAR10_CLASSES[:3]:
+    for name in CIFAR10_DVS.class_names[:3]:
         for number in range(2):
             path = tmp_path / "events_np" / name / f"{number}.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,8 +90,8 @@ def test_es_imagenet(tmp_path: Path) -> None:
         assert recording.y.tolist() == [77 + 1 + label, 77 + 99]
         assert recording.x.tolist() == [27 + 10, 27 + 199]
         assert recording.t.tolist() == [2, 8] and recording.p.tolist() == [1, 0]
-    assert frames_for(dataset.name).steps == 8
-    assert "point cloud" in template_for(dataset.name)
+    assert dataset.card.frames.steps == 8
+    assert "point cloud" in dataset.card.template
 
 
 def test_es_imagenet_takes_its_names_from_imagenet(tmp_path: Path) -> None:

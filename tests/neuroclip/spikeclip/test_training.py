@@ -19,7 +19,8 @@ from safetensors import safe_open
 
 from deploy.errors import BadInput
 from neuroclip.commands import main as cli
-from neuroclip.commands import spikeclip as commands
+from neuroclip.commands.actions import spikeclip as commands
+from neuroclip.commands.options import Source
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import neurons
@@ -112,7 +113,7 @@ def test_a_killed_training_ends_like_an_unbroken_one(config, tmp_path, monkeypat
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(loop, "keep_state", killed)
-            commands.train(stage="align", config=config, data="digits", out=out, resume=True)
+            commands.train("align", config, Source("digits", None, False), out, resume=True)
         assert not (out / "config.json").exists()
     train(config, out, "--resume")
     assert files(out) == files(tmp_path / "whole")
@@ -213,22 +214,30 @@ def test_the_papers_variant_trains_and_has_no_chip(config, tmp_path, refused):
 
 
 @pytest.mark.usefixtures("few")
-def test_a_teacher_of_our_own_teaches(tmp_path):
-    """Trained on the same images with label sentences, then named in the settings like any CLIP."""
+def test_a_teacher_of_our_own_teaches(tmp_path, refused):
+    """Stage by stage, beside its pupil or in settings by its path, or all stages with one command."""
     raw = TINY | {
         "own_teacher": {"epochs": 1, "layers": 1, "width": 32, "heads": 1, "features": 16,
                         "image_size": 16, "text_width": 32, "text_layers": 1},
-        "teacher": {"model": str(tmp_path / "teacher"), "normalisation": "clip"},
+        "teacher": {"model": "own", "normalisation": "clip"},
     }  # fmt: skip
     path = tmp_path / "own.json"
     path.write_text(json.dumps(raw))
-    base = ["train", "spikeclip", "--config", str(path)]
-    assert cli.main([*base, "--stage", "teacher", "--out", str(tmp_path / "teacher")]) == 0
-    train(str(path), tmp_path / "student")
-    made = load_spikeclip(tmp_path / "student")
+    base, out = ["train", "spikeclip", "--config", str(path)], tmp_path / "runs"
+    for stage in ("align", "finetune"):
+        given = [*base[2:], "--stage", stage, "--out", out / "pupil"]
+        refused(cli.main, *base[:2], *given, says=[out / "pupil" / "teacher", "no teacher"])
+    assert cli.main([*base, "--stage", "teacher", "--out", str(out / "teacher")]) == 0
+    train(str(path), out / "pupil")
+    made = load_spikeclip(out / "pupil")
     assert made.model.config.features == 16 and made.chip is not None
-    assert made.teacher["model"] == str(tmp_path / "teacher")
+    assert made.teacher["model"] == str(out / "teacher")
     assert 0 <= made.training["teacher_validation_accuracy"] <= 1
+    assert cli.main([*base, "--out", str(tmp_path / "all")]) == 0
+    assert load_spikeclip(tmp_path / "all").teacher["model"] == str(tmp_path / "all" / "teacher")
+    for name in ("float", "text", "chip"):
+        pair = [folder / f"{name}.safetensors" for folder in (out / "pupil", tmp_path / "all")]
+        assert pair[0].read_bytes() == pair[1].read_bytes()
 
 
 @pytest.mark.parametrize("how", ["none", "probe", "full"])

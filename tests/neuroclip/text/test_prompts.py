@@ -3,18 +3,19 @@
 import pytest
 
 from deploy.errors import BadInput
-from neuroclip.text.prompts import fill, template_for
+from neuroclip.data.events.cards import CIFAR10_DVS, DIGITS, NMNIST
+from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill
 
 
 def test_the_papers_prompts() -> None:
     expected = 'A black and white photo of the Arabic numeral number: "7".'
-    assert fill(["7"], template_for("nmnist")) == [expected]
-    assert fill(["7"], template_for("digits")) == [expected]
-    assert fill(["cat", "{odd}"], template_for("cifar10dvs")) == [
+    assert fill(["7"], NMNIST.template) == [expected]
+    assert fill(["7"], DIGITS.template) == [expected]
+    assert fill(["cat", "{odd}"], CIFAR10_DVS.template) == [
         "A low quality stick figure of the object cat.",
         "A low quality stick figure of the object {odd}.",
     ]
-    assert fill(["cat"], template_for("unknown")) == ["a photo of a cat."]
+    assert fill(["cat"], DEFAULT_TEMPLATE) == ["a photo of a cat."]
 
 
 @pytest.mark.parametrize(

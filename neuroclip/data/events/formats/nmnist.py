@@ -7,7 +7,6 @@ time in µs (Orchard et al. 2015, Front. Neurosci. 9:437). y = 240 marks an over
 from pathlib import Path
 
 import numpy as np
-from tonic.io import read_mnist_file
 
 from neuroclip.data.events.formats.raw import RawEvents, check_whole, read_bytes
 
@@ -21,6 +20,8 @@ _TONIC_EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p"
 
 def read(path: Path) -> RawEvents:
     """Read five-byte events through tonic. Raises BadInput: unreadable, empty, or truncated."""
+    from tonic.io import read_mnist_file
+
     check_whole(path, len(read_bytes(path, _EVENT_BYTES)), _EVENT_BYTES)
     events = read_mnist_file(str(path), dtype=_TONIC_EVENT)
     return RawEvents(events["x"], events["y"], events["t"], events["p"], None)

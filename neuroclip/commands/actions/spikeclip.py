@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import staged, write_json
-from neuroclip.clip.model import Clip, ClipSpec
+from neuroclip.clip.model import Clip
+from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import Accuracy, accuracy
+from neuroclip.commands.options import Source
 from neuroclip.compute.devices import device_of
-from neuroclip.compute.distributed import finish, rank, shared
+from neuroclip.compute.distributed import finish, meet, rank, shared
 from neuroclip.data.images.images import ImageDataset, Part, open_images
 from neuroclip.results.plots import plot_history
 from neuroclip.spikeclip.checkpoint import (
@@ -38,48 +40,60 @@ from neuroclip.spikeclip.training.finetune_teacher import class_teacher
 from neuroclip.spikeclip.training.pairs import Pairs, pairs_of
 from neuroclip.spikeclip.training.settings import Settings, read_settings
 from neuroclip.spikeclip.training.steps import align, align_text, finetune
-from neuroclip.spikeclip.training.teacher import image_features
+from neuroclip.spikeclip.training.teacher import OWN, TEACHER, found_teacher, image_features
 from neuroclip.spikeclip.training.train_teacher import train_teacher
 from neuroclip.spikeclip.vocabulary import expanded, replaced
 from neuroclip.storage.weights import weights_digest
 from neuroclip.text.prompts import fill
 from neuroclip.training.loop import OutOfTime, Session
 
+STAGES = ("teacher", "align", "finetune")
+
 # Images times steps at once: memory does not grow with the steps that a user asks for.
 _SHOWN_AT_ONCE = 1024
 
 
 def train(
-    *,
-    stage: str,
+    stage: str | None,
     config: str,
-    data: str,
+    source: Source,
     out: Path,
-    resume: bool = False,
+    *,
     seed: int = 0,
     device: str | None = None,
     minutes: float | None = None,
-    data_root: str | None = None,
-    skip_bad: bool = False,
+    resume: bool = False,
 ) -> int:
-    """Step 1 ("align") of a new SpikeCLIP, step 2 ("finetune") of the one in `out`, or before both a
-    teacher of our own ("teacher").
+    """Train step 1 ("align") of a new SpikeCLIP, step 2 ("finetune") of the one in `out`, or before both
+    a teacher of our own ("teacher"); with no stage all of them, the teacher in a folder of its own.
 
     device: see `device_of`. minutes: after so many, the state is kept and the command ends well; with
-    `resume` the next one goes on. Under torchrun the processes share every batch.
+    `resume` the next one goes on. Under torchrun the processes share every batch. Raises BadInput
+    where there is no teacher.
     """
     if minutes is not None and not 0 < minutes < math.inf:
         raise BadInput(f"--minutes {minutes:g}: expected above 0")
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    settings, session = read_settings(config), Session(out, resume, deadline)
+    settings = read_settings(config)
+    stages = (stage,) if stage else STAGES if settings.teacher.model == OWN else STAGES[1:]
+    if stages[0] != "teacher":
+        found_teacher(settings.teacher, out)
     device_of(device)
     first = rank() == 0
     if first:
         # A folder that cannot be written is refused before any work is done for it.
         with staged(out, ()):
             pass
+    done = []
     try:
-        history = _trained(stage, settings, session, data, out, seed, device, data_root, skip_bad)
+        for each in stages:
+            folder = out / TEACHER if each == "teacher" and stage is None else out
+            session = Session(folder, resume, deadline)
+            history = _trained(each, settings, session, source, folder, seed, device)
+            if first:
+                _tell(each, history, folder)
+            done.append((each, history, folder))
+            meet()
     except OutOfTime as stop:
         finish()
         if first:
@@ -87,26 +101,30 @@ def train(
                 f"stopped after {minutes:g} minutes in {stop}; the same command with --resume goes on"
             )
         return 0
-    return _finished(stage, history, out)
+    finish()
+    for each, history, folder in done if first else ():
+        plot_history(history, folder / f"history-{each}.svg")
+    return 0
 
 
 def _trained(
-    stage: str, settings: Settings, session: Session, data: str, out: Path, seed: int,
-    device: str | None, data_root: str | None, skip_bad: bool,
+    stage: str, settings: Settings, session: Session, source: Source, out: Path, seed: int,
+    device: str | None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     if stage == "teacher":
-        dataset = opened(data, settings.model, settings.limit, seed, data_root, skip_bad)
+        dataset = opened(source, settings.model, settings.limit, seed)
         templates = dict.fromkeys((settings.template, *settings.templates))
         recipe = replace(settings.recipe, seed=seed)
         return train_teacher(
             settings.own_teacher, recipe, dataset, tuple(templates), out, session, device
         )
+    settings = replace(settings, teacher=found_teacher(settings.teacher, out))
     before = load_spikeclip(out) if stage == "finetune" else None
     teacher = settings.teacher.load(device)
     if before is not None and before.teacher.get("digest") != teacher.digest:
         raise BadInput(f"{out}: was aligned with another teacher than '{settings.teacher.model}'")
     model_config = settings.model if before is None else before.model.config
-    dataset = opened(data, model_config, settings.limit, seed, data_root, skip_bad)
+    dataset = opened(source, model_config, settings.limit, seed)
     torch.manual_seed(seed)
     if before is None:
         made, history = _align(settings, teacher, dataset, session, seed)
@@ -117,24 +135,19 @@ def _trained(
     return history
 
 
-def _finished(stage: str, history: list[dict[str, Any]], out: Path) -> int:
-    first = rank() == 0
-    if first:
-        write_json(out / f"history-{stage}.json", history)
-        for name in dict.fromkeys(h["stage"] for h in history):
-            of_stage = [h for h in history if h["stage"] == name]
-            best = max(of_stage, key=lambda h: h["validation"])
-            what = "cosine" if name in ("text", "align") else "accuracy"
-            line = f"{name}: validation {what} {best['validation']:.4f} in epoch {best['epoch']}"
-            speeds = [h["examples_per_second"] for h in of_stage if h["examples_per_second"]]
-            if speeds:
-                line += f", {np.median(speeds):.0f} {'sentences' if name == 'text' else 'images'}/s"
-            print(line)
-        print(f"checkpoint: {out}")
-    finish()
-    if first:
-        plot_history(history, out / f"history-{stage}.svg")
-    return 0
+def _tell(stage: str, history: list[dict[str, Any]], out: Path) -> None:
+    """Keep the curves of a stage, and print its best epochs."""
+    write_json(out / f"history-{stage}.json", history)
+    for name in dict.fromkeys(h["stage"] for h in history):
+        of_stage = [h for h in history if h["stage"] == name]
+        best = max(of_stage, key=lambda h: h["validation"])
+        what = "cosine" if name in ("text", "align") else "accuracy"
+        line = f"{name}: validation {what} {best['validation']:.4f} in epoch {best['epoch']}"
+        speeds = [h["examples_per_second"] for h in of_stage if h["examples_per_second"]]
+        if speeds:
+            line += f", {np.median(speeds):.0f} {'sentences' if name == 'text' else 'images'}/s"
+        print(line)
+    print(f"checkpoint: {out}")
 
 
 def _align(
@@ -218,11 +231,10 @@ def _best(history: list[dict[str, Any]]) -> dict[str, float]:
 
 def evaluate(
     checkpoint: str,
-    data: str,
+    source: Source,
     split: Part,
     seed: int,
-    data_root: str | None = None,
-    skip_bad: bool = False,
+    *,
     replacing: str | None = None,
     expanding: str | None = None,
     steps: tuple[int, ...] = (),
@@ -233,9 +245,11 @@ def evaluate(
     so many times the image is shown, instead of the model's own number.
     """
     loaded = load_spikeclip(checkpoint)
-    dataset = opened(data, loaded.model.config, None, seed, data_root, skip_bad, part=split)
+    dataset = opened(source, loaded.model.config, None, seed, split)
     if dataset.class_names != loaded.labels:
-        raise BadInput(f"{data}: its classes are not those of {checkpoint}, {list(loaded.labels)}")
+        raise BadInput(
+            f"{source.data}: its classes are not those of {checkpoint}, {list(loaded.labels)}"
+        )
     rows = {"own labels": loaded.labels}
     if replacing is not None:
         rows["replaced"] = replaced(loaded.labels, replacing)
@@ -273,22 +287,23 @@ def scored(
 
 
 def opened(
-    data: str,
-    config: SpikeClipConfig,
-    limit: int | None,
-    seed: int,
-    data_root: str | None,
-    skip_bad: bool,
-    part: Part | None = None,
+    source: Source, config: SpikeClipConfig, limit: int | None, seed: int, part: Part | None = None
 ) -> ImageDataset:
     """The images of a data set, or of a part of it, at the size of a model; skipped ones are counted."""
     dataset = open_images(
-        data, config.image_size, config.channels, seed, data_root, skip_bad, limit, part
+        source.data,
+        config.image_size,
+        config.channels,
+        seed,
+        source.root,
+        source.skip_bad,
+        limit,
+        part,
     )
     if rank() > 0:
         return dataset
     for reason in dataset.skipped[:20]:
         print(f"skipped {reason}", file=sys.stderr)
-    if skip_bad:
+    if source.skip_bad:
         print(f"skipped {len(dataset.skipped)} images that cannot be read")
     return dataset

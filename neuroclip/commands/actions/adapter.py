@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import staged, write_json
-from neuroclip.adapter.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
+from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint, save_checkpoint
 from neuroclip.adapter.model import AdapterConfig, Cut
 from neuroclip.adapter.train import Examples, Recipe, train_adapter
 from neuroclip.clip.classify import classify_events, classify_pictures
 from neuroclip.clip.features import dataset_features
-from neuroclip.clip.framing import frames_for
-from neuroclip.clip.model import Clip, ClipSpec, encode_text, load_clip
+from neuroclip.clip.model import encode_text, load_clip
+from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.variants import variant_features
 from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
+from neuroclip.commands.options import Source
 from neuroclip.compute.distributed import finish, rank
 from neuroclip.data.events.catalogue import EventDataset, few_shot, open_dataset, without_bad
-from neuroclip.data.events.frames import FrameOptions
 from neuroclip.text.labels import split_labels
-from neuroclip.text.prompts import template_for
 
 # The paper's adapters have C/8, 128 at most; more than this is a mistyped number.
 MAX_HIDDEN = 1 << 16
@@ -35,34 +34,32 @@ MAX_REASONS = 20
 
 
 def train(
-    *,
-    data: str,
-    clip: str,
-    pretrained: str | None,
+    source: Source,
+    spec: ClipSpec,
     out: Path,
+    *,
     shots: int,
     cut: Cut,
     hidden: int | None,
-    epochs: int | None,
-    quantized_epochs: int | None,
+    recipe: Mapping[str, Any],
     frame_options: Mapping[str, Any],
     variants: int,
     seed: int,
     resume: bool,
-    spike_rate: float | None = None,
-    data_root: str | None = None,
-    skip_bad: bool = False,
 ) -> int:
-    """Train an adapter on a few shots per class; the validation split picks the epoch."""
+    """Train an adapter on a few shots per class; the validation split picks the epoch.
+
+    recipe: what of the recipe is not its default.
+    """
     if hidden is not None and not 1 <= hidden <= MAX_HIDDEN:
         raise BadInput(f"--hidden {hidden}: expected 1 to {MAX_HIDDEN} neurons")
     # A folder that cannot be written is refused before any work is done for it.
     with staged(out, ()):
         pass
-    encoder = load_clip(ClipSpec(clip, pretrained))
-    dataset = opened(data, seed, data_root, skip_bad, ("train", "validation"))
-    frames = framing(dataset, frame_options)
-    template = template_for(dataset.name)
+    encoder = load_clip(spec)
+    dataset = opened(source, seed, ("train", "validation"))
+    frames = replace(dataset.card.frames, **frame_options)
+    template = dataset.card.template
     text = encode_text(encoder, dataset.class_names, template)
     shot_indices = few_shot(dataset, shots, seed)
     examples = Examples.of(
@@ -82,19 +79,8 @@ def train(
         steps=frames.steps,
         cut=cut,
     )
-    changed: dict[str, Any] = {
-        "epochs": epochs,
-        "quantized_epochs": quantized_epochs,
-        "spike_rate": spike_rate,
-    }
-    recipe = Recipe(
-        seed=seed,
-        temperature=float(encoder.module.logit_scale.detach().exp()),
-        **{name: value for name, value in changed.items() if value is not None},
-    )
-    trained = train_adapter(
-        config, recipe, examples, validation, torch.from_numpy(text), out, resume
-    )
+    full = Recipe(seed=seed, temperature=float(encoder.module.logit_scale.detach().exp()), **recipe)
+    trained = train_adapter(config, full, examples, validation, torch.from_numpy(text), out, resume)
     best = {
         stage: max(h["validation"] for h in trained.history if h["stage"] == stage)
         for stage in ("float", "quantized")
@@ -103,11 +89,11 @@ def train(
         "data": dataset.name,
         "shots": shots,
         "variants": variants,
-        "recipe": asdict(recipe),
+        "recipe": asdict(full),
         "validation_accuracy": best,
     }
     checkpoint = Checkpoint(
-        ClipSpec(clip, pretrained),
+        spec,
         encoder.digest,
         frames,
         dataset.class_names,
@@ -124,78 +110,57 @@ def train(
         f"on the chip's arithmetic {100 * best['quantized']:.1f} % ({len(dataset.validation)} recordings)"
     )
     print(f"checkpoint: {out}")
-    return 0
-
-
-def train_clip(out: Path, seed: int, epochs: int | None) -> int:
-    """Train the small CLIP of the demonstration on the digit pictures again."""
-    from neuroclip.clip.pretrain import train_digits_clip
-
-    with staged(out, ()):
-        pass
-    trained = train_digits_clip(out, seed, **({} if epochs is None else {"epochs": epochs}))
-    print(
-        f"validation accuracy on pictures: {100 * trained.validation:.1f} % (epoch {trained.epoch})"
-    )
-    print(f"CLIP: {out}")
+    _say_data(dataset)
     return 0
 
 
 def zero_shot(
+    source: Source,
+    spec: ClipSpec,
     *,
-    data: str,
-    clip: str,
-    pretrained: str | None,
     labels: str | None,
     template: str | None,
     frame_options: Mapping[str, Any],
     pictures: bool,
     split: str,
     seed: int,
-    data_root: str | None = None,
-    skip_bad: bool = False,
 ) -> int:
     """Classify the recordings of a split, or the digits' still pictures, by their texts alone."""
-    encoder = load_clip(ClipSpec(clip, pretrained))
-    dataset = opened(data, seed, data_root, skip_bad, (split,))
+    encoder = load_clip(spec)
+    dataset = opened(source, seed, (split,))
     names = dataset.class_names if labels is None else split_labels(labels)
-    template = template or template_for(dataset.name)
+    template = template or dataset.card.template
     indices = part_of(dataset, split)
-    if pictures and dataset.name != "digits":
+    if pictures and not dataset.card.pictures:
         raise BadInput(f"--pictures: data set '{dataset.name}' has no still pictures")
     if pictures:
         scores = classify_pictures(encoder, indices, names, template)
     else:
-        frames = framing(dataset, frame_options)
+        frames = replace(dataset.card.frames, **frame_options)
         scores = classify_events(encoder, dataset, indices, frames, names, template)
     if len(names) != len(dataset.class_names):
         for name, count in zip(
             names, np.bincount(scores.argmax(axis=1), minlength=len(names)), strict=True
         ):
             print(f"{name}: {count} recordings")
+        _say_data(dataset)
         return 0
     what = "pictures" if pictures else "recordings"
     print(
         f"zero-shot on {dataset.name}, {split} {what}: {accuracy(scores, dataset.labels[indices])}"
     )
+    _say_data(dataset)
     return 0
 
 
-def evaluate(
-    checkpoint: str | None,
-    data: str,
-    split: str,
-    seed: int,
-    data_root: str | None = None,
-    skip_bad: bool = False,
-) -> int:
+def evaluate(checkpoint: str, source: Source, split: str, seed: int) -> int:
     """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot."""
-    loaded = load_checkpoint(DEFAULT_MODEL if checkpoint is None else checkpoint)
+    loaded = load_checkpoint(checkpoint)
     encoder = clip_of(loaded)
-    dataset = opened(data, seed, data_root, skip_bad, (split,))
+    dataset = opened(source, seed, (split,))
     if len(dataset.class_names) != len(loaded.labels):
         raise BadInput(
-            f"{data}: {len(dataset.class_names)} classes, the adapter was trained on "
+            f"{source.data}: {len(dataset.class_names)} classes, the adapter was trained on "
             f"{len(loaded.labels)}"
         )
     indices = part_of(dataset, split)
@@ -209,15 +174,14 @@ def evaluate(
         }
     for name, scores in rows.items():
         print(f"{name:10} {accuracy(scores, truth)}")
+    _say_data(dataset)
     return 0
 
 
-def opened(
-    data: str, seed: int, data_root: str | None, skip_bad: bool, parts: Sequence[str]
-) -> EventDataset:
-    """A data set; with `skip_bad` without the unreadable recordings of `parts`, which are counted."""
-    dataset = open_dataset(data, seed, data_root)
-    if not skip_bad:
+def opened(source: Source, seed: int, parts: Sequence[str]) -> EventDataset:
+    """A data set, with --skip-bad without the unreadable recordings of `parts`, which are counted."""
+    dataset = open_dataset(source.data, seed, source.root)
+    if not source.skip_bad:
         return dataset
     total = sum(len(getattr(dataset, part)) for part in parts)
     dataset, reasons = without_bad(dataset, parts)
@@ -229,17 +193,6 @@ def opened(
     return dataset
 
 
-def clip_of(checkpoint: Checkpoint) -> Clip:
-    """The CLIP that a checkpoint was trained on. Raises BadInput where its weights differ."""
-    clip = load_clip(checkpoint.clip)
-    if clip.digest != checkpoint.clip_digest:
-        raise BadInput(
-            f"CLIP '{checkpoint.clip.model}': its weights {clip.digest[:12]} are not those the "
-            f"adapter was trained on, {checkpoint.clip_digest[:12]}"
-        )
-    return clip
-
-
 def part_of(dataset: EventDataset, split: str) -> NDArray[np.int64]:
     """The indices of a split, "validation" or "test". Raises BadInput where it is empty."""
     indices: NDArray[np.int64] = getattr(dataset, split)
@@ -248,7 +201,11 @@ def part_of(dataset: EventDataset, split: str) -> NDArray[np.int64]:
     return indices
 
 
-def framing(dataset: EventDataset, options: Mapping[str, Any]) -> FrameOptions:
-    """The framing of a data set, with the options that were given in place of its own."""
-    given = {name: value for name, value in options.items() if value is not None}
-    return replace(frames_for(dataset.name), **given)
+def _say_data(dataset: EventDataset) -> None:
+    """Say which data set it was taken for and why: its prompt and framing depend on it."""
+    print(
+        f"data set '{dataset.name}': recognised {dataset.evidence}"
+        if dataset.known
+        else f"data set '{dataset.name}': not a known one ({dataset.evidence})",
+        file=sys.stderr,
+    )

@@ -1,0 +1,50 @@
+"""Which CLIP is meant, and whether there can be one of that name: told without torch."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from deploy.errors import BadInput
+
+BUNDLED = "digits"
+BUNDLED_FOLDER = Path(__file__).parents[1] / "models" / "digits-clip"
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """Which CLIP: the bundled one, a folder of `neuroclip.clip.pretrain`, or one of open_clip.
+
+    model: "digits" (bundled), a folder with config.json and model.safetensors, or an open_clip
+    architecture such as "ViT-B-32". pretrained: only for open_clip, its tag of pretrained weights
+    (downloaded by open_clip) or a local weight file.
+    """
+
+    model: str = BUNDLED
+    pretrained: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a CLIP of our own lies; None for one of open_clip."""
+        if self.model == BUNDLED:
+            return BUNDLED_FOLDER
+        return Path(self.model) if Path(self.model).is_dir() else None
+
+
+def check_spec(spec: ClipSpec, known: Collection[str] = ()) -> None:
+    """Raises BadInput where no CLIP has this name, or no weights of open_clip's are named.
+
+    known: names of open_clip's architectures. Left out, they are those of its JSON files: to read their
+    names it is not imported.
+    """
+    if spec.folder is not None:
+        return
+    package = find_spec("open_clip")
+    if not known and package is not None and package.origin is not None:
+        known = {path.stem for path in Path(package.origin).parent.glob("model_configs/*.json")}
+    if known and spec.model not in known:
+        raise BadInput(
+            f"CLIP '{spec.model}': neither '{BUNDLED}', a folder, nor an open_clip architecture"
+        )
+    if not spec.pretrained:
+        raise BadInput(f"CLIP '{spec.model}': no weights given (a tag of open_clip, or a file)")

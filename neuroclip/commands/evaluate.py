@@ -1,0 +1,61 @@
+"""`neuroclip evaluate`: the accuracy of a trained model, in floating point and on the chip."""
+
+import argparse
+
+from deploy.errors import BadInput
+from neuroclip.commands.options import add_seed, add_source, image_source, numbers, source
+
+HELP = "accuracy of a trained adapter or SpikeCLIP"
+EXAMPLES = """\
+neuroclip evaluate runs/adapter --data path/to/N-MNIST
+neuroclip evaluate spikeclip-cifar10-small --data cifar10-train.zip --steps 1,2,4"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "checkpoint", nargs="?", help="folder or bundled name (default: neuroclip-digits)"
+    )
+    add_source(parser, "data set as the model was trained on: events, or images", "items")
+    parser.add_argument(
+        "--split", choices=("validation", "test"), default="test", help="which part of the data"
+    )
+    add_seed(parser)
+    spike = parser.add_argument_group("of a SpikeCLIP only")
+    spike.add_argument(
+        "--replace", metavar='"A=B,..."', help="other names for some classes (default: none)"
+    )
+    spike.add_argument(
+        "--expand", metavar='"a,b,..."', help="names that are no class, added (default: none)"
+    )
+    spike.add_argument(
+        "--steps", metavar="N,...", type=numbers(int), default=(),
+        help="how often an image is shown (default: the model's own number)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate; of what kind the model is stands in its configuration."""
+    from neuroclip.storage.checkpoint_files import DEFAULT_MODEL, SPIKECLIP, format_of
+
+    checkpoint = DEFAULT_MODEL if options.checkpoint is None else options.checkpoint
+    if format_of(checkpoint) == SPIKECLIP:
+        images = image_source(options)
+        from neuroclip.commands.actions.spikeclip import evaluate as evaluate_spikeclip
+
+        return evaluate_spikeclip(
+            checkpoint,
+            images,
+            options.split,
+            options.seed,
+            replacing=options.replace,
+            expanding=options.expand,
+            steps=options.steps,
+        )
+    for option in ("replace", "expand", "steps"):
+        if getattr(options, option):
+            raise BadInput(f"--{option}: {checkpoint} is no SpikeCLIP, which alone has it")
+    events = source(options)
+    from neuroclip.commands.actions.adapter import evaluate
+
+    return evaluate(checkpoint, events, options.split, options.seed)

@@ -1,0 +1,150 @@
+"""Groups of options that several subcommands have, and what is made of them.
+
+Nothing heavy is imported here, so that a mistyped command is answered at once.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.command import seed_argument
+from neuroclip.clip.spec import BUNDLED, ClipSpec, check_spec
+
+_FRAMES = ("steps", "slicing", "rendering", "threshold", "normalisation")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which data set: its name or path, where data sets lie, and whether bad items are left out."""
+
+    data: str
+    root: str | None
+    skip_bad: bool
+
+
+def add_source(parser: argparse.ArgumentParser, what: str, items: str) -> None:
+    """Add --data, --data-root and --skip-bad. what: that --data names; items: that may be bad."""
+    parser.add_argument("--data", default="digits", help=what)
+    disk = parser.add_argument_group("data on disk")
+    disk.add_argument(
+        "--data-root", metavar="DIR", help="where data sets lie; --data may then be a name or a "
+        "folder in it (default: --data is a path)",
+    )  # fmt: skip
+    disk.add_argument(
+        "--skip-bad", action="store_true",
+        help=f"leave out {items} that cannot be read, and say how many (default: stop at one)",
+    )  # fmt: skip
+
+
+def add_events(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a data set of event recordings."""
+    what = (
+        "data set: digits (bundled) or a folder; below --data-root nmnist, cifar10dvs, es-imagenet"
+    )
+    add_source(parser, what, "recordings")
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a data set of images."""
+    what = "images: digits (bundled), a folder, a zip file; below --data-root cifar10 and others"
+    add_source(parser, what, "images")
+
+
+def source(options: argparse.Namespace) -> Source:
+    """The data set of event recordings that was asked for. Raises BadInput where there is none."""
+    from neuroclip.data.events.catalogue import find_dataset
+
+    find_dataset(options.data, options.data_root)
+    return Source(options.data, options.data_root, options.skip_bad)
+
+
+def image_source(options: argparse.Namespace) -> Source:
+    """The data set of images that was asked for. Raises BadInput where there is none."""
+    from neuroclip.data.images.images import find_images
+
+    find_images(options.data, options.data_root)
+    return Source(options.data, options.data_root, options.skip_bad)
+
+
+def add_clip(parser: argparse.ArgumentParser, default: str | None = BUNDLED) -> None:
+    """Add --clip and --pretrained."""
+    parser.add_argument(
+        "--clip",
+        default=default,
+        help="a folder, or open_clip's name of one (default: digits, which is bundled)",
+    )
+    parser.add_argument(
+        "--pretrained", help="of open_clip's: its tag or a weight file (default: none is loaded)"
+    )
+
+
+def clip(options: argparse.Namespace) -> ClipSpec:
+    """The CLIP that was asked for. Raises BadInput where there is none of its name."""
+    spec = ClipSpec(BUNDLED if options.clip is None else options.clip, options.pretrained)
+    check_spec(spec)
+    return spec
+
+
+def add_frames(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the event-frame module."""
+    frames = parser.add_argument_group("framing (default: the data set's, chosen on validation)")
+    frames.add_argument("--steps", type=int, metavar="T", help="slices, steps of the network")
+    frames.add_argument(
+        "--slicing", choices=("count", "time"), help="slices of equal count or time"
+    )
+    frames.add_argument(
+        "--rendering", choices=("polarity", "presence", "intensity"), help="gray values of a slice"
+    )
+    frames.add_argument("--threshold", type=int, metavar="N", help="counts above it are seen")
+    frames.add_argument(
+        "--normalisation", choices=("half", "clip"), help="of pixels: the paper's or CLIP's"
+    )
+
+
+def frames(options: argparse.Namespace) -> dict[str, Any]:
+    """The framing options that were given; the others are the data set's."""
+    given = {name: getattr(options, name) for name in _FRAMES}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add --seed."""
+    parser.add_argument(
+        "--seed", type=seed_argument, default=0, help="of the split and of everything random"
+    )
+
+
+def add_out(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --out, a folder that is needed."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+
+
+def add_epochs(parser: argparse.ArgumentParser) -> None:
+    """Add the lengths of an adapter's two trainings."""
+    parser.add_argument("--epochs", type=int, help="epochs in floating point (default: 250)")
+    parser.add_argument(
+        "--quantized-epochs", type=int, help="epochs on the chip's arithmetic (default: 80)"
+    )
+    parser.add_argument(
+        "--variants", type=int, default=16, help="rotated and sheared copies of each recording"
+    )
+
+
+def epochs(options: argparse.Namespace) -> dict[str, int]:
+    """The numbers of epochs that were given; the others are the recipe's."""
+    given = {name: getattr(options, name) for name in ("epochs", "quantized_epochs")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def numbers(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """argparse type of numbers given as "1,2,4"."""
+
+    def parsed(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers") from None
+
+    return parsed

@@ -1,0 +1,67 @@
+"""`neuroclip report`: the report of a run again, or two runs side by side."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import BadInput
+
+HELP = "a run's report again, or two runs side by side"
+EXAMPLES = """\
+neuroclip report demo
+neuroclip report demo runs/lava --html both.html"""
+
+SCHEMA = 1
+"""Of the reports that this version writes and reads; see `export.run.pipeline`."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="output folder of a run")
+    parser.add_argument("other", type=Path, nargs="?", metavar="RUN", help="another one, beside it")
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="two runs as a page as well (default: printed only)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the report or the comparison; a page that is gone is written again."""
+    from deploy.emulate.trace import load_trace
+    from deploy.files import write_text
+    from deploy.program.file import load_program
+    from deploy.report import compare, compare_html, summary, write_report
+
+    report = _read(options.run_folder)
+    if options.other is not None:
+        other = _read(options.other)
+        if options.html is not None:
+            write_text(options.html, compare_html(report, other))
+        print(compare(report, other))
+        return 0
+    if options.html is not None:
+        raise BadInput(
+            f"--html {options.html}: of one run the page is {options.run_folder}/report.html"
+        )
+    folder, page = options.run_folder, options.run_folder / "report.html"
+    # The page of the run itself also shows the messages of its inputs, which no other file keeps.
+    if not page.exists():
+        program = load_program(folder / "program.npz")
+        # A run with --record none has no trace; its report has no raster.
+        recorded = folder / "trace.npz"
+        write_report(page, report, load_trace(recorded) if recorded.exists() else {}, program)
+    print(summary(report, page))
+    return 0 if report["ok"] else 1
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    from deploy.files import read_json
+
+    path = folder / "report.json"
+    report = read_json(path)
+    known = isinstance(report, dict) and report.get("schema") == SCHEMA
+    if not known or not isinstance(report.get("ok"), bool):
+        raise BadInput(f"{path}: not a report of version {SCHEMA}")
+    return dict(report)

@@ -1,0 +1,4 @@
+"""`neuroclip train`: one file for each kind of model.
+
+In: options. Out: a checkpoint.
+"""
