@@ -86,14 +86,17 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status (0, 1 for a check that failed, 2 for bad input)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command("neuroclip", lambda: _run(given))
+
+
+def _run(given: Sequence[str]) -> int:
     name = next((n for n in (" ".join(given[:2]), *given[:1]) if n in COMMANDS), None)
     if name is None:
         _usage().parse_args(given)
         raise AssertionError("the usage ends every command line without a subcommand")
     parser, own = parser_of(name), given[len(name.split()) :]
     _refuse_foreign(parser, own)
-    options = parser.parse_args(own)
-    return run_command("neuroclip", lambda: COMMANDS[name].run(options))
+    return COMMANDS[name].run(parser.parse_args(own))
 
 
 @cache
