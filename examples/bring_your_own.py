@@ -16,7 +16,7 @@ from torch import nn
 
 from deploy.report.text import summary
 from export.frontends.network import from_network
-from export.run.pipeline import Options
+from export.run.options import Options
 from export.run.pipeline import run as export_run
 from neuroclip.chip.neurons import run
 from neuroclip.convert.snntorch import to_chip

@@ -14,7 +14,8 @@ import torch
 
 from deploy.report.text import summary
 from export.frontends.checkpoint import from_checkpoint
-from export.run.pipeline import Options, run
+from export.run.options import Options
+from export.run.pipeline import run
 from neuroclip.adapter.checkpoint import Checkpoint, save_checkpoint
 from neuroclip.adapter.model import AdapterConfig
 from neuroclip.adapter.train import Examples, Recipe, train_adapter

@@ -14,11 +14,10 @@ from deploy.report import summary
 from deploy.report.sections.quantization import quantization_sentence
 from export.deployment.deployment import Deployment
 from export.deployment.skips import LOWERINGS
-from export.quantization.fidelity import quantization_json
-from export.run.pipeline import Options, run, write
+from export.run.options import Options
+from export.run.pipeline import run
 from export.run.stages import Stages
-
-TARGETS = ("lava", "emulator", "nir", "netx", "sanafe")
+from export.targets.table import find_target, target_lines
 
 DESCRIPTION = """Export a trained model to a neuromorphic target and prove, spike for spike, that what
 runs there is what was trained. Without MODEL: the bundled NeuroCLIP demonstration."""
@@ -46,11 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command("neuroclip-export", lambda: _export(options, command))
 
 
+class _Parser(argparse.ArgumentParser):
+    """What others have installed is looked up for the help alone."""
+
+    def format_help(self) -> str:
+        targets = "\n".join(f"  {line}" for line in target_lines())
+        self.epilog = f"targets:\n{targets}\n\n{EXAMPLES}"
+        return super().format_help()
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="neuroclip-export",
         description=DESCRIPTION,
-        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -61,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="checkpoint folder, .nir file, lava-dl .net file, or bundled name",
     )
-    add("--target", choices=TARGETS, required=True, help="where to")
+    add("--target", type=_target, required=True, metavar="NAME", help="where to; see below")
     add("--data", help="data set folder, event recording, or spikes (.npz, .npy); default: digits")
     add("--data-root", metavar="DIR", help="where data sets lie, for a checkpoint's --data by name")
     add(
@@ -179,16 +186,6 @@ def _export(options: argparse.Namespace, command: str) -> int:
         timeout=options.timeout,
         command=command,
     )
-    if options.target in ("nir", "netx"):
-        write(deployment, settings)
-        for note in deployment.notes:
-            print(f"neuroclip-export: warning: {note}", file=sys.stderr)
-        written = "model.nir" if options.target == "nir" else "network.net"
-        print(f"{options.out / written}: written, read back, and equal register by register")
-        lost = {"quantization": quantization_json(deployment.quantization, {})}
-        if sentence := quantization_sentence(lost):
-            print(sentence)
-        return 0
     report = run(deployment, settings, stages)
     return _print_outcome(options.out, report)
 
@@ -266,7 +263,9 @@ def _finished(out: Path, command: str) -> int | None:
 
 def _print_outcome(out: Path, report: dict[str, Any]) -> int:
     """Print the summary of a report; a parity check that failed is named, with exit status 1."""
-    print(summary(report, out / "report.html"))
+    print(
+        summary(report, out / "report.html") if "written" not in report else _written(out, report)
+    )
     for warning in report.get("warnings", []):
         print(f"neuroclip-export: warning: {warning}", file=sys.stderr)
     if report["ok"]:
@@ -287,6 +286,20 @@ def _print_outcome(out: Path, report: dict[str, Any]) -> int:
             )
             print(f"neuroclip-export: {pair['a']} ≠ {pair['b']}: {found}", file=sys.stderr)
     return 1
+
+
+def _written(out: Path, report: dict[str, Any]) -> str:
+    """What is said of a target that only writes."""
+    made = f"{out / report['written']}: {find_target(report['target']).made}"
+    sentence = quantization_sentence(report)
+    return f"{made}\n{sentence}" if sentence else made
+
+
+def _target(name: str) -> str:
+    try:
+        return find_target(name).name
+    except BadInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _positive(text: str) -> int:

@@ -1,10 +1,9 @@
 """The executors of a program, run beside each other and compared as they go."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,22 +19,10 @@ from export.deployment.deployment import Deployment
 from export.quantization.fidelity import FLOAT_GRAPH, Counted, added, measured
 from export.run.kept import Chunk, Kept
 from export.run.stages import Stages
+from export.targets.target import Executor
 
 # A chunk of samples whose recordings of every state take this much: what is held at once.
 _CHUNK_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class Executor:
-    """One way to run a program: `run` gives a trace of every state, `held` the registers behind it.
-
-    lean: gives the messages of the outputs only, where an executor can leave out the rest.
-    """
-
-    name: str
-    run: Callable[[Mapping[str, NDArray[Any]]], Trace]
-    held: Callable[[], Mapping[str, NDArray[Any]]]
-    lean: Callable[[Mapping[str, NDArray[Any]]], Trace] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,25 +60,6 @@ def emulator_executor(program: Program, jobs: int = 1) -> Executor:
         lambda: registers(program),
         lambda x: emulate_fast(plan(), x, "spikes", jobs, nodes=outputs, per_step=True),
     )
-
-
-def lava_executor(
-    program: Program, stages: Stages, python: Path | None = None, timeout: float = 600.0
-) -> Executor:
-    """Lava's simulation in its worker process; its registers are those its models reported."""
-    from export.targets.lava.client import run_lava
-
-    held: dict[str, NDArray[Any]] = {}
-
-    def execute(inputs: Mapping[str, NDArray[Any]]) -> Trace:
-        result = run_lava(program, inputs, python=python, timeout=timeout)
-        held.update(result.registers)
-        for stage, seconds in result.timings.items():
-            name = f"lava {stage.removesuffix('_s')}"
-            stages.seconds[name] = stages.seconds.get(name, 0.0) + seconds
-        return result.trace
-
-    return Executor("lava", execute, lambda: held)
 
 
 def run_all(

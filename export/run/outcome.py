@@ -1,18 +1,128 @@
-"""What a run found, as `report.json` holds it: accuracy, predictions, parity."""
+"""What a run found, as `report.json` holds it."""
 
 import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.compare.parity import Parity
+from deploy.count.activity import fans, step_counts
+from deploy.count.ann_baseline import baseline
+from deploy.count.energy import Coefficients, energy_report
+from deploy.count.exchange import exchange_cost
+from deploy.count.operations import count
+from deploy.count.operations import to_json as counts_json
+from deploy.count.packets import traffic_report
+from deploy.count.step_time import latency_report
+from deploy.hardware.chip import Chip
+from deploy.hardware.mapping import Mapping as CoreMapping
+from deploy.hardware.mesh import distances
+from deploy.map.core.costs import core_report
 from deploy.program.program import Program
+from deploy.program.residual_stream import repeated
+from deploy.prove.proof import Proof
 from export.deployment.deployment import Deployment, most_active
+from export.quantization.fidelity import quantization_json
 from export.run.executors import Runs
+from export.run.options import Options
+from export.run.versions import versions
 from neuroclip.results.statistics import wilson_interval
 
+SCHEMA = 1
 _SHOWN = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All that a run found.
+
+    latency: chip steps by population. watched: the populations that can leave their registers.
+    recorded: what inputs and populations sent in the samples of which recordings are kept. compared:
+    the mapping beside others. skips: of both lowerings. crossed: the target's own entry, under its name.
+    """
+
+    deployment: Deployment
+    options: Options
+    program: Program
+    chip: Chip
+    sets: tuple[Coefficients, ...]
+    proof: Proof
+    latency: Mapping[str, int]
+    runs: Runs
+    watched: Collection[str]
+    mapping: CoreMapping
+    recorded: Mapping[str, NDArray[Any]]
+    compared: Any
+    skips: Mapping[str, Any] | None
+    crossed: Mapping[str, Any] | None
+    warnings: Sequence[str]
+
+
+def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """The report. seconds: {stage: seconds}, which may still grow."""
+    deployment, options, program = found.deployment, found.options, found.program
+    chip, mapping, runs = found.chip, found.mapping, found.runs
+    report = {
+        "schema": SCHEMA,
+        "command": options.command,
+        "model": deployment.model,
+        "target": options.target,
+        "chip": chip.name,
+        "data": deployment.data,
+        "data_sha256": deployment.data_sha256,
+        "seed": options.seed,
+        "ok": all(pair.ok for pair in runs.pairs)
+        and (found.crossed is None or found.crossed["ok"] is not False),
+        "samples": deployment.samples,
+        "skipped": deployment.skipped,
+        "timesteps": deployment.timesteps,
+        "latency_steps": found.latency,
+        "timings": seconds,
+        "accuracy": accuracy_json(deployment, runs),
+        "predictions": predictions_json(deployment, program, runs),
+        "quantization": quantization_json(deployment.quantization, runs.fidelity),
+        "proof": found.proof.to_json()
+        | ({"observed": runs.trace.observed} if found.watched else {}),
+        "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
+        "parity": parity_json(runs.pairs),
+        **_costs(found),
+        "sanafe": None,
+        "cores": core_report(program, chip, mapping) | {"comparison": found.compared},
+        "new_labels": exchange_cost(program, chip, mapping, deployment.label_layers)
+        if deployment.label_layers
+        else None,
+        "skips": found.skips,
+        # What a target cannot do is refused by name before anything runs.
+        "unsupported": [],
+        "warnings": found.warnings,
+        "versions": versions(),
+    }
+    if found.crossed is not None and report.get(options.target) is None:
+        report[options.target] = found.crossed
+    return report
+
+
+def _costs(found: Found) -> dict[str, Any]:
+    """Counts and what follows from them: energy, latency, the ANN beside, traffic on the mesh."""
+    deployment, program, chip = found.deployment, found.program, found.chip
+    mapping, trace = found.mapping, found.runs.trace
+    size = deployment.samples, deployment.timesteps
+    counts = count(program, trace.messages, *size, mapping, chip)
+    assert counts.traffic is not None
+    tables = fans(program, mapping)
+    way = distances(chip, [core.index for core in mapping.cores])
+    readers = () if deployment.skips is None else deployment.skips.readers
+    return {
+        "counts": counts_json(counts)
+        | {"per_step": step_counts(program, trace.per_step, counts.samples, tables)},
+        **energy_report(counts, found.sets),
+        **latency_report(tables, found.recorded, found.sets, way),
+        "baseline": baseline(program, counts, repeated(readers)),
+        "traffic": traffic_report(chip, mapping, counts.traffic, counts.samples),
+    }
 
 
 def accuracy_json(deployment: Deployment, runs: Runs) -> dict[str, Any]:

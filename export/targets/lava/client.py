@@ -74,11 +74,7 @@ def run_lava(
     """
     samples, timesteps = check_inputs(program, inputs)
     latency = latency_steps(program)
-    for p in program.populations:
-        check_neurons(p)
-    for c in program.connections:
-        if not runs_as_ours(c):
-            check_size(c)
+    check_program(program)
     needed = record_bytes(program.populations, samples, timesteps, record)
     if needed > MAX_RECORD_BYTES:
         raise BadInput(
@@ -114,6 +110,15 @@ def run_lava(
             "read_s": time.monotonic() - ended,
         }
         return LavaRun(trace, registers, latency, timings, result["versions"])
+
+
+def check_program(program: Program) -> None:
+    """Raises BadInput naming the node that our worker's Lava network cannot hold."""
+    for p in program.populations:
+        check_neurons(p)
+    for c in program.connections:
+        if not runs_as_ours(c):
+            check_size(c)
 
 
 def _called(program: Program) -> str:

@@ -74,18 +74,9 @@ def synapse_unit(program: Program, target: str) -> str:
     return kinds.pop() if len(kinds) == 1 else "dense"
 
 
-def write_sanafe(
-    folder: Path,
-    program: Program,
-    chip: Chip,
-    mapping: CoreMapping,
-    sent: Mapping[str, NDArray[Any]],
-) -> Places:
-    """Write sanafe_architecture.yaml and sanafe_network.yaml to a folder; where the cores are.
-
-    sent: recorded messages {source: integers [samples, time, *shape]}. Raises BadInput naming the
-    node whose synapses SANA-FE cannot list, or whose kind of neurons it has no cost of.
-    """
+def require_writable(program: Program) -> None:
+    """Raises BadInput naming the node whose synapses are too many for SANA-FE, which lists each, or
+    whose kind of neurons it has no cost of."""
     for p in program.populations:
         if p.kind not in BUNDLED:
             raise BadInput(
@@ -98,6 +89,21 @@ def write_sanafe(
                 f"node '{c.name}': {synapses(c)} synapses exceed the {MAX_SYNAPSES} that can be "
                 "listed for SANA-FE, which has no shared weights; cut the network or its kernels"
             )
+
+
+def write_sanafe(
+    folder: Path,
+    program: Program,
+    chip: Chip,
+    mapping: CoreMapping,
+    sent: Mapping[str, NDArray[Any]],
+) -> Places:
+    """Write sanafe_architecture.yaml and sanafe_network.yaml to a folder; where the cores are.
+
+    sent: recorded messages {source: integers [samples, time, *shape]}. Raises BadInput as
+    `require_writable` does.
+    """
+    require_writable(program)
     where = places(chip, mapping)
     neurons = [sum(s.size for s in core.slices) for core in mapping.cores]
     inputs = sum(node.size for node in program.inputs)

@@ -20,7 +20,7 @@ from export.lowering.exact import lower
 from export.nir_format.read.file import read_nir
 from export.nir_format.write.file import write_nir
 from export.nir_format.write.module import to_nir
-from export.run.pipeline import Options
+from export.run.options import Options
 from export.run.pipeline import run as export_run
 from export.run.torch_run import run_torch, torch_registers
 from neuroclip.convert.snntorch import to_chip

@@ -1,0 +1,45 @@
+"""`Options`: what a run was asked for, checked in Python exactly as on the command line."""
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import get_args
+
+from deploy.emulate.trace import Record
+from deploy.errors import BadInput
+from export.targets.table import find_target
+
+_POSITIVE = ("dt", "record_samples", "tries", "jobs", "timeout")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run was asked for; see `neuroclip-export --help`.
+
+    Raises BadInput for a target that is not known and for every other value that cannot be.
+    """
+
+    target: str
+    out: Path
+    chip: str = "loihi2"
+    coefficients: str | None = None
+    dt: float = 1e-4
+    record: Record = "spikes"
+    record_samples: int = 100
+    strict: bool = False
+    seed: int = 0
+    tries: int = 1
+    jobs: int = 1
+    resume: bool = False
+    lava_python: Path | None = None
+    timeout: float = 600.0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        find_target(self.target)
+        if self.record not in get_args(Record):
+            raise BadInput(f"record '{self.record}' is none of {', '.join(get_args(Record))}")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise BadInput(f"{name} {value} is not positive")
