@@ -10,7 +10,8 @@ from deploy.errors import BadInput
 class Named(Protocol):
     """Whatever is found by its name."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
 
 T = TypeVar("T", bound=Named)

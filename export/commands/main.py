@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from deploy.errors import BadInput
 from deploy.files import read_json, staged
 from deploy.report import summary
 from deploy.report.sections.quantization import quantization_sentence
-from export.deployment.deployment import Deployment
 from export.deployment.skips import LOWERINGS
+from export.frontends.frontend import Request
+from export.frontends.table import frontend_lines, read_model
 from export.run.options import Options
 from export.run.pipeline import run
 from export.run.stages import Stages
@@ -49,8 +51,9 @@ class _Parser(argparse.ArgumentParser):
     """What others have installed is looked up for the help alone."""
 
     def format_help(self) -> str:
-        targets = "\n".join(f"  {line}" for line in target_lines())
-        self.epilog = f"targets:\n{targets}\n\n{EXAMPLES}"
+        listed = {"targets": target_lines(), "models": frontend_lines()}
+        of_all = "\n\n".join("\n  ".join([f"{kind}:", *x]) for kind, x in listed.items())
+        self.epilog = f"{of_all}\n\n{EXAMPLES}"
         return super().format_help()
 
 
@@ -66,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="checkpoint folder, .nir file, lava-dl .net file, or bundled name",
+        help="checkpoint folder, bundled name, or file (.nir, .net, …); see below",
     )
     add("--target", type=_target, required=True, metavar="NAME", help="where to; see below")
     add("--data", help="data set folder, event recording, or spikes (.npz, .npy); default: digits")
@@ -168,7 +171,8 @@ def _export(options: argparse.Namespace, command: str) -> int:
         pass
     stages = Stages()
     with stages.time("data"):
-        deployment = _deployment(options)
+        chosen = {f.name: getattr(options, f.name) for f in fields(Request) if f.name in options}
+        deployment = read_model(options.model, Request(**chosen))
     settings = Options(
         target=options.target,
         out=options.out,
@@ -188,66 +192,6 @@ def _export(options: argparse.Namespace, command: str) -> int:
     )
     report = run(deployment, settings, stages)
     return _print_outcome(options.out, report)
-
-
-def _deployment(options: argparse.Namespace) -> Deployment:
-    model = options.model
-    if options.skips is not None and (model or "").endswith((".net", ".nir")):
-        raise BadInput(f"--skips: {model} has its connections as they are; for a SpikeCLIP")
-    if model is not None and model.endswith((".net", ".nir")):
-        for option, given in (("--data-root", options.data_root), ("--skip-bad", options.skip_bad)):
-            if given:
-                raise BadInput(f"{option}: for the data of a checkpoint; MODEL is a file")
-    if options.net_decay != "auto" and not (model or "").endswith(".net"):
-        raise BadInput("--net-decay: MODEL is no .net file")
-    if model is not None and model.endswith(".net"):
-        from export.frontends.net import from_net
-
-        if options.labels is not None:
-            raise BadInput("--labels: a .net file has no text encoder; labels need a checkpoint")
-        data = None if options.data is None else Path(options.data)
-        return from_net(Path(model), data, options.samples, options.net_decay)
-    if model is not None and model.endswith(".nir"):
-        from export.frontends.nir import from_nir
-
-        if options.labels is not None:
-            raise BadInput("--labels: a NIR graph has no text encoder; labels need a checkpoint")
-        return from_nir(
-            Path(model),
-            options.data,
-            options.samples,
-            calibrate=options.calibrate,
-            dt=options.dt,
-            discretisation=options.discretisation or "euler",
-            frame_ms=options.frame_ms or 1.0,
-            steps=options.steps or 300,
-            seed=options.seed,
-        )
-    for name in ("calibrate", "discretisation", "frame_ms", "steps"):
-        if getattr(options, name) is not None:
-            raise BadInput(
-                f"--{name.replace('_', '-')}: a checkpoint is quantized and has its frames; "
-                "for a NIR graph"
-            )
-    try:
-        from export.frontends.checkpoint import from_checkpoint
-    except ImportError as error:
-        raise BadInput(
-            f"a checkpoint needs torch and what belongs to it ({error}): "
-            "pip install '.[learn]' in the repository (a .nir file needs none of it)"
-        ) from error
-
-    return from_checkpoint(
-        model,
-        options.data,
-        options.samples,
-        options.labels,
-        options.seed,
-        options.dt,
-        options.data_root,
-        options.skip_bad,
-        skips=options.skips,
-    )
 
 
 def _finished(out: Path, command: str) -> int | None:

@@ -7,20 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from deploy.files import read_npz
 from export.deployment.deployment import Deployment, most_active
-from export.frontends.nir import read_spikes
+from export.frontends.spikes import Spikes, called, read_spikes, spike_arrays
 from export.net_format.decay import decay_offsets
 from export.net_format.file import NetLayer, read_layers
 from export.net_format.read import read_net
 
 
 def from_net(
-    model: Path, data: Path | None, samples: int | None, decay: str = "auto"
+    model: Path, data: str | Spikes | None, samples: int | None, decay: str = "auto"
 ) -> Deployment:
-    """A `.net` file and its spikes: `.npy` [samples, time, ...], or `.npz` with `spikes` (and `labels`).
+    """A `.net` file and its spikes (`export.frontends.spikes`).
 
-    An `.npz` may also hold recorded spikes of layers, `layer1/s` [samples, time, *shape]. decay: what
+    Beside them may be recorded spikes of layers, `layer1/s` [samples, time, *shape]. decay: what
     to do with stored vDecays: "stored" takes them, "plus-one" adds one to each, "auto" adds one where
     the recordings say so. The input's range is that of the data, on which the proof then rests.
     Raises BadInput naming the file and the value.
@@ -43,13 +42,13 @@ def from_net(
                 model, {name: spikes}, recorded, input_shape=shape, input_range=message
             )
         except BadInput as error:
-            raise BadInput(f"{data}: {error}") from error
+            raise BadInput(f"{called(data, whole=True)}: {error}") from error
     if offsets:
         program = read_net(model, input_shape=shape, input_range=message, v_offsets=offsets)
     output = program.outputs[0].source
     return Deployment(
         model=model.name,
-        data=data.name,
+        data=called(data),
         graph=None,
         network=None,
         inputs={name: spikes},
@@ -65,12 +64,10 @@ def from_net(
     )
 
 
-def _recordings(data: Path, samples: int) -> dict[str, NDArray[Any]]:
-    if data.suffix != ".npz":
-        return {}
+def _recordings(data: str | Spikes, samples: int) -> dict[str, NDArray[Any]]:
     return {
         key.removesuffix("/s"): array[:samples]
-        for key, array in read_npz(data).items()
+        for key, array in spike_arrays(data).items()
         if key.endswith("/s")
     }
 

@@ -1,15 +1,40 @@
 """A chip network of one's own and its spikes, as a `Deployment`: what `to_chip` made, to any target."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from torch import nn
 
-from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
-from export.deployment.deployment import Deployment
+from export.deployment.deployment import Deployment, most_active
+from export.frontends.frontend import Request
+from export.frontends.spikes import read_spikes
+from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT, ChipNetwork
+
+
+def from_module(model: nn.Module, request: Request) -> Deployment:
+    """A deployment of a chip network, or of a snnTorch network that becomes one, on spikes.
+
+    Raises BadInput where there are no spikes, and naming the module that the chip cannot do.
+    """
+    if request.data is None:
+        raise BadInput("a torch module brings no data; give it spikes [samples, time, *shape]")
+    spikes, labels = read_spikes(request.data)
+    if not isinstance(model, ChipNetwork):
+        from neuroclip.convert.snntorch import to_chip
+
+        largest = max(1, int(spikes.max()), -int(spikes.min()))
+        model = to_chip(model, tuple(int(n) for n in spikes.shape[2:]), largest)
+    floats = request.float_predictions
+    return from_network(
+        model,
+        spikes[: request.samples],
+        None if labels is None else labels[: request.samples],
+        class_names=tuple(request.class_names),
+        float_predictions=None if floats is None else np.asarray(floats)[: request.samples],
+        dt=request.dt,
+    )
 
 
 def from_network(
@@ -20,6 +45,7 @@ def from_network(
     name: str = "network",
     class_names: tuple[str, ...] = (),
     float_predictions: ArrayLike | None = None,
+    dt: float = DEFAULT_DT,
 ) -> Deployment:
     """A deployment of a network on integer messages [samples, time, *shape].
 
@@ -46,22 +72,16 @@ def from_network(
                 "integers"
             )
     output = network.outputs[0]
-
-    def predict(trace: Trace, _: slice) -> NDArray[np.int64]:
-        held = trace.readout[output] if output in trace.readout else trace.s[output].sum(axis=1)
-        flat: NDArray[Any] = held.reshape(len(held), -1)
-        return flat.argmax(axis=1).astype(np.int64)
-
     return Deployment(
         model=name,
         data="arrays",
-        graph=to_nir(network),
+        graph=to_nir(network, dt),
         network=network,
         inputs={INPUT: messages},
         input_ranges={INPUT: (min(0, int(messages.min())), max(1, int(messages.max())))},
         labels=None if labels is None else np.asarray(labels, np.int64),
         class_names=class_names,
-        predict=predict,
+        predict=lambda trace, _: most_active(trace, output),
         float_predictions=None
         if float_predictions is None
         else np.asarray(float_predictions, np.int64),

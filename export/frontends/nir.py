@@ -1,6 +1,5 @@
 """A NIR file and its data, as a `Deployment`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.arithmetic.registers import MESSAGE_MAX, MESSAGE_MIN
 from deploy.errors import BadInput
-from deploy.files import read_npy, read_npz
 from export.deployment.deployment import Deployment, most_active
+from export.frontends.spikes import Spikes, called, is_spikes, read_spikes
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
 from export.nir_format.normal.normalise import normalise
 from export.nir_format.read.file import read_nir
@@ -33,10 +31,10 @@ class _Data:
 
 def from_nir(
     model: Path,
-    data: str | Path | None,
+    data: str | Spikes | None,
     samples: int | None,
     *,
-    calibrate: str | Path | None = None,
+    calibrate: str | Spikes | None = None,
     dt: float = DEFAULT_DT,
     discretisation: Discretisation = "euler",
     frame_ms: float = 1.0,
@@ -45,12 +43,12 @@ def from_nir(
 ) -> Deployment:
     """A graph, as it is or quantized, and its data: spikes, event recordings or a data set of them.
 
-    data: `.npy` [samples, time, ...], `.npz` with `spikes` (and `labels`), or what `read_event_frames`
-    takes, with frame_ms, steps and seed; for a graph of several inputs an `.npz` with an array of
-    each input's name. calibrate: the same, for the choice of scales. dt: seconds of one step.
-    discretisation: see `export.nir_format.normal.neurons`. The prediction is the most active neuron of the
-    Output node called "output", or of the first by name; what the others read is in the program's
-    outputs and recordings. An input's range is that of the data, on which the proof then rests.
+    data: spikes (`export.frontends.spikes`), or what `read_event_frames` takes, with frame_ms, steps
+    and seed; for a graph of several inputs an `.npz` with an array of each input's name. calibrate: the
+    same, for the choice of scales. dt: seconds of one step. discretisation: see
+    `export.nir_format.normal.neurons`. The prediction is the most active neuron of the Output node
+    called "output", or of the first by name; what the others read is in the program's outputs and
+    recordings. An input's range is that of the data, on which the proof then rests.
     Raises BadInput naming the file and the value.
     """
     graph = read_nir(model)
@@ -66,9 +64,9 @@ def from_nir(
         raise BadInput(f"{model.name}: {error}") from error
     names = [source.name for source in normalised.inputs]
 
-    def read(source: str | Path, count: int | None) -> _Data:
-        if Path(source).suffix in (".npy", ".npz"):
-            return _spikes(Path(source), model, names)
+    def read(source: str | Spikes, count: int | None) -> _Data:
+        if is_spikes(source):
+            return _spikes(source, model, names)
         if len(names) > 1:
             raise BadInput(f"{source}: {model.name} has {len(names)} inputs {names}; give an .npz")
         from export.frontends.event_frames import read_event_frames
@@ -87,7 +85,7 @@ def from_nir(
     inputs = {name: messages[:samples] for name, messages in found.inputs.items()}
     deployment = Deployment(
         model=model.name,
-        data=Path(data).name,
+        data=called(data),
         graph=graph,
         network=None,
         inputs=inputs,
@@ -105,62 +103,22 @@ def from_nir(
     if calibrate is None:
         return on_chip(deployment, normalised, dt=dt)
     chosen_on = read(calibrate, CALIBRATION_RECORDINGS)
-    return on_chip(deployment, normalised, chosen_on.inputs, str(calibrate), dt=dt)
+    return on_chip(deployment, normalised, chosen_on.inputs, called(calibrate, whole=True), dt=dt)
 
 
-def _spikes(path: Path, model: Path, names: list[str]) -> _Data:
+def _spikes(source: str | Spikes, model: Path, names: list[str]) -> _Data:
     """The messages of every input of a graph."""
     if len(names) == 1:
-        spikes, labels = read_spikes(path)
+        spikes, labels = read_spikes(source)
         return _Data({names[0]: spikes}, labels)
     try:
-        found = {name: read_spikes(path, name) for name in names}
+        found = {name: read_spikes(source, name) for name in names}
     except BadInput as error:
         raise BadInput(f"{model.name}: {len(names)} inputs {names}: {error}") from error
     sizes = {name: spikes.shape[:2] for name, (spikes, _) in found.items()}
     if len(set(sizes.values())) > 1:
-        raise BadInput(f"{path}: the inputs have different samples and steps {sizes}")
+        raise BadInput(
+            f"{called(source, whole=True)}: the inputs have different samples and steps {sizes}"
+        )
     inputs = {name: spikes for name, (spikes, _) in found.items()}
     return _Data(inputs, next(iter(found.values()))[1])
-
-
-def read_spikes(path: Path, name: str = "spikes") -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    """(spikes [samples, time, ...], labels or None) of a `.npy` or `.npz` file.
-
-    name: of the array in an `.npz` file.
-    """
-    arrays: Mapping[str, NDArray[Any]]
-    if path.suffix == ".npy":
-        arrays = {"spikes": read_npy(path)}
-    elif path.suffix == ".npz":
-        arrays = read_npz(path)
-    else:
-        raise BadInput(f"{path}: spikes are read from .npy and .npz files")
-    if name not in arrays:
-        raise BadInput(f"{path}: no array '{name}' among {sorted(arrays)}")
-    spikes = arrays[name]
-    if spikes.ndim < 3 or 0 in spikes.shape:
-        raise BadInput(f"{path}: '{name}' has shape {spikes.shape}, expected [samples, time, ...]")
-    whole = spikes.dtype.kind in "biu" or (
-        spikes.dtype.kind == "f"
-        and bool(np.isfinite(spikes).all())
-        and bool((spikes == np.rint(spikes)).all())
-    )
-    if not whole:
-        raise BadInput(f"{path}: '{name}' of type {spikes.dtype} are not integers")
-    for value in (spikes.min(), spikes.max()):
-        if not MESSAGE_MIN <= value <= MESSAGE_MAX:
-            raise BadInput(
-                f"{path}: '{name}' holds {value}, no message of 24 bits "
-                f"({MESSAGE_MIN}..{MESSAGE_MAX})"
-            )
-    # Small types stay: frames of many events take a quarter of what 32 bits do.
-    small = spikes.dtype.kind in "iu" and spikes.dtype.itemsize < 4
-    spikes = spikes if small else spikes.astype(np.int32)
-    labels = arrays.get("labels")
-    if labels is not None and (labels.shape != spikes.shape[:1] or labels.dtype.kind not in "iu"):
-        raise BadInput(
-            f"{path}: 'labels' of shape {labels.shape} and type {labels.dtype}, "
-            f"expected {len(spikes)} integers"
-        )
-    return spikes, None if labels is None else labels.astype(np.int64)

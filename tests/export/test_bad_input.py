@@ -22,7 +22,7 @@ from deploy.emulate.trace import load_trace
 from deploy.errors import BadInput
 from deploy.program.file import load_program
 from export.commands.main import main
-from export.frontends.nir import read_spikes
+from export.frontends.spikes import read_spikes
 from export.nir_format.read.file import read_nir
 
 Refused = Callable[..., str]

@@ -1,0 +1,91 @@
+"""`Frontend`: one kind of model, and how it and its data become a `Deployment`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from numpy.typing import ArrayLike
+
+from deploy.errors import BadInput
+from export.deployment.deployment import Deployment
+from export.frontends.spikes import Spikes
+from export.nir_format.normal.neurons import Discretisation
+
+# What any front end may be asked for; of the rest, each says what it takes.
+COMMON = frozenset({"data", "samples", "seed", "dt"})
+
+Skips = Literal["fan-in", "stream"]
+NetDecay = Literal["auto", "stored", "plus-one"]
+_CHOICES = {
+    "skips": get_args(Skips),
+    "discretisation": get_args(Discretisation),
+    "net_decay": get_args(NetDecay),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a model is to be read with; each field is the option of `neuroclip-export` of that name.
+
+    data: a path or name, or the messages themselves: {"spikes": integers [samples, time, *shape],
+    "labels": int64 [samples]}, an array for each input under its name where there are several. labels:
+    names of classes; class_names, float_predictions: of a torch module, see
+    `export.frontends.network.from_network`. Raises BadInput for a value that cannot be.
+    """
+
+    data: str | Spikes | None = None
+    samples: int | None = None
+    seed: int = 0
+    dt: float = 1e-4
+    labels: str | None = None
+    data_root: str | None = None
+    skip_bad: bool = False
+    skips: Skips | None = None
+    discretisation: Discretisation | None = None
+    calibrate: str | Spikes | None = None
+    frame_ms: float | None = None
+    steps: int | None = None
+    net_decay: NetDecay = "auto"
+    class_names: tuple[str, ...] = ()
+    float_predictions: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise BadInput(f"{name} '{value}' is none of {', '.join(known)}")
+        for name in ("samples", "frame_ms", "steps"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise BadInput(f"{name} {value} is not positive")
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The fields that are not as they are by default."""
+        return tuple(
+            f.name for f in fields(self)
+            if (value := getattr(self, f.name)) is not f.default and not _equal(value, f.default)
+        )  # fmt: skip
+
+
+def _equal(value: Any, default: Any) -> bool:
+    return isinstance(value, str | int | float | tuple) and value == default
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """A kind of model.
+
+    name: of the entry point too. title: what such a model is called in messages. suffixes: of its
+    files. takes: the fields of a `Request`, beside those common to all, that mean something to it.
+    read: model, request → deployment; raises BadInput naming the file and the value. knows: whether an
+    object of Python's is one of its models.
+    """
+
+    name: str
+    title: str
+    help: str
+    read: Callable[[Any, Request], Deployment]
+    suffixes: tuple[str, ...] = ()
+    takes: frozenset[str] = frozenset()
+    knows: Callable[[object], bool] = lambda _: False

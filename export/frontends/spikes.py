@@ -1,0 +1,81 @@
+"""Spikes: the integer messages that a network is sent, in a file or as arrays.
+
+A `.npy` file holds [samples, time, ...]; a `.npz` file, as arrays do, `spikes` of that shape, or an
+array for each input of the network under its name, and perhaps `labels` [samples].
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.arithmetic.registers import MESSAGE_MAX, MESSAGE_MIN
+from deploy.errors import BadInput
+from deploy.files import read_npy, read_npz
+
+Arrays = Mapping[str, NDArray[Any]]
+Spikes = Path | Arrays
+
+
+def is_spikes(source: str | Spikes) -> bool:
+    """Whether a source is arrays or a file of them, rather than recordings."""
+    return isinstance(source, Mapping) or Path(source).suffix in (".npy", ".npz")
+
+
+def called(source: str | Spikes, *, whole: bool = False) -> str:
+    """The name of a source for reports, or its whole path."""
+    if isinstance(source, Mapping):
+        return "arrays"
+    return str(source) if whole else Path(source).name
+
+
+def spike_arrays(source: str | Spikes) -> Arrays:
+    """Every array of a source. Raises BadInput for a file of another kind."""
+    if isinstance(source, Mapping):
+        return source
+    path = Path(source)
+    if path.suffix == ".npy":
+        return {"spikes": read_npy(path)}
+    if path.suffix == ".npz":
+        return read_npz(path)
+    raise BadInput(f"{path}: spikes are read from .npy and .npz files")
+
+
+def read_spikes(
+    source: str | Spikes, name: str = "spikes"
+) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """(spikes [samples, time, ...], labels or None) of arrays, or of a `.npy` or `.npz` file.
+
+    name: of the array, where there are several. Raises BadInput naming the file and the value.
+    """
+    arrays, path = spike_arrays(source), called(source, whole=True)
+    if name not in arrays:
+        raise BadInput(f"{path}: no array '{name}' among {sorted(arrays)}")
+    spikes = arrays[name]
+    if spikes.ndim < 3 or 0 in spikes.shape:
+        raise BadInput(f"{path}: '{name}' has shape {spikes.shape}, expected [samples, time, ...]")
+    whole = spikes.dtype.kind in "biu" or (
+        spikes.dtype.kind == "f"
+        and bool(np.isfinite(spikes).all())
+        and bool((spikes == np.rint(spikes)).all())
+    )
+    if not whole:
+        raise BadInput(f"{path}: '{name}' of type {spikes.dtype} are not integers")
+    for value in (spikes.min(), spikes.max()):
+        if not MESSAGE_MIN <= value <= MESSAGE_MAX:
+            raise BadInput(
+                f"{path}: '{name}' holds {value}, no message of 24 bits "
+                f"({MESSAGE_MIN}..{MESSAGE_MAX})"
+            )
+    # Small types stay: frames of many events take a quarter of what 32 bits do.
+    small = spikes.dtype.kind in "iu" and spikes.dtype.itemsize < 4
+    spikes = spikes if small else spikes.astype(np.int32)
+    labels = arrays.get("labels")
+    if labels is not None and (labels.shape != spikes.shape[:1] or labels.dtype.kind not in "iu"):
+        raise BadInput(
+            f"{path}: 'labels' of shape {labels.shape} and type {labels.dtype}, "
+            f"expected {len(spikes)} integers"
+        )
+    return spikes, None if labels is None else labels.astype(np.int64)

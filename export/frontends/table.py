@@ -1,0 +1,159 @@
+"""The front ends: ours, and those of other distributions (entry points `neuroclip.frontends`).
+
+A model is read by the front end of its suffix; an object of Python's by the one that knows it; a name
+or a folder, and no model at all, is a checkpoint.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import BadInput
+from export.deployment.deployment import Deployment
+from export.frontends.frontend import COMMON, Frontend, Request
+from export.plugins import installed, loaded
+
+GROUP = "neuroclip.frontends"
+
+
+def read_model(model: Any, request: Request) -> Deployment:
+    """A model and its data, by the front end that it belongs to.
+
+    Raises BadInput for what none reads, and for a request that means nothing to the one that does.
+    """
+    frontend = find_frontend(model)
+    for name in request.given:
+        if name not in COMMON | frontend.takes:
+            titles = " or ".join(f.title for f in BUILT_IN if name in f.takes)
+            shown = "the bundled model" if model is None else _shown(model)
+            raise BadInput(f"--{name.replace('_', '-')}: {shown} is no {titles}")
+    return frontend.read(model, request)
+
+
+def find_frontend(model: object) -> Frontend:
+    """The front end of a model. Raises BadInput for an object that none knows."""
+    if model is None:
+        return CHECKPOINT
+    if isinstance(model, str | Path):
+        suffix = Path(model).suffix
+        of_ours = [f for f in BUILT_IN if suffix in f.suffixes]
+        if of_ours or not suffix:
+            return (*of_ours, CHECKPOINT)[0]
+        return next((f for f in _others() if suffix in f.suffixes), CHECKPOINT)
+    for frontend in (*BUILT_IN, *_others()):
+        if frontend.knows(model):
+            return frontend
+    raise BadInput(
+        f"{_shown(model)} is no model that is known; known are "
+        f"{', '.join(f.title for f in BUILT_IN)}"
+    )
+
+
+def frontend_lines() -> list[str]:
+    """A line for each kind of model: its suffixes or name and what it is, or why it is of no use."""
+    lines = [_line(frontend) for frontend in BUILT_IN]
+    for entry in installed(GROUP):
+        try:
+            lines.append(_line(loaded(entry, Frontend)))
+        except BadInput as error:
+            lines.append(f"{entry.name:<10} cannot be used: {error}")
+    return lines
+
+
+def _line(frontend: Frontend) -> str:
+    return f"{', '.join(frontend.suffixes) or frontend.name:<10} {frontend.help}"
+
+
+def _others() -> list[Frontend]:
+    return [loaded(entry, Frontend) for entry in installed(GROUP)]
+
+
+def _shown(model: object) -> str:
+    return str(model) if isinstance(model, str | Path) else f"a {type(model).__name__}"
+
+
+def _nir(model: Any, request: Request) -> Deployment:
+    from export.frontends.nir import from_nir
+
+    return from_nir(
+        Path(model),
+        request.data,
+        request.samples,
+        calibrate=request.calibrate,
+        dt=request.dt,
+        discretisation=request.discretisation or "euler",
+        frame_ms=request.frame_ms or 1.0,
+        steps=request.steps or 300,
+        seed=request.seed,
+    )
+
+
+def _net(model: Any, request: Request) -> Deployment:
+    from export.frontends.net import from_net
+
+    return from_net(Path(model), request.data, request.samples, request.net_decay)
+
+
+def _module(model: Any, request: Request) -> Deployment:
+    from export.frontends.network import from_module
+
+    return from_module(model, request)
+
+
+def _is_module(model: object) -> bool:
+    torch = sys.modules.get("torch")  # whoever has made a module has imported torch
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def _checkpoint(model: Any, request: Request) -> Deployment:
+    try:
+        from export.frontends.checkpoint import from_checkpoint
+    except ImportError as error:
+        raise BadInput(
+            f"a checkpoint needs torch and what belongs to it ({error}): "
+            "pip install '.[learn]' in the repository (a .nir file needs none of it)"
+        ) from error
+    if request.data is not None and not isinstance(request.data, str | Path):
+        raise BadInput(
+            "a checkpoint reads recordings or images; give their path or name, not arrays"
+        )
+    return from_checkpoint(
+        None if model is None else str(model),
+        None if request.data is None else str(request.data),
+        request.samples,
+        request.labels,
+        request.seed,
+        request.dt,
+        request.data_root,
+        request.skip_bad,
+        skips=request.skips,
+    )
+
+
+CHECKPOINT = Frontend(
+    "checkpoint",
+    "checkpoint",
+    "a trained NeuroCLIP or SpikeCLIP: its folder, or the name of a bundled one",
+    _checkpoint,
+    takes=frozenset({"labels", "data_root", "skip_bad", "skips"}),
+)
+BUILT_IN = (
+    Frontend(
+        "nir",
+        ".nir file",
+        "a NIR graph, of integers or of floats, which are quantized",
+        _nir,
+        (".nir",),
+        frozenset({"discretisation", "calibrate", "frame_ms", "steps"}),
+    ),
+    Frontend("net", ".net file", "lava-dl's network", _net, (".net",), frozenset({"net_decay"})),
+    Frontend(
+        "module",
+        "torch module",
+        "in Python: a chip network, or a snnTorch network that becomes one",
+        _module,
+        takes=frozenset({"class_names", "float_predictions"}),
+        knows=_is_module,
+    ),
+    CHECKPOINT,
+)
