@@ -77,7 +77,9 @@ def test_deploy_uses_few_libraries(path):
 
 @pytest.mark.parametrize("path", FILES["neuroclip"], ids=relative)
 def test_neuroclip_knows_neither_lava_nor_export(path):
-    assert not imported(path) & {"lava", "export", "a relative import"}
+    # The facade is the one door to all three, each name resolved when it is used.
+    allowed = {"export"} if relative(path) == "neuroclip/__init__.py" else set()
+    assert not imported(path) & {"lava", "export", "a relative import"} - allowed
 
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=relative)

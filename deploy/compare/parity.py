@@ -104,7 +104,15 @@ def compare_registers(a: Arrays, b: Arrays) -> RegisterDifference | None:
 def compare(
     a: str, registers_a: Arrays, trace_a: Trace, b: str, registers_b: Arrays, trace_b: Trace
 ) -> Parity:
-    """Compare two runs by name: the registers each really held, then every spike and state."""
+    """Compare two runs by name: the registers each really held, then every spike and state.
+
+    >>> from deploy.emulate.fast import emulate_fast
+    >>> from deploy.program.program import registers
+    >>> inputs = {"in": np.ones((1, 4, 2), int)}  # and `Program`'s example
+    >>> plain, fast = emulate(program, inputs), emulate_fast(program, inputs)
+    >>> compare("plain", registers(program), plain, "fast", registers(program), fast).describe()
+    'plain = fast: 4 spikes and 8 states compared'
+    """
     chunk = compare_recordings(a, recordings(trace_a), b, recordings(trace_b))
     return merge([chunk], compare_registers(registers_a, registers_b))
 

@@ -35,6 +35,10 @@ def emulate(
     per_step: keep the totals of each step too.
     Raises BadInput for a missing input, another shape, a message outside its range, or a recording
     of more than 2 GiB.
+
+        >>> trace = emulate(program, {"in": np.ones((1, 4, 2), int)})  # `Program`'s example
+        >>> trace.s["lif"].ravel().tolist(), trace.v["lif"].ravel().tolist()
+        ([1, 1, 1, 1], [0, 0, 0, 0])
     """
     samples, timesteps = check_inputs(program, inputs)
     observed: dict[str, dict[str, int]] = {

@@ -157,6 +157,9 @@ def load_chip(name_or_path: str | Path) -> Chip:
     """Read a bundled chip by name or a user's own by path.
 
     Raises BadInput: an unknown name (listing the known ones), or a damaged file (naming its key).
+
+        >>> load_chip("loihi2").cores
+        120
     """
     path = find_described("chip", "hardware/chips", name_or_path)
     found = described(path, FORMAT, VERSION, _ChipFile)

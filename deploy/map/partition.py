@@ -61,6 +61,10 @@ def partition(
     tries: hypergraph partitions, of which the best is taken. deterministic: False lets the library
     search in ways that differ from run to run. library: False leaves it out.
     Raises CheckFailed naming the layer, the resource, by how much it is exceeded and what helps.
+
+        >>> mapping = partition(program, load_chip("loihi2"))  # `Program`'s example
+        >>> [(core.index, core.slices) for core in mapping.cores]
+        [(0, (Slice(population='lif', start=0, stop=1),))]
     """
     ordering = orders(program, seed)
     candidates = starts(program, chip, ordering)

@@ -115,6 +115,11 @@ def load_program(path: Path) -> Program:
     """Read a program file. Raises BadInput naming the file and what is wrong with it.
 
     Only the arrays that the header names are read, and none that is larger than its node.
+
+        >>> from deploy.program.file import load_program, save_program
+        >>> save_program("program.npz", program)  # that of `Program`'s example
+        >>> load_program("program.npz").order
+        ('lif',)
     """
     found = read_npz(path, MAX_JSON_BYTES, lambda name, *_: name == "program.json")
     if "program.json" not in found:

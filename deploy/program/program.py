@@ -98,6 +98,17 @@ class Program:
     """An integer network: inputs, populations, connections, outputs, with names kept from NIR.
 
     Construction checks every register range, name and shape and raises BadInput naming the node.
+
+        >>> import numpy as np
+        >>> from deploy.program.program import Dense, Output, Program, make_input, make_population
+        >>> program = Program(
+        ...     (make_input("in", (2,)),),
+        ...     (make_population("lif", (1,), vth=3),),
+        ...     (Dense("fc", "in", "lif", np.array([[2, 2]], np.int32)),),
+        ...     (Output("out", "lif", "s"),),
+        ... )
+        >>> [population.name for population in program.populations]
+        ['lif']
     """
 
     inputs: tuple[Input, ...]

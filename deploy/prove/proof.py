@@ -123,6 +123,10 @@ def prove(program: Program, timesteps: int) -> Proof:
     holds to its range are within it, those of an input in its stated range, those of graded
     populations what their own bounds allow, and silence (0) before a delayed message arrives. Behind a
     reachable wrap or clip the bounds are those of what the register can then hold.
+
+        >>> proof = prove(program, timesteps=10)  # of `Program`'s example
+        >>> proof.reachable
+        []
     """
     ranges: dict[str, Interval] = {
         n.name: (n.low.astype(np.int64), n.high.astype(np.int64)) for n in program.inputs

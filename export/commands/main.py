@@ -6,19 +6,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from deploy.command import run_command, seed_argument
 from deploy.errors import BadInput
-from deploy.files import read_json, staged
-from deploy.report import summary
-from deploy.report.sections.quantization import quantization_sentence
+from deploy.files import read_json
 from export.deployment.skips import LOWERINGS
+from export.facade import Report, carry_out
 from export.frontends.frontend import Request
-from export.frontends.table import frontend_lines, read_model
+from export.frontends.table import frontend_lines
 from export.run.options import Options
-from export.run.pipeline import run
-from export.run.stages import Stages
 from export.targets.table import find_target, target_lines
 
 DESCRIPTION = """Export a trained model to a neuromorphic target and prove, spike for spike, that what
@@ -166,32 +162,10 @@ def _parser() -> argparse.ArgumentParser:
 def _export(options: argparse.Namespace, command: str) -> int:
     if options.resume and (status := _finished(options.out, command)) is not None:
         return status
-    # An output folder that cannot be written is refused before any work is done for it.
-    with staged(options.out, ()):
-        pass
-    stages = Stages()
-    with stages.time("data"):
-        chosen = {f.name: getattr(options, f.name) for f in fields(Request) if f.name in options}
-        deployment = read_model(options.model, Request(**chosen))
-    settings = Options(
-        target=options.target,
-        out=options.out,
-        chip=options.chip,
-        coefficients=options.coefficients,
-        dt=options.dt,
-        record=options.record,
-        record_samples=options.record_samples,
-        strict=options.strict,
-        seed=options.seed,
-        tries=options.tries,
-        jobs=options.jobs,
-        resume=options.resume,
-        lava_python=options.lava_python,
-        timeout=options.timeout,
-        command=command,
-    )
-    report = run(deployment, settings, stages)
-    return _print_outcome(options.out, report)
+    asked = {f.name: getattr(options, f.name) for f in fields(Options) if f.name in options}
+    chosen = {f.name: getattr(options, f.name) for f in fields(Request) if f.name in options}
+    settings = Options(**asked, command=command)
+    return _print_outcome(carry_out(options.model, Request(**chosen), settings))
 
 
 def _finished(out: Path, command: str) -> int | None:
@@ -202,14 +176,13 @@ def _finished(out: Path, command: str) -> int | None:
         return None
     if not isinstance(report, dict) or report.get("command") != command or "ok" not in report:
         return None
-    return _print_outcome(out, report)
+    return _print_outcome(Report(out, report))
 
 
-def _print_outcome(out: Path, report: dict[str, Any]) -> int:
+def _print_outcome(outcome: Report) -> int:
     """Print the summary of a report; a parity check that failed is named, with exit status 1."""
-    print(
-        summary(report, out / "report.html") if "written" not in report else _written(out, report)
-    )
+    report = outcome.json
+    print(outcome)
     for warning in report.get("warnings", []):
         print(f"neuroclip-export: warning: {warning}", file=sys.stderr)
     if report["ok"]:
@@ -230,13 +203,6 @@ def _print_outcome(out: Path, report: dict[str, Any]) -> int:
             )
             print(f"neuroclip-export: {pair['a']} ≠ {pair['b']}: {found}", file=sys.stderr)
     return 1
-
-
-def _written(out: Path, report: dict[str, Any]) -> str:
-    """What is said of a target that only writes."""
-    made = f"{out / report['written']}: {find_target(report['target']).made}"
-    sentence = quantization_sentence(report)
-    return f"{made}\n{sentence}" if sentence else made
 
 
 def _target(name: str) -> str:
