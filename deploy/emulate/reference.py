@@ -80,7 +80,7 @@ def emulate(
             sent.pop(t - longest, None)
 
     for name, readout in trace.readout.items():
-        readout[...] = state[name]["v"]
+        readout[...] = program.population(name).recording(state[name])["v"]
     return replace(trace, observed=observed)
 
 

@@ -79,6 +79,8 @@ def register(of: Kind) -> Kind:
         raise BadInput(
             f"kind '{name}': it records {sorted(missing)}, which is not among its states"
         )
+    if of.is_readout and "v" not in of.recorded:
+        raise BadInput(f"kind '{name}': a read-out records a membrane potential v")
     known = KINDS.setdefault(name, of)
     if known is not of:
         raise BadInput(f"kind '{name}': {known.__module__}.{known.__qualname__} is registered so")

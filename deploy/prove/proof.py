@@ -14,7 +14,7 @@ from deploy.connections.synapses import sum_bounds, synaptic_sums
 from deploy.errors import CheckFailed
 from deploy.neurons import Neurons, is_plain
 from deploy.neurons.base import Bounds
-from deploy.neurons.intervals import Interval, Range, added, joined, shifted
+from deploy.neurons.intervals import Interval, Range, added, hull, joined, shifted
 from deploy.program.program import Connection, Program
 
 Verdict = Literal[
@@ -63,6 +63,7 @@ class Edge:
 class Proof:
     """The edges of every population for samples of `timesteps` steps, and what follows from them.
 
+    sums: the smallest and largest synaptic sum of each population.
     arithmetic: the narrowest type in which each connection's sums are exact.
     portable: binary, undelayed, and no edge within reach.
     input_ranges: the (smallest, largest) message of each input on which the proof rests.
@@ -70,6 +71,7 @@ class Proof:
 
     timesteps: int
     edges: dict[str, dict[str, Edge]]
+    sums: dict[str, Range]
     arithmetic: dict[str, str]
     portable: bool
     input_ranges: dict[str, tuple[int, int]]
@@ -134,6 +136,7 @@ def prove(program: Program, timesteps: int) -> Proof:
     # Whether the range of a node's messages rests on what an input states.
     stated = {n.name: not n.binary for n in program.inputs}
     edges: dict[str, dict[str, Edge]] = {}
+    sums: dict[str, Range] = {}
     arithmetic: dict[str, str] = {}
     for p in _by_knowledge(program):
         a: Interval = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
@@ -141,6 +144,7 @@ def prove(program: Program, timesteps: int) -> Proof:
             sent = ranges.get(c.source) or _messages(program.population(c.source), None)
             a = added(a, _sum_range(c, *sent))
             arithmetic[c.name] = _narrowest(c, *sent)
+        sums[p.name] = hull(a)
         rests = any(stated.get(c.source, False) for c in program.into(p.name))
         found = p.bounds((a[0].reshape(p.shape), a[1].reshape(p.shape)), timesteps)
         ranges[p.name] = _messages(p, found)
@@ -159,6 +163,7 @@ def prove(program: Program, timesteps: int) -> Proof:
     return Proof(
         timesteps,
         {p.name: edges[p.name] for p in program.populations},
+        sums,
         {c.name: arithmetic[c.name] for c in program.connections},
         portable,
         {n.name: (int(n.low.min()), int(n.high.max())) for n in program.inputs},

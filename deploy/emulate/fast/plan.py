@@ -24,9 +24,8 @@ from deploy.emulate.fast.layout import (
 )
 from deploy.emulate.fast.spikes import WORD, words
 from deploy.neurons import Neurons, is_plain
-from deploy.neurons.edges import SYNAPTIC_SUM
 from deploy.program.program import Connection, Program
-from deploy.prove.proof import prove
+from deploy.prove.proof import Proof, prove
 
 # While |a| stays below this, |u| ≤ 2^23 holds after one wrap, and every value of the recurrence
 # but the decay's product fits 32 bits.
@@ -112,17 +111,12 @@ def prepare(program: Program) -> Plan:
     """Order a program into blocks and lay out its weights; later changes of its arrays are unseen."""
     # Steps matter only to populations whose messages grow with them, which are not relied on.
     proof = prove(program, timesteps=0)
-    sums = {
-        node: edges[SYNAPTIC_SUM].range or (-_MESSAGE, _MESSAGE)
-        for node, edges in proof.edges.items()
-        if SYNAPTIC_SUM in edges
-    }
     found, components = layouts(program), _components(program)
     needed = {
         c.source: max(i for i, names in enumerate(components) if _hears(program, names, c.source))
         for c in program.connections
     }
-    blocks = tuple(_block(program, names, proof.arithmetic, sums, found) for names in components)
+    blocks = tuple(_block(program, names, proof, found) for names in components)
     return Plan(program, blocks, found, needed)
 
 
@@ -133,8 +127,7 @@ def _hears(program: Program, names: tuple[str, ...], source: str) -> bool:
 def _block(
     program: Program,
     names: tuple[str, ...],
-    arithmetic: dict[str, str],
-    sums: dict[str, tuple[int, int]],
+    proof: Proof,
     found: dict[str, Layout],
 ) -> Block:
     populations = tuple(program.population(name) for name in names)
@@ -142,16 +135,15 @@ def _block(
     ends = np.cumsum(widths).tolist()
     starts = dict(zip(names, [0, *ends[:-1]], strict=True))
     synapses = [
-        _synapses(c, _exact(program, c, arithmetic[c.name]), starts, width, found)
+        _synapses(c, _exact(program, c, proof.arithmetic[c.name]), starts, width, found)
         for name, width in zip(names, widths, strict=True)
         for c in program.into(name)
     ]
     # Shifts are 7 bits at most, so sums fit 32 bits before theirs too.
     narrow = all(
-        name in sums
-        and all(_bounded(program, c) for c in program.into(name))
-        and sums[name][0] >= -_NARROW_SUM
-        and sums[name][1] <= _NARROW_SUM
+        all(_bounded(program, c) for c in program.into(name))
+        and proof.sums[name][0] >= -_NARROW_SUM
+        and proof.sums[name][1] <= _NARROW_SUM
         for name in names
     )
     plain = [p for p in populations if is_plain(p)]
