@@ -8,16 +8,12 @@ NIR and `Program` to a target, proven spike for spike against torch, with a repo
 """
 
 import sys
-from pathlib import Path
 
 import snntorch as snn
 import torch
 from torch import nn
 
-from deploy.report.text import summary
-from export.frontends.network import from_network
-from export.run.options import Options
-from export.run.pipeline import run as export_run
+import neuroclip as nc
 from neuroclip.chip.neurons import run
 from neuroclip.convert.snntorch import to_chip
 
@@ -66,8 +62,8 @@ def main(out: str, target: str = "emulator") -> None:
         loss.backward()
         optimizer.step()
 
-    # Three lines bring a network to the chip: to_chip, from_network, export_run. Between them, here,
-    # a little training on the chip's arithmetic.
+    # Two lines bring a network to the chip: to_chip and nc.export. Between them, here, a little training
+    # on the chip's arithmetic.
     chip = to_chip(model)
     optimizer = torch.optim.Adam(chip.parameters(), lr=0.002)
     for _ in range(20):
@@ -81,10 +77,9 @@ def main(out: str, target: str = "emulator") -> None:
     spikes, label = busier_half(500, torch.Generator().manual_seed(1))
     with torch.no_grad():
         before = float_scores(model, spikes).argmax(dim=1)
-    deployment = from_network(chip, spikes, label, float_predictions=before)
-    report = export_run(deployment, Options(target=target, out=Path(out)))
-    print(summary(report))
-    if not report["ok"]:
+    report = nc.export(chip, spikes, label, target=target, out=out, float_predictions=before)
+    print(report)
+    if not report.ok:
         raise SystemExit(1)
 
 

@@ -12,10 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deploy.report.text import summary
-from export.frontends.checkpoint import from_checkpoint
-from export.run.options import Options
-from export.run.pipeline import run
+import neuroclip as nc
 from neuroclip.adapter.checkpoint import Checkpoint, save_checkpoint
 from neuroclip.adapter.model import AdapterConfig
 from neuroclip.adapter.train import Examples, Recipe, train_adapter
@@ -78,8 +75,9 @@ checkpoint = Checkpoint(
 save_checkpoint(OUT / "checkpoint", checkpoint)
 
 # %% The chip: NIR, integers, cores, every spike compared, counts and energy
-deployment = from_checkpoint(str(OUT / "checkpoint"), DATA, samples=50, seed=SEED)
-report = run(deployment, Options(target=TARGET, out=OUT / "report", seed=SEED))
-print(summary(report, OUT / "report" / "report.html"))
-if not report["ok"]:
+report = nc.export(
+    OUT / "checkpoint", DATA, samples=50, target=TARGET, out=OUT / "report", seed=SEED
+)
+print(report)
+if not report.ok:
     raise SystemExit(1)

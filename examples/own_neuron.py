@@ -22,6 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
+import neuroclip as nc
 from deploy.arithmetic.integers import Int64, clipped, decayed
 from deploy.arithmetic.registers import DECAY_MAX, VTH_MAX, IntArray, check_number, check_range
 from deploy.compare.parity import compare
@@ -39,8 +40,6 @@ from deploy.program.program import Dense, Output, Program, equal, make_input, re
 from deploy.prove.proof import prove
 from deploy.report.inspect import inspect
 from deploy.run.by_core import emulate_mapped
-from export.deployment.deployment import Deployment, most_active
-from export.run.pipeline import Options, run
 from export.targets.lava.parts.neurons import check_neurons
 
 
@@ -137,17 +136,9 @@ def main(out: Path) -> None:
         except BadInput as refusal:
             print(f"on Lava              {refusal}")
 
-    report = run(
-        Deployment(
-            model="own neuron", data="random spikes", graph=None, network=None, program=program,
-            inputs={"input": spikes}, input_ranges={"input": (0, 1)}, labels=None, class_names=(),
-            predict=lambda trace, _: most_active(trace, "scores"), float_predictions=None,
-            host=("reading the scores",), chip=("the whole network",),
-        ),
-        Options(target="emulator", out=out / "report"),
-    )  # fmt: skip
+    report = nc.export(program, spikes, out=out / "report")
     print(
-        f"report               {'OK' if report['ok'] else 'not OK'}: {out / 'report' / 'report.html'}"
+        f"report               {'OK' if report.ok else 'not OK'}: {out / 'report' / 'report.html'}"
     )
 
 

@@ -1,15 +1,10 @@
 """A NIR file and its data, as a `Deployment`."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
-from export.frontends.spikes import Spikes, called, is_spikes, read_spikes
+from export.frontends.spikes import Messages, Spikes, called, input_spikes, is_spikes
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
 from export.nir_format.normal.normalise import normalise
 from export.nir_format.read.file import read_nir
@@ -18,15 +13,6 @@ from export.quantization.post_training import on_chip
 
 # Of a data set of recordings, calibration takes so many; of a file of spikes, all.
 CALIBRATION_RECORDINGS = 20
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """inputs: {input: messages [samples, time, *shape]}."""
-
-    inputs: dict[str, NDArray[Any]]
-    labels: NDArray[np.int64] | None
-    class_names: tuple[str, ...] = ()
 
 
 def from_nir(
@@ -64,9 +50,9 @@ def from_nir(
         raise BadInput(f"{model.name}: {error}") from error
     names = [source.name for source in normalised.inputs]
 
-    def read(source: str | Spikes, count: int | None) -> _Data:
+    def read(source: str | Spikes, count: int | None) -> Messages:
         if is_spikes(source):
-            return _spikes(source, model, names)
+            return input_spikes(source, names, model.name)
         if len(names) > 1:
             raise BadInput(f"{source}: {model.name} has {len(names)} inputs {names}; give an .npz")
         from export.frontends.event_frames import read_event_frames
@@ -79,21 +65,17 @@ def from_nir(
             samples=count,
             seed=seed,
         )
-        return _Data({names[0]: messages}, labels, class_names)
+        return Messages({names[0]: messages}, labels, class_names)
 
-    found = read(data, samples)
-    inputs = {name: messages[:samples] for name, messages in found.inputs.items()}
+    found = read(data, samples).first(samples)
     deployment = Deployment(
         model=model.name,
         data=called(data),
         graph=graph,
         network=None,
-        inputs=inputs,
-        input_ranges={
-            name: (min(0, int(messages.min())), max(1, int(messages.max())))
-            for name, messages in inputs.items()
-        },
-        labels=None if found.labels is None else found.labels[:samples],
+        inputs=found.inputs,
+        input_ranges=found.ranges,
+        labels=found.labels,
         class_names=found.class_names,
         predict=lambda trace, _: most_active(trace, output),
         float_predictions=None,
@@ -104,21 +86,3 @@ def from_nir(
         return on_chip(deployment, normalised, dt=dt)
     chosen_on = read(calibrate, CALIBRATION_RECORDINGS)
     return on_chip(deployment, normalised, chosen_on.inputs, called(calibrate, whole=True), dt=dt)
-
-
-def _spikes(source: str | Spikes, model: Path, names: list[str]) -> _Data:
-    """The messages of every input of a graph."""
-    if len(names) == 1:
-        spikes, labels = read_spikes(source)
-        return _Data({names[0]: spikes}, labels)
-    try:
-        found = {name: read_spikes(source, name) for name in names}
-    except BadInput as error:
-        raise BadInput(f"{model.name}: {len(names)} inputs {names}: {error}") from error
-    sizes = {name: spikes.shape[:2] for name, (spikes, _) in found.items()}
-    if len(set(sizes.values())) > 1:
-        raise BadInput(
-            f"{called(source, whole=True)}: the inputs have different samples and steps {sizes}"
-        )
-    inputs = {name: spikes for name, (spikes, _) in found.items()}
-    return _Data(inputs, next(iter(found.values()))[1])

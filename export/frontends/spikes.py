@@ -5,6 +5,7 @@ array for each input of the network under its name, and perhaps `labels` [sample
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,26 @@ from deploy.files import read_npy, read_npz
 
 Arrays = Mapping[str, NDArray[Any]]
 Spikes = Path | Arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Messages:
+    """inputs: {input: messages [samples, time, *shape]}; labels: int64 [samples], where known."""
+
+    inputs: dict[str, NDArray[Any]]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...] = ()
+
+    def first(self, samples: int | None) -> "Messages":
+        """The first samples, or all."""
+        inputs = {name: x[:samples] for name, x in self.inputs.items()}
+        labels = None if self.labels is None else self.labels[:samples]
+        return Messages(inputs, labels, self.class_names)
+
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """{input: its smallest and largest message}, 0 and 1 included."""
+        return {n: (min(0, int(x.min())), max(1, int(x.max()))) for n, x in self.inputs.items()}
 
 
 def is_spikes(source: str | Spikes) -> bool:
@@ -41,6 +62,24 @@ def spike_arrays(source: str | Spikes) -> Arrays:
     if path.suffix == ".npz":
         return read_npz(path)
     raise BadInput(f"{path}: spikes are read from .npy and .npz files")
+
+
+def input_spikes(source: str | Spikes, names: list[str], model: str) -> Messages:
+    """The messages of every input of a network. Raises BadInput naming the file and the input."""
+    if len(names) == 1:
+        spikes, labels = read_spikes(source)
+        return Messages({names[0]: spikes}, labels)
+    try:
+        found = {name: read_spikes(source, name) for name in names}
+    except BadInput as error:
+        raise BadInput(f"{model}: {len(names)} inputs {names}: {error}") from error
+    sizes = {name: spikes.shape[:2] for name, (spikes, _) in found.items()}
+    if len(set(sizes.values())) > 1:
+        raise BadInput(
+            f"{called(source, whole=True)}: the inputs have different samples and steps {sizes}"
+        )
+    inputs = {name: spikes for name, (spikes, _) in found.items()}
+    return Messages(inputs, next(iter(found.values()))[1])
 
 
 def read_spikes(

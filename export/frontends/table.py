@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import BadInput
+from deploy.program.program import Program
 from export.deployment.deployment import Deployment
 from export.frontends.frontend import COMMON, Frontend, Request
 from export.plugins import installed, loaded
@@ -94,6 +95,12 @@ def _net(model: Any, request: Request) -> Deployment:
     return from_net(Path(model), request.data, request.samples, request.net_decay)
 
 
+def _program(model: Any, request: Request) -> Deployment:
+    from export.frontends.program import from_program
+
+    return from_program(model, request.data, request.samples)
+
+
 def _module(model: Any, request: Request) -> Deployment:
     from export.frontends.network import from_module
 
@@ -147,6 +154,14 @@ BUILT_IN = (
         frozenset({"discretisation", "calibrate", "frame_ms", "steps"}),
     ),
     Frontend("net", ".net file", "lava-dl's network", _net, (".net",), frozenset({"net_decay"})),
+    Frontend(
+        "program",
+        "program",
+        "a program.npz as every run writes it; in Python a Program",
+        _program,
+        (".npz",),
+        knows=lambda model: isinstance(model, Program),
+    ),
     Frontend(
         "module",
         "torch module",

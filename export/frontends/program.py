@@ -1,0 +1,42 @@
+"""A `Program`, or the file of one, and its spikes, as a `Deployment`."""
+
+from pathlib import Path
+
+from deploy.errors import BadInput
+from deploy.program.file import load_program
+from deploy.program.program import Program
+from export.deployment.deployment import Deployment, most_active
+from export.frontends.spikes import Spikes, called, input_spikes
+
+
+def from_program(
+    model: str | Path | Program, data: str | Spikes | None, samples: int | None = None
+) -> Deployment:
+    """A program, whatever kinds of neurons and connections are in it, and its spikes.
+
+    The prediction is the most active neuron of its first output. Raises BadInput naming the file and
+    the value.
+    """
+    program = model if isinstance(model, Program) else load_program(Path(model))
+    name = "program" if isinstance(model, Program) else Path(model).name
+    if data is None:
+        raise BadInput(f"{name}: a program brings no data; give it spikes")
+    if not program.outputs:
+        raise BadInput(f"{name}: it has no output to read")
+    found = input_spikes(data, [node.name for node in program.inputs], name).first(samples)
+    output = program.outputs[0].source
+    return Deployment(
+        model=name,
+        data=called(data),
+        graph=None,
+        network=None,
+        inputs=found.inputs,
+        input_ranges={n.name: (int(n.low.min()), int(n.high.max())) for n in program.inputs},
+        labels=found.labels,
+        class_names=(),
+        predict=lambda trace, _: most_active(trace, output),
+        float_predictions=None,
+        host=("reading the output",),
+        chip=("the whole network",),
+        program=program,
+    )
