@@ -51,30 +51,19 @@ def observe(
         if nodes is not None and p.name not in nodes:
             continue
         found[p.name] = dict.fromkeys(p.limits(), 0)
-        sources = [program.source(c.source).size for c in program.into(p.name)]
-        block = max(1, _BLOCK // (trace.timesteps * max(p.size, *sources, 1)))
+        sums = {c: synaptic_sums(c) for c in program.into(p.name)}
+        block = max(1, _BLOCK // max(p.size, *(c.source_size for c in sums), 1))
         for first in range(0, trace.samples, block):
-            a = _sums(program, p, sent, slice(first, min(first + block, trace.samples)), trace)
-            state = p.cleared(len(a))
+            samples = slice(first, min(first + block, trace.samples))
+            state = p.cleared(samples.stop - first)
             for t in range(trace.timesteps):
-                for edge, count in count_edges(p, state, a[:, t], t).items():
+                a = np.zeros((samples.stop - first, *p.shape), np.int64)
+                for c, of in sums.items():
+                    if t >= c.delay:
+                        heard = sent[c.source][samples, t - c.delay].reshape(len(a), -1)
+                        total = of(heard.astype(np.int64))
+                        a += shifted_sum(total, c.exponent).reshape(a.shape)
+                for edge, count in count_edges(p, state, a, t).items():
                     found[p.name][edge] += count
-                state, _ = p.step(state, a[:, t], t)
+                state, _ = p.step(state, a, t)
     return found
-
-
-def _sums(
-    program: Program,
-    p: Neurons,
-    sent: Mapping[str, NDArray[Any]],
-    samples: slice,
-    trace: Trace,
-) -> Int64:
-    """Synaptic sums of some samples, int64 [samples, time, *shape], of recorded messages."""
-    a = np.zeros((samples.stop - samples.start, trace.timesteps, *p.shape), np.int64)
-    for c in program.into(p.name):
-        on_time = sent[c.source][samples][:, : max(0, trace.timesteps - c.delay)].astype(np.int64)
-        if on_time.size:
-            sums = synaptic_sums(c)(on_time.reshape(-1, c.source_size))
-            a[:, c.delay :] += shifted_sum(sums, c.exponent).reshape(a[:, c.delay :].shape)
-    return a

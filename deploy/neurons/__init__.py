@@ -5,7 +5,6 @@ and their bounds; whatever is asked of a kind is asked of its class (`deploy.neu
 """
 
 from dataclasses import is_dataclass
-from importlib.metadata import entry_points
 from typing import TypeVar
 
 import numpy as np
@@ -93,6 +92,8 @@ def kind_named(name: str) -> type[Neurons]:
     Raises BadInput where there is none, or where it cannot be imported.
     """
     if name not in KINDS:
+        from importlib.metadata import entry_points  # not needed, and not loaded, by most
+
         for entry in entry_points(group=ENTRY_POINTS, name=name):
             try:
                 register(entry.load())

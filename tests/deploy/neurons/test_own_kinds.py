@@ -1,5 +1,6 @@
 """Kinds of neurons that the package does not have: registered, found, run, proven honestly, refused."""
 
+import importlib.metadata
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -358,7 +359,7 @@ def test_what_cannot_be_loaded_is_refused_by_name(
 
 
 def test_known_kinds_need_no_look_at_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neurons, "entry_points", lambda **_: pytest.fail("looked"))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: pytest.fail("looked"))
     assert kind_named("graded") is Graded
 
 
