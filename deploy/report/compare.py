@@ -5,11 +5,11 @@ from typing import Any
 
 from deploy.compare.mcnemar import discordant, mcnemar
 from deploy.report.charts.series import curve, curves
-from deploy.report.html import page
+from deploy.report.charts.svg import Drawing
+from deploy.report.fill import fill
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import MINUS, NOT_MEASURED, count, joules, percent, seconds
-from deploy.report.words.markup import Child, el, table, value
-from deploy.report.words.read import at, items, mapping, number, numbers, pair
+from deploy.report.words.read import at, items, number, numbers, pair
 
 Row = tuple[str, str, str, str]
 COUNTS = (
@@ -59,7 +59,7 @@ def compare_rows(a: object, b: object) -> list[Row]:
             of_end = [t[name][i] if name in t else None for t in times]
             rows.append(_figure(f"inference, {name}, {end} end", of_end[0], of_end[1], seconds))
     rows.append(_figure("ANN baseline", words.baseline_total(a), words.baseline_total(b), joules))
-    rows.append(_figure("time", _time(a), _time(b), seconds))
+    rows.append(_figure("time", words.total_time(a), words.total_time(b), seconds))
     return rows
 
 
@@ -75,29 +75,16 @@ def node_rows(a: object, b: object) -> list[Row]:
 
 def compare_html(a: object, b: object) -> str:
     """`compare_rows` and `node_rows` as one self-contained HTML page, with both runs step by step."""
-    head: list[Child] = ["", "A", "B", "difference"]
     tables = [
         ("Key figures, per inference", compare_rows(a, b)),
         ("Node by node, per inference", node_rows(a, b)),
     ]
-    return page(
-        "Two runs",
-        el("header", el("p", "neuroclip", cls="kicker"), el("h1", "Two runs side by side")),
-        el(
-            "main",
-            *(table(head, _cells(rows), "lrrr", title) for title, rows in tables if rows),
-            *_steps(a, b),
-        ),
-    )
+    return fill("compare.html", title="Two runs", tables=tables, steps=_steps(a, b))
 
 
-def _cells(rows: list[Row]) -> list[list[Child]]:
-    return [[name, value(first), value(second), change] for name, first, second, change in rows]
-
-
-def _steps(a: object, b: object) -> list[Child]:
+def _steps(a: object, b: object) -> list[Drawing]:
     """Both runs on one scale, step by step; a run without totals of each step has no curve."""
-    drawn: list[Child] = []
+    drawn = []
     for key, name in STEP_COUNTS.items():
         found = [
             (f"{side}: {name}", [values], count(max(values)))
@@ -107,7 +94,7 @@ def _steps(a: object, b: object) -> list[Child]:
         if found:
             largest = max(max(group[0]) for _, group, _ in found)
             drawn.append(curves(found, f"{name} of each step in both runs", largest or None))
-    return [el("h2", "Each step"), *drawn] if drawn else []
+    return drawn
 
 
 def _same(name: str, a: object, b: object) -> Row:
@@ -187,8 +174,3 @@ def _inference(report: object) -> dict[str, tuple[int | float, int | float]]:
         str(at(e, "coefficients")): pair(at(e, "inference_s")) for e in items(at(report, "latency"))
     }
     return {name: ends for name, ends in found.items() if ends is not None}
-
-
-def _time(report: object) -> int | float | None:
-    timings = numbers(mapping(at(report, "timings")))
-    return timings.get("total", sum(timings.values())) if timings else None

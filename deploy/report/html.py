@@ -1,51 +1,19 @@
 """`report.html`: one self-contained page, complete without scripts, that opens offline."""
 
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from numpy.typing import NDArray
 
 from deploy.files import write_text
 from deploy.program.program import Program
-from deploy.report.sections.accuracy import accuracy_section
-from deploy.report.sections.activity import activity_section
-from deploy.report.sections.cores import cores_section
-from deploy.report.sections.counts import counts_section
-from deploy.report.sections.coverage import coverage_section
-from deploy.report.sections.crosscheck import crosscheck_section
-from deploy.report.sections.energy import energy_section
-from deploy.report.sections.headline import headline, title
-from deploy.report.sections.latency import latency_section
-from deploy.report.sections.parity import parity_section
-from deploy.report.sections.proof import proof_section
-from deploy.report.sections.quantization import quantization_section
-from deploy.report.sections.run import placement_section, repeat_section
-from deploy.report.sections.skips import skips_section
-from deploy.report.sections.traffic import traffic_section
-from deploy.report.words.markup import Child, Markup, el, join
-
-CONTENTS = {
-    "accuracy": "Accuracy",
-    "quantization": "Quantization",
-    "parity": "Parity",
-    "placement": "What ran where",
-    "activity": "Activity",
-    "cores": "Cores",
-    "skips": "Residual skips",
-    "traffic": "Traffic",
-    "counts": "Operations",
-    "energy": "Energy",
-    "latency": "Time",
-    "crosscheck": "Cross-check",
-    "proof": "Proof",
-    "coverage": "Not covered",
-    "repeat": "Repeat",
-}
-
-# The page may load nothing at all, so a hostile name that escaped escaping could not either.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+from deploy.report.fill import fill
+from deploy.report.sections import sections
+from deploy.report.sections.section import Run, Section
+from deploy.report.words import sentences as words
+from deploy.report.words.figures import NBSP, count, interval, percent
+from deploy.report.words.read import at, items, number
 
 
 def render(
@@ -57,38 +25,28 @@ def render(
     measured". recordings: {"NAME/s": integers [samples, time, *shape], "NAME/v": int32 likewise},
     as in trace.npz; may be empty. program: gives the order of nodes and which are read-outs.
     """
-    quantization = quantization_section(report)
-    skips = skips_section(report)
-    # Only a float graph has been quantized, and not every model has skips.
-    optional = {"quantization": quantization, "skips": skips}
-    contents = {k: v for k, v in CONTENTS.items() if optional.get(k, v)}
-    body = (
-        headline(report),
-        el(
-            "nav",
-            *(el("a", title, href=f"#{identity}") for identity, title in contents.items()),
-            aria_label="Contents",
-        ),
-        el(
-            "main",
-            accuracy_section(report),
-            quantization,
-            parity_section(report),
-            placement_section(report),
-            activity_section(report, recordings, program),
-            cores_section(report),
-            skips,
-            traffic_section(report),
-            counts_section(report, program),
-            energy_section(report),
-            latency_section(report),
-            crosscheck_section(report),
-            proof_section(report),
-            coverage_section(report),
-            repeat_section(report),
-        ),
+    run = Run(report, recordings, program)
+    contents = [(section, show(section, run)) for section in sections()]
+    state, mark = _STATES.get(words.status(report), ("open", "?"))
+    model, target, digest = (at(report, key) for key in ("model", "target", "data_sha256"))
+    return fill(
+        "run.html",
+        report=report,
+        sections=[(section, shown) for section, shown in contents if shown is not None],
+        # Of a path the last part; the whole one is under "Repeat this run".
+        title=f"{_last(model) if model else 'unnamed model'} → {target or 'no target'}",
+        data=_last(at(report, "data") or ""),
+        digest=str(digest or ""),
+        state=state,
+        mark=mark,
+        tiles=_tiles(report),
     )
-    return page(title(report), *body)
+
+
+def show(section: Section, run: Run) -> str | None:
+    """A section below its heading, as HTML; None where it has nothing to say of this run."""
+    facts = section.facts(run)
+    return None if facts is None else fill(section.template, **{"report": run.report, **facts})
 
 
 def write_report(
@@ -101,17 +59,44 @@ def write_report(
     write_text(path, render(report, recordings, program))
 
 
-def page(title: str, *body: Child) -> str:
-    """A complete HTML document with the report's style inline."""
-    style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{title} – neuroclip report"),
-        el("style", Markup(style)),
-    )
-    document = el("html", head, el("body", join(body)), lang="en")
-    return f"<!doctype html>\n{document}\n"
+_STATES = {"OK": ("ok", "✓"), "NOT OK": ("bad", "✕")}
+
+
+def _last(path: object) -> str:
+    """The last part of a path, or a name as it is."""
+    return PurePath(str(path)).name or str(path)
+
+
+def _tiles(report: object) -> list[tuple[str, str, str]]:
+    """The six figures to remember: (what, how much, of what)."""
+    best = next((e for e in ("lava", "emulator") if words.accuracy(report, e)), "emulator")
+    entry = words.accuracy(report, best)
+    ends = None in (number(at(entry, "low")), number(at(entry, "high")))
+    pairs = words.parity_pairs(report)
+    found = [number(at(p, k)) for p in pairs for k in ("spike_mismatches", "state_mismatches")]
+    compared = [number(at(p, k)) for p in pairs for k in ("spikes_compared", "states_compared")]
+    mismatches = [x for x in found if x is not None]
+    seen = sum(x for x in compared if x is not None)
+    used, of, available = words.cores(report).partition(" of ")
+    sets, each = len(items(at(report, "energy"))), "per inference"
+    energy = words.energy_sentence({"energy_range_j": words.energy_range(report)})
+    return [
+        (
+            f"accuracy, {words.TITLES[best]}",
+            percent(at(entry, "value")),
+            "" if ends else f"95{NBSP}%: {interval(entry)}",
+        ),
+        (
+            "mismatches",
+            count(sum(mismatches) if mismatches else None),
+            f"in {count(seen)} comparisons" if seen else "",
+        ),
+        ("neurocores", used, f"{of}{available}".strip()),
+        ("synaptic operations", count(at(report, "counts", "synaptic_ops", "total")), each),
+        (
+            "energy",
+            energy,
+            f"{each}, {sets} coefficient set{'s' if sets != 1 else ''}" if sets else each,
+        ),
+        ("time", words.latency_sentence(report), each),
+    ]

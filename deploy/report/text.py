@@ -4,20 +4,19 @@ from pathlib import Path
 from textwrap import wrap
 
 from deploy.report.compare import compare_rows
-from deploy.report.sections.quantization import quantization_sentence
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import (
     GROUP,
     MINUS,
     NBSP,
     NOT_MEASURED,
-    NOT_RECORDED,
     count,
     interval,
     percent,
     plain,
     shorten,
 )
+from deploy.report.words.quantization import quantization_sentence
 from deploy.report.words.read import at, items, number
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
@@ -36,9 +35,12 @@ def summary(report: object, path: Path | None = None) -> str:
     path: where the full report is, for the last line; it is never broken.
     """
     rows = [
-        ("result", f"{words.status(report)}: {_word(report, 'model')} → {_word(report, 'target')}")
+        (
+            "result",
+            f"{words.status(report)}: {words.recorded(report, 'model')} → {words.recorded(report, 'target')}",
+        )
     ]
-    rows.append(("run", f"{words.size(report)}, seed {_word(report, 'seed')}"))
+    rows.append(("run", f"{words.size(report)}, seed {words.recorded(report, 'seed')}"))
     if any(words.accuracy(report, executor) for executor in words.TITLES):
         rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
     else:
@@ -102,11 +104,6 @@ def compare(report_a: object, report_b: object) -> str:
         f"{r[0]:<{widths[0]}}  {r[1]:>{widths[1]}}  {r[2]:>{widths[2]}}  {r[3]}".rstrip()
         for r in cells
     )
-
-
-def _word(report: object, key: str) -> str:
-    found = at(report, key)
-    return NOT_RECORDED if found is None else str(found)
 
 
 def _accuracy(report: object, executor: str) -> str:

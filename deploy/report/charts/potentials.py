@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.report.charts.raster import time_axis
-from deploy.report.charts.svg import picture, round_ticks, spread
+from deploy.report.charts.svg import Child, Drawing, el, picture, round_ticks, spread
 from deploy.report.words.figures import count, shorten
-from deploy.report.words.markup import Child, Markup, el
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, AXIS = 760, 240, 120, 130, 12, 34
 # Lines beyond these are left out, labels beyond these would overlap; both are said.
@@ -18,7 +17,7 @@ MAX_LINES, MAX_LABELS = 64, 12
 
 def potentials(
     values: NDArray[Any], titles: Sequence[str], wanted: int | None, label: str
-) -> Markup:
+) -> Drawing:
     """Draw v of one sample. values: int32 [time, *shape]; titles: one per neuron; wanted: the label.
 
     The highest potential after the last step is drawn strong; the wanted class, where it is another

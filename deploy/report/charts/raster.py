@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.report.charts.svg import picture, step_ticks
+from deploy.report.charts.svg import Child, Drawing, el, picture, step_ticks
 from deploy.report.words.figures import count, percent, shorten
-from deploy.report.words.markup import Child, Markup, el
 
 WIDTH, LEFT, RIGHT, TOP, GAP, AXIS = 760, 120, 130, 4, 10, 34
 # More rows than this cannot be told apart on a page; an even selection is drawn and said so.
@@ -27,7 +26,7 @@ class Band:
     unit: str
 
 
-def raster(bands: Sequence[Band], label: str) -> Markup:
+def raster(bands: Sequence[Band], label: str) -> Drawing:
     """Draw the recordings of one sample, a band per node.
 
     Graded messages are drawn in three strengths of |message|, negative ones in a second colour.
@@ -43,7 +42,7 @@ def raster(bands: Sequence[Band], label: str) -> Markup:
     return picture(WIDTH, y + AXIS, label, *drawn)
 
 
-def time_axis(timesteps: int, y: float, width: float, left: float) -> Markup:
+def time_axis(timesteps: int, y: float, width: float, left: float) -> Drawing:
     """Labelled steps below a figure whose columns are time steps."""
     column = width / timesteps
     return el(
@@ -63,7 +62,7 @@ def time_axis(timesteps: int, y: float, width: float, left: float) -> Markup:
     )
 
 
-def _band(band: Band, timesteps: int, y: float) -> tuple[float, Markup]:
+def _band(band: Band, timesteps: int, y: float) -> tuple[float, Drawing]:
     name, values = band.name, band.values.reshape(len(band.values), -1)
     neurons = values.shape[1]
     rows = np.arange(neurons)
@@ -96,7 +95,7 @@ def _band(band: Band, timesteps: int, y: float) -> tuple[float, Markup]:
     )
 
 
-def _marks(values: NDArray[Any]) -> list[Markup]:
+def _marks(values: NDArray[Any]) -> list[Drawing]:
     """One path per sign and strength, in units of one step by one row."""
     largest = int(np.abs(values.astype(np.int64)).max(initial=0))
     marks = []

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.report.charts.raster import time_axis
-from deploy.report.charts.svg import picture
+from deploy.report.charts.svg import Child, Drawing, el, picture
 from deploy.report.words.figures import count, shorten
-from deploy.report.words.markup import Child, Markup, el
 from deploy.report.words.read import items, number
 
 WIDTH, LEFT, RIGHT, HEIGHT, GAP, AXIS = 760, 150, 90, 56, 14, 34
@@ -26,7 +25,7 @@ def curve(values: object) -> list[float] | None:
 
 def curves(
     named: Sequence[tuple[str, Sequence[list[float]], str]], label: str, scale: float | None = None
-) -> Markup:
+) -> Drawing:
     """Filled curves over time steps, one band for each name.
 
     named: (title, one or two curves of the same steps, what its largest value is written as). Of two
@@ -66,7 +65,7 @@ def _area(group: Sequence[list[float]], steps: int, top: float, y: float) -> str
     return f"M{'L'.join([*upper, *reversed(lower)])}Z"
 
 
-def heat(rows: Sequence[str], values: NDArray[np.float64], label: str) -> Markup:
+def heat(rows: Sequence[str], values: NDArray[np.float64], label: str) -> Drawing:
     """A map of shares of the largest value: [rows, steps], a row for each name."""
     largest = float(values.max(initial=0.0)) or 1.0
     shown = values[:MAX_ROWS]

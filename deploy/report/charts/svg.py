@@ -1,12 +1,51 @@
-"""The few drawing pieces that the figures share: a picture, round axis ticks, labels kept apart."""
+"""SVG elements as text, in which every string is escaped, and the few pieces that figures share."""
 
+import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from deploy.report.words.markup import Child, Markup, el
+from deploy.report.words.figures import plain
+
+VOID = frozenset({"path", "line", "rect", "circle", "polyline"})
 
 
-def picture(width: float, height: float, label: str, *children: Child) -> Markup:
+class Drawing(str):
+    """Text that is markup already; only `el` and `join` of escaped parts make it."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """What a template writes in place of escaping it."""
+        return self
+
+
+Child = Drawing | str | int | float | None
+
+
+def el(tag: str, *children: Child, **attributes: str | int | float | None) -> Drawing:
+    """An element. `cls` stands for class, `_` in a name for `-`; None leaves an attribute out."""
+    written = "".join(
+        f' {"class" if name == "cls" else name.replace("_", "-")}="{_escape(value)}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+    if tag in VOID and not children:
+        return Drawing(f"<{tag}{written}/>")
+    return Drawing(f"<{tag}{written}>{join(children)}</{tag}>")
+
+
+def join(children: Iterable[Child]) -> Drawing:
+    """Children one after the other, text escaped."""
+    return Drawing(
+        "".join(c if isinstance(c, Drawing) else _escape(c) for c in children if c is not None)
+    )
+
+
+def _escape(value: object) -> str:
+    return html.escape(plain(value), quote=True)
+
+
+def picture(width: float, height: float, label: str, *children: Child) -> Drawing:
     """An inline SVG picture that scales with the page and scrolls where the screen is narrow."""
     drawing = el(
         "svg",

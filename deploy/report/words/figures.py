@@ -54,7 +54,10 @@ def plain(value: object) -> str:
 
     Names come from files that others wrote; an escape sequence in one must not reach a terminal.
     """
-    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    text = str(value)
+    if text.isprintable():
+        return text
+    text = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(c if c.isprintable() or c in (GROUP, NBSP) else "\ufffd" for c in text)
 
 

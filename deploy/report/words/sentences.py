@@ -1,9 +1,9 @@
 """What a report says in words, for the page and for the terminal alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from deploy.report.words.figures import NOT_MEASURED, count, joules, ratio, seconds
+from deploy.report.words.figures import NOT_MEASURED, NOT_RECORDED, count, joules, ratio, seconds
 from deploy.report.words.read import at, items, mapping, number, numbers, pair
 
 QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential v"}
@@ -18,6 +18,12 @@ def status(report: object) -> str:
     """ "OK", "NOT OK", or that it was not decided."""
     ok = at(report, "ok")
     return "OK" if ok is True else "NOT OK" if ok is False else "not decided"
+
+
+def recorded(report: object, key: str) -> str:
+    """What identifies a run, as text."""
+    found = at(report, key)
+    return NOT_RECORDED if found is None or found == "" else str(found)
 
 
 def size(report: object) -> str:
@@ -289,6 +295,19 @@ def between(ends: tuple[int | float, int | float] | None, form: Form) -> str:
 def latency_sentence(report: object) -> str:
     """The range of the time of an inference over all sets that say how long operations take."""
     return between(pair(at(report, "latency_range_s")), seconds)
+
+
+def parts_of_stages(timings: Mapping[str, object]) -> dict[str, str]:
+    """{a part: its stage}: "lava start" is a part of "lava", and is not counted beside it."""
+    return {s: whole for s in timings if (whole := s.partition(" ")[0]) in timings and whole != s}
+
+
+def total_time(report: object) -> int | float | None:
+    """Seconds of all stages."""
+    timings = numbers(at(report, "timings"))
+    parts = parts_of_stages(timings)
+    stages = [x for stage, x in timings.items() if stage not in parts]
+    return timings.get("total", sum(stages)) if stages else None
 
 
 def traffic_sentence(report: object) -> str:

@@ -18,11 +18,17 @@ from deploy.neurons import Graded, Neurons
 from deploy.program.program import Output, Program, make_input, make_population
 from deploy.program.residual_stream import STREAM_MAX, Reader, as_stream
 from deploy.prove.proof import prove
-from deploy.report.sections.skips import skips_section
+from deploy.report.html import show
+from deploy.report.sections.cost.skips import SECTION
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import count
 
 LIMIT = 254
+
+
+def shown_skips(report):
+    return show(SECTION, Run(report, {}, Program((), (), (), ())))
 
 
 def residual(
@@ -187,12 +193,12 @@ def test_the_report_sets_both_lowerings_side_by_side() -> None:
         f"fan-in 2 cores, {more} synaptic operations, {ten} packets; "
         f"stream 3 cores, {many} synaptic operations, {forty} packets"
     )
-    shown = skips_section(report)
+    shown = shown_skips(report)
     assert shown is not None and "fan-in (exported)" in shown and more in shown
     assert "are equal" not in shown
     none = {"lowering": "fan-in", "costs": {"fan-in": costs["fan-in"], "stream": None}}
     none |= {"refused": {"stream": "node 'stream3': too much"}}
-    shown = skips_section({"skips": none})
+    shown = shown_skips({"skips": none})
     assert shown is not None and "too much" in shown and "not measured" in shown
     for without in ({}, {"skips": None}):
-        assert words.skips(without) is None and skips_section(without) is None
+        assert words.skips(without) is None and shown_skips(without) is None

@@ -12,7 +12,9 @@ import pytest
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.program.program import Dense, Output, Program, make_input, make_population
-from deploy.report import compare, render, summary, write_report
+from deploy.report import compare, html, render, summary, write_report
+from deploy.report.html import show
+from deploy.report.sections import Run, sections
 from deploy.report.text import MAX_LINES
 
 # Every figure in it is made up; only the shape of it is that of a run.
@@ -454,22 +456,55 @@ def paths(value, prefix=()):
 
 
 def trimmed(value):
-    """A report with one entry per list and per named object: every kind of place, few of each."""
+    """A report with an entry per list, two of numbers, and one per named object: few of each kind."""
     if isinstance(value, dict):
         kept = {
             k: dict(list(v.items())[:1]) if k in NAMED and isinstance(v, dict) else v
             for k, v in value.items()
         }
         return {k: trimmed(v) for k, v in kept.items()}
-    return [trimmed(v) for v in value[:1]] if isinstance(value, list) else value
+    if isinstance(value, list):  # two numbers may be the ends of a range
+        kept = 2 if all(isinstance(x, int | float) for x in value) else 1
+        return [trimmed(v) for v in value[:kept]]
+    return value
 
 
-def test_no_missing_or_mistyped_entry_stops_the_report(recordings, program):
+class Watched(dict):
+    """A report that notes which of its entries are read."""
+
+    def __init__(self, report):
+        super().__init__(report)
+        self.read = set()
+
+    def get(self, key, default=None):
+        self.read.add(key)
+        return super().get(key, default)
+
+
+def readers(whole, recordings, program):
+    """{an entry of the report: the sections that read it, whatever else is missing}."""
+    found = {key: [] for key in whole}
+    for section in sections():
+        read = set()
+        for without in (None, *whole):
+            report = Watched({key: x for key, x in whole.items() if key != without})
+            show(section, Run(report, recordings, program))
+            read |= report.read
+        for key in read & set(whole):
+            found[key].append(section)
+    return found
+
+
+def test_no_missing_or_mistyped_entry_stops_the_report(recordings, program, monkeypatch):
     only = {name: array[:1, :2] for name, array in recordings.items()}
     whole = trimmed(SYNTHETIC)
     whole["cores"] |= {"available": 4}
+    # A section that never reads an entry is the same whatever is in it: it need not be made again.
+    concerned = readers(whole, only, program)
+    assert {key for key, found in concerned.items() if not found} == {"schema", "ok"}
     damages = 0
     for path in paths(whole):
+        monkeypatch.setattr(html, "sections", lambda key=path[0]: concerned[key])
         for damage in ("remove", None, "text", {} if isinstance(path[-1], int) else []):
             report = copy.deepcopy(whole)
             holder = report

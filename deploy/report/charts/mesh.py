@@ -1,41 +1,17 @@
-"""Packets on the mesh: routers coloured by their packets, links as wide as their load."""
-
-from typing import Any
+"""The routers of a mesh, coloured by their packets, and its links, as wide as their load."""
 
 from deploy.report.charts.series import SHARES
-from deploy.report.charts.svg import picture
-from deploy.report.words import sentences as words
+from deploy.report.charts.svg import Child, Drawing, el, picture
 from deploy.report.words.figures import count
-from deploy.report.words.markup import Child, Markup, el, missing, section, table
 from deploy.report.words.read import at, items, number
 
 WIDTH, WIDEST = 760, 8.0
-# A mesh of more routers than these is not drawn: the table of the heaviest pairs says more.
-MAX_ROUTERS = 600
-MAX_ROWS = 8
 # On which side of the middle each direction is drawn, and along which axis.
 _WAYS = {"east": (-1, "x"), "west": (1, "x"), "south": (1, "y"), "north": (-1, "y")}
 
 
-def traffic_section(report: object) -> Markup:
-    """Key figures, the mesh with its links, and the pairs of cores that send most."""
-    found = at(report, "traffic")
-    columns, rows = number(at(found, "columns")), number(at(found, "rows"))
-    if not columns or not rows or min(columns, rows) < 1:
-        nothing = el("p", missing(), " – the cores are not placed on a mesh.")
-        return section("traffic", "Traffic on the mesh", nothing)
-    return section(
-        "traffic",
-        "Traffic on the mesh",
-        el("p", words.traffic_sentence(report)),
-        _mesh(report, int(columns), int(rows)),
-        _pairs(found),
-    )
-
-
-def _mesh(report: object, columns: int, rows: int) -> Markup:
-    if columns * rows > MAX_ROUTERS:
-        return el("p", f"A mesh of {columns} × {rows} routers is too large to draw.", cls="note")
+def mesh(report: object, columns: int, rows: int) -> Drawing:
+    """The part of the mesh that holds cores, [rows, columns] routers."""
     held, packets = _routers(report, columns, rows)
     busiest = max(packets.values(), default=0.0)
     size = min(110.0, (WIDTH - 10) / columns)
@@ -44,17 +20,9 @@ def _mesh(report: object, columns: int, rows: int) -> Markup:
     for y in range(rows):
         for x in range(columns):
             drawn.append(_router(x, y, size, box, held.get((x, y), []), packets, busiest))
-    names = ["to 25 %", "to 50 %", "to 75 %", "to 100 %"]
-    legend = el(
-        "p",
-        el("span", el("i", cls="swatch unused"), "no core used"),
-        *(el("span", el("i", cls=f"swatch load{i}"), name) for i, name in enumerate(names)),
-        el("span", "of the busiest router's packets, in and out; a link's width is its load"),
-        cls="legend",
-    )
     label = "Mesh of routers, coloured by packets, with the load of every link"
     # As wide as all figures, so that a mesh of few routers is not blown up.
-    return Markup(legend + picture(WIDTH, rows * size, label, *drawn))
+    return picture(WIDTH, rows * size, label, *drawn)
 
 
 def _routers(
@@ -90,7 +58,7 @@ def _router(
     cores: list[int],
     packets: dict[int, float],
     busiest: float,
-) -> Markup:
+) -> Drawing:
     at_x, at_y = x * size + (size - box) / 2, y * size + (size - box) / 2
     place = {"x": round(at_x, 1), "y": round(at_y, 1), "width": round(box, 1)}
     rect = place | {"height": round(box, 1), "rx": 3}
@@ -116,7 +84,7 @@ def _router(
     )  # fmt: skip
 
 
-def _links(report: object, columns: int, rows: int, size: float, box: float) -> list[Markup]:
+def _links(report: object, columns: int, rows: int, size: float, box: float) -> list[Drawing]:
     """A line for every link and direction, side by side, wider with its load."""
     busiest = number(at(report, "traffic", "busiest_link")) or 0.0
     half, drawn = size / 2, []
@@ -141,18 +109,3 @@ def _links(report: object, columns: int, rows: int, size: float, box: float) -> 
                        stroke_width=round(width, 1), cls="link" if load else "link idle")
                 )  # fmt: skip
     return drawn
-
-
-def _pairs(found: Any) -> Markup | None:
-    rows: list[list[Child]] = []
-    for entry in items(at(found, "packets"))[:MAX_ROWS]:
-        pair = [number(x) for x in items(entry)]
-        if len(pair) == 3 and None not in pair:
-            rows.append([f"core {count(pair[0])}", f"core {count(pair[1])}", count(pair[2])])
-    total = number(at(found, "pairs"))
-    if not rows or total is None:
-        return None
-    caption = (
-        f"Pairs of cores by packets per inference, the first {count(len(rows))} of {count(total)}"
-    )
-    return table(["from", "to", "packets"], rows, "llr", caption)

@@ -1,0 +1,66 @@
+"""The core map: every core of the chips used, coloured by its fullest resource."""
+
+from pathlib import Path
+from typing import Any
+
+from deploy.report.charts.core_map import core_map, slices
+from deploy.report.charts.svg import Drawing
+from deploy.report.sections.section import Run, Section
+from deploy.report.words.figures import count, percent
+from deploy.report.words.read import at, items, mapping, number, numbers
+
+# Cells of more chips than these fill pages without saying more; they are counted in words.
+MAX_CHIPS = 8
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """The maps of the chips, utilisation per resource and the list of cores."""
+    cores = at(run.report, "cores")
+    listed = {
+        int(index): core
+        for core in items(at(cores, "list"))
+        if (index := number(at(core, "index"))) is not None and index >= 0
+    }
+    resources = list(dict.fromkeys(r for c in listed.values() for r in numbers(at(c, "load"))))
+    maps, hidden = _maps(cores, listed) if listed else ([], 0)
+    return {
+        "mapped": bool(listed) or number(at(cores, "used")) is not None,
+        "maps": maps,
+        "hidden": hidden,
+        "use": [_use(name, shares) for name, shares in mapping(at(cores, "utilisation")).items()],
+        "resources": [name.replace("_", " ") for name in resources],
+        "listed": [
+            (index, slices(core), [percent(numbers(at(core, "load")).get(r)) for r in resources])
+            for index, core in sorted(listed.items())
+        ],
+    }
+
+
+def _use(resource: str, shares: object) -> dict[str, Any]:
+    """How much of a resource is used; a limit that is assumed is marked."""
+    limit = number(at(shares, "limit"))
+    assumed = " (assumed)" if at(shares, "assumption") is True else ""
+    return {
+        "resource": resource.replace("_", " "),
+        "limit": None if limit is None else f"{count(limit)}{assumed}",
+        "mean": at(shares, "used_mean"),
+        "max": at(shares, "used_max"),
+        "share": number(at(shares, "max")),
+    }
+
+
+def _maps(cores: object, listed: dict[int, Any]) -> tuple[list[tuple[str, Drawing]], int]:
+    """(title, map) of each chip that is used, as far as they are drawn, and how many are not."""
+    chips = int(number(at(cores, "chips_available")) or number(at(cores, "chips")) or 1)
+    available = int(number(at(cores, "available")) or 0)
+    per_chip = max(1, available // max(1, chips)) if available else max(listed) + 1
+    occupied = sorted({index // per_chip for index in listed})
+    titled = len(occupied) > 1 or chips > 1
+    shown = [
+        (f"Chip {chip}" if titled else "", core_map(chip, per_chip, listed))
+        for chip in occupied[:MAX_CHIPS]
+    ]
+    return shown, len(occupied) - len(shown)
+
+
+SECTION = Section("cores", "Cores", facts, Path(__file__).with_suffix(".html"))

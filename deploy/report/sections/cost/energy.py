@@ -1,0 +1,54 @@
+"""Energy: every coefficient set side by side, all sources named, then a dense ANN like for like."""
+
+from pathlib import Path
+from typing import Any
+
+from deploy.report.charts.energy_bars import colours, energy_bars
+from deploy.report.sections.cost.baseline import against_ann
+from deploy.report.sections.section import Run, Section
+from deploy.report.words import sentences as words
+from deploy.report.words.figures import joules
+from deploy.report.words.read import at, items, number, numbers
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """Stacked bars per set, what each includes and excludes, and the ANN."""
+    sets = [e for e in items(at(run.report, "energy")) if number(at(e, "total_j")) is not None]
+    bars = [(str(at(e, "coefficients")), _parts(e), at(e, "total_j")) for e in sets]
+    return {
+        "legend_of": [(f"c{n}", name.replace("_", " ")) for name, n in colours(bars).items()],
+        "bars": energy_bars(bars) if bars else None,
+        "never": ", ".join(_never_included(sets)),
+        "rows": [_row(e) for e in sets],
+        "ann": against_ann(run.report),
+    }
+
+
+def _never_included(sets: list[object]) -> list[str]:
+    """What every coefficient set leaves out."""
+    left_out = [[str(x) for x in items(at(e, "excluded"))] for e in sets]
+    return [x for x in left_out[0] if all(x in found for found in left_out)] if left_out else []
+
+
+def _parts(entry: object) -> dict[str, int | float]:
+    """Joules per category, with what the categories do not add up to as "not broken down"."""
+    parts = numbers(at(entry, "joules"))
+    rest = (number(at(entry, "total_j")) or 0) - sum(parts.values())
+    if rest > 1e-6 * max(1e-30, number(at(entry, "total_j")) or 0):
+        parts["not broken down"] = rest
+    return parts
+
+
+def _row(entry: object) -> dict[str, Any]:
+    """What a figure covers; its range, from idle neurons and no zero weights to its cautious total."""
+    low, total = number(at(entry, "low_j")), number(at(entry, "total_j"))
+    ends = None if total is None else (total if low is None else low, total)
+    return {
+        "name": str(at(entry, "coefficients")),
+        "range": words.between(ends, joules),
+        "covers": [", ".join(map(str, items(at(entry, key)))) for key in ("included", "excluded")],
+        "source": at(entry, "source"),
+    }
+
+
+SECTION = Section("energy", "Energy", facts, Path(__file__).with_suffix(".html"))

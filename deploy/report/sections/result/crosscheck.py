@@ -1,0 +1,33 @@
+"""SANA-FE beside us: counts that must be equal, energy and time that need not be."""
+
+from pathlib import Path
+from typing import Any
+
+from deploy.report.sections.section import Run, Section
+from deploy.report.words import sentences as words
+from deploy.report.words.figures import joules, seconds
+from deploy.report.words.read import at, items, number, pair
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """Counts side by side, then energy and time, and how SANA-FE was driven."""
+    found = at(run.report, "sanafe")
+    energy, latency = at(found, "energy"), at(found, "latency")
+    beside = []
+    if number(at(energy, "sanafe_j")) is not None:
+        ours = words.between(pair(at(energy, "ours_j")), joules)
+        rules, theirs = joules(at(energy, "by_its_rules_j")), joules(at(energy, "sanafe_j"))
+        beside.append(["energy", ours, rules, theirs])
+    if number(at(latency, "sanafe_s")) is not None:
+        ours = words.between(pair(at(latency, "ours_s")), seconds)
+        beside.append(["time", ours, "", seconds(at(latency, "sanafe_s"))])
+    return {
+        "ran": bool(found),
+        "ok": at(found, "ok"),
+        "counts": items(at(found, "counts")),
+        "beside": beside,
+        "notes": items(at(found, "notes")),
+    }
+
+
+SECTION = Section("crosscheck", "Cross-check", facts, Path(__file__).with_suffix(".html"))

@@ -1,0 +1,39 @@
+"""What a section of the page is, and the run that it is filled from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from deploy.program.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What is known of a run.
+
+    report: the object that report.json holds. recordings: {"NAME/s": integers [samples, time, *shape],
+    "NAME/v": int32 likewise}. program: the network that ran.
+    """
+
+    report: Mapping[str, Any]
+    recordings: Mapping[str, NDArray[Any]]
+    program: Program
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    identity: the anchor that the contents link to. heading, and short: in the contents, where it is
+    another. facts: what the template shows of a run, by name, beside its `report`; None leaves the
+    section out. template: a file of jinja2, which escapes every text.
+    """
+
+    identity: str
+    heading: str
+    facts: Callable[[Run], Mapping[str, Any] | None]
+    template: Path
+    short: str = ""
