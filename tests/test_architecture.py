@@ -104,7 +104,7 @@ def test_importing_needs_neither_torch_nor_lava(module):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert module.split(".")[0] in loaded
-    assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar"})
+    assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar", "jinja2"})
 
 
 # Where `kind` is a population's; in the float graph and in torch modules it is another one's.

@@ -33,16 +33,19 @@ def sections() -> list[Section]:
 
 
 def register(section: Section, before: str | None = None) -> None:
-    """Add a section of one's own to every page: at the end, or before the one of that identity.
+    """Add a section of one's own to every page: at the end, or before another; again is no harm.
 
-    Raises BadInput for an identity that is taken or no anchor, and for an unknown `before`.
+    Raises BadInput for an identity that another section has or that is no anchor, and for an unknown
+    `before`.
     """
-    taken = [known.identity for known in _SECTIONS]
-    if section.identity in taken or not re.fullmatch("[a-z][a-z0-9-]*", section.identity):
-        raise BadInput(f"report section '{section.identity}': taken, or not a-z, 0-9 and -")
-    if before is not None and before not in taken:
-        raise BadInput(f"report section '{section.identity}': no section '{before}' to go before")
-    _SECTIONS.insert(len(taken) if before is None else taken.index(before), section)
+    if section in _SECTIONS:
+        return
+    known = [each.identity for each in _SECTIONS]
+    if section.identity in known or not re.fullmatch("[a-z][a-z0-9-]*", section.identity):
+        raise BadInput(f"report section '{section.identity}': taken, or not of a-z, 0-9 and -")
+    if before is not None and before not in known:
+        raise BadInput(f"report section '{section.identity}': there is no '{before}' to go before")
+    _SECTIONS.insert(len(known) if before is None else known.index(before), section)
 
 
 @cache
@@ -50,8 +53,12 @@ def _installed() -> None:
     """Register the sections that installed distributions offer, once."""
     from importlib.metadata import entry_points
 
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        section = point.load()
+    for entry in entry_points(group=GROUP):
+        where = f"entry point '{entry.name}' of {GROUP} ({entry.value})"
+        try:
+            section = entry.load()
+        except Exception as error:  # whatever a foreign module does
+            raise BadInput(f"{where}: cannot be loaded: {error}") from error
         if not isinstance(section, Section):
-            raise BadInput(f"report section '{point.name}' ({point.value}): not a Section")
+            raise BadInput(f"{where}: is no Section but {type(section).__name__}")
         register(section)

@@ -4,6 +4,7 @@ from deploy.report.words.read import at, number, pair
 
 NOT_MEASURED = "not measured"
 NOT_RECORDED = "not recorded"
+NOT_KNOWN = "not known"
 # A narrow space that never breaks a line groups digits, as ISO 80000-1 writes numbers.
 GROUP = "\u202f"
 MINUS = "\u2212"

@@ -188,6 +188,8 @@ def test_what_is_not_stated_is_never_proven(own_neuron: Any) -> None:
         require(proof)
     page = render({"proof": proof.to_json()}, {}, program)
     assert "no bounds known" in page and "a kind of neurons states no bounds" in page
+    # Neither its range nor its margin was ever to be "measured".
+    assert page.count("not known") == 2 * page.count("? no bounds known") > 0
 
 
 def test_bounds_that_are_stated_are_used() -> None:

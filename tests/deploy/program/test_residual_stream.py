@@ -28,7 +28,8 @@ LIMIT = 254
 
 
 def shown_skips(report):
-    return show(SECTION, Run(report, {}, Program((), (), (), ())))
+    program = Program((make_input("in", (1,)),), (make_population("n", (1,)),), (), ())
+    return show(SECTION, Run(report, {}, program))
 
 
 def residual(

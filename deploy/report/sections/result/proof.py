@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.report.sections.section import Run, Section
-from deploy.report.words.figures import NOT_MEASURED, count
+from deploy.report.words.figures import NOT_KNOWN, NOT_MEASURED, count, percent
 from deploy.report.words.read import at, mapping, pair
 
 Ends = tuple[int | float, int | float]
@@ -50,12 +50,14 @@ def _obstacle(verdicts: set[str]) -> str:
 def _row(found: object) -> dict[str, Any]:
     verdict = str(at(found, "verdict") or "no verdict")
     reach, limit = pair(at(found, "range")), pair(at(found, "limit"))
+    # Of a kind of neurons that states no bounds nothing is known, which is not "not measured".
+    unknown = verdict == "no bounds known"
     return {
         "verdict": verdict,
         "sign": SIGNS.get(verdict, ("✕", "wrong")),
-        "range": _span(reach),
+        "range": NOT_KNOWN if unknown else _span(reach),
         "limit": _span(limit),
-        "margin": at(found, "margin"),
+        "margin": NOT_KNOWN if unknown else percent(at(found, "margin")),
         "used": None if reach is None or limit is None else _used(reach, limit),
     }
 
