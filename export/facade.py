@@ -18,7 +18,7 @@ from deploy.hardware.mapping import load_mapping
 from deploy.program.file import load_program
 from deploy.program.program import Program
 from deploy.report import summary
-from deploy.report.sections.quantization import quantization_sentence
+from deploy.report.words.quantization import quantization_sentence
 from export.frontends.frontend import Request
 from export.frontends.spikes import Spikes
 from export.frontends.table import read_model
