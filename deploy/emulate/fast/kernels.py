@@ -2,10 +2,13 @@
 
 Imported only where numba is installed. A spike adds one row of halved int8 weights of a dense
 connection: 256 of them stay within 16 bits (256·127 < 2^15), so sums run in int16 lanes and are
-widened once per 256 spikes. A spike of a convolution adds, for each kernel row, the taps that meet a
-target: runs of channels of the one shared kernel. A spike of listed synapses adds each of them.
+widened once per 256 spikes, to the type of the neurons' sums. That is int32 only where a block is
+`narrow`: then no sum is beyond 2^18, and none beyond 2^26 before its shift to the right, by 7 at most.
+A spike of a convolution adds, for each kernel row, the taps that meet a target: runs of channels of
+the one shared kernel. A spike of listed synapses adds each of them.
 
-All compiled functions share this file, since numba's cache sees changes of a caller's file only.
+All compiled functions share this file, which takes no constant from another: numba's cache sees
+changes of this file and of the arguments' types only. So links are records, read by name.
 """
 
 from typing import Any
@@ -15,34 +18,6 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
-
-from deploy.emulate.fast.layout import (
-    CHANNELS,
-    COLUMNS,
-    DELAY,
-    GROUP_IN,
-    GROUP_OUT,
-    HEIGHT,
-    KERNEL_STEP,
-    KERNEL_X,
-    KERNEL_Y,
-    KIND,
-    LAST,
-    LISTED,
-    OUT,
-    OUT_COLUMNS,
-    ROWS,
-    SHIFT,
-    SOURCE_SIZE,
-    SOURCE_WORD,
-    SOURCE_WORDS,
-    START,
-    TABLE,
-    TARGET_STEP_X,
-    TARGET_STEP_Y,
-    WEIGHTS,
-    WIDTH,
-)  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -167,17 +142,17 @@ def _active(bits: Array, g: int, t: int, begin: int, words: int, index: Array) -
 
 @njit(nogil=True, cache=_CACHE)
 def _add_rows(
-    link: Array, rows: Array, index: Array, n: int, sums16: Array, sums32: Array, a: Array
+    link: Array, rows: Array, index: Array, n: int, sums16: Array, totals: Array, a: Array
 ) -> None:
     """The target += (Σ of the rows of n sources) << shift; the row after the last is zero."""
-    width, shift, offset = link[WIDTH], link[SHIFT], link[WEIGHTS]
-    target = a[link[START] : link[START] + width]
+    width, shift, offset = link["width"], link["shift"], link["weights"]
+    target = a[link["start"] : link["start"] + width]
     for k in range(n, n + 8):
-        index[k] = link[SOURCE_SIZE]
+        index[k] = link["source_size"]
     sums = sums16[:width]
     many = n > _GROUP
     if many:
-        sums32[:width] = 0
+        totals[:width] = 0
     for first in range(0, n, _GROUP):
         sums[:] = 0
         last = min(first + _GROUP, n)
@@ -218,11 +193,11 @@ def _add_rows(
                 sums[j] += np.int16(np.int16(r0[j] + r1[j]) + np.int16(r2[j] + r3[j]))
         if many:
             for j in range(width):
-                sums32[j] += sums[j]
+                totals[j] += sums[j]
     scale, down = np.int32(1 << max(shift, 0)), max(-shift, 0)
     if many:
         for j in range(width):
-            target[j] += (sums32[j] * scale) >> down
+            target[j] += (totals[j] * scale) >> down
     elif shift >= 0:
         for j in range(width):
             target[j] += sums[j] * scale
@@ -236,10 +211,10 @@ def _add_listed(
     link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
 ) -> None:
     """a[start:] += every listed synapse of n sources."""
-    target = a[start : start + link[WIDTH]]
-    first_of = table[link[TABLE] : link[TABLE] + link[SOURCE_SIZE] + 1]
-    targets = table[link[TABLE] + link[SOURCE_SIZE] + 1 :]
-    weights = taps[link[WEIGHTS] :]
+    target = a[start : start + link["width"]]
+    first_of = table[link["table"] : link["table"] + link["source_size"] + 1]
+    targets = table[link["table"] + link["source_size"] + 1 :]
+    weights = taps[link["weights"] :]
     for k in range(n):
         for i in range(first_of[index[k]], first_of[index[k] + 1]):
             target[targets[i]] += weights[i]
@@ -250,15 +225,15 @@ def _add_kernel(
     link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
 ) -> None:
     """a[start:] += the kernel around each of n sources."""
-    target = a[start : start + link[WIDTH]]
-    channels, columns, kernel_x = link[CHANNELS], link[COLUMNS], link[KERNEL_X]
-    area, out, run = link[HEIGHT] * columns, link[OUT], link[GROUP_OUT]
-    of_rows, of_columns = link[TABLE], link[TABLE] + 3 * link[HEIGHT]
-    whole = link[TARGET_STEP_X] == 1 and run == out
-    step = link[TARGET_STEP_X] * out
+    target = a[start : start + link["width"]]
+    channels, columns, kernel_x = link["channels"], link["columns"], link["kernel_x"]
+    area, out, run = link["height"] * columns, link["out"], link["group_out"]
+    of_rows, of_columns = link["table"], link["table"] + 3 * link["height"]
+    whole = link["target_step_x"] == 1 and run == out
+    step = link["target_step_x"] * out
     for k in range(n):
         j = np.uint32(index[k])
-        if link[LAST]:
+        if link["last"]:
             place = np.int64(j // np.uint32(channels))
             channel = j - place * channels
         else:
@@ -268,12 +243,12 @@ def _add_kernel(
         in_row = of_rows + 3 * y
         in_column = of_columns + 3 * (place - y * columns)
         count_y, count_x = table[in_row + 2], table[in_column + 2]
-        group = channel // link[GROUP_IN] if run != out else np.int64(0)
-        w = link[WEIGHTS] + (channel * link[KERNEL_Y] + table[in_row]) * kernel_x * run
+        group = channel // link["group_in"] if run != out else np.int64(0)
+        w = link["weights"] + (channel * link["kernel_y"] + table[in_row]) * kernel_x * run
         w += table[in_column] * run
-        to = (table[in_row + 1] * link[OUT_COLUMNS] + table[in_column + 1]) * out + group * run
-        down = link[TARGET_STEP_Y] * link[OUT_COLUMNS] * out
-        back = link[KERNEL_STEP] * kernel_x * run
+        to = (table[in_row + 1] * link["out_columns"] + table[in_column + 1]) * out + group * run
+        down = link["target_step_y"] * link["out_columns"] * out
+        back = link["kernel_step"] * kernel_x * run
         for _ in range(count_y):
             if whole:
                 there, added = target[to : to + count_x * run], taps[w : w + count_x * run]
@@ -301,33 +276,33 @@ def _add_sums(
     t: int,
     index: Array,
     sums16: Array,
-    sums32: Array,
+    totals: Array,
     a: Array,
 ) -> None:
     """a[start : start + width] += the sums of one connection at step t of sample g."""
-    begin = link[SOURCE_WORD]
-    n = _active(bits, g, t - link[DELAY], begin, link[SOURCE_WORDS], index)
+    begin = link["source_word"]
+    n = _active(bits, g, t - link["delay"], begin, link["source_words"], index)
     if n == 0:
         return
-    if link[KIND] == ROWS:
-        _add_rows(link, rows, index, n, sums16, sums32, a)
-    elif link[SHIFT] == 0:
-        _add_synapses(link, taps, table, index, n, a, link[START])
+    if link["rows"]:
+        _add_rows(link, rows, index, n, sums16, totals, a)
+    elif link["shift"] == 0:
+        _add_synapses(link, taps, table, index, n, a, link["start"])
     else:
         # A negative exponent shifts the whole sum.
-        start, width, down = link[START], link[WIDTH], -link[SHIFT]
-        sums32[:width] = 0
-        _add_synapses(link, taps, table, index, n, sums32, 0)
+        start, width, down = link["start"], link["width"], -link["shift"]
+        totals[:width] = 0
+        _add_synapses(link, taps, table, index, n, totals, 0)
         target = a[start : start + width]
         for j in range(width):
-            target[j] += sums32[j] >> down
+            target[j] += totals[j] >> down
 
 
 @njit(nogil=True, cache=_CACHE)
 def _add_synapses(
     link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
 ) -> None:
-    if link[KIND] == LISTED:
+    if link["listed"]:
         _add_listed(link, taps, table, index, n, a, start)
     else:
         _add_kernel(link, taps, table, index, n, a, start)
@@ -400,12 +375,12 @@ def add_events(
     """drive[g, t] += sums of a connection at step first + t; source: spikes [samples, time, words]."""
     samples, steps = drive.shape[:2]
     index = np.empty(64 * source.shape[2] + 16, np.int32)
-    sums16 = np.empty(link[WIDTH], np.int16)
-    sums32 = np.empty(link[WIDTH], np.int32)
+    sums16 = np.empty(link["width"], np.int16)
+    totals = np.empty(link["width"], drive.dtype)
     for g in range(samples):
-        for t in range(max(link[DELAY] - first, 0), steps):
+        for t in range(max(link["delay"] - first, 0), steps):
             _add_sums(
-                link, rows, taps, table, source, g, first + t, index, sums16, sums32, drive[g, t]
+                link, rows, taps, table, source, g, first + t, index, sums16, totals, drive[g, t]
             )
 
 
@@ -449,7 +424,7 @@ def run_block(
     samples, size = u_all.shape
     a = np.zeros(size, mu.dtype)
     index = np.empty(64 * max(source.shape[2], bits.shape[2]) + 16, np.int32)
-    sums16, sums32 = np.empty(size, np.int16), np.empty(size, np.int32)
+    sums16, totals = np.empty(size, np.int16), np.empty(size, mu.dtype)
     s, few = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     waiting = 0
     for g in range(samples):
@@ -459,17 +434,17 @@ def run_block(
                 a[:] = drive[g, t - first]
             else:
                 a[:] = 0
-            if fused and t >= source_link[DELAY]:
+            if fused and t >= source_link["delay"]:
                 _add_sums(
                     source_link, source_rows, source_taps, source_table, source, g, t,
-                    index, sums16, sums32, a,
+                    index, sums16, totals, a,
                 )  # fmt: skip
             for p in range(populations.shape[0]):
                 here, end = populations[p, 0], populations[p, 1]
                 for c in range(populations[p, 2], populations[p, 3]):
                     link = links[c]
-                    if t >= link[DELAY]:
-                        _add_sums(link, rows, taps, table, bits, g, t, index, sums16, sums32, a)
+                    if t >= link["delay"]:
+                        _add_sums(link, rows, taps, table, bits, g, t, index, sums16, totals, a)
                 if populations[p, 4]:
                     _advance_undecayed(here, end, a, u, v, bias, threshold, s)
                 else:

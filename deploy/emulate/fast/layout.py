@@ -17,13 +17,14 @@ from deploy.program.program import Program
 
 # Kinds of a link, as the kernels tell them apart.
 ROWS, LISTED, KERNEL = range(3)
-# Entries of a link: see `Synapses.link`.
-(
-    KIND, SOURCE_WORD, SOURCE_WORDS, SOURCE_SIZE, DELAY, SHIFT, START, WIDTH, WEIGHTS, TABLE,
-    CHANNELS, HEIGHT, COLUMNS, LAST, GROUP_IN, GROUP_OUT, OUT, OUT_COLUMNS, KERNEL_Y, KERNEL_X,
-    KERNEL_STEP, TARGET_STEP_Y, TARGET_STEP_X,
-) = range(23)  # fmt: skip
-LINK = 23
+# A link, what the kernels need to know of a connection: see `Synapses.link`. They read it by name,
+# since numba compiles again where a type changes, and not where a constant of another file does.
+_ENTRIES = (
+    "rows", "listed", "source_word", "source_words", "source_size", "delay", "shift", "start",
+    "width", "weights", "table", "channels", "height", "columns", "last", "group_in", "group_out",
+    "out", "out_columns", "kernel_y", "kernel_x", "kernel_step", "target_step_y", "target_step_x",
+)  # fmt: skip
+LINK = np.dtype([(name, np.int64) for name in _ENTRIES], align=True)
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Weights:
     halved, the last row zero.
     taps: int16, for the others, shifted by an exponent that is not negative: the synapses of each
     source; or, for each source channel and kernel row, the kernel columns, of which those that a
-    spike uses together lie together, and their target channels. link: its entries SHIFT, then those
-    from CHANNELS on.
+    spike uses together lie together, and their target channels. link: its entries
+    "shift" and, of a kernel, those from "channels" on.
     table: int32. Listed: first synapse of each source, then their targets. Kernel: for each source
     row, then for each source column: first kernel position, first target, number of taps.
     """
@@ -83,7 +84,7 @@ class Weights:
     rows: NDArray[np.int8]
     taps: NDArray[np.int16]
     table: NDArray[np.int32]
-    link: tuple[int, ...]
+    link: dict[str, int]
 
 
 _NO_ROWS, _NO_TAPS, _NO_TABLE = np.zeros(0, np.int8), np.zeros(0, np.int16), np.zeros(0, np.int32)
@@ -94,13 +95,13 @@ def weights(c: Connection, source: Layout, target: Layout, width: int) -> Weight
     if isinstance(c, Dense):
         rows = aligned(width * (c.source_size + 1)).reshape(-1, width)
         rows[:-1, : c.target_size] = dense_matrix(c, source, target) >> 1
-        return Weights(ROWS, rows.reshape(-1), _NO_TAPS, _NO_TABLE, (c.exponent + 1,))
+        return Weights(ROWS, rows.reshape(-1), _NO_TAPS, _NO_TABLE, {"shift": c.exponent + 1})
     up, down = max(c.exponent, 0), min(c.exponent, 0)
     if isinstance(c, Sparse):
         indptr, targets, weight = by_source(c, source, target)
         table = np.concatenate([indptr, targets]).astype(np.int32)
-        return Weights(LISTED, _NO_ROWS, (weight << up).astype(np.int16), table, (down,))
-    link = (down, *_kernel_link(c, source.last))
+        return Weights(LISTED, _NO_ROWS, (weight << up).astype(np.int16), table, {"shift": down})
+    link = {"shift": down} | _kernel_link(c, source.last)
     table = np.concatenate([_axis(c, 0), _axis(c, 1)])
     return Weights(KERNEL, _NO_ROWS, _kernel_taps(c) << np.int16(up), table, link)
 
@@ -122,15 +123,17 @@ def by_source(
     return np.concatenate([[0], np.cumsum(numbers)]), targets[order], c.weight[order]
 
 
-def _kernel_link(c: Conv2d, last: bool) -> tuple[int, ...]:
+def _kernel_link(c: Conv2d, last: bool) -> dict[str, int]:
     channels, height, columns = c.source_shape
     out, _, out_columns = c.target_shape
-    steps = [d // gcd(s, d) for s, d in zip(c.stride, c.dilation, strict=True)]
-    step = c.stride[0] // gcd(c.stride[0], c.dilation[0])
-    return (
-        channels, height, columns, int(last), c.weight.shape[1], out // c.groups, out, out_columns,
-        *c.weight.shape[2:], step, *steps,
-    )  # fmt: skip
+    step_y, step_x = (d // gcd(s, d) for s, d in zip(c.stride, c.dilation, strict=True))
+    return {
+        "channels": channels, "height": height, "columns": columns, "last": int(last),
+        "group_in": c.weight.shape[1], "group_out": out // c.groups, "out": out,
+        "out_columns": out_columns, "kernel_y": c.weight.shape[2], "kernel_x": c.weight.shape[3],
+        "kernel_step": c.stride[0] // gcd(c.stride[0], c.dilation[0]),
+        "target_step_y": step_y, "target_step_x": step_x,
+    }  # fmt: skip
 
 
 def _kernel_taps(c: Conv2d) -> NDArray[np.int16]:

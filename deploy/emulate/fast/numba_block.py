@@ -15,7 +15,7 @@ from deploy.emulate.fast.schedule import by_product, pieces
 from deploy.emulate.fast.spikes import Messages, Spikes
 
 _NOTHING = (
-    np.zeros((1, 1, 1), np.uint64), np.zeros(LINK, np.int64), np.zeros(1, np.int8),
+    np.zeros((1, 1, 1), np.uint64), np.zeros(1, LINK)[0], np.zeros(1, np.int8),
     np.zeros(1, np.int16), np.zeros(1, np.int32),
 )  # fmt: skip
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from deploy.connections.synapses import fan_in
 from deploy.emulate.fast.layout import (
     LINK,
+    LISTED,
     ROWS,
-    TABLE,
-    WEIGHTS,
     Layout,
     Weights,
     aligned,
@@ -40,8 +39,8 @@ class Synapses:
 
     exact: the arithmetic in which every partial sum is exact. start: of the target in its block.
     source, target: how both ends lie. weights: of a block's own connection they are in its `inside`
-    arrays. link: int64 [LINK], what the kernels need to know of it, by the numbers of
-    `deploy.emulate.fast.layout`. cache: what matrix products make of the weights, once.
+    arrays. link: a `LINK` of `deploy.emulate.fast.layout`, what the kernels need to know of it.
+    cache: what matrix products make of the weights, once.
     """
 
     connection: Connection
@@ -50,7 +49,7 @@ class Synapses:
     source: Layout
     target: Layout
     weights: Weights
-    link: NDArray[np.int64]
+    link: np.void
     cache: dict[Any, Any]
 
 
@@ -83,7 +82,7 @@ class Block:
     inside: tuple[Synapses, ...]
     layouts: tuple[Layout, ...]
     spans: NDArray[np.int64]
-    links: NDArray[np.int64]
+    links: NDArray[np.void]
     rows: NDArray[np.int8]
     taps: NDArray[np.int16]
     table: NDArray[np.int32]
@@ -189,12 +188,14 @@ def _synapses(
 ) -> Synapses:
     source, target = found[c.source], found[c.target]
     made = weights(c, source, target, width)
-    link = np.zeros(LINK, np.int64)
-    head = (
-        starts.get(c.source, 0) // WORD, words(source.size), source.size, c.delay, made.link[0],
-        starts[c.target], width, 0, 0,
-    )  # fmt: skip
-    link[: 10 + len(made.link) - 1] = (made.kind, *head, *made.link[1:])
+    link = np.zeros(1, LINK)[0]
+    entries = made.link | {
+        "rows": made.kind == ROWS, "listed": made.kind == LISTED,
+        "source_word": starts.get(c.source, 0) // WORD, "source_words": words(source.size),
+        "source_size": source.size, "delay": c.delay, "start": starts[c.target], "width": width,
+    }  # fmt: skip
+    for name, value in entries.items():
+        link[name] = value
     return Synapses(c, exact, starts[c.target], source, target, made, link, {})
 
 
@@ -219,15 +220,15 @@ def _spans(
 
 def _joined(
     inside: tuple[Synapses, ...],
-) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int16], NDArray[np.int32]]:
+) -> tuple[NDArray[np.void], NDArray[np.int8], NDArray[np.int16], NDArray[np.int32]]:
     """Links, rows, taps and tables of connections, one after the other, in the order of targets."""
-    links = np.array([s.link for s in inside], np.int64).reshape(-1, LINK)
+    links = np.array([s.link for s in inside], LINK)
     parts: list[list[NDArray[Any]]] = [[], [], []]
     for link, s in zip(links, inside, strict=True):
         arrays: tuple[NDArray[Any], ...] = (s.weights.rows, s.weights.taps, s.weights.table)
         begins = [sum(len(a) for a in part) for part in parts]
-        link[WEIGHTS] = begins[0] if s.weights.kind == ROWS else begins[1]
-        link[TABLE] = begins[2]
+        link["weights"] = begins[0] if s.weights.kind == ROWS else begins[1]
+        link["table"] = begins[2]
         for part, array in zip(parts, arrays, strict=True):
             part.append(array)
     rows = aligned(sum(len(a) for a in parts[0]))
