@@ -142,7 +142,7 @@ def _active(bits: Array, g: int, t: int, begin: int, words: int, index: Array) -
 
 @njit(nogil=True, cache=_CACHE)
 def _add_rows(
-    link: Array, rows: Array, index: Array, n: int, sums16: Array, totals: Array, a: Array
+    link: Any, rows: Array, index: Array, n: int, sums16: Array, totals: Array, a: Array
 ) -> None:
     """The target += (Σ of the rows of n sources) << shift; the row after the last is zero."""
     width, shift, offset = link["width"], link["shift"], link["weights"]
@@ -208,7 +208,7 @@ def _add_rows(
 
 @njit(nogil=True, cache=_CACHE)
 def _add_listed(
-    link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
+    link: Any, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
 ) -> None:
     """a[start:] += every listed synapse of n sources."""
     target = a[start : start + link["width"]]
@@ -222,7 +222,7 @@ def _add_listed(
 
 @njit(nogil=True, cache=_CACHE, error_model="numpy")
 def _add_kernel(
-    link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
+    link: Any, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
 ) -> None:
     """a[start:] += the kernel around each of n sources."""
     target = a[start : start + link["width"]]
@@ -267,7 +267,7 @@ def _add_kernel(
 
 @njit(nogil=True, cache=_CACHE)
 def _add_sums(
-    link: Array,
+    link: Any,
     rows: Array,
     taps: Array,
     table: Array,
@@ -300,7 +300,7 @@ def _add_sums(
 
 @njit(nogil=True, cache=_CACHE)
 def _add_synapses(
-    link: Array, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
+    link: Any, taps: Array, table: Array, index: Array, n: int, a: Array, start: int
 ) -> None:
     if link["listed"]:
         _add_listed(link, taps, table, index, n, a, start)
@@ -365,7 +365,7 @@ def _advance_undecayed(
 @njit(nogil=True, cache=_CACHE)
 def add_events(
     source: Array,
-    link: Array,
+    link: Any,
     rows: Array,
     taps: Array,
     table: Array,
@@ -387,7 +387,7 @@ def add_events(
 @njit(nogil=True, cache=_CACHE)
 def run_block(
     source: Array,
-    source_link: Array,
+    source_link: Any,
     source_rows: Array,
     source_taps: Array,
     source_table: Array,
