@@ -12,88 +12,92 @@ The sensor is taken from attributes of the group or the file: `width` and `heigh
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.data.events.formats.raw import MAX_EVENTS, RawEvents, Sensor
+from neuroclip.data.events.formats.raw import MAX_EVENTS, RawEvents
 
-_LAYOUTS = (
-    ("events", "xytp"),
-    ("", "xytp"),
-    ("events", ("xs", "ys", "ts", "ps")),
-    ("CD/events", None),
-    ("events", None),
-)
+if TYPE_CHECKING:
+    import h5py
+
+# A place, and its columns; or the table there, with fields of these names.
+_LAYOUTS = (("events/", "xytp"), ("", "xytp"), ("events/", ("xs", "ys", "ts", "ps")))
+_TABLES = ("CD/events", "events")
 
 
 def read(path: Path) -> RawEvents:
-    """Read the columns. Raises BadInput: unreadable, no known layout, too long, not numbers."""
-    import h5py
+    """Read the columns in a child process (`neuroclip.storage.hdf5`); other entries are left alone.
 
-    try:
-        with h5py.File(path, "r") as file:
-            columns = _columns(path, file)
-            sensor = _sensor(path, file)
-            lengths = [len(column) for column in columns]
-            if max(lengths) > MAX_EVENTS:
-                raise BadInput(f"{path}: {max(lengths)} events exceed the limit of {MAX_EVENTS}")
-            x, y, t, p = (np.asarray(column[:]) for column in columns)
-    except OSError as error:
-        reason = " ".join(str(error.strerror or error).split())
-        hint = "; its compression may need: pip install hdf5plugin" if "filter" in reason else ""
-        raise BadInput(f"{path}: cannot read: {reason}{hint}") from error
-    except (KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise BadInput(f"{path}: damaged: {' '.join(str(error).split())}") from error
-    return RawEvents(x, y, _microseconds(path, t), _bits(p), sensor)
+    Raises BadInput: unreadable, damaged or hostile, no known layout, too long, not numbers.
+    """
+    from neuroclip.storage.hdf5 import read_hdf5
+
+    found = read_hdf5(path, lambda file: _events(path, file))
+    width, height = found["sensor"].tolist() or (None, None)
+    sensor = None if width is None else (width, height)
+    return RawEvents(
+        found["x"], found["y"], _microseconds(path, found["t"]), _bits(found["p"]), sensor
+    )
 
 
-def _columns(path: Path, file: Any) -> list[Any]:
-    import h5py
+def _events(path: Path, file: "h5py.File") -> dict[str, NDArray[Any]]:
+    """The columns x, y, t, p of an open file, and its sensor [width, height], empty where unsaid."""
+    from neuroclip.storage.hdf5 import Budget
 
-    for group, names in _LAYOUTS:
-        node = file.get(group) if group else file
-        if names is None and isinstance(node, h5py.Dataset) and node.dtype.names:
-            if set("xytp") <= set(node.dtype.names):
-                return [_Field(node, name) for name in "xytp"]
-        elif names is not None and isinstance(node, h5py.Group):
-            found = [node.get(name) for name in names]
-            if all(isinstance(c, h5py.Dataset) and c.ndim == 1 for c in found):
-                return found
+    columns = _columns(path, file)
+    longest, budget = max(len(entry) for entry, _ in columns), Budget(path)
+    if longest > MAX_EVENTS:
+        raise BadInput(f"{path}: {longest} events exceed the limit of {MAX_EVENTS}")
+    for entry in dict.fromkeys(entry for entry, _ in columns):
+        budget.take(entry.name, entry)
+    found = {"sensor": np.array(_sensor(path, file), np.int64)}
+    for name, (entry, field) in zip("xytp", columns, strict=True):
+        kind = entry.dtype if field is None else entry.dtype[field]
+        if kind.kind not in "biuf" or kind.itemsize > 8:
+            raise BadInput(
+                f"{path}: {name} in '{entry.name}' has type {kind}, expected a number of 64 bits at most"
+            )
+        found[name] = np.asarray(entry[:] if field is None else entry.fields(field)[:])
+    return found
+
+
+def _columns(path: Path, file: "h5py.File") -> list[tuple[Any, str | None]]:
+    """Data sets of x, y, t and p, each with the field of it that is meant, in a table of all four."""
+    from neuroclip.storage.hdf5 import entry_of
+
+    for place, names in _LAYOUTS:
+        found = [entry_of(path, file, f"{place}{name}") for name in names]
+        if all(entry is not None and entry.ndim == 1 for entry in found):
+            return [(entry, None) for entry in found]
+    for place in _TABLES:
+        table = entry_of(path, file, place)
+        if table is not None and table.ndim == 1 and set("xytp") <= set(table.dtype.names or ()):
+            return [(table, name) for name in "xytp"]
     raise BadInput(
         f"{path}: no events found; expected events/x,y,t,p, events/xs,ys,ts,ps or CD/events"
     )
 
 
-class _Field:
-    """One field of a table of events, with a column's length and slicing."""
+def _sensor(path: Path, file: "h5py.File") -> tuple[int, ...]:
+    """(width, height) from the attributes of the file and of its events, or nothing."""
+    from neuroclip.storage.hdf5 import node_of
 
-    def __init__(self, table: Any, name: str) -> None:
-        self.table, self.name = table, name
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __getitem__(self, where: slice) -> NDArray[Any]:
-        return np.asarray(self.table.fields(self.name)[where])
-
-
-def _sensor(path: Path, file: Any) -> Sensor | None:
-    nodes = [file, *(file[name] for name in ("events", "CD", "CD/events") if name in file)]
-    attributes: dict[str, Any] = {}
-    for node in nodes:
-        attributes.update(node.attrs)
+    places = (node_of(path, file, place) for place in ("events", "CD", "CD/events"))
+    nodes = [file, *(node for node in places if node is not None)]
+    wanted = ("sensor_resolution", "width", "height")
+    said = {name: node.attrs[name] for node in nodes for name in wanted if name in node.attrs}
     try:
-        if "sensor_resolution" in attributes:
-            height, width = (int(value) for value in attributes["sensor_resolution"])
+        if "sensor_resolution" in said:
+            height, width = (int(value) for value in said["sensor_resolution"])
             return width, height
-        if {"width", "height"} <= attributes.keys():
-            return int(attributes["width"]), int(attributes["height"])
-    except (TypeError, ValueError) as error:
+        if {"width", "height"} <= said.keys():
+            return int(said["width"]), int(said["height"])
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadInput(f"{path}: the sensor's size in the attributes is no number") from error
-    return None
+    return ()
 
 
 def _microseconds(path: Path, t: NDArray[Any]) -> NDArray[Any]:
