@@ -36,8 +36,8 @@ def read(path: Path) -> RawEvents:
     from neuroclip.storage.hdf5 import read_hdf5
 
     found = read_hdf5(path, lambda file: _events(path, file))
-    width, height = found["sensor"].tolist() or (None, None)
-    sensor = None if width is None else (width, height)
+    said = found["sensor"].tolist()
+    sensor = (int(said[0]), int(said[1])) if said else None
     return RawEvents(
         found["x"], found["y"], _microseconds(path, found["t"]), _bits(found["p"]), sensor
     )
