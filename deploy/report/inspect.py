@@ -13,7 +13,7 @@ from deploy.hardware.chip import Chip, amount, load_chip
 from deploy.map.core.costs import core_report
 from deploy.map.cut.orders import orders
 from deploy.map.cut.slices import by_layer
-from deploy.neurons import Neurons, is_plain
+from deploy.neurons import Neurons, is_lif, is_plain
 from deploy.program.program import Program
 from deploy.prove.proof import Proof, prove
 from deploy.report.words.figures import plain
@@ -138,8 +138,8 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
     return [
         *(f"input '{n.name}' sends graded messages" for n in program.inputs if not n.binary),
         *(
-            f"population '{p.name}' is {p.kind}"
-            + (f" with {rules}" if (rules := _rules(p)) else "")
+            f"population '{p.name}' "
+            + ("has refractory or reset rules" if is_lif(p) else f"is {p.kind}")
             for p in program.populations
             if not is_plain(p)
         ),
