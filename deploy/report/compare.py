@@ -17,8 +17,7 @@ COUNTS = (
     *("messages", "hops", "weight_bytes"),
 )
 # What is compared node by node, and step by step.
-NODE_COUNTS = {"synaptic_ops": "synaptic ops", "spikes": "spikes", "messages": "packets"}
-STEP_COUNTS = {"synaptic_ops": "synaptic ops", "spikes": "spikes", "messages": "packets"}
+PARTS = {"synaptic_ops": "synaptic ops", "spikes": "spikes", "messages": "packets"}
 
 
 def compare_rows(a: object, b: object) -> list[Row]:
@@ -33,21 +32,17 @@ def compare_rows(a: object, b: object) -> list[Row]:
         rows += _accuracy(executor, a, b)
     for kind, key in (("spike", "spike_mismatches"), ("state", "state_mismatches")):
         rows.append(_figure(f"{kind} mismatches", _mismatches(a, key), _mismatches(b, key), count))
-    rows.append(_figure("cores used", at(a, "cores", "used"), at(b, "cores", "used"), count))
-    rows.append(_figure("chips", at(a, "cores", "chips"), at(b, "cores", "chips"), count))
-    for resource in ("neurons", "synapse_words"):
-        fullest = [at(r, "cores", "utilisation", resource, "max") for r in (a, b)]
-        rows.append(
-            _figure(f"{resource.replace('_', ' ')}, fullest core", fullest[0], fullest[1], percent)
-        )
-    for key in COUNTS:
-        first, second = (at(r, "counts", key, "total") for r in (a, b))
-        rows.append(_figure(key.replace("_", " "), first, second, count))
-    rates = [at(r, "counts", "spike_rate") for r in (a, b)]
-    rows.append(_figure("spikes per neuron and step", rates[0], rates[1], percent))
-    for key, name in (("busiest_link", "busiest link"), ("mean_link", "mean of the links in use")):
-        loads = [at(r, "traffic", key) for r in (a, b)]
-        rows.append(_figure(f"{name}, packets", loads[0], loads[1], count))
+    entries = [
+        ("cores used", count, ("cores", "used")),
+        ("chips", count, ("cores", "chips")),
+        ("neurons, fullest core", percent, ("cores", "utilisation", "neurons", "max")),
+        ("synapse words, fullest core", percent, ("cores", "utilisation", "synapse_words", "max")),
+        *((key.replace("_", " "), count, ("counts", key, "total")) for key in COUNTS),
+        ("spikes per neuron and step", percent, ("counts", "spike_rate")),
+        ("busiest link, packets", count, ("traffic", "busiest_link")),
+        ("mean of the links in use, packets", count, ("traffic", "mean_link")),
+    ]
+    rows += [_figure(name, at(a, *path), at(b, *path), form) for name, form, path in entries]
     for key, end in (("total_j", ""), ("low_j", ", low end")):
         energy = [_of_sets(r, key) for r in (a, b)]
         for name in dict.fromkeys([*energy[0], *energy[1]]):
@@ -66,7 +61,7 @@ def compare_rows(a: object, b: object) -> list[Row]:
 def node_rows(a: object, b: object) -> list[Row]:
     """(node and count, in A, in B, difference) for every count of every node of either run."""
     rows = []
-    for key, name in NODE_COUNTS.items():
+    for key, name in PARTS.items():
         found = [numbers(at(r, "counts", key, "per_node")) for r in (a, b)]
         for node in dict.fromkeys([*found[0], *found[1]]):
             rows.append(_figure(f"{node}: {name}", found[0].get(node), found[1].get(node), count))
@@ -85,7 +80,7 @@ def compare_html(a: object, b: object) -> str:
 def _steps(a: object, b: object) -> list[Drawing]:
     """Both runs on one scale, step by step; a run without totals of each step has no curve."""
     drawn = []
-    for key, name in STEP_COUNTS.items():
+    for key, name in PARTS.items():
         found = [
             (f"{side}: {name}", [values], count(max(values)))
             for side, report in (("A", a), ("B", b))

@@ -72,31 +72,23 @@ def _tiles(report: object) -> list[tuple[str, str, str]]:
     best = next((e for e in ("lava", "emulator") if words.accuracy(report, e)), "emulator")
     entry = words.accuracy(report, best)
     ends = None in (number(at(entry, "low")), number(at(entry, "high")))
-    pairs = words.parity_pairs(report)
-    found = [number(at(p, k)) for p in pairs for k in ("spike_mismatches", "state_mismatches")]
-    compared = [number(at(p, k)) for p in pairs for k in ("spikes_compared", "states_compared")]
-    mismatches = [x for x in found if x is not None]
-    seen = sum(x for x in compared if x is not None)
+    parity = words.parity_pairs(report)
+    wrong = [number(at(p, k)) for p in parity for k in ("spike_mismatches", "state_mismatches")]
+    seen = sum(
+        number(at(p, k)) or 0 for p in parity for k in ("spikes_compared", "states_compared")
+    )
+    mismatches = [x for x in wrong if x is not None]
     used, of, available = words.cores(report).partition(" of ")
     sets, each = len(items(at(report, "energy"))), "per inference"
+    over = f", {sets} coefficient set{'s' if sets != 1 else ''}" if sets else ""
     energy = words.energy_sentence({"energy_range_j": words.energy_range(report)})
+    share = "" if ends else f"95{NBSP}%: {interval(entry)}"
+    compared = f"in {count(seen)} comparisons" if seen else ""
     return [
-        (
-            f"accuracy, {words.TITLES[best]}",
-            percent(at(entry, "value")),
-            "" if ends else f"95{NBSP}%: {interval(entry)}",
-        ),
-        (
-            "mismatches",
-            count(sum(mismatches) if mismatches else None),
-            f"in {count(seen)} comparisons" if seen else "",
-        ),
+        (f"accuracy, {words.TITLES[best]}", percent(at(entry, "value")), share),
+        ("mismatches", count(sum(mismatches) if mismatches else None), compared),
         ("neurocores", used, f"{of}{available}".strip()),
         ("synaptic operations", count(at(report, "counts", "synaptic_ops", "total")), each),
-        (
-            "energy",
-            energy,
-            f"{each}, {sets} coefficient set{'s' if sets != 1 else ''}" if sets else each,
-        ),
+        ("energy", energy, each + over),
         ("time", words.latency_sentence(report), each),
     ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deploy.report.charts.svg import Drawing, el, picture
+from deploy.report.charts.svg import Drawing, el, picture, text
 from deploy.report.words.figures import percent, shorten
 from deploy.report.words.read import at, items, number, numbers
 
@@ -45,8 +45,8 @@ def _cell(index: int, core: object, x: float, y: float) -> Drawing:
         "g",
         el("title", _tooltip(index, core)),
         el("rect", **rect, cls=kind),
-        el("text", first, x=x + 5, y=y + 15, cls="core-name"),
-        el("text", f"{said}{more}", x=x + 5, y=y + 28, cls="core-load"),
+        text(first, x + 5, y + 15, "core-name"),
+        text(f"{said}{more}", x + 5, y + 28, "core-load"),
         cls=kind,
     )
 

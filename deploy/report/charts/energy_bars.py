@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from deploy.report.charts.svg import Child, Drawing, el, picture
+from deploy.report.charts.svg import Child, Drawing, el, join, picture, text
 from deploy.report.words.figures import joules, shorten
 
 WIDTH, LEFT, RIGHT, ROW, BAR = 760, 170, 80, 34, 20
@@ -26,25 +26,16 @@ def energy_bars(bars: Bars) -> Drawing:
     drawn: list[Child] = []
     for i, (title, parts, total) in enumerate(bars):
         y, x = i * ROW, float(LEFT)
-        text = el(
-            "text", el("title", title), shorten(title, 22), x=LEFT - 10, y=y + 15, text_anchor="end"
-        )
-        drawn.append(text)
-        for name, energy in parts.items():
+        name = join([el("title", title), shorten(title, 22)])
+        drawn.append(text(name, LEFT - 10, y + 15, None, "end"))
+        for part, energy in parts.items():
             width = energy / largest * (WIDTH - LEFT - RIGHT)
-            drawn.append(
-                el(
-                    "rect",
-                    el("title", f"{title}, {name}: {joules(energy)}"),
-                    x=round(x, 2),
-                    y=y,
-                    # A hair of space between the parts, where a part is wide enough to lose it.
-                    width=round(width - 1 if width > 4 else max(width, 0), 2),
-                    height=BAR,
-                    cls=f"energy c{colour[name]}",
-                )
-            )
+            # A hair of space between the parts, where a part is wide enough to lose it.
+            shown = round(width - 1 if width > 4 else max(width, 0), 2)
+            place = {"x": round(x, 2), "y": y, "width": shown, "height": BAR}
+            said = el("title", f"{title}, {part}: {joules(energy)}")
+            drawn.append(el("rect", said, cls=f"energy c{colour[part]}", **place))
             x += max(width, 0)
-        drawn.append(el("text", joules(total), x=round(x + 8, 1), y=y + 15, cls="total"))
+        drawn.append(text(joules(total), round(x + 8, 1), y + 15, "total"))
     label = "Energy per inference by coefficient set and category"
     return picture(WIDTH, len(bars) * ROW, label, *drawn)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.report.charts.svg import Child, Drawing, el
+from deploy.report.charts.svg import Child, Drawing, el, text
 from deploy.report.words.figures import interval, percent
 from deploy.report.words.read import at, number
 
@@ -22,11 +22,7 @@ class Axis:
         middle = (self.low + self.high) / 2
         ticks = ((self.low, "start"), (middle, "middle"), (self.high, "end"))
         return _picture(
-            "axis",
-            *(
-                el("text", percent(x, 0), x=self._x(x), y=15, cls="tick", text_anchor=anchor)
-                for x, anchor in ticks
-            ),
+            "axis", *(text(percent(x, 0), self._x(x), 15, "tick", anchor) for x, anchor in ticks)
         )
 
     def interval(self, entry: object) -> Drawing:
@@ -53,12 +49,9 @@ def axis_around(ends: Sequence[float]) -> Axis:
 
 
 def _picture(label: str, *children: Child) -> Drawing:
-    return el(
-        "svg",
-        *children,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        width=WIDTH,
-        height=HEIGHT,
-        role="img",
-        aria_label=label,
-    )
+    size: dict[str, str | int] = {
+        "viewBox": f"0 0 {WIDTH} {HEIGHT}",
+        "width": WIDTH,
+        "height": HEIGHT,
+    }
+    return el("svg", *children, role="img", aria_label=label, **size)

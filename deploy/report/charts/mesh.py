@@ -1,7 +1,7 @@
 """The routers of a mesh, coloured by their packets, and its links, as wide as their load."""
 
 from deploy.report.charts.series import SHARES
-from deploy.report.charts.svg import Child, Drawing, el, picture
+from deploy.report.charts.svg import Child, Drawing, el, picture, text
 from deploy.report.words.figures import count
 from deploy.report.words.read import at, items, number
 
@@ -76,12 +76,11 @@ def _router(
         el("title", f"router ({x}, {y}), cores {named}: {count(load)} packets in and out"),
         el("rect", **rect, cls=kind),
         *(
-            el("text", text, x=round(at_x + 5, 1), y=round(at_y + 15 + 13 * i, 1),
-               cls="core-load")
-            for i, text in enumerate(texts)
+            text(said, round(at_x + 5, 1), round(at_y + 15 + 13 * i, 1), "core-load")
+            for i, said in enumerate(texts)
         ),
         cls=kind,
-    )  # fmt: skip
+    )
 
 
 def _links(report: object, columns: int, rows: int, size: float, box: float) -> list[Drawing]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.report.charts.raster import time_axis
-from deploy.report.charts.svg import Child, Drawing, el, picture, round_ticks, spread
+from deploy.report.charts.svg import Child, Drawing, el, picture, round_ticks, spread, text
 from deploy.report.words.figures import count, shorten
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, AXIS = 760, 240, 120, 130, 12, 34
@@ -42,9 +42,7 @@ def potentials(
     parts: list[Child] = []
     for tick in round_ticks(low, high):
         parts.append(el("line", x1=LEFT, x2=LEFT + width, y1=y(tick), y2=y(tick), cls="rule"))
-        parts.append(
-            el("text", count(tick), x=LEFT - 10, y=y(tick) + 4, text_anchor="end", cls="tick")
-        )
+        parts.append(text(count(tick), LEFT - 10, y(tick) + 4, "tick", "end"))
     # The strong lines last, so that they lie on top.
     for i in sorted(shown, key=lambda i: (i == best, i == wanted)):
         points = " ".join(f"{x(t)},{y(int(v[t, i]))}" for t in range(len(v)))
@@ -53,15 +51,8 @@ def potentials(
         )
     for i, at in zip(named, heights, strict=True):
         mark = " ◂ highest" if i == best else " ◂ label" if i == wanted else ""
-        parts.append(
-            el(
-                "text",
-                shorten(titles[i], 12) + mark,
-                x=LEFT + width + 10,
-                y=round(at + 4, 1),
-                cls=f"end {_kind(i, best, wanted)}",
-            )
-        )
+        kind, said = _kind(i, best, wanted), shorten(titles[i], 12) + mark
+        parts.append(text(said, LEFT + width + 10, round(at + 4, 1), f"end {kind}"))
     parts.append(time_axis(len(v), TOP + HEIGHT + 2, width, LEFT))
     return picture(WIDTH, TOP + HEIGHT + AXIS, label, *parts)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.report.charts.svg import Child, Drawing, el, picture, step_ticks
+from deploy.report.charts.svg import Child, Drawing, el, picture, step_ticks, text
 from deploy.report.words.figures import count, percent, shorten
 
 WIDTH, LEFT, RIGHT, TOP, GAP, AXIS = 760, 120, 130, 4, 10, 34
@@ -48,16 +48,10 @@ def time_axis(timesteps: int, y: float, width: float, left: float) -> Drawing:
     return el(
         "g",
         *(
-            el(
-                "text",
-                str(t),
-                x=round(left + (t + 0.5) * column, 1),
-                y=y + 14,
-                text_anchor="middle",
-            )
+            text(str(t), round(left + (t + 0.5) * column, 1), y + 14, None, "middle")
             for t in step_ticks(timesteps)
         ),
-        el("text", "time step", x=left + width / 2, y=y + 30, text_anchor="middle"),
+        text("time step", left + width / 2, y + 30, None, "middle"),
         cls="tick",
     )
 
@@ -78,20 +72,13 @@ def _band(band: Band, timesteps: int, y: float) -> tuple[float, Drawing]:
         el("title", f"{name}: {count(fired)} messages, {percent(share)} of {band.unit} and steps"),
         el("rect", x=LEFT, y=y, width=width, height=height, cls="band"),
         el("g", *_marks(values[:, rows]), transform=scaled),
-        el("text", shorten(name, 15), x=LEFT - 10, y=y + 13, text_anchor="end", cls="name"),
-        el(
-            "text",
-            f"{count(neurons)} {band.unit}",
-            x=LEFT - 10,
-            y=y + 26,
-            text_anchor="end",
-            cls="tick",
-        ),
-        el("text", f"{MAX_ROWS} shown", x=LEFT - 10, y=y + 39, text_anchor="end", cls="tick")
+        text(shorten(name, 15), LEFT - 10, y + 13, "name", "end"),
+        text(f"{count(neurons)} {band.unit}", LEFT - 10, y + 26, "tick", "end"),
+        text(f"{MAX_ROWS} shown", LEFT - 10, y + 39, "tick", "end")
         if len(rows) < neurons
         else None,
-        el("text", count(fired) if fired else "silent", x=WIDTH - RIGHT + 10, y=y + 13, cls="name"),
-        el("text", percent(share), x=WIDTH - RIGHT + 10, y=y + 26, cls="tick"),
+        text(count(fired) if fired else "silent", WIDTH - RIGHT + 10, y + 13, "name"),
+        text(percent(share), WIDTH - RIGHT + 10, y + 26, "tick"),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.report.charts.raster import time_axis
-from deploy.report.charts.svg import Child, Drawing, el, picture
+from deploy.report.charts.svg import Child, Drawing, el, picture, text
 from deploy.report.words.figures import count, shorten
 from deploy.report.words.read import items, number
 
@@ -40,9 +40,9 @@ def curves(
         drawn += [
             el("rect", x=LEFT, y=y, width=WIDTH - LEFT - RIGHT, height=HEIGHT, cls="band"),
             el("path", d=_area(group, steps, top, y), cls="area"),
-            el("text", title, x=LEFT - 10, y=y + 13, text_anchor="end", cls="name"),
-            el("text", largest, x=WIDTH - RIGHT + 10, y=y + 13, cls="name"),
-            el("text", "largest step", x=WIDTH - RIGHT + 10, y=y + 26, cls="tick"),
+            text(title, LEFT - 10, y + 13, "name", "end"),
+            text(largest, WIDTH - RIGHT + 10, y + 13, "name"),
+            text("largest step", WIDTH - RIGHT + 10, y + 26, "tick"),
         ]
         y += HEIGHT + GAP
     drawn.append(time_axis(steps, y - GAP + 2, WIDTH - LEFT - RIGHT, LEFT))
@@ -83,11 +83,11 @@ def heat(rows: Sequence[str], values: NDArray[np.float64], label: str) -> Drawin
     drawn.append(el("g", *paths, transform=scaled))
     every = -(-12 // row)
     drawn += [
-        el("text", shorten(name, 20), x=LEFT - 10, y=4 + (i + 0.8) * row, text_anchor="end", cls="tick")
+        text(shorten(name, 20), LEFT - 10, 4 + (i + 0.8) * row, "tick", "end")
         for i, name in enumerate(rows[: len(shown)])
         if i % every == 0
-    ]  # fmt: skip
-    drawn.append(el("text", count(largest), x=WIDTH - RIGHT + 10, y=16, cls="name"))
-    drawn.append(el("text", "largest", x=WIDTH - RIGHT + 10, y=29, cls="tick"))
+    ]
+    drawn.append(text(count(largest), WIDTH - RIGHT + 10, 16, "name"))
+    drawn.append(text("largest", WIDTH - RIGHT + 10, 29, "tick"))
     drawn.append(time_axis(steps, height + 6, width, LEFT))
     return picture(WIDTH, height + AXIS + 10, label, *drawn)

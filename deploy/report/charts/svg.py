@@ -34,6 +34,11 @@ def el(tag: str, *children: Child, **attributes: str | int | float | None) -> Dr
     return Drawing(f"<{tag}{written}>{join(children)}</{tag}>")
 
 
+def text(said: str, x: float, y: float, cls: str | None, anchor: str | None = None) -> Drawing:
+    """A text whose baseline begins at x, y; or has its "middle" or its "end" there."""
+    return el("text", said, x=x, y=y, text_anchor=anchor, cls=cls)
+
+
 def join(children: Iterable[Child]) -> Drawing:
     """Children one after the other, text escaped."""
     return Drawing(

@@ -1,6 +1,6 @@
-"""The sections of the page, each a file with its data and a template of the same name beside it.
+"""The sections of the page: a section is a file with its `facts`, a template of its name, and a line here.
 
-In: a run. Out: pieces of HTML in the order of `_SECTIONS`, then those that were registered or installed.
+In: a run. Out: what each shows of it, in the order of `_SECTIONS`, then what was registered or installed.
 """
 
 import re
@@ -19,10 +19,21 @@ __all__ = ["Run", "Section", "register", "sections"]
 GROUP = "neuroclip.sections"
 
 _SECTIONS = [
-    *(accuracy.SECTION, quantization.SECTION, parity.SECTION, placement.SECTION),
-    *(activity.SECTION, cores.SECTION, skips.SECTION, traffic.SECTION, counts.SECTION),
-    *(energy.SECTION, latency.SECTION, crosscheck.SECTION, proof.SECTION, coverage.SECTION),
-    repeat.SECTION,
+    Section("accuracy", "Accuracy", accuracy.facts),
+    Section("quantization", "Quantization", quantization.facts),
+    Section("parity", "Parity", parity.facts),
+    Section("placement", "What ran where", placement.facts),
+    Section("activity", "Activity", activity.facts),
+    Section("cores", "Cores", cores.facts),
+    Section("skips", "Residual skips", skips.facts),
+    Section("traffic", "Traffic on the mesh", traffic.facts, "Traffic"),
+    Section("counts", "Operations", counts.facts),
+    Section("energy", "Energy", energy.facts),
+    Section("latency", "Time", latency.facts),
+    Section("crosscheck", "Cross-check", crosscheck.facts),
+    Section("proof", "Proof of ranges", proof.facts, "Proof"),
+    Section("coverage", "Not covered", coverage.facts),
+    Section("repeat", "Repeat this run", repeat.facts, "Repeat"),
 ]
 
 

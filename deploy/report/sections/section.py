@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import getfile
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,15 @@ class Section:
 
     identity: the anchor that the contents link to. heading, and short: in the contents, where it is
     another. facts: what the template shows of a run, by name, beside its `report`; None leaves the
-    section out. template: a file of jinja2, which escapes every text.
+    section out.
     """
 
     identity: str
     heading: str
     facts: Callable[[Run], Mapping[str, Any] | None]
-    template: Path
     short: str = ""
+
+    @property
+    def template(self) -> Path:
+        """The jinja2 template, which escapes every text: beside the file of `facts`, by its name."""
+        return Path(getfile(self.facts)).with_suffix(".html")

@@ -1,8 +1,8 @@
 """A section of one's own: registered, or offered by an installed distribution, and refused by name."""
 
 import sys
+from importlib import import_module
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +10,7 @@ from deploy.errors import BadInput
 from deploy.program.program import Program, make_input, make_population
 from deploy.report import render
 from deploy.report import sections as table
-from deploy.report.sections import Run, Section, register, sections
+from deploy.report.sections import Section, register, sections
 
 NOTHING = Program((make_input("in", (1,)),), (make_population("n", (1,)),), (), ())
 
@@ -24,19 +24,30 @@ def as_before(monkeypatch):
     table._installed.cache_clear()
 
 
-@pytest.fixture
-def battery(tmp_path: Path) -> Section:
-    def facts(run: Run):
-        joules = run.report.get("battery_j")
-        return None if joules is None else {"joules": joules, "owner": "<b>me</b>"}
+FILE = """
+from deploy.report.sections import Section
 
-    template = tmp_path / "battery.html"
-    template.write_text(
-        '{% from "parts.html" import num, table, th %}'
-        '{% call(row) table("lr", ["of", "holds"], [owner], "Battery") %}'
-        "{{ th(row) }}{{ num(joules|joules) }}{% endcall %}"
-    )
-    return Section("battery", "What the battery holds", facts, template, "Battery")
+def facts(run):
+    joules = run.report.get("battery_j")
+    return None if joules is None else {"joules": joules, "owner": "<b>me</b>"}
+
+SECTION, OTHER = Section("battery", "What the battery holds", facts, "Battery"), "text"
+"""
+TEMPLATE = """{% from "parts.html" import num, table, th %}
+{% call(row) table("lr", ["of", "holds"], [owner], "Battery") %}
+{{ th(row) }}{{ num(joules|joules) }}
+{% endcall %}
+"""
+
+
+@pytest.fixture
+def battery(tmp_path, monkeypatch) -> Section:
+    """The one of `my_battery.py`, with a template of that name beside it."""
+    (tmp_path / "my_battery.py").write_text(FILE)
+    (tmp_path / "my_battery.html").write_text(TEMPLATE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_battery", raising=False)
+    return import_module("my_battery").SECTION
 
 
 def order(page: str) -> list[str]:
@@ -54,11 +65,7 @@ def test_it_stands_where_it_was_put_and_escapes_what_it_shows(battery):
 
 
 def test_an_installed_distribution_offers_one(battery, tmp_path, monkeypatch):
-    (tmp_path / "their_report.py").write_text("SECTION = None\nBROKEN = 1 / 0\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    module = type(sys)("their_battery")
-    module.SECTION, module.OTHER = battery, "text"
-    monkeypatch.setitem(sys.modules, "their_battery", module)
+    (tmp_path / "broken_battery.py").write_text("1 / 0")
     offered = []
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
 
@@ -66,13 +73,13 @@ def test_an_installed_distribution_offers_one(battery, tmp_path, monkeypatch):
         table._installed.cache_clear()
         offered[:] = [EntryPoint("own", value, table.GROUP)]
 
-    offer("their_battery:OTHER")
+    offer("my_battery:OTHER")
     with pytest.raises(BadInput, match=r"'own' of neuroclip.sections .+: is no Section but str"):
         sections()
-    offer("their_report:SECTION")
+    offer("broken_battery:SECTION")
     with pytest.raises(BadInput, match="cannot be loaded: division by zero"):
         sections()
-    offer("their_battery:SECTION")
+    offer("my_battery:SECTION")
     assert sections()[-1] is battery
     assert order(render({"battery_j": 1}, {}, NOTHING))[-1] == "battery"
 
@@ -86,7 +93,7 @@ def test_an_installed_distribution_offers_one(battery, tmp_path, monkeypatch):
     ],
 )
 def test_what_cannot_be_placed_is_refused(identity, before, message):
-    section = Section(identity, "Mine", lambda run: {}, Path("parts.html"))
+    section = Section(identity, "Mine", lambda run: {})
     with pytest.raises(BadInput, match=message):
         register(section, before)
 

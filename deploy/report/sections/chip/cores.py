@@ -1,11 +1,10 @@
 """The core map: every core of the chips used, coloured by its fullest resource."""
 
-from pathlib import Path
 from typing import Any
 
 from deploy.report.charts.core_map import core_map, slices
 from deploy.report.charts.svg import Drawing
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.figures import count, percent
 from deploy.report.words.read import at, items, mapping, number, numbers
 
@@ -61,6 +60,3 @@ def _maps(cores: object, listed: dict[int, Any]) -> tuple[list[tuple[str, Drawin
         for chip in occupied[:MAX_CHIPS]
     ]
     return shown, len(occupied) - len(shown)
-
-
-SECTION = Section("cores", "Cores", facts, Path(__file__).with_suffix(".html"))

@@ -1,11 +1,10 @@
 """Time: how long a step and an inference take, and what every core waits for."""
 
-from pathlib import Path
 from typing import Any
 
 from deploy.report.charts.series import curve, curves
 from deploy.report.charts.svg import Drawing
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import percent, seconds
 from deploy.report.words.read import at, items, number, pair
@@ -42,6 +41,3 @@ def _steps(entry: object) -> Drawing | None:
         [("time of a step", [low, high], seconds(max(high)))],
         f"Time of each step, from the low to the high end of {at(entry, 'coefficients')}",
     )
-
-
-SECTION = Section("latency", "Time", facts, Path(__file__).with_suffix(".html"))

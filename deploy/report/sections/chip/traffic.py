@@ -1,10 +1,9 @@
 """Packets on the mesh: routers coloured by their packets, links as wide as their load."""
 
-from pathlib import Path
 from typing import Any
 
 from deploy.report.charts.mesh import mesh
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.figures import count
 from deploy.report.words.read import at, items, number
 
@@ -32,8 +31,3 @@ def facts(run: Run) -> dict[str, Any]:
         "pairs": pairs if number(at(found, "pairs")) is not None else [],
         "all_pairs": at(found, "pairs"),
     }
-
-
-SECTION = Section(
-    "traffic", "Traffic on the mesh", facts, Path(__file__).with_suffix(".html"), "Traffic"
-)

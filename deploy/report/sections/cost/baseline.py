@@ -51,10 +51,7 @@ def _said(entry: object) -> dict[str, Any]:
 
 def _operations(baseline: object) -> list[Marked]:
     adds, macs = (number(at(baseline, "spiking", k)) for k in ("adds", "macs"))
-    dense, once = (
-        number(at(baseline, "operations", "mac")),
-        number(at(baseline, "one_pass", "macs")),
-    )
+    dense, once = at(baseline, "operations", "mac"), at(baseline, "one_pass", "macs")
     if adds is None or macs is None:
         texts = [NOT_MEASURED, count(dense), "", count(once), ""]
     else:

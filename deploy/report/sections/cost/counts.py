@@ -1,13 +1,12 @@
 """Operations per inference, by node and by step: the raw counts that come before any joule."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deploy.report.charts.series import MAX_ROWS, curve, curves, heat
 from deploy.report.charts.svg import Drawing
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.figures import count, percent
 from deploy.report.words.read import at, items, mapping, numbers
 
@@ -84,6 +83,3 @@ def _cores(names: list[str], steps: list[Any]) -> Drawing | None:
         return None
     values = np.array(rows, np.float64).T
     return heat([f"core {name}" for name in names], values, "Synaptic operations by core and step")
-
-
-SECTION = Section("counts", "Operations", facts, Path(__file__).with_suffix(".html"))

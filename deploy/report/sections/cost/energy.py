@@ -1,11 +1,10 @@
 """Energy: every coefficient set side by side, all sources named, then a dense ANN like for like."""
 
-from pathlib import Path
 from typing import Any
 
 from deploy.report.charts.energy_bars import colours, energy_bars
 from deploy.report.sections.cost.baseline import against_ann
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import joules
 from deploy.report.words.read import at, items, number, numbers
@@ -49,6 +48,3 @@ def _row(entry: object) -> dict[str, Any]:
         "covers": [", ".join(map(str, items(at(entry, key)))) for key in ("included", "excluded")],
         "source": at(entry, "source"),
     }
-
-
-SECTION = Section("energy", "Energy", facts, Path(__file__).with_suffix(".html"))

@@ -1,9 +1,8 @@
 """Residual skips in both lowerings, side by side: what each costs on the same chip."""
 
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.read import at, mapping
 
 TITLES = {
@@ -35,6 +34,3 @@ def facts(run: Run) -> dict[str, Any] | None:
         ],
         "refused": mapping(at(found, "refused")),
     }
-
-
-SECTION = Section("skips", "Residual skips", facts, Path(__file__).with_suffix(".html"))

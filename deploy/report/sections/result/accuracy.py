@@ -1,10 +1,9 @@
 """Accuracy of the float network and of every executor, with intervals drawn on one axis."""
 
-from pathlib import Path
 from typing import Any
 
 from deploy.report.charts.intervals import Axis, axis_around
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import count, interval
 from deploy.report.words.read import at, number
@@ -37,6 +36,3 @@ def _row(title: str, entry: dict[str, Any] | None, axis: Axis) -> dict[str, Any]
         "correct": "" if None in of else f"{count(of[0])} / {count(of[1])}",
         "drawing": axis.interval(entry) if entry else "",
     }
-
-
-SECTION = Section("accuracy", "Accuracy", facts, Path(__file__).with_suffix(".html"))

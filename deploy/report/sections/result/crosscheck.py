@@ -1,9 +1,8 @@
 """SANA-FE beside us: counts that must be equal, energy and time that need not be."""
 
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import joules, seconds
 from deploy.report.words.read import at, items, number, pair
@@ -28,6 +27,3 @@ def facts(run: Run) -> dict[str, Any]:
         "beside": beside,
         "notes": items(at(found, "notes")),
     }
-
-
-SECTION = Section("crosscheck", "Cross-check", facts, Path(__file__).with_suffix(".html"))

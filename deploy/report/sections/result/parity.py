@@ -1,9 +1,8 @@
 """Parity: which executors were compared, over what, and where they first differ."""
 
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 
 
@@ -11,6 +10,3 @@ def facts(run: Run) -> dict[str, Any]:
     """The compared pairs and, in words, the first divergence of each that differs."""
     pairs = words.parity_pairs(run.report)
     return {"pairs": pairs, "divergences": [where for p in pairs if (where := words.difference(p))]}
-
-
-SECTION = Section("parity", "Parity", facts, Path(__file__).with_suffix(".html"))

@@ -1,9 +1,8 @@
 """The proof table: can the integers of a node leave their registers?"""
 
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.figures import NOT_KNOWN, NOT_MEASURED, count, percent
 from deploy.report.words.read import at, mapping, pair
 
@@ -70,6 +69,3 @@ def _used(reach: Ends, limit: Ends) -> float:
 
 def _span(ends: Ends | None) -> str:
     return NOT_MEASURED if ends is None else f"{count(ends[0])} … {count(ends[1])}"
-
-
-SECTION = Section("proof", "Proof of ranges", facts, Path(__file__).with_suffix(".html"), "Proof")

@@ -1,9 +1,8 @@
 """How a float graph became integers: what each layer lost, and which spikes differ for it."""
 
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.figures import NOT_MEASURED, count
 from deploy.report.words.quantization import how, quantization_sentence
 from deploy.report.words.read import at, mapping, number, pair
@@ -41,6 +40,3 @@ def _row(name: str, node: object) -> dict[str, Any]:
 def _rate(rate: object) -> str:
     found = number(rate)
     return NOT_MEASURED if found is None else f"{found:.5f}"
-
-
-SECTION = Section("quantization", "Quantization", facts, Path(__file__).with_suffix(".html"))

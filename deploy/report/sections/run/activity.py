@@ -1,11 +1,10 @@
 """What the network did: spike rasters and read-out potentials of the first recorded samples."""
 
-from pathlib import Path
 from typing import Any
 
 from deploy.report.charts.potentials import MAX_LABELS, MAX_LINES, potentials
 from deploy.report.charts.raster import Band, raster
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.read import at, items
 
 # Each sample adds its spikes to the page; more of them are in the trace file.
@@ -87,6 +86,3 @@ def _title(report: object, sample: int) -> str:
         if given is not None:
             said.append(f"{key} {labels[index] if index is not None else given}")
     return f"Sample {sample}" + (f" – {', '.join(said)}" if said else "")
-
-
-SECTION = Section("activity", "Activity", facts, Path(__file__).with_suffix(".html"))

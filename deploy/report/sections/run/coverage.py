@@ -1,9 +1,8 @@
 """What the figures of a report do not cover, gathered in one place."""
 
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.read import at, items, mapping
 
@@ -66,6 +65,3 @@ def _unchecked(report: object) -> list[str]:
         *found,
         "no chip ran: counts are exact, joules and seconds are coefficients times counts",
     ]
-
-
-SECTION = Section("coverage", "Not covered", facts, Path(__file__).with_suffix(".html"))

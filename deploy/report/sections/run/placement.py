@@ -1,9 +1,8 @@
 """What ran on the host, what on the chip, and what was not mapped."""
 
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words.read import at
 
 
@@ -22,6 +21,3 @@ def facts(run: Run) -> dict[str, Any]:
 
 def _list(entries: object) -> list[Any] | None:
     return list(entries) if isinstance(entries, list | tuple) else None
-
-
-SECTION = Section("placement", "What ran where", facts, Path(__file__).with_suffix(".html"))

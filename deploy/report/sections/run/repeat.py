@@ -1,10 +1,9 @@
 """How to repeat the run: command, seed, data, versions, and how long it took."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
-from deploy.report.sections.section import Run, Section
+from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import NOT_MEASURED, NOT_RECORDED, count, plain, seconds
 from deploy.report.words.read import at, mapping, numbers
@@ -53,6 +52,3 @@ def _timings(timings: dict[str, int | float]) -> list[tuple[str, str]]:
                 if whole == stage
             ]
     return rows
-
-
-SECTION = Section("repeat", "Repeat this run", facts, Path(__file__).with_suffix(".html"), "Repeat")
