@@ -41,6 +41,11 @@ def inspect(program: Program, timesteps: int, chip_name: str | Path = "loihi2") 
         (f"proof for samples of {timesteps} steps", _proof(program, proof)),
         (f"cost on {chip.name}", _cost(program, chip)),
     ]
+    return in_sections(parts)
+
+
+def in_sections(parts: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Titles with their lines indented below."""
     return "\n\n".join(
         "\n".join([plain(title), *(f"  {plain(line)}" for line in lines)]) for title, lines in parts
     )
@@ -51,7 +56,7 @@ def _inputs(program: Program) -> list[str]:
         [n.name, _shape(n.shape), _between(n.low, n.high), "binary" if n.binary else "graded"]
         for n in program.inputs
     ]
-    return _aligned(["name", "shape", "messages", ""], rows, "llrl")
+    return aligned(["name", "shape", "messages", ""], rows, "llrl")
 
 
 def _populations(program: Program) -> list[str]:
@@ -59,7 +64,7 @@ def _populations(program: Program) -> list[str]:
         [p.name, p.kind, _shape(p.shape), *(_register(p, r) for r in _COLUMNS), _rules(p)]
         for p in program.populations
     ]
-    return _aligned(["name", "kind", "shape", *_COLUMNS, ""], rows, "lllrrrrl")
+    return aligned(["name", "kind", "shape", *_COLUMNS, ""], rows, "lllrrrrl")
 
 
 def _register(p: Neurons, register: str) -> str:
@@ -91,7 +96,7 @@ def _connections(program: Program) -> list[str]:
         for c in program.connections
     ]
     head = ["name", "source → target", "kind", "synapses", "weights", "zeros", "exponent", "delay"]
-    return _aligned(head, rows, "lllrrrrr")
+    return aligned(head, rows, "lllrrrrr")
 
 
 def _described(c: Connection) -> str:
@@ -109,7 +114,7 @@ def _described(c: Connection) -> str:
 def _outputs(program: Program) -> list[str]:
     said = {"s": "spikes s", "v": "membrane potential v"}
     rows = [[o.name, said[o.quantity], f"of {o.source}"] for o in program.outputs]
-    return _aligned(["name", "quantity", ""], rows, "lll")
+    return aligned(["name", "quantity", ""], rows, "lll")
 
 
 def _proof(program: Program, proof: Proof) -> list[str]:
@@ -125,7 +130,7 @@ def _proof(program: Program, proof: Proof) -> list[str]:
         for node, edges in proof.edges.items()
         for name, e in edges.items()
     ]
-    lines = _aligned(["node", "edge", "range", "limit", "margin", "verdict"], rows, "llrrrl")
+    lines = aligned(["node", "edge", "range", "limit", "margin", "verdict"], rows, "llrrrl")
     arithmetic = ", ".join(f"{name} in {kind}" for name, kind in proof.arithmetic.items())
     lines += [f"exact sums: {arithmetic or 'no connections'}"]
     if proof.portable:
@@ -180,7 +185,7 @@ def _cost(program: Program, chip: Chip) -> list[str]:
     total = sum(p.size for p in program.populations)
     rows.append(["total", str(total), str(sum(words.values())), str(report["used"])])
     return [
-        *_aligned(["population", "neurons", "synapse words", "cores"], rows, "lrrr"),
+        *aligned(["population", "neurons", "synapse words", "cores"], rows, "lrrr"),
         f"{report['used']} of {chip.cores} cores; a core holds {amount(chip.neurons)} neurons and "
         f"{amount(chip.synapse_words)} synapse words",
     ]
@@ -200,7 +205,7 @@ def _between(low: NDArray[np.int32], high: NDArray[np.int32]) -> str:
     return str(first) if first == last else f"{first}..{last}"
 
 
-def _aligned(head: list[str], rows: list[list[str]], align: str) -> list[str]:
+def aligned(head: list[str], rows: list[list[str]], align: str) -> list[str]:
     """Columns two spaces apart under their heads, or "none". align: "l" or "r" per column."""
     if not rows:
         return ["none"]
