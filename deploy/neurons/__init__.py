@@ -92,15 +92,11 @@ def kind_named(name: str) -> type[Neurons]:
     Raises BadInput where there is none, or where it cannot be imported.
     """
     if name not in KINDS:
-        from importlib.metadata import entry_points  # not needed, and not loaded, by most
+        from deploy.plugins import imported, installed  # not needed, and not loaded, by most
 
-        for entry in entry_points(group=ENTRY_POINTS, name=name):
-            try:
-                register(entry.load())
-            except Exception as error:  # whatever a foreign module does
-                raise BadInput(
-                    f"kind of population '{name}': {entry.value} cannot be loaded: {error}"
-                ) from error
+        for entry in installed(ENTRY_POINTS):
+            if entry.name == name:
+                register(imported(entry))
     if name not in KINDS:
         raise BadInput(
             f"unknown kind of population {name!r}, known: {', '.join(KINDS)}; a kind of one's own is "

@@ -1,4 +1,7 @@
-"""The report of a run: one self-contained HTML page, the printed summary, two runs side by side."""
+"""The report of a run: one self-contained HTML page, the printed summary, two runs side by side.
+
+In: a report as `report.json` holds it, and the traces to draw. Out: pages, text.
+"""
 
 from deploy.report.compare import compare_html
 from deploy.report.html import render, write_report

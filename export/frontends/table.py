@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import BadInput
+from deploy.plugins import installed, loaded
 from deploy.program.program import Program
 from export.deployment.deployment import Deployment
 from export.frontends.frontend import COMMON, Frontend, Request
-from export.plugins import installed, loaded
 
 GROUP = "neuroclip.frontends"
 

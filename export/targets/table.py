@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from deploy.errors import BadInput
-from export.plugins import installed, loaded
+from deploy.plugins import installed, loaded
 from export.targets.target import Target
 
 GROUP = "neuroclip.targets"

@@ -62,14 +62,7 @@ def register(section: Section, before: str | None = None) -> None:
 @cache
 def _installed() -> None:
     """Register the sections that installed distributions offer, once."""
-    from importlib.metadata import entry_points
+    from deploy.plugins import installed, loaded
 
-    for entry in entry_points(group=GROUP):
-        where = f"entry point '{entry.name}' of {GROUP} ({entry.value})"
-        try:
-            section = entry.load()
-        except Exception as error:  # whatever a foreign module does
-            raise BadInput(f"{where}: cannot be loaded: {error}") from error
-        if not isinstance(section, Section):
-            raise BadInput(f"{where}: is no Section but {type(section).__name__}")
-        register(section)
+    for entry in installed(GROUP):
+        register(loaded(entry, Section))

@@ -1,5 +1,7 @@
 """A program as a network of Lava processes: for one's own Lava program, and run in a worker process.
 
+In: a program and messages. Out: a Process with ports, or the trace that Lava gives.
+
 Importing this package needs no Lava; `build` does.
 """
 

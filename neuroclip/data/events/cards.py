@@ -4,10 +4,10 @@ A card of your own is one file: a `DatasetCard` that an installed package names 
 the group "neuroclip.datasets". It is looked for when a data set is opened, not before.
 """
 
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from deploy.errors import BadInput
+from deploy.plugins import installed, loaded
 from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.formats.aedat import SENSORS
 from neuroclip.data.events.formats.nmnist import NMNIST_HEIGHT, NMNIST_WIDTH
@@ -85,16 +85,12 @@ def cards() -> dict[str, DatasetCard]:
     Raises BadInput for an entry point that cannot be loaded, is no card, or takes a name again.
     """
     known = {card.name: card for card in (NMNIST, DIGITS, CIFAR10_DVS, ES_IMAGENET)}
-    for entry in entry_points(group=GROUP):
-        where = f"entry point '{entry.name}' of {GROUP} ({entry.value})"
-        try:
-            card = entry.load()
-        except Exception as error:
-            raise BadInput(f"{where}: cannot be loaded: {error}") from error
-        if not isinstance(card, DatasetCard):
-            raise BadInput(f"{where}: is no DatasetCard but {type(card).__name__}")
+    for entry in installed(GROUP):
+        card = loaded(entry, DatasetCard)
         if card.name in known:
-            raise BadInput(f"{where}: there is another data set '{card.name}'")
+            raise BadInput(
+                f"entry point '{card.name}' of {GROUP}: there is another data set so called"
+            )
         known[card.name] = card
     return known
 

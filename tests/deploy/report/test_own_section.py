@@ -67,14 +67,14 @@ def test_it_stands_where_it_was_put_and_escapes_what_it_shows(battery):
 def test_an_installed_distribution_offers_one(battery, tmp_path, monkeypatch):
     (tmp_path / "broken_battery.py").write_text("1 / 0")
     offered = []
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
+    monkeypatch.setattr("deploy.plugins.entry_points", lambda group: offered)
 
     def offer(value: str) -> None:
         table._installed.cache_clear()
         offered[:] = [EntryPoint("own", value, table.GROUP)]
 
     offer("my_battery:OTHER")
-    with pytest.raises(BadInput, match=r"'own' of neuroclip.sections .+: is no Section but str"):
+    with pytest.raises(BadInput, match=r"'own' of neuroclip.sections .+: is no Section but a str"):
         sections()
     offer("broken_battery:SECTION")
     with pytest.raises(BadInput, match="cannot be loaded: division by zero"):

@@ -167,7 +167,7 @@ def test_a_card_of_ones_own_is_one_file(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize(
     ("value", "why"),
-    [("own_sets:again", "another data set 'nmnist'"), ("own_sets:nothing", "no DatasetCard but int"),
+    [("own_sets:again", "calls itself 'nmnist'"), ("own_sets:nothing", "no DatasetCard but a int"),
      ("own_sets:missing", "cannot be loaded"), ("not_there:x", "cannot be loaded")],
 )  # fmt: skip
 def test_a_bad_entry_point_is_named(tmp_path, monkeypatch, value, why) -> None:
