@@ -13,6 +13,7 @@ from deploy.emulate.edge_counts import count_edges
 from deploy.emulate.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
 from deploy.errors import BadInput, CheckFailed
 from deploy.neurons import Neurons
+from deploy.neurons.base import State
 from deploy.program.program import Program
 
 Messages = Mapping[str, NDArray[Any]]
@@ -65,8 +66,7 @@ def emulate(
             if observe:
                 for edge, count in count_edges(population, state[name], a, t).items():
                     observed[name][edge] += count
-            state[name], s = population.step(state[name], a, t)
-            check_messages(population, s, t)
+            state[name], s = take_step(population, state[name], a, t)
             past[name][t] = s
             for quantity, values in {"s": s, **population.recording(state[name])}.items():
                 recording = getattr(trace, quantity)
@@ -132,6 +132,21 @@ def check_shapes(program: Program, inputs: Messages) -> tuple[int, int]:
         sizes = (data.shape[0], data.shape[1])
     assert sizes is not None  # a program has at least one input
     return sizes
+
+
+def take_step(p: Neurons, state: State, a: Int64, t: int) -> tuple[State, Int64]:
+    """One step of a population, stopped (BadInput, CheckFailed) where its kind breaks its own word."""
+    after, s = p.step(state, a, t)
+    for name in p.states:
+        x = after.get(name)
+        if x is None or x.dtype != np.int64 or x.shape != a.shape:
+            said = "missing" if x is None else f"{x.dtype} {x.shape[1:]}"
+            raise BadInput(
+                f"node '{p.name}': state {name} of kind '{p.kind}' is {said} after a step, expected "
+                f"int64 {p.shape}"
+            )
+    check_messages(p, s, t)
+    return after, s
 
 
 def check_messages(p: Neurons, s: Int64, t: int) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deploy.arithmetic.integers import Int64, shifted_sum
 from deploy.connections.synapses import expand
 from deploy.count.packets import HOST
-from deploy.emulate.reference import Messages, check_inputs, check_messages, empty_trace
+from deploy.emulate.reference import Messages, check_inputs, empty_trace, take_step
 from deploy.emulate.trace import Record, Trace
 from deploy.errors import BadInput
 from deploy.hardware.mapping import Core, Mapping, Slice
@@ -142,8 +142,7 @@ class _Part:
         a = self.silence.copy()
         for group in self.synapses:
             a += shifted_sum(group.due[0], group.exponent)
-        self.state, s = self.neurons.step(self.state, a, t)
-        check_messages(self.neurons, s, t)
+        self.state, s = take_step(self.neurons, self.state, a, t)
         return {"s": s, **self.neurons.recording(self.state)}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.emulate.fast.layout import Layout
-from deploy.emulate.reference import check_messages
+from deploy.emulate.reference import take_step
 from deploy.neurons import (
     Delta,
     Graded,
@@ -282,8 +282,7 @@ class _Stated:
 
     def step(self, a: Array, t: int) -> Array:
         sums = np.ascontiguousarray(self.layout.outer(a.astype(np.int64)))
-        self.state, s = self.population.step(self.state, sums, t)
-        check_messages(self.population, s, t)
+        self.state, s = take_step(self.population, self.state, sums, t)
         return self.layout.inner(s)
 
 

@@ -278,6 +278,30 @@ def test_messages_of_another_type_or_shape_are_refused_by_name() -> None:
                 run(program, {"in": np.ones((1, 2, 2), int)})
 
 
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ({"w": 0.5 * np.ones((1, 2))}, r"state w of kind 'forgets' is float64 \(2,\) after a step"),
+        ({"w": np.zeros(2, int)}, r"state w of kind 'forgets' is int64 \(\) after a step"),
+        ({}, "state w of kind 'forgets' is missing after a step"),
+    ],
+)
+def test_states_that_are_no_integers_are_refused_by_name(after: Any, said: str) -> None:
+    @register
+    @dataclass(frozen=True, eq=False)
+    class Forgets(Neurons):
+        kind: ClassVar[str] = "forgets"
+        states: ClassVar[tuple[str, ...]] = ("w",)
+
+        def step(self, state: State, a: Int64, t: int) -> tuple[State, Int64]:
+            return after, np.zeros_like(a)
+
+    program = driven_by(Forgets("n", (2,)))
+    for run in (emulate, lambda p, x: emulate_fast(p, x, kernel="numpy")):
+        with pytest.raises(BadInput, match=f"node 'n': {said}"):
+            run(program, {"in": np.ones((1, 2, 2), int)})
+
+
 def test_a_state_beyond_32_bits_is_counted() -> None:
     register(Doubling)
     program = driven(doubling((1,), 2**30), 2**22)
