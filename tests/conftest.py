@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from deploy import neurons
-from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
-from deploy.connections.synapses import synaptic_sums
+from deploy.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
 from deploy.neurons import (
     Delta,
     Graded,
@@ -106,7 +105,7 @@ def population(rng: np.random.Generator, kind: str, name: str, shape: Shape) -> 
 
 def tamed(c: Connection, largest: int) -> Connection:
     """The connection scaled so that no sum of messages up to `largest` exceeds 2^13."""
-    magnitudes = synaptic_sums(replace(c, weight=np.abs(c.weight)))
+    magnitudes = replace(c, weight=np.abs(c.weight)).sums()
     total = int(magnitudes(np.full((1, c.source_size), largest, np.int64)).max(initial=0))
     down = max(0, total.bit_length() - 13)
     weight = (c.weight >> max(0, down - 7)) & ~1

@@ -32,6 +32,14 @@ def test_bring_your_own(tmp_path: Path) -> None:
     assert load_program(tmp_path / "program.npz").populations[-1].kind == "integrator"
 
 
+def test_own_connection(tmp_path: Path) -> None:
+    printed = dict(
+        line.split(maxsplit=1) for line in example("own_connection.py", tmp_path).splitlines()
+    )
+    assert printed["parity"] == "equal"
+    assert printed["report"].startswith("OK") and (tmp_path / "report.html").exists()
+
+
 @pytest.mark.skipif(find_spec("lava") is None, reason="Lava is not installed")
 def test_own_lava_program(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -1,7 +1,9 @@
 """Widths of the chip's registers, and the checks by which nodes and connections refuse values."""
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import fields
+from functools import cache
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,13 @@ SDN_BIAS_MAX = 2**15 - 1
 EXPONENT_MAX = 7
 # A program larger than this in one array cannot be for any machine that exists.
 MAX_NEURONS = 1 << 31
+
+
+@cache
+def array_fields(of: type) -> tuple[str, ...]:
+    """The fields of a node's class that are integer arrays, in their order; all others are plain values."""
+    types = get_type_hints(of)
+    return tuple(f.name for f in fields(of) if types[f.name] == IntArray)
 
 
 def as_register(name: str, register: str, values: Any, shape: Shape) -> IntArray:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.synapses import fan_out
 from deploy.count.listening import Listening, listening
 from deploy.count.packets import homes
 from deploy.errors import BadInput
@@ -109,8 +108,8 @@ def step_counts(
             raise BadInput(f"counts: messages of each step of node '{node.name}' are missing")
         sent[node.name] = np.asarray(per_step[node.name]).reshape(-1, node.size)
     spikes = {p.name: sent[p.name].sum(axis=1) for p in program.populations}
-    effective = {c.name: sent[c.source] @ fan_out(c, zeros=False) for c in program.connections}
-    dense = [sent[c.source] @ fan_out(c) for c in program.connections]
+    effective = {c.name: sent[c.source] @ c.fan_out(zeros=False) for c in program.connections}
+    dense = [sent[c.source] @ c.fan_out() for c in program.connections]
     cores = activity(found, sent) if found else None
     of_inputs = [sent[n.name].sum(axis=1) for n in program.inputs]
 

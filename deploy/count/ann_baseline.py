@@ -8,7 +8,6 @@ sets (`deploy.count.energy`) and have no counterpart here, so those figures must
 from collections.abc import Collection
 from typing import Any
 
-from deploy.connections.synapses import synapses
 from deploy.count.operations import Counts
 from deploy.program.program import Program
 
@@ -44,7 +43,7 @@ def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -
     on both sides. `total_j` is the ANN's INT8 arithmetic. repeated: connections that the ANN does
     not have, since they only carry a sum to one more reader (`deploy.program.residual_stream.repeated`).
     """
-    each = {c.name: synapses(c) for c in program.connections if c.name not in repeated}
+    each = {c.name: c.synapse_count() for c in program.connections if c.name not in repeated}
     weights = sum(each.values())
     macs = counts.timesteps * weights
     dense = {name: n / counts.samples for name, n in counts.synaptic_ops_dense.items()}

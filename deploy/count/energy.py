@@ -34,6 +34,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from msgspec.structs import asdict
 
+from deploy.connections.connection import Pattern
 from deploy.count.operations import Counts
 from deploy.errors import BadInput
 from deploy.fields import Described, bundled, described, find_described
@@ -65,6 +66,12 @@ LATENCIES = (
     "barrier_min",
     "barrier",
 )
+# The coefficient of a connection by how its synapses are stored.
+_OF_PATTERN: dict[Pattern, str] = {
+    "all": "synapse_ac",
+    "listed": "synapse_sparse",
+    "image": "synapse_conv",
+}
 # No operation of a chip takes a number of joules, or pJ, beyond this.
 _MOST = 1e12
 _UNITS = {"J": 1.0, "nJ": 1e-9, "pJ": 1e-12}
@@ -299,8 +306,7 @@ def _synapse(value: Mapping[str, float], counts: Counts, name: str) -> float:
     """Joules of one synaptic operation of a connection."""
     if name in counts.graded:
         return value["synapse_mac"]
-    of_kind = {"sparse": "synapse_sparse", "conv2d": "synapse_conv"}.get(counts.kinds[name], "")
-    return value.get(of_kind, value["synapse_ac"])
+    return value.get(_OF_PATTERN[counts.patterns[name]], value["synapse_ac"])
 
 
 def _latencies(path: Path, given: Any) -> dict[str, Duration]:

@@ -27,8 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Conv2d, Dense, kind
-from deploy.connections.synapses import fan_in, fan_out, synapses
+from deploy.connections.connection import Pattern
 from deploy.count.activity import Fan, activity, fans
 from deploy.count.packets import Traffic, hops_of, traffic
 from deploy.errors import BadInput
@@ -79,9 +78,9 @@ class Counts:
 
     synaptic_ops, synaptic_ops_dense, weight_bytes, synapses: by connection; neuron_updates, spikes: by
     population; input_messages: by input; messages: by sender, None without a mapping.
-    graded: connections whose messages are graded; kinds: "dense", "sparse" or "conv2d", by
-    connection; spiking: populations that can fire. hops: None without a chip. traffic: the packets
-    behind `messages`, None without a mapping.
+    graded: connections whose messages are graded; patterns: how the synapses of each are stored
+    (`deploy.connections.connection`); spiking: populations that can fire. hops: None without a chip.
+    traffic: the packets behind `messages`, None without a mapping.
     """
 
     samples: int
@@ -97,7 +96,7 @@ class Counts:
     graded: frozenset[str]
     spiking: frozenset[str]
     per_core: tuple[CoreCounts, ...] | None
-    kinds: Dict[str, str]
+    patterns: Dict[str, Pattern]
     hops: HopCounts | None
     traffic: Traffic | None
 
@@ -149,9 +148,9 @@ def count(
         samples,
         timesteps,
         synaptic_ops={
-            c.name: _dot(sent[c.source], fan_out(c, zeros=False)) for c in program.connections
+            c.name: _dot(sent[c.source], c.fan_out(zeros=False)) for c in program.connections
         },
-        synaptic_ops_dense={c.name: _dot(sent[c.source], fan_out(c)) for c in program.connections},
+        synaptic_ops_dense={c.name: _dot(sent[c.source], c.fan_out()) for c in program.connections},
         neuron_updates={p.name: p.size * samples * timesteps for p in program.populations},
         spikes={p.name: _total(sent[p.name]) for p in program.populations},
         input_messages={n.name: _total(sent[n.name]) for n in program.inputs},
@@ -159,7 +158,7 @@ def count(
         if found is None
         else _by_sender(program, found, found.packets * found.remote),
         weight_bytes={c.name: c.weight.size for c in program.connections},
-        synapses={c.name: synapses(c) for c in program.connections},
+        synapses={c.name: c.synapse_count() for c in program.connections},
         graded=frozenset(
             c.name for c in program.connections if is_graded(program.source(c.source))
         ),
@@ -167,7 +166,7 @@ def count(
         per_core=None
         if mapping is None
         else _per_core(program, mapping, tables, sent, samples * timesteps),
-        kinds={c.name: kind(c) for c in program.connections},
+        patterns={c.name: c.pattern for c in program.connections},
         hops=None if found is None or chip is None else _hops(program, chip, found),
         traffic=found,
     )
@@ -292,17 +291,12 @@ def _per_core(
 
 
 def _weight_bytes(program: Program, core: Core) -> int:
-    """Weights that a core holds: of a convolution the kernels of the output channels that it has."""
+    """Weights that a core stores: of a convolution the kernels of the output channels that it has."""
     total = 0
     for name in dict.fromkeys(s.population for s in core.slices):
-        ranges = [(s.start, s.stop) for s in core.slices if s.population == name]
+        parts = [np.arange(s.start, s.stop) for s in core.slices if s.population == name]
+        targets = np.concatenate(parts)
         for c in program.into(name):
-            if isinstance(c, Conv2d):
-                area = c.target_size // c.weight.shape[0]
-                held = {i for a, b in ranges for i in range(a // area, -(-b // area))}
-                total += len(held) * fan_in(c)
-            elif isinstance(c, Dense):
-                total += c.source_size * sum(b - a for a, b in ranges)
-            else:
-                total += sum(int(c.indptr[b] - c.indptr[a]) for a, b in ranges)
+            held = c.stored(targets, np.zeros_like(targets), 1, shared_kernels=True)
+            total += held.times * int(held.size.sum())
     return total

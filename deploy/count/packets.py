@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deploy.count.listening import Listening, listening
 from deploy.hardware.chip import Chip
 from deploy.hardware.mapping import Mapping
-from deploy.hardware.mesh import coordinates
+from deploy.hardware.mesh import apart, coordinates
 from deploy.program.program import Program
 
 Ints = NDArray[np.int64]
@@ -113,9 +113,12 @@ def hops_of(chip: Chip, found: Traffic) -> tuple[Ints, Ints, Ints]:
     """
     from_host = found.sender == HOST
     start = coordinates(chip, np.where(from_host, found.receiver, found.sender))
-    end = coordinates(chip, found.receiver)
-    x, y, chip_x, chip_y = (np.abs(a - b) * found.packets for a, b in zip(start, end, strict=True))
-    return x, y, chip_x + chip_y
+    way = apart(start, coordinates(chip, found.receiver))
+    return (
+        way.east_west * found.packets,
+        way.north_south * found.packets,
+        way.chips * found.packets,
+    )
 
 
 def links(chip: Chip, found: Traffic) -> Links:

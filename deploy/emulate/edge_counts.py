@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.arithmetic.integers import Int64, shifted_sum
-from deploy.connections.synapses import synaptic_sums
 from deploy.emulate.trace import Trace
 from deploy.neurons import Neurons
 from deploy.neurons.base import State
@@ -51,7 +50,7 @@ def observe(
         if nodes is not None and p.name not in nodes:
             continue
         found[p.name] = dict.fromkeys(p.limits(), 0)
-        sums = {c: synaptic_sums(c) for c in program.into(p.name)}
+        sums = {c: c.sums() for c in program.into(p.name)}
         block = max(1, _BLOCK // max(p.size, *(c.source_size for c in sums), 1))
         for first in range(0, trace.samples, block):
             samples = slice(first, min(first + block, trace.samples))

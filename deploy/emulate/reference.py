@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.arithmetic.integers import Int64, shifted_sum
-from deploy.connections.synapses import synaptic_sums
 from deploy.emulate.edge_counts import count_edges
 from deploy.emulate.trace import MAX_RECORD_BYTES, Record, Trace, message_type, record_bytes
 from deploy.errors import BadInput, CheckFailed
@@ -47,7 +46,7 @@ def emulate(
     }
     trace = empty_trace(program, samples, timesteps, record, per_step=per_step)
     state = {p.name: p.cleared(samples) for p in program.populations}
-    sums = {c.name: synaptic_sums(c) for c in program.connections}
+    sums = {c.name: c.sums() for c in program.connections}
     # Messages by step, kept for as long as the longest delay can reach back to them.
     past: dict[str, dict[int, Int64]] = {name: {} for name in trace.messages}
     longest = max((c.delay for c in program.connections), default=0)

@@ -22,31 +22,22 @@ from deploy.hardware.mapping import Mapping, Place
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Hops:
-    """How far a message goes: hops of the mesh in both directions, and steps from chip to chip."""
-
-    east_west: int
-    north_south: int
-    chips: int
-
-    @property
-    def total(self) -> int:
-        """All hops of the mesh."""
-        return self.east_west + self.north_south
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distances:
-    """The same between many cores, row to column: int64 [cores, cores] each."""
+    """How far messages go: hops of the mesh both ways, and steps from chip to chip. int64 each."""
 
     east_west: Ints
     north_south: Ints
     chips: Ints
 
+    @property
+    def hops(self) -> Ints:
+        """All hops of the mesh."""
+        return self.east_west + self.north_south
+
     def cost(self, chip: Chip) -> Ints:
-        """Hops, with every step from chip to chip as chip_crossing of them: int64 [cores, cores]."""
-        return self.east_west + self.north_south + amount(chip.chip_crossing) * self.chips
+        """Hops, with every step from chip to chip as chip_crossing of them."""
+        return self.hops + amount(chip.chip_crossing) * self.chips
 
 
 def place_of(chip: Chip, index: int) -> Place:
@@ -62,28 +53,24 @@ def placed(chip: Chip, mapping: Mapping) -> Mapping:
     return replace(mapping, cores=tuple(cores))
 
 
-def hops(chip: Chip, core_a: int, core_b: int) -> Hops:
-    """How far a message goes from one core to another, both given by index."""
-    found = distances(chip, [core_a, core_b])
-    return Hops(int(found.east_west[0, 1]), int(found.north_south[0, 1]), int(found.chips[0, 1]))
-
-
 def distances(chip: Chip, indices: Sequence[int] | Ints) -> Distances:
-    """How far messages go between all the cores of these indices."""
-    x, y, chip_x, chip_y = coordinates(chip, np.asarray(indices, np.int64))
-
-    def apart(a: Ints) -> Ints:
-        return np.abs(a[:, None] - a[None, :])
-
-    return Distances(apart(x), apart(y), apart(chip_x) + apart(chip_y))
+    """How far messages go between all the cores of these indices: [cores, cores], row to column."""
+    at = coordinates(chip, np.asarray(indices, np.int64))
+    return apart(at[:, :, None], at[:, None, :])
 
 
-def coordinates(chip: Chip, indices: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """(x, y, chip x, chip y) of cores in the whole system: x and y of routers, int64 [cores] each."""
+def apart(a: Ints, b: Ints) -> Distances:
+    """How far messages go from each of some coordinates (as `coordinates` gives them) to another."""
+    x, y, chip_x, chip_y = np.abs(a - b)
+    return Distances(x, y, chip_x + chip_y)
+
+
+def coordinates(chip: Chip, indices: Ints) -> Ints:
+    """Rows x, y, chip x, chip y of cores in the whole system, x and y of routers: int64 [4, cores]."""
     per_chip, per_router = amount(chip.cores_per_chip), amount(chip.cores_per_router)
     columns = amount(chip.mesh_columns)
     rows = (per_chip - 1) // per_router // columns + 1
     on, within = np.divmod(indices, per_chip)
     chip_y, chip_x = np.divmod(on, amount(chip.chip_columns))
     y, x = np.divmod(within // per_router, columns)
-    return chip_x * columns + x, chip_y * rows + y, chip_x, chip_y
+    return np.stack([chip_x * columns + x, chip_y * rows + y, chip_x, chip_y])

@@ -19,8 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploy.connections.reach import Ints
-from deploy.connections.synapses import synapses
+from deploy.arithmetic.index_sets import Ints
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Mapping
@@ -229,7 +228,7 @@ def _vertices(
     in their order.
     """
     total = sum(p.size for p in program.populations)
-    if total <= _NEURONS and sum(map(synapses, program.connections)) <= _SYNAPSES:
+    if total <= _NEURONS and sum(c.synapse_count() for c in program.connections) <= _SYNAPSES:
         first = np.cumsum([0, *(p.size for p in program.populations)])
         vertex = {p.name: first[i] + np.arange(p.size) for i, p in enumerate(program.populations)}
         return vertex, np.ones(total, np.int64)

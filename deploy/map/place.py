@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.connections.reach import Ints
+from deploy.arithmetic.index_sets import Ints
 from deploy.hardware.chip import Chip, amount
-from deploy.hardware.mesh import coordinates, distances
+from deploy.hardware.mesh import apart, coordinates, distances
 from deploy.map.cut.orders import hilbert
 
 Traffic = tuple[Ints, Ints, Ints]
@@ -52,12 +52,6 @@ def arrange(chip: Chip, cores: int, traffic: Traffic, along: Ints, seed: int = 0
     return slots[min(found, key=lambda f: f[0])[1][:cores]]
 
 
-def hop_cost(chip: Chip, indices: Ints, traffic: Traffic) -> int:
-    """Σ messages · distance over the traffic of cores with these indices."""
-    a, b, messages = traffic
-    return int(np.dot(messages, _apart(chip, indices[a], indices[b])))
-
-
 def compact_slots(chip: Chip, cores: int) -> Ints:
     """Indices of at least `cores` cores close together, in an order in which neighbours are near."""
     per_chip, per_router = amount(chip.cores_per_chip), amount(chip.cores_per_router)
@@ -75,15 +69,12 @@ def compact_slots(chip: Chip, cores: int) -> Ints:
     return (chips[:, None] * per_chip + within[None, :]).reshape(-1)
 
 
-def pairwise_swaps(flow: Ints, apart: Ints, start: Ints) -> tuple[int, Ints]:
-    """(cost, slot of each core) after the best exchange of two, again and again, while one pays."""
-    return _search(_State(flow, apart, start))
-
-
 def tabu_search(
     flow: Ints, apart: Ints, start: Ints, rng: np.random.Generator, steps: int
 ) -> tuple[int, Ints]:
     """(cost, slot of each core) of the best found in so many steps of robust tabu search.
+
+    Without a step: after the best exchange of two, again and again, while one pays.
 
     flow, apart: int64 [n, n], symmetric, diagonals zero: messages of cores, distances of slots.
     start: int64 [n], the slot of each core; cores without messages stand for empty slots.
@@ -156,9 +147,8 @@ class _Neighbours:
 def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> Ints:
     cores = len(start)
     near = _neighbours(cores, traffic)
-    at = np.stack(coordinates(chip, slots), axis=1)
-    price = np.array([1, 1, *2 * [amount(chip.chip_crossing)]])
-    x, y = at[:, 0], at[:, 1]
+    at = coordinates(chip, slots)
+    x, y, *_ = at
     columns = int(x.max()) + 1
     # The slots of each router, one after another, and where each router's begin.
     by_router = np.argsort(y * columns + x, kind="stable")
@@ -187,10 +177,10 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
             here, other = int(slot[core]), int(held[there])
             if here == there:
                 continue
-            gain = _gain(at, price, slot, near, core, there, other)
+            gain = _gain(chip, at, slot, near, core, there, other)
             if other >= 0:
                 slot[core] = there
-                gain += _gain(at, price, slot, near, other, here, core)
+                gain += _gain(chip, at, slot, near, other, here, core)
                 slot[core] = here
             if gain < 0:
                 slot[core], held[there] = there, core
@@ -204,17 +194,17 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
 
 
 def _gain(
-    at: Ints, price: Ints, slot: Ints, near: _Neighbours, core: int, to: int, swapped: int
+    chip: Chip, at: Ints, slot: Ints, near: _Neighbours, core: int, to: int, swapped: int
 ) -> int:
     """What a move of one core changes; its distance to the one it changes places with does not.
 
-    at: x, y, chip x and chip y of each slot, [slots, 4]. price: of one step along each, [4].
+    at: the coordinates of each slot, [4, slots].
     """
     others, messages = near.of(core)
     kept = others != swapped
-    ends, messages = at[slot[others[kept]]], messages[kept]
-    further = np.abs(ends - at[to]) - np.abs(ends - at[slot[core]])
-    return int(np.dot(messages, further @ price))
+    ends, messages = at[:, slot[others[kept]]], messages[kept]
+    there, here = apart(ends, at[:, to, None]), apart(ends, at[:, slot[core], None])
+    return int(np.dot(messages, there.cost(chip) - here.cost(chip)))
 
 
 def _neighbours(cores: int, traffic: Traffic) -> _Neighbours:
@@ -222,9 +212,3 @@ def _neighbours(cores: int, traffic: Traffic) -> _Neighbours:
     order = np.argsort(a, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(a, minlength=cores))])
     return _Neighbours(indptr, b[order], np.concatenate([traffic[2], traffic[2]])[order])
-
-
-def _apart(chip: Chip, a: Ints, b: Ints) -> Ints:
-    from_, to = coordinates(chip, a), coordinates(chip, b)
-    x, y, chip_x, chip_y = (np.abs(i - j) for i, j in zip(from_, to, strict=True))
-    return x + y + amount(chip.chip_crossing) * (chip_x + chip_y)

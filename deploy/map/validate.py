@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Connection, Conv2d, Dense, Sparse
+from deploy.connections import Connection, Conv2d, Dense
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, Limit, amount
 from deploy.hardware.mapping import Core, Mapping
@@ -32,6 +32,8 @@ class Violation:
 
 
 Found = Iterator[Violation]
+Targets = NDArray[np.int64]
+Lists = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def validate(program: Program, chip: Chip, mapping: Mapping) -> list[Violation]:
@@ -217,7 +219,20 @@ def message_bits(program: Program, chip: Chip, mapping: Mapping) -> Found:
             yield Violation("message_bits", node.name, bits, limit, message)
 
 
+def max_delay(program: Program, chip: Chip, mapping: Mapping) -> Found:
+    """Steps that a synapse is delayed by."""
+    limit = amount(chip.max_delay)
+    for c in program.connections:
+        if c.delay > limit:
+            message = (
+                f"layer '{c.target}': the delay of {c.delay} steps of '{c.name}' exceeds the limit of "
+                f"{limit} by {c.delay - limit}"
+            )
+            yield Violation("max_delay", c.name, c.delay, limit, message)
+
+
 LIMIT_RULES = (
+    max_delay,
     message_bits,
     neurons,
     synapse_words,
@@ -248,15 +263,24 @@ def _connections_on(program: Program, core: Core) -> list[tuple[Connection, NDAr
     return [(c, targets[c.target]) for c in program.connections if c.target in targets]
 
 
-def _lists(
-    c: Connection, targets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _lists(c: Connection, targets: Targets) -> Lists:
     """The sources with synapses onto the targets, and how many each has, zero weights included."""
-    if isinstance(c, Dense):
-        return np.arange(c.weight.shape[1]), np.full(c.weight.shape[1], len(targets), np.int64)
-    if isinstance(c, Sparse):
-        rows = [c.indices[c.indptr[i] : c.indptr[i + 1]] for i in targets]
-        return np.unique(np.concatenate(rows), return_counts=True)
+    return _LISTS.get(type(c), _listed)(c, targets)
+
+
+def _listed(c: Connection, targets: Targets) -> Lists:
+    """Of a connection that lists its synapses, one by one."""
+    of = c.listed()
+    rows = [of.indices[of.indptr[i] : of.indptr[i + 1]] for i in targets]
+    return np.unique(np.concatenate(rows), return_counts=True)
+
+
+def _dense(c: Dense, targets: Targets) -> Lists:
+    sources = c.weight.shape[1]
+    return np.arange(sources), np.full(sources, len(targets), np.int64)
+
+
+def _convolved(c: Conv2d, targets: Targets) -> Lists:
     outputs, inputs, height, width = c.weight.shape
     channel, y, x = np.unravel_index(targets, c.target_shape)
     group = channel // (outputs // c.groups)
@@ -277,7 +301,13 @@ def _lists(
     return sources.reshape(-1), np.tile(sizes, inputs)
 
 
-def _memory(chip: Chip, c: Connection, targets: NDArray[np.int64]) -> int:
+_LISTS: dict[type[Connection], Callable[[Any, Targets], Lists]] = {
+    Dense: _dense,
+    Conv2d: _convolved,
+}
+
+
+def _memory(chip: Chip, c: Connection, targets: Targets) -> int:
     """Words of the lists that one connection needs for the targets."""
     delayed = c.delay != 0
     if isinstance(c, Conv2d) and chip.shared_kernels.value == 1:

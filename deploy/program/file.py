@@ -14,8 +14,8 @@ from msgspec import Raw, Struct, defstruct
 from msgspec.structs import asdict
 from numpy.typing import NDArray
 
-from deploy.arithmetic.registers import IntArray, Shape, as_register, check_shape
-from deploy.connections.connections import KINDS, Sparse, kind
+from deploy.arithmetic.registers import IntArray, Shape, array_fields, as_register, check_shape
+from deploy.connections import kind_named as connection_named
 from deploy.decode import decoded
 from deploy.errors import BadInput
 from deploy.files import MAX_JSON_BYTES, read_npz, write_npz
@@ -30,8 +30,6 @@ FORMAT = "neuroclip-program"
 # Version 1 knew populations of kind "lif" and "integrator" without rules of their own.
 VERSION = 2
 
-# Fields of connections that are arrays of the file; all others are in its header.
-_ARRAYS = ("weight", "indices", "indptr")
 # Weights that a connection may have beyond one a pair of neurons: a kernel can be larger than an image.
 _MAX_KERNEL = 1 << 24
 
@@ -57,9 +55,9 @@ def _entries(program: Program) -> dict[str, NDArray[Any]]:
     for p in program.populations:
         arrays |= {f"{p.name}/{r}": _compact(x) for r, x in p.registers.items()}
     for c in program.connections:
-        arrays[f"{c.name}/weight"] = c.weight.astype(np.int16)
-        if isinstance(c, Sparse):
-            arrays |= {f"{c.name}/indices": c.indices, f"{c.name}/indptr": c.indptr}
+        for field in array_fields(type(c)):
+            values = getattr(c, field)
+            arrays[f"{c.name}/{field}"] = values.astype(np.int16) if field == "weight" else values
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -69,8 +67,8 @@ def _entries(program: Program) -> dict[str, NDArray[Any]]:
             for p in program.populations
         ],
         "connections": [
-            {"kind": kind(c)}
-            | {f.name: getattr(c, f.name) for f in fields(c) if f.name not in _ARRAYS}
+            {"kind": c.kind}
+            | {f.name: getattr(c, f.name) for f in fields(c) if f.name not in array_fields(type(c))}
             for c in program.connections
         ],
         "outputs": [
@@ -134,7 +132,7 @@ def load_program(path: Path) -> Program:
             )
         header = decoded(text, _Header)
         populations = _nodes("populations", header.populations, kind_named)
-        connections = _nodes("connections", header.connections, _connection_named)
+        connections = _nodes("connections", header.connections, connection_named)
         most = _most_elements(header.inputs, populations, connections)
         arrays = read_npz(path, wanted=partial(_wanted, most))
         for name in most:
@@ -151,12 +149,6 @@ def load_program(path: Path) -> Program:
         )
     except BadInput as error:
         raise error if str(path) in str(error) else BadInput(f"{path}: {error}") from error
-
-
-def _connection_named(name: str) -> type:
-    if name not in KINDS:
-        raise BadInput(f"unknown kind of connection {name!r}, known: {', '.join(KINDS)}")
-    return KINDS[name]
 
 
 def _nodes(
@@ -203,7 +195,7 @@ def _most_elements(
     most: dict[str, int] = {}
     sizes: dict[str, int] = {}
     nodes: list[Any] = [(("low", "high"), n.name, n.shape) for n in inputs]
-    nodes += [(_arrays(of), values["name"], values["shape"]) for of, values in populations]
+    nodes += [(array_fields(of), values["name"], values["shape"]) for of, values in populations]
     for registers, name, shape in nodes:
         check_shape(name, shape)
         sizes[name] = prod(shape)
@@ -211,7 +203,7 @@ def _most_elements(
     for of, c in connections:
         pairs = sizes.get(c["source"], 0) * sizes.get(c["target"], 0)
         size = max(pairs, sizes.get(c["target"], 0) + 1, _MAX_KERNEL)
-        most |= {f"{c['name']}/{field}": size for field in _arrays(of)}
+        most |= {f"{c['name']}/{field}": size for field in array_fields(of)}
     return most
 
 
@@ -227,15 +219,10 @@ def _wanted(
     return True
 
 
-def _arrays(of: type) -> tuple[str, ...]:
-    types = get_type_hints(of)
-    return tuple(name for name in _names(of) if types[name] == IntArray)
-
-
 def _made(of: type, values: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Any:
     """A node of the header's values and the file's arrays, registers broadcast to its shape."""
     name = values["name"]
-    held = {field: arrays[f"{name}/{field}"] for field in _arrays(of)}
+    held = {field: arrays[f"{name}/{field}"] for field in array_fields(of)}
     registers = {
         field: as_register(name, field, array, values.get("shape", array.shape))
         for field, array in held.items()

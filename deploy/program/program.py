@@ -25,7 +25,7 @@ from deploy.arithmetic.registers import (
     check_shape,
     distinct,
 )
-from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, check_connection
+from deploy.connections import Connection, Conv2d, Dense, Sparse, check_connection
 from deploy.errors import BadInput
 from deploy.neurons import (
     Neurons,

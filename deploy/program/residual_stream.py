@@ -17,10 +17,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from deploy.arithmetic.index_sets import Ints
 from deploy.arithmetic.integers import shifted_sum
-from deploy.connections.connections import Connection, Conv2d, one_to_one
-from deploy.connections.reach import Ints
-from deploy.connections.synapses import sum_bounds
+from deploy.connections import Connection, Conv2d, one_to_one
 from deploy.errors import BadInput
 from deploy.neurons import Graded, Neurons
 from deploy.program.program import Input, Program
@@ -154,5 +153,5 @@ def _sums(program: Program, c: Connection) -> tuple[Ints, Ints]:
         low, high = (x.reshape(-1).astype(np.int64) for x in (source.low, source.high))
     else:
         low, high = (np.full(source.size, end) for end in source.message_range)
-    smallest, largest = sum_bounds(c, np.minimum(low, 0), np.maximum(high, 0))
+    smallest, largest = c.sum_bounds(np.minimum(low, 0), np.maximum(high, 0))
     return shifted_sum(smallest, c.exponent), shifted_sum(largest, c.exponent)

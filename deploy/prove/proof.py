@@ -4,13 +4,12 @@ Public bit-accurate simulators and the chip agree except at these edges, so a pr
 undelayed messages that can reach none of them is *portable*: every simulator gives its spikes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from deploy.arithmetic.integers import Int64
-from deploy.connections.synapses import sum_bounds, synaptic_sums
 from deploy.errors import CheckFailed
 from deploy.neurons import Neurons, is_plain
 from deploy.neurons.base import Bounds
@@ -184,14 +183,13 @@ def require(proof: Proof) -> None:
 def _sum_range(c: Connection, low: Int64, high: Int64) -> Interval:
     """The smallest and largest sum of each target neuron for messages in [low, high] or silent."""
     low, high = joined((low.reshape(-1), high.reshape(-1)), 0)
-    return shifted(sum_bounds(c, low, high), c.exponent)
+    return shifted(c.sum_bounds(low, high), c.exponent)
 
 
 def _narrowest(c: Connection, low: Int64, high: Int64) -> str:
     """The narrowest arithmetic that holds every partial sum of the connection exactly."""
-    largest = np.maximum(np.abs(low), np.abs(high)).reshape(1, -1)
-    magnitudes = synaptic_sums(replace(c, weight=np.abs(c.weight)))(largest)
-    bound = int(magnitudes.max(initial=0))
+    largest = np.maximum(np.abs(low), np.abs(high)).reshape(-1)
+    bound = int(c.largest_sums(largest).max(initial=0))
     return next(name for name, limit in _EXACT if bound <= limit)
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Connection, Conv2d, kind
-from deploy.connections.synapses import synapses
 from deploy.errors import BadInput, CheckFailed
 from deploy.hardware.chip import Chip, amount, load_chip
 from deploy.map.core.costs import core_report
@@ -86,8 +84,8 @@ def _connections(program: Program) -> list[str]:
         [
             c.name,
             f"{c.source} → {c.target}",
-            _described(c),
-            str(synapses(c)),
+            c.describe(),
+            str(c.synapse_count()),
             _span(c.weight) if c.weight.size else "none",
             f"{100 * float((c.weight == 0).mean()) if c.weight.size else 0:.1f} %",
             str(c.exponent),
@@ -97,18 +95,6 @@ def _connections(program: Program) -> list[str]:
     ]
     head = ["name", "source → target", "kind", "synapses", "weights", "zeros", "exponent", "delay"]
     return aligned(head, rows, "lllrrrrr")
-
-
-def _described(c: Connection) -> str:
-    """The kind of a connection and what makes it, defaults left out."""
-    if not isinstance(c, Conv2d):
-        return f"{kind(c)} {c.target_size} × {c.source_size}"
-    said = [f"conv2d {_shape(c.weight.shape)}"]
-    for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
-        y, x = getattr(c, name)
-        if (y, x) != (usual, usual):
-            said.append(f"{name} {y}" if y == x else f"{name} {y} × {x}")
-    return ", ".join(said if c.groups == 1 else [*said, f"groups {c.groups}"])
 
 
 def _outputs(program: Program) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.arithmetic.integers import Int64, shifted_sum
-from deploy.connections.synapses import expand
+from deploy.connections import expand
 from deploy.count.packets import HOST
 from deploy.emulate.reference import Messages, check_inputs, empty_trace, take_step
 from deploy.emulate.trace import Record, Trace

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Connection, Conv2d, Dense
-from deploy.connections.synapses import expand
+from deploy.connections import Connection, Conv2d, Dense
 from deploy.errors import BadInput
 from deploy.neurons import Neurons, is_plain
 from deploy.program.program import (
@@ -163,6 +162,7 @@ def _forward(
 
 def _plain(c: Connection) -> Dense | Conv2d:
     """A connection with its exponent in its weights, dense unless it is a convolution."""
+    c = c if isinstance(c, Dense | Conv2d) else _dense(c)
     scaled = c.weight.astype(np.int64) << max(c.exponent, 0)
     step = 1 << max(-c.exponent, 0)
     weight = scaled // step
@@ -172,19 +172,20 @@ def _plain(c: Connection) -> Dense | Conv2d:
             f"node '{c.name}': weight {int(c.weight[wrong].flat[0])} under the exponent {c.exponent} "
             f"is no even number up to {STORED_MAX}; a .net file has no exponents"
         )
-    made = replace(c, weight=weight.astype(np.int32), exponent=0)
-    if isinstance(made, Dense | Conv2d):
-        return made
-    if made.target_size * made.source_size > _MAX_SYNAPSES:
+    return replace(c, weight=weight.astype(np.int32), exponent=0)
+
+
+def _dense(c: Connection) -> Dense:
+    if c.target_size * c.source_size > _MAX_SYNAPSES:
         raise BadInput(
-            f"node '{c.name}': netx has no sparse layers, and {made.target_size} × "
-            f"{made.source_size} dense synapses are too many"
+            f"node '{c.name}': netx has no {c.kind} layers, and {c.target_size} × "
+            f"{c.source_size} dense synapses are too many"
         )
-    listed = expand(made)
-    dense = np.zeros((made.target_size, made.source_size), np.int32)
-    rows = np.repeat(np.arange(made.target_size), np.diff(listed.indptr))
-    dense[rows, listed.indices] = listed.weight
-    return Dense(c.name, c.source, c.target, dense, 0, c.delay)
+    of = c.listed()
+    dense = np.zeros((c.target_size, c.source_size), np.int32)
+    rows = np.repeat(np.arange(c.target_size), np.diff(of.indptr))
+    dense[rows, of.indices] = of.weight
+    return Dense(c.name, c.source, c.target, dense, c.exponent, c.delay)
 
 
 def _check_bits(name: str, weight: IntArray) -> None:

@@ -5,8 +5,7 @@ from math import prod
 import numpy as np
 
 from deploy.arithmetic.registers import MAX_NEURONS
-from deploy.connections.connections import Conv2d, Pair, Sparse
-from deploy.connections.synapses import expand
+from deploy.connections import Conv2d, Pair, Sparse, expand
 from deploy.program.program import Shape
 from export.net_format.file import Ints, NetLayer
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deploy.arithmetic.registers import IntArray, check_shape
-from deploy.connections.connections import Connection, Dense, one_to_one
+from deploy.connections import Connection, Dense, one_to_one
 from deploy.errors import BadInput
 from deploy.program.program import (
     Input,

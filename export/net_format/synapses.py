@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from deploy.arithmetic.registers import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN, IntArray
-from deploy.connections.connections import Connection, Conv2d, Dense, Sparse
+from deploy.connections import Connection, Conv2d, Dense, Sparse
 from deploy.errors import BadInput
 from export.net_format.file import Ints
 
@@ -82,9 +82,10 @@ def _by_delay(c: Connection, delays: Ints) -> Iterator[Connection]:
             rows, columns = np.nonzero(mask)
             yield from _listed(c, name, rows, columns, c.weight[mask], int(delay))
         else:
-            rows = np.repeat(np.arange(c.target_size), np.diff(c.indptr))
-            mask = held[c.indices]
-            yield from _listed(c, name, rows[mask], c.indices[mask], c.weight[mask], int(delay))
+            of = c.listed()
+            rows = np.repeat(np.arange(c.target_size), np.diff(of.indptr))
+            mask = held[of.indices]
+            yield from _listed(c, name, rows[mask], of.indices[mask], of.weight[mask], int(delay))
 
 
 def _listed(

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from deploy.compare.parity import compare_registers
-from deploy.connections.connections import Conv2d, Dense
+from deploy.connections import Conv2d, Dense
 from deploy.errors import CheckFailed
 from deploy.files import atomic_path
 from deploy.program.program import IntArray, Population, Program, registers

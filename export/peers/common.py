@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from deploy.connections.synapses import expand
+from deploy.connections import expand
 from deploy.emulate.reference import Messages, empty_trace
 from deploy.emulate.trace import Record, Trace
 from deploy.errors import BadInput

@@ -9,7 +9,8 @@ from math import gcd, prod
 
 import numpy as np
 
-from deploy.connections.synapses import MAX_EXPANDED, taps
+from deploy.connections.conv2d import taps
+from deploy.connections.synapse_list import MAX_EXPANDED
 from deploy.errors import BadInput
 from neuroclip.linear.maps import (
     MAX_WEIGHTS,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Connection, Conv2d, Pair, Sparse
-from deploy.connections.connections import Dense as DenseConnection
-from deploy.connections.synapses import expand, taps
+from deploy.connections import Connection, Conv2d, Pair, Sparse, expand
+from deploy.connections import Dense as DenseConnection
+from deploy.connections.conv2d import taps
 
 Float = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class Listed:
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """The convolution of `deploy.connections.connections.Conv2d` with float64 weights.
+    """The convolution of `deploy.connections.Conv2d` with float64 weights.
 
     weight: [C_out, C_in / groups, k_y, k_x]. size: (H, W) of the source. Pairs are (y, x).
     """

@@ -19,8 +19,7 @@ import numpy as np
 from networks import SIZE, Messages, convolutional, data_folder, dense, nmnist, recurrent
 from timing import HAS_NUMBA, machine, rounds
 
-from deploy.connections.connections import Dense, Sparse
-from deploy.connections.synapses import fan_out
+from deploy.connections import Dense, Sparse
 from deploy.emulate.fast import Plan, emulate_fast, prepare
 from deploy.emulate.fast.products import add_products
 from deploy.emulate.fast.spikes import Spikes, pack, words
@@ -90,7 +89,7 @@ def bare(plan: Plan, inputs: Messages, threads: int = 1) -> Bare:
                     add_products(s, Spikes(bits[None], s.connection.source_size, 0), 0, kept)
 
     count = sum(
-        int((trace.messages[c.source].reshape(-1) * fan_out(c)).sum())
+        int((trace.messages[c.source].reshape(-1) * c.fan_out()).sum())
         for c in plan.program.connections
     )
     active = ", ".join(f"{name} {100 * h.activity:.1f} %" for name, h in heard.items())

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.connections.synapses import synapses
 from deploy.count.operations import count
 from deploy.emulate.fast import emulate_fast
 from deploy.errors import CheckFailed
@@ -102,7 +101,7 @@ def measure(config: SpikeClipConfig, skips: str, chip: Chip) -> None:
     print(f"skips: {skips}, on {chip.name}", flush=True)
     stages = Stages()
     program, inputs = stages.time("lowering", lambda: program_of(config, skips))
-    total = sum(map(synapses, program.connections))
+    total = sum(c.synapse_count() for c in program.connections)
     held = sum(c.weight.size for c in program.connections)
     print(
         f"    {len(program.populations)} populations, {sum(p.size for p in program.populations):,} "

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import numpy as np
 
-from deploy.connections.connections import Conv2d, one_to_one
+from deploy.connections import Conv2d, one_to_one
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Mapping
@@ -24,7 +24,7 @@ from deploy.map.compared import comparison
 from deploy.map.core.hypergraph import between, hypergraph, packets, parts_of
 from deploy.map.cut.orders import clusters
 from deploy.map.partition import partition, require_fit
-from deploy.map.place import pairwise_swaps, tabu_search
+from deploy.map.place import tabu_search
 from deploy.map.validate import validate
 from deploy.program.program import Program, make_input, make_population
 
@@ -131,7 +131,7 @@ def conv() -> None:
     rng = np.random.default_rng(0)
     starts = [rng.permutation(25) for _ in range(20)]
     at_random = [int((flow * apart[np.ix_(s, s)]).sum()) // 2 for s in starts]
-    swapped, swap_s = timed(lambda: [pairwise_swaps(flow, apart, s)[0] for s in starts])
+    swapped, swap_s = timed(lambda: [tabu_search(flow, apart, s, rng, 0)[0] for s in starts])
     tabu, tabu_s = timed(lambda: [tabu_search(flow, apart, s, rng, 2500)[0] for s in starts[:4]])
     print(
         f"  placement, hop cost: random {np.mean(at_random):,.0f}; pairwise swaps "

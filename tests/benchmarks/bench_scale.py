@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from bench_partition import chip_of, timed
 
-from deploy.connections.connections import Conv2d
-from deploy.connections.synapses import synapses
+from deploy.connections import Conv2d
 from deploy.count.operations import count
 from deploy.map.compared import comparison
 from deploy.map.partition import partition
@@ -67,7 +66,7 @@ def measure(sides: Sequence[int]) -> list[Point]:
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             points.append((label, neurons, seconds))
             print(
-                f"{label}: {neurons:>9,} neurons, {sum(map(synapses, program.connections)):>11,} "
+                f"{label}: {neurons:>9,} neurons, {sum(c.synapse_count() for c in program.connections):>11,} "
                 f"synapses, {len(mapping.cores):>7,} cores on "
                 f"{len({c.index // 122 for c in mapping.cores}):>5,} chips: {seconds:5.1f} s "
                 f"({wall:.1f} s on the clock), {1e6 * seconds / neurons:.0f} µs a neuron, "

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Connection, Conv2d
+from deploy.connections import Connection, Conv2d
 from deploy.program.program import Dense, Output, Program, make_input, make_population
 
 Messages = dict[str, NDArray[np.uint8]]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.connections.connections import Conv2d, Dense, one_to_one
+from deploy.connections import Conv2d, Dense, one_to_one
 from deploy.count.energy import load_coefficients
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.arithmetic.integers import decayed, shifted_sum
-from deploy.connections.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
-from deploy.connections.synapses import expand
+from deploy.connections import Connection, Conv2d, Dense, Sparse, expand, one_to_one, sum_pool
 from deploy.count.ann_baseline import baseline
 from deploy.count.operations import count
 from deploy.emulate.reference import emulate
@@ -20,7 +19,7 @@ from deploy.errors import BadInput, CheckFailed
 from deploy.files import read_npz, write_npz
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Core, Mapping, Slice
-from deploy.map.core.costs import RESOURCES, connection_words, core_load, core_report
+from deploy.map.core.costs import RESOURCES, connection_words, core_report
 from deploy.map.partition import partition
 from deploy.map.validate import validate
 from deploy.neurons import Delta, Graded, Neurons, make_ternary
@@ -218,7 +217,7 @@ def test_one_more_than_a_limit_is_caught_by_that_rule_alone(
     for seed in range(4):
         program, chip = random_program(seed), chip_of(neurons=20, neuron_groups=100)
         mapping = partition(program, chip)
-        used = [core_load(program, chip, mapping, core)[resource] for core in mapping.cores]
+        used = [load["used"][resource] for load in core_report(program, chip, mapping)["list"]]
         if max(used) == 0:
             continue
         exact = replace(chip, **{resource: Limit(max(used), "a test")})
@@ -306,7 +305,10 @@ def test_a_convolution_neuron_sends_only_to_the_cores_that_see_it() -> None:
     sent = {"i": np.zeros(6, int), "a": np.ones((1, 6, 1), int), "n": np.zeros((1, 6, 1), int)}
     counts = count(program, sent, 1, 1, Mapping("loihi2", cores))
     assert counts.messages == {"i": 0, "a": 4 * 1 + 2 * 2, "n": 0}  # rows 2 and 3 reach both
-    assert core_load(program, chip_of(), Mapping("loihi2", cores), cores[0])["output_axons"] == 8
+    assert (
+        core_report(program, chip_of(), Mapping("loihi2", cores))["list"][0]["used"]["output_axons"]
+        == 8
+    )
 
 
 @pytest.mark.parametrize(

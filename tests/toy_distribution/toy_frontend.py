@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.connections.connections import Connection
+from deploy.connections import Connection
 from deploy.errors import BadInput
 from deploy.neurons import kind_named, make_population
 from deploy.program.program import Dense, Output, Program, make_input

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.synapses import synapses
 from deploy.emulate.fast import numpy_block
 from deploy.emulate.fast.plan import Block, Plan, prepare
 from deploy.emulate.fast.recording import Recording, finish, start
@@ -159,7 +158,7 @@ def _choose(plan: Plan, samples: int, timesteps: int) -> Kernel:
         return "numpy"
     if _KERNELS in sys.modules:
         return "numba"
-    number = sum(synapses(c) for c in plan.program.connections)
+    number = sum(c.synapse_count() for c in plan.program.connections)
     neurons = sum(block.size for block in plan.blocks)
     # In multiply-accumulates of BLAS, by time: 50 for a neuron's update, 10^6 for its calls.
     work = timesteps * (samples * (number + 50 * neurons) + 10**6 * len(plan.blocks))

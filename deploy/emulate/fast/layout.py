@@ -4,6 +4,7 @@ A population that a convolution ends in is held channels last, so that the kerne
 contiguous runs of channels. Everything else keeps C order.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.arithmetic.registers import Shape
-from deploy.connections.connections import Connection, Conv2d, Dense, Sparse
+from deploy.connections import Connection, Conv2d, Dense, Sparse, expand
 from deploy.program.program import Program
 
 # Kinds of a link, as the kernels tell them apart.
@@ -62,7 +63,7 @@ class Layout:
 
 def layouts(program: Program) -> dict[str, Layout]:
     """The layout of every input and population."""
-    convolved = {c.target for c in program.connections if isinstance(c, Conv2d)}
+    convolved = {c.target for c in program.connections if c.pattern == "image"}
     return {n.name: Layout(n.shape, n.name in convolved) for n in program.sources}
 
 
@@ -90,20 +91,41 @@ class Weights:
 _NO_ROWS, _NO_TAPS, _NO_TABLE = np.zeros(0, np.int8), np.zeros(0, np.int16), np.zeros(0, np.int32)
 
 
+def kernel_form(c: Connection) -> Connection:
+    """A connection as the kernels know it: itself, or the list of its synapses."""
+    return c if type(c) in _WEIGHTS else expand(c)
+
+
 def weights(c: Connection, source: Layout, target: Layout, width: int) -> Weights:
-    """A connection's weights for the kernels; width: of its target, padded."""
-    if isinstance(c, Dense):
-        rows = aligned(width * (c.source_size + 1)).reshape(-1, width)
-        rows[:-1, : c.target_size] = dense_matrix(c, source, target) >> 1
-        return Weights(ROWS, rows.reshape(-1), _NO_TAPS, _NO_TABLE, {"shift": c.exponent + 1})
-    up, down = max(c.exponent, 0), min(c.exponent, 0)
-    if isinstance(c, Sparse):
-        indptr, targets, weight = by_source(c, source, target)
-        table = np.concatenate([indptr, targets]).astype(np.int32)
-        return Weights(LISTED, _NO_ROWS, (weight << up).astype(np.int16), table, {"shift": down})
-    link = {"shift": down} | _kernel_link(c, source.last)
+    """A connection's weights for the kernels (as `kernel_form`); width: of its target, padded."""
+    return _WEIGHTS[type(c)](c, source, target, width)
+
+
+def _rows(c: Dense, source: Layout, target: Layout, width: int) -> Weights:
+    rows = aligned(width * (c.source_size + 1)).reshape(-1, width)
+    rows[:-1, : c.target_size] = dense_matrix(c, source, target) >> 1
+    return Weights(ROWS, rows.reshape(-1), _NO_TAPS, _NO_TABLE, {"shift": c.exponent + 1})
+
+
+def _listed(c: Sparse, source: Layout, target: Layout, width: int) -> Weights:
+    indptr, targets, weight = by_source(c, source, target)
+    table = np.concatenate([indptr, targets]).astype(np.int32)
+    held = (weight << max(c.exponent, 0)).astype(np.int16)
+    return Weights(LISTED, _NO_ROWS, held, table, {"shift": min(c.exponent, 0)})
+
+
+def _kernel(c: Conv2d, source: Layout, target: Layout, width: int) -> Weights:
+    link = {"shift": min(c.exponent, 0)} | _kernel_link(c, source.last)
     table = np.concatenate([_axis(c, 0), _axis(c, 1)])
-    return Weights(KERNEL, _NO_ROWS, _kernel_taps(c) << np.int16(up), table, link)
+    held = _kernel_taps(c) << np.int16(max(c.exponent, 0))
+    return Weights(KERNEL, _NO_ROWS, held, table, link)
+
+
+_WEIGHTS: dict[type[Connection], Callable[[Any, Layout, Layout, int], Weights]] = {
+    Dense: _rows,
+    Sparse: _listed,
+    Conv2d: _kernel,
+}
 
 
 def dense_matrix(c: Dense, source: Layout, target: Layout) -> NDArray[np.int32]:

@@ -4,13 +4,12 @@ A block is a strongly connected component of the network: one population without
 itself, which runs for all its steps at once, or a cycle, which must go step by step.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.synapses import fan_in
 from deploy.emulate.fast.layout import (
     LINK,
     LISTED,
@@ -18,6 +17,7 @@ from deploy.emulate.fast.layout import (
     Layout,
     Weights,
     aligned,
+    kernel_form,
     layouts,
     weights,
 )
@@ -108,6 +108,9 @@ class Plan:
 
 def prepare(program: Program) -> Plan:
     """Order a program into blocks and lay out its weights; later changes of its arrays are unseen."""
+    forms = tuple(kernel_form(c) for c in program.connections)
+    if any(form is not c for form, c in zip(forms, program.connections, strict=True)):
+        program = replace(program, connections=forms)
     # Steps matter only to populations whose messages grow with them, which are not relied on.
     proof = prove(program, timesteps=0)
     found, components = layouts(program), _components(program)
@@ -179,7 +182,7 @@ def _exact(program: Program, c: Connection, proven: str) -> str:
     """The arithmetic in which a connection's sums are exact."""
     if _bounded(program, c):
         return proven
-    largest = int(np.abs(c.weight).max(initial=0)) * fan_in(c) * _MESSAGE
+    largest = int(np.abs(c.weight).max(initial=0)) * c.fan_in() * _MESSAGE
     return "float64" if largest <= 2**53 else "int64"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Conv2d, Dense, Sparse
+from deploy.connections import Connection, Conv2d, Dense, Sparse
 from deploy.emulate.fast.layout import Layout, by_source, dense_matrix
 from deploy.emulate.fast.plan import Synapses
 from deploy.emulate.fast.spikes import Spikes, unpack
@@ -57,7 +57,8 @@ def _rows(messages: Spikes | NDArray[np.int32], start: int, end: int) -> Array:
 def _row_bytes(synapses: Synapses) -> int:
     """Bytes that the product of one step of one sample needs, without those of a convolution's
     columns, which are made in bands."""
-    listed = len(synapses.connection.weight) if isinstance(synapses.connection, Sparse) else 0
+    c = synapses.connection
+    listed = c.synapse_count() if c.pattern == "listed" else 0
     return 8 * (synapses.source.size + synapses.target.size) + 32 * listed
 
 
@@ -70,14 +71,8 @@ def _product(synapses: Synapses) -> Callable[[Array], Array]:
     """The function messages [rows, source size] → Σ weight·message [rows, target size], made once."""
     found = synapses.cache.get("product")
     if found is None:
-        c, dtype = synapses.connection, _dtype(synapses)
-        source, target = synapses.source, synapses.target
-        if isinstance(c, Dense):
-            found = _dense(c, source, target, dtype)
-        elif isinstance(c, Sparse):
-            found = _sparse(c, source, target, dtype)
-        else:
-            found = _conv2d(c, source, dtype)
+        c = synapses.connection
+        found = _PRODUCTS[type(c)](c, synapses.source, synapses.target, _dtype(synapses))
         synapses.cache["product"] = found
     return found
 
@@ -113,7 +108,7 @@ def _sparse(c: Sparse, source: Layout, target: Layout, dtype: Any) -> Callable[[
     return sums
 
 
-def _conv2d(c: Conv2d, source: Layout, dtype: Any) -> Callable[[Array], Array]:
+def _conv2d(c: Conv2d, source: Layout, target: Layout, dtype: Any) -> Callable[[Array], Array]:
     """Columns of what each target sees, times the kernel; the result lies channels last."""
     channels, height, width = c.source_shape
     out, out_height, out_width = c.target_shape
@@ -158,3 +153,10 @@ def _conv2d(c: Conv2d, source: Layout, dtype: Any) -> Callable[[Array], Array]:
         return found.reshape(rows, -1)
 
     return sums
+
+
+_PRODUCTS: dict[type[Connection], Callable[..., Callable[[Array], Array]]] = {
+    Dense: _dense,
+    Sparse: _sparse,
+    Conv2d: _conv2d,
+}

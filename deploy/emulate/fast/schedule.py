@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Conv2d, Dense
 from deploy.emulate.fast.plan import Synapses
 from deploy.emulate.fast.spikes import Spikes
 
@@ -30,12 +29,12 @@ def by_product(synapses: Synapses, messages: Spikes | NDArray[np.int32]) -> bool
     """
     if not isinstance(messages, Spikes):
         return True
-    if isinstance(synapses.connection, Dense):
-        start = DENSE_PRODUCT_FROM + synapses.target.size / DENSE_TARGETS
-        return synapses.exact != "int64" and messages.activity >= start
-    if isinstance(synapses.connection, Conv2d):
-        return synapses.exact != "int64" and messages.activity >= KERNEL_PRODUCT_FROM
-    return False
+    if synapses.exact == "int64":
+        return False
+    pattern = synapses.connection.pattern
+    if pattern == "all":
+        return messages.activity >= DENSE_PRODUCT_FROM + synapses.target.size / DENSE_TARGETS
+    return pattern == "image" and messages.activity >= KERNEL_PRODUCT_FROM
 
 
 def pieces(samples: int, timesteps: int, size: int) -> Iterator[tuple[int, int]]:

@@ -18,16 +18,15 @@ The validator counts the same costs with code of its own (`deploy.map.validate`)
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Connection, Conv2d, Dense, kind
-from deploy.connections.reach import Ints, distinct, lists, members, spread
+from deploy.arithmetic.index_sets import Ints, distinct
+from deploy.connections import Connection
 from deploy.hardware.chip import Chip, amount
-from deploy.hardware.mapping import Core, Mapping
+from deploy.hardware.mapping import Mapping
 from deploy.map.core.hypergraph import Hypergraph, Parts, hypergraph, parts_of
 from deploy.neurons import Neurons
 from deploy.program.program import Program
@@ -65,29 +64,15 @@ def axon_words(chip: Chip, targets: Ints, delayed: bool, indexed: bool = False) 
 
 
 def connection_words(chip: Chip, c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
-    """Synapse words of each part that holds these targets (see `deploy.connections.reach`): int64."""
-    delayed = c.delay > 0
-    if isinstance(c, Dense):
-        held = np.bincount(part, minlength=parts)
-        return c.source_size * axon_words(chip, held, delayed)
-    if isinstance(c, Conv2d) and amount(chip.shared_kernels):
-        outputs, inputs, *kernel = c.weight.shape
-        channel = targets // (c.target_size // outputs)
-        part, channel = np.divmod(distinct(part * outputs + channel, parts * outputs), outputs)
-        group = channel // (outputs // c.groups)
-        held = np.bincount(part * c.groups + group, minlength=parts * c.groups)
-        words = axon_words(chip, held * prod(kernel), delayed)
-        return inputs * words.reshape(parts, c.groups).sum(axis=1)
-    _, part, sizes = lists(c, targets, part, parts)
-    words = axon_words(chip, sizes, delayed, indexed=True)
-    return members(c) * np.bincount(part, words, parts).astype(np.int64)
+    """Synapse words of each part that holds these targets (see `deploy.connections.connection`): int64."""
+    held = c.stored(targets, part, parts, bool(amount(chip.shared_kernels)))
+    words = axon_words(chip, held.size, c.delay > 0, held.indexed)
+    return held.times * np.bincount(held.part, words, parts).astype(np.int64)
 
 
 def connection_axons(c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
-    """Input axons of each part that holds these targets (as in `deploy.connections.reach`): int64 [parts]."""
-    if isinstance(c, Dense):
-        return np.where(np.bincount(part, minlength=parts) > 0, c.source_size, 0)
-    return members(c) * np.bincount(spread(c, targets, part, parts)[1], minlength=parts)
+    """Input axons of each part that holds these targets: int64 [parts]."""
+    return c.members * np.bincount(c.spread(targets, part, parts)[1], minlength=parts)
 
 
 def output_axons(graph: Hypergraph) -> Ints:
@@ -133,14 +118,7 @@ def neuron_groups(program: Program) -> Groups:
 
 def synapse_formats(connections: Iterable[Connection]) -> set[tuple[str, int, bool]]:
     """The distinct (kind, exponent, delayed or not) of connections."""
-    return {(kind(c), c.exponent, c.delay > 0) for c in connections}
-
-
-def core_load(program: Program, chip: Chip, mapping: Mapping, core: Core) -> dict[str, int]:
-    """What one core of a mapping uses of each of RESOURCES."""
-    used = loads(program, chip, parts_of(program, mapping), len(mapping.cores))
-    position = mapping.cores.index(core)
-    return {resource: int(values[position]) for resource, values in used.items()}
+    return {(c.kind, c.exponent, c.delay > 0) for c in connections}
 
 
 def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any]:

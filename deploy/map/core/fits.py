@@ -5,7 +5,7 @@ What a core costs is in `deploy.map.core.costs`.
 
 import numpy as np
 
-from deploy.connections.reach import Ints
+from deploy.arithmetic.index_sets import Ints
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import connection_axons, connection_words, synapse_formats
@@ -51,7 +51,7 @@ class Limits:
             del self.limits["input_axons"]
 
     def used(self, resource: str, targets: Ints, part: Ints, parts: int) -> Ints:
-        """What each part of these neurons (as in `deploy.connections.reach`) uses: int64 [parts]."""
+        """What each part of these neurons (as in `deploy.connections.connection`) uses: int64 [parts]."""
         if resource == "neurons":
             return np.bincount(part, minlength=parts)
         if resource == "output_axons":

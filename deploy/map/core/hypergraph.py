@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Connection
-from deploy.connections.reach import Ints, class_count, classes, distinct, ragged, spread
+from deploy.arithmetic.index_sets import Ints, distinct, ragged
+from deploy.connections import Connection
 from deploy.hardware.mapping import Mapping
 from deploy.neurons import Neurons
 from deploy.program.program import Program
@@ -63,7 +63,7 @@ def hypergraph(
             continue
         own = part_of.get(node.name, np.full(node.size, -1, np.int64))
         sent = np.ones(node.size, np.int64) if messages is None else messages[node.name]
-        pairs = [spread(c, by_target[c.target], part_of[c.target], parts) for c in sends]
+        pairs = [c.spread(by_target[c.target], part_of[c.target], parts) for c in sends]
         pieces.append(_edges(sends, pairs, own, np.asarray(sent).reshape(-1), parts))
     own, count, weight, degree, pins = (
         np.concatenate([piece[i] for piece in pieces] or [np.zeros(0, np.int64)]) for i in range(5)
@@ -84,7 +84,7 @@ def reached(program: Program, p: Neurons, part_of: Parts, parts: int) -> Ints:
     sends, nothing = program.out_of(p.name), np.zeros(p.size, np.int64)
     if not sends:
         return nothing
-    pairs = [spread(c, np.arange(c.target_size), part_of[c.target], parts) for c in sends]
+    pairs = [c.spread(np.arange(c.target_size), part_of[c.target], parts) for c in sends]
     *_, degree, _, edge = _edges(sends, pairs, nothing, nothing, parts)
     return degree[edge]
 
@@ -123,10 +123,10 @@ def _edges(
     parts: int,
 ) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
     """(own, count, weight, degree, pins) of the hyperedges of one sender's neurons, and whose each is."""
-    of = [classes(c) for c in sends]
+    of = [c.classes() for c in sends]
     first, edge = np.unique(own, return_inverse=True)[1], None
     for c, which in zip(sends, of, strict=True):
-        key = (first if edge is None else edge) * class_count(c) + which
+        key = (first if edge is None else edge) * c.class_count + which
         _, example, edge = np.unique(key, return_index=True, return_inverse=True)
     assert edge is not None
     number = len(example)
@@ -134,7 +134,7 @@ def _edges(
     weight = np.bincount(edge, sent, number).astype(np.int64)
     keys = []
     for c, which, (from_class, part) in zip(sends, of, pairs, strict=True):
-        degree = np.bincount(from_class, minlength=class_count(c))
+        degree = np.bincount(from_class, minlength=c.class_count)
         start = np.concatenate([[0], np.cumsum(degree)])
         here = which[example]
         keys.append(

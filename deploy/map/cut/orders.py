@@ -8,8 +8,7 @@ Populations of listed synapses go cluster by cluster, found by label propagation
 
 import numpy as np
 
-from deploy.connections.connections import Conv2d, Sparse
-from deploy.connections.reach import Ints
+from deploy.arithmetic.index_sets import Ints
 from deploy.neurons import Neurons
 from deploy.program.program import Program
 
@@ -23,7 +22,7 @@ def orders(program: Program, seed: int = 0) -> dict[str, Ints]:
     labels = clusters(program, seed)
     for p in program.populations:
         around = (*program.into(p.name), *program.out_of(p.name))
-        if len(p.shape) == 3 and any(isinstance(c, Conv2d) for c in around):
+        if len(p.shape) == 3 and any(c.pattern == "image" for c in around):
             found[p.name] = by_position(p)
         elif p.name in labels:
             found[p.name] = np.argsort(labels[p.name], kind="stable")
@@ -62,13 +61,15 @@ def clusters(program: Program, seed: int = 0) -> dict[str, Ints]:
     """
     first = np.cumsum([0, *(p.size for p in program.populations)])
     start = {p.name: int(first[i]) for i, p in enumerate(program.populations)}
+    lists = [
+        (c.listed(), c) for c in program.connections if c.pattern == "listed" and c.source in start
+    ]
     ends = [
         (
-            c.indices.astype(np.int64) + start[c.source],
-            np.repeat(np.arange(c.target_size), np.diff(c.indptr)) + start[c.target],
+            of.indices.astype(np.int64) + start[c.source],
+            np.repeat(np.arange(c.target_size), np.diff(of.indptr)) + start[c.target],
         )
-        for c in program.connections
-        if isinstance(c, Sparse) and c.source in start
+        for of, c in lists
     ]
     if not ends:
         return {}

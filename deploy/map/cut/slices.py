@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from deploy.connections.reach import Ints
+from deploy.arithmetic.index_sets import Ints
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Core, Mapping, Slice
 from deploy.map.core.costs import neuron_groups

@@ -8,8 +8,7 @@ tiles in all that respect every limit; populations without an image are cut as i
 
 import numpy as np
 
-from deploy.connections.connections import Conv2d
-from deploy.connections.reach import Ints
+from deploy.arithmetic.index_sets import Ints
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import neuron_groups
@@ -66,7 +65,7 @@ def _reached(program: Program, population: Neurons, parts: Parts) -> Ints:
 def _cut(limits: Limits, population: Neurons) -> Ints | None:
     """The part of each neuron, numbered from 0, or None where more are needed than there are cores."""
     size, chip = population.size, limits.chip
-    if len(population.shape) != 3 or not any(isinstance(c, Conv2d) for c in limits.incoming):
+    if len(population.shape) != 3 or not any(c.pattern == "image" for c in limits.incoming):
         return _sliced(slices(limits, np.arange(size), even=True), np.arange(size))
     most = chip.output_axons.value
     sent = 0 if most is None else -(-int(limits.reaches.sum()) // most)

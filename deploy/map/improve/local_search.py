@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.connections.reach import Ints, distinct, ragged
+from deploy.arithmetic.index_sets import Ints, distinct, ragged
 from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import RESOURCES, loads
 from deploy.map.core.hypergraph import Hypergraph, Parts

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.connections.reach import Ints
+from deploy.arithmetic.index_sets import Ints
 from deploy.map.improve.local_search import Problem
 
 

@@ -7,7 +7,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Pair
+from deploy.connections import Pair
 from deploy.errors import BadInput
 from deploy.program.program import Shape
 from export.nir_format.normal.inline import Wire

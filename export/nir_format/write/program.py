@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.compare.parity import compare_registers
-from deploy.connections.connections import Connection, Conv2d, Dense
+from deploy.connections import Connection, Conv2d, Dense
 from deploy.errors import BadInput
 from deploy.neurons import is_plain
 from deploy.program.program import Population, Program, registers
@@ -90,7 +90,7 @@ def _layer(c: Connection, p: Population, bias: NDArray[np.float64] | None) -> ni
             groups=c.groups,
             bias=each,
         )
-    raise BadInput(f"node '{c.name}': NIR has no list of synapses")
+    raise BadInput(f"node '{c.name}': NIR has no {c.kind} connections")
 
 
 def _neuron(p: Population, dt: float) -> tuple[nir.NIRNode, NDArray[np.float64] | None]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.synapses import expand
+from deploy.connections import expand
 from deploy.emulate.trace import Trace
 from deploy.errors import CheckFailed
 from deploy.files import read_npz

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections.connections import kind
-from deploy.connections.synapses import expand, synapses
+from deploy.connections import expand
+from deploy.connections.connection import Pattern
 from deploy.count.energy import Coefficients, load_coefficients
 from deploy.errors import BadInput
 from deploy.files import write_text
@@ -38,6 +38,8 @@ COEFFICIENTS = "loihi1-sanafe"
 MAX_SYNAPSES = 4_000_000
 # Its table of synchronisation times by used tiles: arch/loihi.yaml, as are our coefficients.
 BARRIER = "{ 1: 0.6e-6, 2: 1.0e-6, 4: 1.4e-6, 29: 1.8e-6 }"
+# The synapse unit of the architecture for each way in which synapses are stored.
+_UNITS: dict[Pattern, str] = {"all": "dense", "listed": "sparse", "image": "conv2d"}
 _LINK_BUFFER = 16  # messages, likewise
 
 
@@ -70,8 +72,8 @@ def places(chip: Chip, mapping: CoreMapping) -> Places:
 
 def synapse_unit(program: Program, target: str) -> str:
     """The unit of a target's synapses: SANA-FE has one for each neuron, dense where kinds differ."""
-    kinds = {kind(c) for c in program.into(target)}
-    return kinds.pop() if len(kinds) == 1 else "dense"
+    units = {_UNITS[c.pattern] for c in program.into(target)}
+    return units.pop() if len(units) == 1 else "dense"
 
 
 def require_writable(program: Program) -> None:
@@ -84,9 +86,9 @@ def require_writable(program: Program) -> None:
                 "and counts them"
             )
     for c in program.connections:
-        if synapses(c) > MAX_SYNAPSES:
+        if c.synapse_count() > MAX_SYNAPSES:
             raise BadInput(
-                f"node '{c.name}': {synapses(c)} synapses exceed the {MAX_SYNAPSES} that can be "
+                f"node '{c.name}': {c.synapse_count()} synapses exceed the {MAX_SYNAPSES} that can be "
                 "listed for SANA-FE, which has no shared weights; cut the network or its kernels"
             )
 

@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import deploy.connections.synapses
-from deploy.connections.connections import Connection, Conv2d, Dense, one_to_one, sum_pool
-from deploy.connections.synapses import (
-    expand,
-    fan_in,
-    fan_out,
-    reach,
-    sum_bounds,
-    synapses,
-    synaptic_sums,
-)
+import deploy.connections.exact_sums
+from deploy.connections import Connection, Conv2d, Dense, expand, one_to_one, sum_pool
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.program.program import Program
@@ -79,11 +70,11 @@ def test_every_kind_does_what_its_synapses_do_one_by_one(some_connection, seed: 
     c, synapse_list = some_connection(seed), listed(some_connection(seed))
     w = matrix(c)
     m = rng.integers(-(2**23), 2**23, (3, c.source_size))
-    assert np.array_equal(synaptic_sums(c)(m), m @ w.T)
+    assert np.array_equal(c.sums()(m), m @ w.T)
 
     low = rng.integers(-9, 5, c.source_size)
     high = low + rng.integers(0, 9, c.source_size)
-    least, most = sum_bounds(c, low, high)
+    least, most = c.sum_bounds(low, high)
     assert np.array_equal(least, np.minimum(w * low, w * high).sum(axis=1))
     assert np.array_equal(most, np.maximum(w * low, w * high).sum(axis=1))
 
@@ -92,12 +83,17 @@ def test_every_kind_does_what_its_synapses_do_one_by_one(some_connection, seed: 
     inside = [(j, weight) for i, j, weight in synapse_list if start <= i < stop]
     count = np.bincount([j for j, _ in inside], minlength=c.source_size)
     used = np.bincount([j for j, weight in inside if weight], minlength=c.source_size)
-    assert np.array_equal(fan_out(c, start, stop), count)
-    assert np.array_equal(fan_out(c, start, stop, zeros=False), used)
-    assert np.array_equal(reach(c, start, stop), count > 0)
-    assert synapses(c) == len(synapse_list)
+    sources, effective, every = c.heard(np.arange(start, stop))
+    assert np.array_equal(sources, np.flatnonzero(count))
+    assert np.array_equal(effective, used[sources]) and np.array_equal(every, count[sources])
+    assert np.array_equal(
+        c.fan_out(), np.bincount([j for _, j, _ in synapse_list], None, c.source_size)
+    )
+    assert np.array_equal(c.fan_out(zeros=False), (w != 0).sum(axis=0))
+    assert c.synapse_count() == len(synapse_list)
     per_target = np.bincount([i for i, _, _ in synapse_list], minlength=c.target_size)
-    assert fan_in(c) >= per_target.max()
+    assert c.fan_in() == per_target.max()
+    assert np.array_equal(c.target_fans(), per_target)
 
     flat = expand(c)
     assert listed(flat) == sorted(synapse_list)
@@ -121,7 +117,7 @@ def test_convolution_is_torchs(random_conv2d, seed: int) -> None:
         groups=c.groups,
     ).numpy()
     assert expected.shape[1:] == c.target_shape
-    sums = synaptic_sums(c)(m.reshape(2, -1)).reshape(expected.shape)
+    sums = c.sums()(m.reshape(2, -1)).reshape(expected.shape)
     assert np.array_equal(sums, expected)
 
 
@@ -132,8 +128,8 @@ def test_sums_beyond_float64_and_in_many_blocks_are_exact(
     c = some_connection(seed)
     m = np.random.default_rng(0).integers(-(2**50), 2**50, (7, c.source_size))
     expected = m.astype(object) @ matrix(c).T.astype(object)
-    monkeypatch.setattr(deploy.connections.synapses, "_BLOCK", 1)
-    found = synaptic_sums(c)(m)
+    monkeypatch.setattr(deploy.connections.exact_sums, "_BLOCK", 1)
+    found = c.sums()(m)
     assert np.array_equal(found, expected.astype(np.int64))
 
 
@@ -155,21 +151,21 @@ def test_pooling_and_one_to_one_by_hand() -> None:
     assert pool.target_shape == (2, 2, 2) and pool.groups == 2
     x = np.arange(32)[None]
     expected = 2 * np.arange(32).reshape(2, 2, 2, 2, 2).sum(axis=(2, 4))
-    assert np.array_equal(synaptic_sums(pool)(x).reshape(2, 2, 2), expected)
+    assert np.array_equal(pool.sums()(x).reshape(2, 2, 2), expected)
     overlapping = sum_pool("p", "a", "b", (1, 5, 5), (3, 3), (1, 1), (1, 1), weight=4, delay=2)
     assert (overlapping.target_shape, overlapping.delay) == ((1, 5, 5), 2)
-    assert synaptic_sums(overlapping)(np.ones((1, 25), np.int64))[0, [0, 1, 6]].tolist() == [
+    assert overlapping.sums()(np.ones((1, 25), np.int64))[0, [0, 1, 6]].tolist() == [
         16,
         24,
         36,
     ]
     same = one_to_one("o", "a", "b", 5, -6, exponent=1)
-    assert np.array_equal(synaptic_sums(same)(np.arange(5)[None]), [-6 * np.arange(5)])
+    assert np.array_equal(same.sums()(np.arange(5)[None]), [-6 * np.arange(5)])
     assert same.exponent == 1
 
 
 def test_what_is_too_large_to_list_is_refused_before_memory_is_taken() -> None:
     c = Conv2d("big", "a", "b", np.zeros((64, 64, 3, 3), np.int32), (512, 512), (1, 1), (1, 1))
-    assert synapses(c) == 64 * 64 * (3 * 512 - 2) ** 2
+    assert c.synapse_count() == 64 * 64 * (3 * 512 - 2) ** 2
     with pytest.raises(BadInput, match=r"'big': \d+ synapses exceed"):
         expand(c)

@@ -6,8 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Conv2d
-from deploy.connections.synapses import expand
+from deploy.connections import Conv2d, expand
 from deploy.count.listening import listening
 from deploy.hardware.mapping import Core, Slice
 from deploy.program.program import Program, make_input, make_population

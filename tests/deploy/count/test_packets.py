@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.synapses import fan_out
+from deploy.connections import Connection, expand
 from deploy.count.activity import activity, fans, sample_blocks, step_counts
 from deploy.count.operations import count, to_json
 from deploy.count.packets import HOST, links, traffic
@@ -17,7 +17,8 @@ from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import Core, Mapping, Slice
-from deploy.hardware.mesh import hops
+from deploy.hardware.mesh import Distances, coordinates
+from deploy.hardware.mesh import apart as distance
 from deploy.program.program import Dense, Program, make_input, make_population
 from deploy.run.by_core import emulate_mapped
 
@@ -27,6 +28,17 @@ CHIP = load_chip("kapoho-point")
 
 def inputs_of(rng: np.random.Generator, program: Program, steps: int = 5) -> dict[str, Any]:
     return {n.name: rng.integers(n.low, n.high + 1, (3, steps, *n.shape)) for n in program.inputs}
+
+
+def apart(a: int, b: int) -> Distances:
+    return distance(*(coordinates(CHIP, np.array(i)) for i in (a, b)))
+
+
+def used(c: Connection, part: Slice) -> np.ndarray:
+    """Synapses of non-zero weight of each source onto a slice, from the list of all."""
+    of = expand(c)
+    here = slice(of.indptr[part.start], of.indptr[part.stop])
+    return np.bincount(of.indices[here][of.weight[here] != 0], None, c.source_size)
 
 
 def dealt(rng: np.random.Generator, program: Program) -> Mapping:
@@ -56,7 +68,7 @@ def test_traffic_hops_and_links_agree_with_the_mapped_run(
     counts = count(program, run.trace.messages, 3, 5, mapping, CHIP)
     assert counts.messages == run.packets
     expected = [
-        (hops(CHIP, a, b).total * n, hops(CHIP, a, b).chips * n)
+        (apart(a, b).hops * n, apart(a, b).chips * n)
         for (a, b), n in run.traffic.items()
         if a != HOST
     ]
@@ -205,7 +217,7 @@ def test_neurons_in_many_slices_count_as_in_one(
         assert sum(getattr(core, kind) for core in counts.per_core) == total
     for core, found in zip(mapping.cores, counts.per_core, strict=True):
         by_slice = sum(
-            int(run.trace.messages[c.source].reshape(-1) @ fan_out(c, s.start, s.stop, zeros=False))
+            int(run.trace.messages[c.source].reshape(-1) @ used(c, s))
             for s in core.slices
             for c in program.into(s.population)
         )

@@ -17,7 +17,6 @@ import numpy as np
 from deploy.emulate.fast import emulate_fast, prepare
 from deploy.program.program import Conv2d, Output, Program, make_input, make_population
 from deploy.prove.proof import prove
-from deploy.connections.synapses import synapses
 
 rng, side = np.random.default_rng(0), 128
 def weight(*shape):
@@ -37,7 +36,7 @@ x = (rng.random((1, 16, 2, side, side)) < 0.1).astype(np.uint8)
 trace = emulate_fast(prepare(program), {"i": x}, sys.argv[2], 2, sys.argv[1])
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(
-    sum(p.size for p in program.populations), sum(synapses(c) for c in program.connections),
+    sum(p.size for p in program.populations), sum(c.synapse_count() for c in program.connections),
     int(trace.messages["b"].sum()), int(peak.split()[1]) * 1024,
 )
 """

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Connection, Conv2d, Dense, one_to_one
+from deploy.connections import Connection, Conv2d, Dense, one_to_one
 from deploy.hardware.chip import load_chip
 from deploy.map.cut.orders import orders
 from deploy.map.cut.slices import layer_parts, to_mapping

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Connection, Dense, Sparse
+from deploy.connections import Connection, Dense, Sparse
 from deploy.emulate.fast import emulate_fast, prepare
 from deploy.emulate.reference import emulate
 from deploy.neurons import Sigma

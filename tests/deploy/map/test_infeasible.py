@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Connection, Conv2d, Dense, Sparse
+from deploy.connections import Connection, Conv2d, Dense, Sparse
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.map.partition import require_fit

@@ -6,21 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Conv2d, Dense, Sparse, one_to_one
-from deploy.connections.reach import classes, lists, spread
-from deploy.connections.synapses import expand
+from deploy.connections import Conv2d, Dense, Sparse, expand, one_to_one
 from deploy.count.operations import count
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import distances
 from deploy.map.compared import comparison, cost
-from deploy.map.core.costs import core_load
+from deploy.map.core.costs import core_report
 from deploy.map.core.hypergraph import between, hypergraph, packets, parts_of
 from deploy.map.cut.orders import clusters, hilbert, orders
 from deploy.map.cut.slices import by_layer
 from deploy.map.improve import mtkahypar as hypergraph_library
 from deploy.map.partition import partition
-from deploy.map.place import arrange, hop_cost, pairwise_swaps, tabu_search
+from deploy.map.place import arrange, tabu_search
 from deploy.map.validate import validate
 from deploy.program.program import Program, make_input, make_population
 
@@ -91,7 +89,7 @@ def test_spread_is_what_the_listed_synapses_say(random_program: Make, seed: int)
     for c in program.connections:
         targets = np.flatnonzero(rng.random(c.target_size) < 0.7)
         part = rng.integers(0, 3, len(targets))
-        listed, of = expand(c), classes(c)
+        listed, of = expand(c), c.classes()
         found = set()
         sizes: dict[tuple[int, int], int] = {}
         for i, p in zip(targets.tolist(), part.tolist(), strict=True):
@@ -100,8 +98,8 @@ def test_spread_is_what_the_listed_synapses_say(random_program: Make, seed: int)
             for s in sources:
                 if s == np.flatnonzero(of == of[s])[0]:
                     sizes[int(of[s]), p] = sizes.get((int(of[s]), p), 0) + 1
-        assert set(zip(*(x.tolist() for x in spread(c, targets, part, 3)), strict=True)) == found
-        a, b, n = (x.tolist() for x in lists(c, targets, part, 3))
+        assert set(zip(*(x.tolist() for x in c.spread(targets, part, 3)), strict=True)) == found
+        a, b, n = (x.tolist() for x in c.lists(targets, part, 3))
         assert {(i, j): k for i, j, k in zip(a, b, n, strict=True)} == sizes
 
 
@@ -193,6 +191,12 @@ def test_hilbert_curve_visits_every_position_in_steps_of_one() -> None:
     assert (order[:4] % 64 == order[0] % 64).all()  # the channels of one position
 
 
+def hop_cost(chip: Chip, index: np.ndarray, traffic: tuple[np.ndarray, ...]) -> int:
+    """Σ messages · distance over the traffic of cores at these indices."""
+    a, b, sent = traffic
+    return int(sent @ distances(chip, index).cost(chip)[a, b])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_searches_keep_exact_costs_and_tabu_beats_swaps(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -202,7 +206,7 @@ def test_searches_keep_exact_costs_and_tabu_beats_swaps(seed: int) -> None:
     apart = distances(chip, np.arange(16)).cost(chip)
     both = flow + flow.T
     start = rng.permutation(16)
-    swapped, slot = pairwise_swaps(both, apart, start)
+    swapped, slot = tabu_search(both, apart, start, rng, 0)
     assert swapped == hop_cost(chip, slot, traffic)
     better, slot = tabu_search(both, apart, start, rng, 500)
     assert better == hop_cost(chip, slot, traffic) <= swapped <= hop_cost(chip, start, traffic)
@@ -262,7 +266,7 @@ def test_mutations_of_a_refined_mapping_are_caught_by_name() -> None:
     same[0] = replace(cores[0], index=cores[1].index, place=cores[1].place)
     assert "core_indices" in rules(same)
     # One input axon more than there is: a neuron of `b` on a core that has none needs its sources.
-    axons = [core_load(program, chip, mapping, core)["input_axons"] for core in cores]
+    axons = [load["used"]["input_axons"] for load in core_report(program, chip, mapping)["list"]]
     tight = replace(chip, input_axons=Limit(max(axons), "a test"))
     assert validate(program, tight, mapping) == []
     most = axons.index(max(axons))

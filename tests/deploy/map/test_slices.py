@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deploy.errors import BadInput, CheckFailed
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Core, Mapping, Slice, load_mapping, save_mapping
-from deploy.map.core.costs import RESOURCES, axon_words, core_load, core_report
+from deploy.map.core.costs import RESOURCES, axon_words, core_report
 from deploy.map.cut.slices import by_layer
 from deploy.map.validate import validate
 from deploy.program.program import Dense, Program, make_input, make_population
@@ -141,7 +141,7 @@ def test_a_recurrent_layer_counts_its_own_cores_as_destinations() -> None:
     program = network(2, 8, recurrent=0)
     mapping = by_layer(program, limited(neurons=4, output_axons=8))
     assert slices(mapping) == [("l0", 0, 4), ("l0", 4, 8)]
-    assert core_load(program, limited(), mapping, mapping.cores[0])["output_axons"] == 8
+    assert core_report(program, limited(), mapping)["list"][0]["used"]["output_axons"] == 8
     with pytest.raises(CheckFailed, match="output axons of a single neuron"):
         by_layer(program, limited(neurons=4, output_axons=1))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.connections import Connection, Conv2d, Dense, sum_pool
+from deploy.connections import Connection, Conv2d, Dense, sum_pool
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.map.cut.orders import orders

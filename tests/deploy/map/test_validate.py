@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import deploy.map.validate
+from deploy.connections import Connection
 from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Core, Mapping, Place, Slice
 from deploy.hardware.mesh import placed
-from deploy.map.core.costs import RESOURCES, core_load
+from deploy.map.core.costs import RESOURCES, core_report
 from deploy.map.cut.slices import by_layer
 from deploy.map.validate import require_valid, validate
 from deploy.program.program import Dense, Program, make_input, make_population
@@ -150,7 +151,7 @@ def test_a_mapping_for_another_chip_is_caught() -> None:
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_one_more_than_a_limit_is_caught_by_that_rule_alone(resource: str) -> None:
     program, mapping = legal()
-    used = [core_load(program, CHIP, mapping, core)[resource] for core in mapping.cores]
+    used = [load["used"][resource] for load in core_report(program, CHIP, mapping)["list"]]
     exact = replace(CHIP, **{resource: Limit(max(used), "a test")})
     assert validate(program, exact, mapping) == []
     below = replace(CHIP, **{resource: Limit(max(used) - 1, "a test")})
@@ -166,15 +167,15 @@ def test_validator_and_partitioner_cost_the_same_without_sharing_code(name: str)
     program = small()
     chip = replace(load_chip(name), synapses_per_block=Limit(2, "a test"))
     mapping = by_layer(program, chip)
-    for core in mapping.cores:
-        for resource, used in core_load(program, chip, mapping, core).items():
+    for core in core_report(program, chip, mapping)["list"]:
+        for resource, used in core["used"].items():
             if used == 0:
                 continue
             below = replace(chip, **{resource: Limit(used - 1, "a test")})
             found = {
                 v.used
                 for v in validate(program, below, mapping)
-                if (v.rule, v.where) == (resource, f"core {core.index}")
+                if (v.rule, v.where) == (resource, f"core {core['index']}")
             }
             assert found == {used}
 
@@ -201,16 +202,21 @@ def test_the_validator_computes_everything_itself() -> None:
     imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     imported |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     assert {name for name in imported if str(name).startswith("deploy")} == {
-        "deploy.connections.connections",
+        "deploy.connections",
         "deploy.errors",
         "deploy.hardware.chip",
         "deploy.hardware.mapping",
         "deploy.neurons",
         "deploy.program.program",
     }
-    # What the partitioner asks the kinds of neurons for.
+    # Of the kinds of neurons and of connections it asks for data alone: fields, sizes, and the list of
+    # synapses of a connection that says nothing else.
     used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    assert not used & {"group_registers", "registers"}
+    computed = {name for name in dir(Connection) if not name.startswith("__")} - {
+        *("kind", "listed", "source_size", "target_size", "weight")
+    }
+    assert {"spread", "lists", "stored", "heard", "fan_in", "classes", "pattern"} <= computed
+    assert not used & {"group_registers", "registers", *computed}
 
 
 def test_require_valid_names_the_first_violation_and_how_many_more() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.connections import one_to_one
+from deploy.connections import one_to_one
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput, CheckFailed

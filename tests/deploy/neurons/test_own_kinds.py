@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from deploy import neurons
 from deploy.arithmetic.integers import Int64
 from deploy.arithmetic.registers import IntArray
-from deploy.connections.connections import one_to_one
+from deploy.connections import one_to_one
 from deploy.count.operations import count
 from deploy.emulate.edge_counts import observe
 from deploy.emulate.fast import emulate_fast, prepare

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.connections import Connection, Conv2d, Dense
+from deploy.connections import Connection, Conv2d, Dense
 from deploy.emulate.fast import emulate_fast, prepare
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput, CheckFailed

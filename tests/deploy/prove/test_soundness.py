@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.arithmetic.integers import shifted_sum
-from deploy.connections.connections import Connection, Dense, Sparse, one_to_one
-from deploy.connections.synapses import synaptic_sums
+from deploy.connections import Connection, Dense, Sparse, one_to_one
 from deploy.emulate.edge_counts import observe
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
@@ -144,7 +143,7 @@ class Step(NamedTuple):
 
 def steps(program: Program, x: dict[str, np.ndarray], timesteps: int) -> Iterator[Step]:
     """A plain run, with what each step holds against each edge."""
-    sums = {c.name: synaptic_sums(c) for c in program.connections}
+    sums = {c.name: c.sums() for c in program.connections}
     state = {p.name: p.cleared(6) for p in program.populations}
     sent: dict[tuple[str, int], np.ndarray] = {}
     for t in range(timesteps):

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch")
 for package in ("snntorch", "open_clip", "nirtorch"):
     pytest.importorskip(package)
 
-from deploy.connections.synapses import synapses
 from deploy.program.file import load_program
 from deploy.program.residual_stream import repeated
 from export.commands import main as cli
@@ -103,7 +102,7 @@ def repeated_synapses(folder):
     """The synapses of the fan-in that a stream does without: those onto a later reader."""
     left_out = repeated(load_spikeclip(NAME).chip.wiring().readers)
     connections = load_program(folder / "program.npz").connections
-    return sum(synapses(c) for c in connections if c.name in left_out)
+    return sum(c.synapse_count() for c in connections if c.name in left_out)
 
 
 @needs_lava

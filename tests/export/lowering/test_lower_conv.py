@@ -8,7 +8,7 @@ import nir
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Conv2d, Dense, sum_pool
+from deploy.connections import Conv2d, Dense, sum_pool
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.program.program import Output, Program, equal, make_input, make_population

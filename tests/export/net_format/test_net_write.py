@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Conv2d, Dense, Sparse, one_to_one
+from deploy.connections import Conv2d, Dense, Sparse, one_to_one
 from deploy.emulate.fast import emulate_fast
 from deploy.errors import BadInput
 from deploy.neurons import make_threshold

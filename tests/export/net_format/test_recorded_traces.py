@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Conv2d, Dense
-from deploy.connections.synapses import synaptic_sums
+from deploy.connections import Conv2d, Dense
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.neurons import Delta, Sigma, make_sigma_delta
@@ -234,7 +233,7 @@ def test_convolutions(number):
     assert made.target_shape == given["out_gt"].transpose().shape
     scale = 2**20
     whole = np.rint(image * scale).astype(np.int64)
-    sums = synaptic_sums(made)(whole.reshape(1, -1)).reshape(made.target_shape)
+    sums = made.sums()(whole.reshape(1, -1)).reshape(made.target_shape)
     # Each input is off by half a unit at most, and so is the recorded single precision of the sums.
     slack = np.abs(weight).reshape(len(weight), -1).sum(axis=1).max() * 2**-20
     assert np.abs(sums / scale - given["out_gt"].transpose()).max() < 1e-3 + slack

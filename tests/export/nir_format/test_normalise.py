@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from deploy.connections.connections import Conv2d, Dense
+from deploy.connections import Conv2d, Dense
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.program.program import Program

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deploy.compare.parity import compare_registers
-from deploy.connections.connections import Conv2d, Dense, Sparse
+from deploy.connections import Conv2d, Dense, Sparse
 from deploy.errors import BadInput
 from deploy.program.program import Output, Program, make_input, make_population, registers
 from export.lowering.exact import lower
@@ -76,7 +76,7 @@ LISTED = Sparse(
     ("program", "says"),
     [
         (one_layer(Dense("c", "in", "n", EYE, 1)), "'c': NIR's weights have no exponent"),
-        (one_layer(LISTED), "'c': NIR has no list of synapses"),
+        (one_layer(LISTED), "'c': NIR has no sparse connections"),
         (
             one_layer(Dense("c", "in", "n", EYE), du=-1, dv=5),
             "'n': no synaptic decay, beside",

@@ -14,7 +14,7 @@ pytest.importorskip("neurobench", reason="neurobench is not installed (extra 'or
 from neurobench.metrics.workload import SynapticOperations
 from neurobench.models import TorchModel
 
-from deploy.connections.connections import Conv2d
+from deploy.connections import Conv2d
 from deploy.count.ann_baseline import baseline
 from deploy.count.operations import Counts, count
 from deploy.emulate.reference import emulate

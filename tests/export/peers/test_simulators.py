@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.connections import Conv2d, Dense, sum_pool
+from deploy.connections import Conv2d, Dense, sum_pool
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.neurons import make_ternary

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.connections import Conv2d, Dense
+from deploy.connections import Conv2d, Dense
 from deploy.emulate.reference import emulate
 from deploy.neurons import Graded, make_threshold
 from deploy.program.file import save_program

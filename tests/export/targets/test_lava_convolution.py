@@ -5,8 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Conv2d, Dense
-from deploy.connections.synapses import expand
+from deploy.connections import Conv2d, Dense, expand
 from deploy.neurons import Graded, make_ternary
 from deploy.program.program import Output, Program, make_input, make_population
 from export.targets.lava.parts.arguments import runs_as_ours

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.connections import one_to_one
+from deploy.connections import one_to_one
 from deploy.emulate.reference import emulate
 from deploy.program.program import VTH_MAX, Output, Program, make_input, make_population
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.connections.connections import Conv2d, Sparse, one_to_one
-from deploy.connections.synapses import synapses
+from deploy.connections import Conv2d, Sparse, one_to_one
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput, CheckFailed
 from deploy.program.file import save_program
@@ -162,7 +161,7 @@ def test_more_synapses_than_lava_lists_are_refused_by_name(monkeypatch):
         with pytest.raises(BadInput, match="'one': 9 synapses exceed the 8 that Lava's Sparse"):
             run_lava(sparse, data(sparse, 0, 1, 1))
     program = wide(32)
-    assert synapses(program.connections[0]) > MAX_SYNAPSES
+    assert program.connections[0].synapse_count() > MAX_SYNAPSES
     # `build` makes it a Conv, and refuses it where a Conv would not be exact.
     assert stock_program(program, 1)[0].connections == program.connections
     with pytest.raises(BadInput, match="'conv': 36966400 synapses exceed"):

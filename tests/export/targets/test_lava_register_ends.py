@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.connections.connections import one_to_one
+from deploy.connections import one_to_one
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.neurons import (

@@ -9,9 +9,7 @@ pytest.importorskip("snntorch")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.connections.connections import Conv2d
-from deploy.connections.synapses import synaptic_sums
-from deploy.neurons import cleared, step
+from deploy.connections import Conv2d
 from deploy.program.program import make_population
 from neuroclip.chip.neurons import ChipNeuron, run
 from neuroclip.chip.recurrence import Surrogate
@@ -43,11 +41,11 @@ def test_a_neuron_is_the_chip_recurrence_at_every_edge(seed: int) -> None:
     if not np.array_equal(neuron.integer_bias().detach().numpy(), bias):
         return  # this bias has no mantissa and exponent of its own
     population = make_population("n", (7,), du=du, dv=dv, vth=vth, bias=bias, kind=kind)
-    state = cleared(population, 3)
+    state = population.cleared(3)
     neuron.reset_mem()
     for t in range(6):
         a = rng.integers(-140_000, 140_001, (3, 7))
-        state, s = step(population, state, a, t)
+        state, s = population.step(state, a, t)
         with torch.no_grad():
             out = neuron(torch.from_numpy(a.astype(np.float64))).numpy()
         assert np.array_equal(neuron.syn.numpy(), state["u"])
@@ -144,7 +142,7 @@ def test_a_convolution_is_exact_whatever_its_shape(seed: int) -> None:
         "c", "a", "b", module.integer_weight().detach().numpy().astype(np.int32), (7, 8),
         *(tuple(p) for p in pairs), groups,
     )  # fmt: skip
-    expected = synaptic_sums(connection)(messages.reshape(6, -1))
+    expected = connection.sums()(messages.reshape(6, -1))
     assert sums.shape == (2, 3, *connection.target_shape)
     assert np.array_equal(sums.detach().numpy().reshape(6, -1), expected)
 

@@ -7,7 +7,7 @@ by populations without memory. They belong to this target and to no `Program` th
 from dataclasses import replace
 
 from deploy.arithmetic.registers import DECAY_MAX, GRADED_BITS_MIN
-from deploy.connections.connections import one_to_one
+from deploy.connections import one_to_one
 from deploy.neurons import Graded, Neurons
 from deploy.program.pipeline_latency import extra_steps, latency_steps
 from deploy.program.program import Connection, Input, Program, make_population, sent_range

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.connections.synapses import expand, synapses
+from deploy.connections import expand
 from deploy.errors import BadInput
 from deploy.program.program import (
     Connection,
@@ -27,7 +27,7 @@ _CONV_LIMIT = 2**23
 
 def runs_as_ours(connection: Connection) -> bool:
     """Whether the worker runs a connection as a convolution of ours: one of many synapses."""
-    return isinstance(connection, Conv2d) and synapses(connection) > LISTED_SYNAPSES
+    return isinstance(connection, Conv2d) and connection.synapse_count() > LISTED_SYNAPSES
 
 
 def ours_arguments(program: Program, connection: Connection) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def synapse_arguments(program: Program, connection: Connection) -> dict[str, Any
 
 def check_size(connection: Connection) -> None:
     """Refuse, by name, a connection with more synapses than Lava's Sparse can hold (BadInput)."""
-    number = synapses(connection)
+    number = connection.synapse_count()
     if not isinstance(connection, Dense) and number > MAX_SYNAPSES:
         raise BadInput(
             f"node '{connection.name}': {number} synapses exceed the {MAX_SYNAPSES} that Lava's Sparse "

@@ -1,6 +1,6 @@
 """A convolution in integers, for frames whose synapses are too many to list one by one in Lava.
 
-It shares no code with `deploy.connections.synapses`, whose results it is to check.
+It shares no code with `deploy.connections`, whose results it is to check.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from deploy.connections.connections import Conv2d, Pair
+from deploy.connections import Conv2d, Pair
 
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
     """What a convolution computes, as numbers and one array: it is sent to Lava's process.
 
-    weight: int32 [C_out, C_in / groups, k_y, k_x]; the rest as of `deploy.connections.connections.Conv2d`.
+    weight: int32 [C_out, C_in / groups, k_y, k_x]; the rest as of `deploy.connections.Conv2d`.
     """
 
     weight: NDArray[np.int32]

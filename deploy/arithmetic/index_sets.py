@@ -1,0 +1,23 @@
+"""Sets and ranges of indices as integer arrays."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+def ragged(starts: Ints, lengths: Ints) -> Ints:
+    """start, start + 1, …, start + length − 1 of each, one after another."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def distinct(values: Ints, bound: int) -> Ints:
+    """The distinct values, ascending, of integers in 0..bound − 1."""
+    if bound > 16 * len(values) + (1 << 20):
+        return np.unique(values)
+    # Where the bound is not far above their number, marking them is much faster than sorting.
+    seen = np.zeros(bound, np.bool_)
+    seen[values] = True
+    return np.flatnonzero(seen)
