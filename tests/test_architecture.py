@@ -25,7 +25,7 @@ DEPLOY_USES = {"numpy", "tqdm", "msgspec", "jinja2"}
 # Optional libraries, each in one file, which is imported, or imports it, only where it is installed.
 OPTIONAL = {
     "deploy/emulate/fast/kernels.py": {"numba", "llvmlite"},
-    "deploy/jobs.py": {"joblib"},
+    "deploy/jobs.py": {"distributed", "joblib"},
     "deploy/map/improve/mtkahypar.py": {"mtkahypar"},
 }
 

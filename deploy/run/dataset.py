@@ -1,7 +1,6 @@
 """A data set through a program, batch by batch: nothing is held but what each batch comes to.
 
-A batch becomes a part: scores, totals, counters. Parts are kept in a folder as they are done, so that
-a run that was killed goes on where it stopped, with the same result.
+A batch becomes a part: scores, totals, counters. Parts are kept as `deploy.run.stream` keeps them.
 """
 
 import hashlib
@@ -21,11 +20,11 @@ from deploy.emulate.fast import Plan, emulate_fast, prepare
 from deploy.emulate.fast.emulate import Kernel
 from deploy.emulate.reference import Messages, check_shapes
 from deploy.errors import BadInput
-from deploy.files import read_npz, write_npz
-from deploy.jobs import Engine, run_jobs
+from deploy.jobs import Engine
 from deploy.program.file import digest
 from deploy.program.program import Program
 from deploy.prove.proof import prove
+from deploy.run.stream import Kept, grouped, stream
 
 EdgeCounts = dict[str, dict[str, int]]
 
@@ -95,6 +94,18 @@ class Part:
     messages: Mapping[str, NDArray[np.int64]]
     edges: EdgeCounts
 
+    def packed(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What JSON holds of it, and its arrays."""
+        header = {"samples": self.samples, "timesteps": self.timesteps, "edges": self.edges}
+        arrays = {f"scores/{name}": x for name, x in self.scores.items()}
+        return header, arrays | {f"messages/{name}": x for name, x in self.messages.items()}
+
+    @staticmethod
+    def unpacked(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> "Part":
+        """The part of which `packed` gave this."""
+        found: dict[str, Any] = grouped(arrays, ("scores", "messages"))
+        return Part(**header, **found)
+
     @property
     def predictions(self) -> NDArray[np.int64]:
         """The neuron of the first output with the highest score, the first among equals: [samples]."""
@@ -149,20 +160,11 @@ def stream_dataset(
         raise BadInput("data set run: no batches")
     run = partial(_run_batch, program, count_edges, kernel)
     key = _key(program, batches, count_edges)
-    files = [
-        None if folder is None else Path(folder) / f"part-{key[:16]}-{i:06d}.npz"
-        for i in range(len(batches.sizes))
-    ]
-    missing = [i for i, file in enumerate(files) if file is None or _read(file, key) is None]
-    done = run_jobs(run, [batches.loader(i) for i in missing], jobs, engine)
-    waiting = set(missing)
+    kept = Kept(Part.unpacked, None if folder is None else Path(folder), key, f"part-{key[:16]}-")
+    loaders = [batches.loader(i) for i in range(len(batches.sizes))]
     disable = None if progress is None else not progress
     with tqdm(total=sum(batches.sizes), desc="samples", disable=disable) as bar:
-        for i, file in enumerate(files):
-            part = next(done) if i in waiting else None if file is None else _read(file, key)
-            assert part is not None
-            if file is not None and i in waiting:
-                _write(file, key, part)
+        for part in stream(run, loaders, lambda _, part: part, kept, jobs=jobs, engine=engine):
             bar.update(part.samples)
             yield part
 
@@ -187,7 +189,7 @@ def _run_batch(
     """One batch, in one thread: others run beside it."""
     inputs = load()
     samples, timesteps = check_shapes(program, inputs)
-    plan = _plan(_Same(program))
+    plan = planned(program)
     spiking = {o.source for o in program.outputs if o.quantity == "s"}
     trace = emulate_fast(plan, inputs, "spikes", 1, kernel, nodes=spiking)
     scores = {
@@ -243,6 +245,11 @@ class _Same:
         return isinstance(other, _Same) and other.digest == self.digest
 
 
+def planned(program: Program) -> Plan:
+    """The plan of a program, made once in a process, a worker of a cluster among them."""
+    return _plan(_Same(program))
+
+
 @lru_cache(maxsize=2)
 def _plan(same: _Same) -> Plan:
     return prepare(same.program)
@@ -251,30 +258,3 @@ def _plan(same: _Same) -> Plan:
 def _key(program: Program, batches: Batches, count: bool) -> str:
     text = json.dumps([digest(program), batches.key, list(batches.sizes), count])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write(file: Path, key: str, part: Part) -> None:
-    header = {"key": key, "samples": part.samples, "timesteps": part.timesteps, "edges": part.edges}
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    arrays: dict[str, NDArray[Any]] = {"part.json": text}
-    arrays |= {f"scores/{name}": x for name, x in part.scores.items()}
-    arrays |= {f"messages/{name}": x for name, x in part.messages.items()}
-    write_npz(file, arrays)
-
-
-def _read(file: Path, key: str) -> Part | None:
-    """A part that was kept, or None: there is none, or none that is whole."""
-    if not file.exists():
-        return None
-    try:
-        arrays = read_npz(file)
-        header = json.loads(arrays.pop("part.json").tobytes().decode())
-        found: dict[str, dict[str, NDArray[Any]]] = {"scores": {}, "messages": {}}
-        for name, array in arrays.items():
-            group, _, node = name.partition("/")
-            found[group][node] = array
-        if header["key"] != key:
-            return None
-        return Part(header["samples"], header["timesteps"], edges=header["edges"], **found)
-    except (BadInput, KeyError, ValueError, TypeError):
-        return None

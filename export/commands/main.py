@@ -148,6 +148,16 @@ def _parser() -> argparse.ArgumentParser:
         help="threads of the emulator (default: 1)",
     )
     add(
+        "--workers",
+        metavar="HOST:PORT",
+        help="run the emulator on the workers of this Dask scheduler, which is trusted",
+    )
+    add(
+        "--by-core",
+        action="store_true",
+        help="also run the recorded samples core by core, each with its own neurons and synapses",
+    )
+    add(
         "--resume",
         action="store_true",
         help="go on where a killed run of the same stopped; keep a finished one",

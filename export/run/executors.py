@@ -1,8 +1,9 @@
 """The executors of a program, run beside each other and compared as they go."""
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,15 +12,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.compare.parity import Parity, compare_recordings, compare_registers, merge, recordings
+from deploy.count.operations import count
 from deploy.emulate.edge_counts import observe
-from deploy.emulate.fast import emulate_fast, prepare
+from deploy.emulate.fast import emulate_fast
 from deploy.emulate.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
+from deploy.errors import BadInput, CheckFailed
+from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.program.program import Program, registers
+from deploy.run.by_core import emulate_mapped
+from deploy.run.dataset import ArrayBatches, planned
+from deploy.run.stream import Kept, stream
 from export.deployment.deployment import Deployment
 from export.quantization.fidelity import FLOAT_GRAPH, Counted, added, measured
-from export.run.kept import Chunk, Kept
+from export.run.kept import Chunk
 from export.run.stages import Stages
-from export.targets.target import Executor
+from export.targets.target import Arrays, Executor
 
 # A chunk of samples whose recordings of every state take this much: what is held at once.
 _CHUNK_BYTES = 256 << 20
@@ -51,15 +58,23 @@ def torch_executor(network: Any) -> Executor:
 
 def emulator_executor(program: Program, jobs: int = 1) -> Executor:
     """Our emulator, in `jobs` threads: the fast path, equal to the reference bit for bit."""
-    # Planned once, and only when it runs.
-    plan = cache(lambda: prepare(program))
-    outputs = {output.source for output in program.outputs}
+    outputs = frozenset(output.source for output in program.outputs)
     return Executor(
         "emulator",
-        lambda x: emulate_fast(plan(), x, threads=jobs, per_step=True),
+        partial(_emulate, program, jobs, None),
         lambda: registers(program),
-        lambda x: emulate_fast(plan(), x, "spikes", jobs, nodes=outputs, per_step=True),
+        partial(_emulate, program, jobs, outputs),
     )
+
+
+def _emulate(
+    program: Program, threads: int, nodes: Collection[str] | None, inputs: Arrays
+) -> Trace:
+    """Every state, or the messages of some nodes only; here or on a worker of a cluster."""
+    plan = planned(program)
+    if nodes is None:
+        return emulate_fast(plan, inputs, threads=threads, per_step=True)
+    return emulate_fast(plan, inputs, "spikes", threads, nodes=nodes, per_step=True)
 
 
 def run_all(
@@ -68,30 +83,45 @@ def run_all(
     found: list[Executor],
     record_samples: int,
     stages: Stages,
-    kept: Kept,
+    keep: Callable[[int], Kept[Chunk]],
     watched: Collection[str] = (),
+    workers: int | None = None,
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
-    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. kept: where
-    chunks are kept, and found again; the last one always runs, so that registers are compared.
-    watched: the populations that can leave their registers: `Trace.observed` counts what went
-    beyond.
+    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. keep: where
+    chunks of a size are kept, and found again; the last one always runs, so that registers are
+    compared. watched: the populations that can leave their registers: `Trace.observed` counts what
+    went beyond. workers: threads of the cluster on which the emulator runs; the others run here.
     """
     samples = deployment.samples
     per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
-    size = max(1, _CHUNK_BYTES // per_sample)
+    # So many chunks are under way at a time (`deploy.jobs`).
+    size = max(1, _CHUNK_BYTES // (4 * workers if workers else 1) // per_sample)
     recorded = min(record_samples, MAX_RECORD_BYTES // per_sample)
+    batches = ArrayBatches(deployment.inputs, size)
+    starts = range(0, samples, size)
+    emulator = next(e for e in found if e.name == "emulator")
+    quantized = (
+        deployment.quantization is not None and deployment.quantization.reference is not None
+    )
+    # Alone and not watched, the emulator records no state beyond the samples to keep.
+    alone = len(found) == 1 and not watched and not quantized
+    runs = [emulator.lean if alone and start >= recorded else emulator.run for start in starts]
+    items = [(run or emulator.run, batches.loader(i)) for i, run in enumerate(runs)]
+
+    def then(index: int, done: tuple[Trace, float]) -> Chunk:
+        trace, seconds = done
+        stages.seconds["emulator"] = stages.seconds.get("emulator", 0.0) + seconds
+        where = slice(starts[index], starts[index] + size)
+        kept_of_it = max(0, recorded - where.start)
+        return _chunk(deployment, program, found, where, trace, kept_of_it, stages, watched)
+
+    last = len(items) - 1
     chunks: list[Chunk] = []
+    spread: dict[str, Any] = {} if workers is None else {"jobs": workers, "engine": "joblib"}
     with tqdm(total=samples, desc="samples", disable=None) as bar:
-        for start in range(0, samples, size):
-            last = start + size >= samples
-            chunk = None if last else kept.load(start)
-            if chunk is None:
-                where = slice(start, start + size)
-                chunk = _run_chunk(deployment, program, found, where, recorded, stages, watched)
-                if not last:
-                    kept.save(start, chunk)
+        for chunk in stream(_timed, items, then, keep(size), always=(last,), **spread):
             chunks.append(chunk)
             bar.update(chunk.trace.samples)
     held = {e.name: e.held() for e in found}
@@ -109,26 +139,33 @@ def run_all(
     )
 
 
-def _run_chunk(
+def _timed(item: tuple[Callable[[Arrays], Trace], Callable[[], Arrays]]) -> tuple[Trace, float]:
+    """The emulator's trace of a batch, and the seconds that it took."""
+    run, load = item
+    inputs, started = load(), time.perf_counter()
+    return run(inputs), time.perf_counter() - started
+
+
+def _chunk(
     deployment: Deployment,
     program: Program,
     found: list[Executor],
     where: slice,
+    trace: Trace,
     recorded: int,
     stages: Stages,
     watched: Collection[str],
 ) -> Chunk:
-    """Some samples on every executor. Alone and not watched, one records no state beyond the samples
-    to keep."""
+    """Some samples on every executor beside the emulator, whose trace is there, and compared."""
     inputs = {name: x[where] for name, x in deployment.inputs.items()}
-    quantization = deployment.quantization
-    quantized = quantization is not None and quantization.reference is not None
-    alone = len(found) == 1 and where.start >= recorded and not watched and not quantized
-    traces, predictions = {}, {}
+    traces: dict[str, Trace] = {}
+    predictions = {}
     for executor in found:
-        run = executor.lean if alone and executor.lean is not None else executor.run
-        with stages.time(executor.name):
-            traces[executor.name] = run(inputs)
+        if executor.name == "emulator":
+            traces["emulator"] = trace
+        else:
+            with stages.time(executor.name):
+                traces[executor.name] = executor.run(inputs)
         predictions[executor.name] = deployment.predict(traces[executor.name], where)
     with stages.time("compare"):
         pairs = tuple(
@@ -137,12 +174,42 @@ def _run_chunk(
             )
             for a, b in pairwise(found)
         )
-    trace = traces["emulator"]
     if watched:
         with stages.time("observe"):
             trace = replace(trace, observed=observe(program, inputs, trace, watched))
     counted: Counted = {}
-    if quantized:
+    if deployment.quantization is not None and deployment.quantization.reference is not None:
         with stages.time("float graph"):
             predictions[FLOAT_GRAPH], counted = measured(deployment, where, inputs, trace)
-    return Chunk(predictions, pairs, first_samples(trace, max(0, recorded - where.start)), counted)
+    return Chunk(predictions, pairs, first_samples(trace, recorded), counted)
+
+
+def by_core(deployment: Deployment, program: Program, mapping: CoreMapping, trace: Trace) -> Parity:
+    """The emulator against the program run core by core, over the samples that are recorded.
+
+    trace: the emulator's. Each core holds its own neurons and synapses and knows nothing else
+    (`deploy.run.by_core`). Raises BadInput where no sample is recorded, and CheckFailed where other
+    packets leave the cores than are counted.
+    """
+    expected = recordings(trace)
+    samples = min((len(x) for x in expected.values()), default=0)
+    if not samples:
+        raise BadInput("--by-core: no sample was recorded, as one takes more than 2 GiB")
+    per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
+    size = max(1, _CHUNK_BYTES // per_sample)
+    parities = []
+    for start in tqdm(range(0, samples, size), desc="by core", disable=None):
+        part = slice(start, min(start + size, samples))
+        inputs = {name: x[part] for name, x in deployment.inputs.items()}
+        run = emulate_mapped(program, mapping, inputs)
+        ours = {entry: x[part] for entry, x in expected.items()}
+        parities.append(
+            compare_recordings("emulator", ours, "by-core", recordings(run.trace), start)
+        )
+        counts = count(
+            program, run.trace.messages, run.trace.samples, deployment.timesteps, mapping
+        )
+        if run.packets != counts.messages:
+            raise CheckFailed(f"by core: packets {run.packets} left, {counts.messages} are counted")
+    # Every core's registers are cut out of the program that the emulator holds.
+    return merge(parities, None)

@@ -6,6 +6,7 @@ They lie in a hidden folder inside the output folder, which goes once the run ha
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ from numpy.typing import NDArray
 
 from deploy.compare.parity import Divergence, Parity
 from deploy.emulate.trace import QUANTITIES, Trace
-from deploy.errors import BadInput
-from deploy.files import read_npz, write_npz
 from deploy.program.file import digest
 from deploy.program.program import Program
+from deploy.run.stream import Kept, grouped
 from export.quantization.fidelity import Counted
 
 FOLDER = ".unfinished"
@@ -38,61 +38,34 @@ class Chunk:
     trace: Trace
     fidelity: Counted = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Kept:
-    """Chunks in `folder`, of the run that `key` names; a folder of None keeps nothing."""
-
-    folder: Path | None
-    key: str = ""
-
-    def save(self, start: int, chunk: Chunk) -> None:
-        """Write the chunk that begins with sample `start`, whole or not at all."""
-        if self.folder is None:
-            return
+    def packed(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What JSON holds of it, and its arrays."""
         header = {
-            "key": self.key,
-            "pairs": [asdict(pair) for pair in chunk.pairs],
-            "observed": chunk.trace.observed,
-            "fidelity": chunk.fidelity,
-            "samples": chunk.trace.samples,
-            "timesteps": chunk.trace.timesteps,
+            "pairs": [asdict(pair) for pair in self.pairs],
+            "observed": self.trace.observed,
+            "fidelity": self.fidelity,
+            "samples": self.trace.samples,
+            "timesteps": self.trace.timesteps,
         }
         arrays: dict[str, NDArray[Any]] = {
-            "chunk.json": np.frombuffer(json.dumps(header).encode(), np.uint8)
+            f"predictions/{name}": x for name, x in self.predictions.items()
         }
-        arrays |= {f"predictions/{name}": x for name, x in chunk.predictions.items()}
         for group in _GROUPS:
-            arrays |= {f"{group}/{n}": x for n, x in getattr(chunk.trace, group).items()}
-        write_npz(self._file(start), arrays)
+            arrays |= {f"{group}/{n}": x for n, x in getattr(self.trace, group).items()}
+        return header, arrays
 
-    def load(self, start: int) -> Chunk | None:
-        """The chunk that begins with sample `start`, or None: there is none of this run."""
-        if self.folder is None or not self._file(start).exists():
-            return None
-        try:
-            arrays = read_npz(self._file(start))
-            header = json.loads(arrays.pop("chunk.json").tobytes().decode())
-            if header["key"] != self.key:
-                return None
-            found: dict[str, dict[str, Any]] = {group: {} for group in ("predictions", *_GROUPS)}
-            for entry, array in arrays.items():
-                group, _, name = entry.partition("/")
-                found[group][name] = array
-            predictions = found.pop("predictions")
-            pairs = tuple(_pair(entry) for entry in header["pairs"])
-            found["observed"] = header["observed"]
-            trace = Trace(header["samples"], header["timesteps"], **found)
-            return Chunk(predictions, pairs, trace, header["fidelity"])
-        except (BadInput, KeyError, ValueError, TypeError):  # damaged: it runs again
-            return None
-
-    def _file(self, start: int) -> Path:
-        assert self.folder is not None
-        return self.folder / f"{start:09d}.npz"
+    @staticmethod
+    def unpacked(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> "Chunk":
+        """The chunk of which `packed` gave this."""
+        found: dict[str, Any] = grouped(arrays, ("predictions", *_GROUPS))
+        predictions = found.pop("predictions")
+        pairs = tuple(_pair(entry) for entry in header["pairs"])
+        found["observed"] = header["observed"]
+        trace = Trace(header["samples"], header["timesteps"], **found)
+        return Chunk(predictions, pairs, trace, header["fidelity"])
 
 
-def keep(out: Path, resume: bool, program: Program, *what: object) -> Kept:
+def keep(out: Path, resume: bool, program: Program, *what: object) -> Kept[Chunk]:
     """Where the chunks of a run into `out` are kept. what: all else that its results depend on.
 
     Without `resume` those of an earlier run are removed first.
@@ -101,7 +74,7 @@ def keep(out: Path, resume: bool, program: Program, *what: object) -> Kept:
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     text = json.dumps([digest(program), *map(str, what)])
-    return Kept(folder, hashlib.sha256(text.encode()).hexdigest())
+    return Kept(Chunk.unpacked, folder, hashlib.sha256(text.encode()).hexdigest())
 
 
 def forget(out: Path) -> None:

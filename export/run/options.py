@@ -30,13 +30,20 @@ class Options:
     seed: int = 0
     tries: int = 1
     jobs: int = 1
+    workers: str | None = None
+    by_core: bool = False
     resume: bool = False
     lava_python: Path | None = None
     timeout: float = 600.0
     command: str = ""
 
     def __post_init__(self) -> None:
-        find_target(self.target)
+        if not find_target(self.target).runs:
+            for name in ("workers", "by_core"):
+                if getattr(self, name):
+                    raise BadInput(
+                        f"--{name.replace('_', '-')}: target '{self.target}' runs nothing"
+                    )
         if self.record not in get_args(Record):
             raise BadInput(f"record '{self.record}' is none of {', '.join(get_args(Record))}")
         for name in _POSITIVE:

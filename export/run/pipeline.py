@@ -1,6 +1,8 @@
 """The run behind `neuroclip-export`: lower, execute, compare, map, count, report."""
 
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from deploy.errors import CheckFailed, ToolError
 from deploy.files import staged, write_json
 from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import save_mapping
+from deploy.jobs import cluster
 from deploy.map.compared import comparison
 from deploy.map.partition import partition, require_fit
 from deploy.map.validate import require_valid
@@ -20,7 +23,7 @@ from deploy.report import write_report
 from export.deployment.deployment import Deployment
 from export.deployment.skips import skips_json
 from export.quantization.fidelity import quantization_json
-from export.run.executors import emulator_executor, run_all, torch_executor
+from export.run.executors import by_core, emulator_executor, run_all, torch_executor
 from export.run.fits import require_fan_in
 from export.run.kept import forget, keep
 from export.run.lowered import lowered, through_files
@@ -87,8 +90,11 @@ def _run(
         found.append(theirs)
     watched = {node for node, _, _ in proof.reachable}
     what = (deployment.data_sha256, options.record_samples, *(e.name for e in found))
-    kept = keep(out, options.resume, program, *what)
-    runs = run_all(deployment, program, found, options.record_samples, stages, kept, watched)
+    kept = partial(keep, out, options.resume, program, *what)
+    with nullcontext() if options.workers is None else cluster(options.workers) as threads:
+        runs = run_all(
+            *(deployment, program, found, options.record_samples, stages, kept, watched, threads)
+        )
     if runs.float_predictions is not None:
         deployment = replace(deployment, float_predictions=runs.float_predictions)
     with stages.time("map"):
@@ -97,6 +103,10 @@ def _run(
         mapping = partition(program, chip, sent, seed=options.seed, tries=options.tries)
         require_valid(program, chip, mapping)
         beside = comparison(program, chip, mapping, sent, deployment.samples, options.seed)
+    if options.by_core:
+        with stages.time("by-core"):
+            pair = by_core(deployment, program, mapping, runs.trace)
+        runs = replace(runs, pairs=(*runs.pairs, pair))
     skips = None
     if deployment.skips is not None:
         with stages.time("skips"):
