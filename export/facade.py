@@ -135,6 +135,8 @@ def export(
             raise TypeError(f"export() has no option {name!r}; it has {', '.join(sorted(known))}")
     if "lava_python" in options:
         options["lava_python"] = Path(options["lava_python"])
+    if not isinstance(options.get("calibrate"), str | Path | None):
+        options["calibrate"] = _arrays(options["calibrate"])
     messages, names = _given(data, labels)
     given = options | {"target": target, "out": Path(out), "data": messages, "labels": names}
     request = {f.name: given[f.name] for f in fields(Request) if f.name in given}
@@ -165,7 +167,16 @@ def _given(
         if labels is not None and names is None:
             raise BadInput("labels: integers belong to spikes in arrays; a file holds its own")
         return None if data is None else str(data), names
-    arrays = data if isinstance(data, Mapping) else {"spikes": data}
+    given = _arrays(data)
     if labels is not None and names is None:
-        arrays = {**arrays, "labels": labels}
-    return {name: np.asarray(values) for name, values in arrays.items()}, names
+        given |= _arrays({"labels": labels})
+    return given, names
+
+
+def _arrays(data: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    """Arrays by name; those of torch from whatever device they are on."""
+    named = data if isinstance(data, Mapping) else {"spikes": data}
+    return {
+        name: np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+        for name, values in named.items()
+    }

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from export.frontends.table import BUILT_IN as FRONTENDS
+from export.targets.table import BUILT_IN as TARGETS
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("deploy", "neuroclip", "export")
 FILES = {
@@ -142,6 +145,23 @@ def test_the_fast_emulator_shares_no_arithmetic_with_the_reference(path):
     modules = {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert "deploy.arithmetic.integers" not in modules
     assert not any(name.startswith("deploy.neurons.") and "edges" not in name for name in modules)
+
+
+@pytest.mark.parametrize("path", FILES["export"], ids=relative)
+def test_no_ladder_over_targets_and_front_ends(path):
+    """What a target does is asked of the target, who reads a model of the table of front ends."""
+    names, suffixes, guilty = set(TARGETS), {x for f in FRONTENDS for x in f.suffixes}, []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        inside = list(ast.walk(node))
+        said = {n.value for n in inside if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        of = {getattr(n, "attr", getattr(n, "id", "")) for n in inside}
+        compared = isinstance(node, ast.Compare | ast.MatchValue)
+        if compared and "target" in of | said and said & names:
+            guilty.append(node.lineno)
+        ends = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "endswith"
+        if (ends or (compared and of & {"suffix", "suffixes"})) and said & suffixes - {".npz"}:
+            guilty.append(node.lineno)
+    assert guilty == []
 
 
 def test_nobody_imports_tests():

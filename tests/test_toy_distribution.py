@@ -92,6 +92,9 @@ def test_it_runs(installed: None, model: Path, spikes: Path, tmp_path: Path) -> 
     assert "the toy has no power switch" in report["warnings"]
     in_python = nc.export(model, np.load(spikes), target="toy", out=tmp_path / "python")
     assert in_python.ok and in_python.json["data_sha256"] == report["data_sha256"]
+    labels = np.arange(7) % 3
+    labelled = nc.export(model, np.load(spikes), labels, target="toy", out=tmp_path / "labelled")
+    assert labelled.accuracy["toy"] == labelled.accuracy["emulator"] != report["accuracy"]["toy"]
 
 
 def test_it_refuses_by_name(

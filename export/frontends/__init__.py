@@ -1,4 +1,4 @@
-"""Front ends: every way in which a model and its data become a `Deployment`.
+"""Front ends: every way in which a model and its data become a `Deployment` (`frontend`, `table`).
 
-In: paths and modules. Out: a deployment.
+In: paths, arrays and modules. Out: a deployment.
 """

@@ -25,7 +25,7 @@ from deploy.program.program import Program
 from deploy.program.residual_stream import repeated
 from deploy.prove.proof import Proof
 from export.deployment.deployment import Deployment, most_active
-from export.quantization.fidelity import quantization_json
+from export.quantization.fidelity import FLOAT_GRAPH, quantization_json
 from export.run.executors import Runs
 from export.run.options import Options
 from export.run.versions import versions
@@ -134,7 +134,9 @@ def _right(deployment: Deployment, runs: Runs) -> dict[str, NDArray[np.bool_] | 
     """Which samples each executor has right; None where it, or the labels, are not known."""
     # A network quantized here has no torch module; what was made of it first runs on the emulator.
     quantized = "torch" if deployment.quantization is None else "emulator"
-    names = {"quantized": quantized, "emulator": "emulator", "lava": "lava"}
+    ours = {"quantized": quantized, "emulator": "emulator", "lava": "lava"}
+    others = runs.predictions.keys() - {"torch", FLOAT_GRAPH, *ours}
+    names = ours | {name: name for name in sorted(others)}
     predicted = {"float": deployment.float_predictions}
     predicted |= {key: runs.predictions.get(executor) for key, executor in names.items()}
     labels = deployment.labels

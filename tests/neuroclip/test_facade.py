@@ -78,6 +78,28 @@ def test_it_does_what_the_command_does(graph_file: Path, spikes_file: Path, tmp_
     assert page.startswith("<iframe srcdoc=") and "graph.nir" in page and "<script" not in page
 
 
+def test_scales_are_chosen_on_arrays_too(tmp_path: Path):
+    nir = pytest.importorskip("nir")
+    rng = np.random.default_rng(3)
+    node = nir.LIF(
+        tau=np.full(4, 0.002), r=np.full(4, 20.0), v_leak=np.zeros(4), v_threshold=np.ones(4)
+    )
+    nodes = {
+        "in": nir.Input({"input": np.array([6])}), "fc": nir.Linear(rng.normal(size=(4, 6))),
+        "lif": node, "out": nir.Output({"output": np.array([4])}),
+    }  # fmt: skip
+    edges = [("in", "fc"), ("fc", "lif"), ("lif", "out")]
+    nir.write(tmp_path / "float.nir", nir.NIRGraph(nodes, edges))
+    spikes = rng.integers(0, 2, (6, 9, 6), dtype=np.uint8)
+    np.save(tmp_path / "few.npy", spikes)
+    found = [
+        nc.export(tmp_path / "float.nir", spikes, calibrate=few, out=tmp_path / "out")
+        for few in (spikes, tmp_path / "few.npy")
+    ]
+    assert found[0].json["quantization"]["calibration"] == "arrays"
+    assert found[0].json["counts"] == found[1].json["counts"]
+
+
 def test_a_target_that_only_writes_says_so(graph_file: Path, spikes_file: Path, tmp_path: Path):
     report = nc.export(graph_file, spikes_file, target="nir", out=tmp_path)
     assert report.ok and (tmp_path / "model.nir").is_file()
@@ -138,3 +160,35 @@ def test_a_module_of_ones_own_is_converted_and_proven(tmp_path: Path):
     assert report.ok and (pair["a"], pair["b"], pair["samples"]) == ("torch", "emulator", 8)
     assert report.accuracy["emulator"]["total"] == 8
     assert report.json["predictions"]["labels"] == ["a", "b", "c"]
+
+
+def readme_blocks() -> list[str]:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    return [block for block in blocks if "import neuroclip as nc" in block]
+
+
+@needs_torch
+def test_what_the_readme_says_runs(graph_file: Path, spikes_file: Path, tmp_path, monkeypatch):
+    import snntorch as snn
+    import torch
+
+    own, from_python = readme_blocks()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "graph.nir").write_bytes(graph_file.read_bytes())
+    (tmp_path / "spikes.npz").write_bytes(spikes_file.read_bytes())
+    leaky = {"reset_mechanism": "zero", "reset_delay": False, "init_hidden": True}
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 2, 5, stride=4), snn.Leaky(beta=0.9, **leaky), torch.nn.Flatten(),
+        torch.nn.Linear(128, 3), snn.Leaky(beta=0.8, **leaky, output=True),
+    )  # fmt: skip
+    spikes = np.random.default_rng(0).integers(0, 2, (4, 3, 2, 34, 34))
+    given = {"model": model, "spikes": spikes, "labels": np.arange(4) % 3}
+    exec(own.replace('target="lava"', 'target="emulator"'), given)
+    assert given["report"].ok and given["report"].accuracy["emulator"]["total"] == 4
+    messages = np.load("spikes.npz")["spikes"]
+    given = {"messages": messages}
+    exec(from_python.replace('"input"', '"in"'), given)
+    recorded = given["report"].trace
+    for name, values in given["trace"].s.items():
+        assert np.array_equal(values, recorded[f"{name}/s"])
