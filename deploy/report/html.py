@@ -36,6 +36,7 @@ def render(
         # Of a path the last part; the whole one is under "Repeat this run".
         title=f"{_last(model) if model else 'unnamed model'} → {target or 'no target'}",
         data=_last(at(report, "data") or ""),
+        data_set=str(at(report, "data_set") or ""),
         digest=str(digest or ""),
         state=state,
         mark=mark,

@@ -47,7 +47,8 @@ class Deployment:
     notes: what else its reader found, warnings of the report. quantization: how the graph became
     integers, where it was not trained as such. label_layers: the connections that other labels
     exchange, where there is a text encoder. skipped: how many samples cannot be read and were left out.
-    skips: the lowering of residual skips, and the other one, where there are any.
+    skips: the lowering of residual skips, and the other one, where there are any. data_set: which known
+    data set of events the data were taken for, and why.
     """
 
     model: str
@@ -68,6 +69,7 @@ class Deployment:
     skips: Lowerings | None = None
     quantization: Quantization | None = None
     skipped: int = 0
+    data_set: str | None = None
 
     @property
     def samples(self) -> int:

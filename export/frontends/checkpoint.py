@@ -71,7 +71,13 @@ def from_checkpoint(
     with torch.no_grad():
         messages = adapter.encode(x).numpy().astype(np.int16)
         float_predictions = checkpoint.float_adapter.scores(x).argmax(dim=1).numpy()
-    known = len(dataset.class_names) == len(names)
+    # Labels that are given stand for the classes in order; those of the model must be the same words.
+    known = len(names) == len(dataset.class_names)
+    if labels is None and known and names != dataset.class_names:
+        raise BadInput(
+            f"{data}: its classes {list(dataset.class_names)} are not the model's, {list(names)}; --labels "
+            "names them in the order of the data set's"
+        )
     limit = adapter.config.message_max
     return Deployment(
         model=model,
@@ -89,6 +95,7 @@ def from_checkpoint(
         notes=left_out(data, reasons),
         label_layers=("fc2",) if adapter.config.cut == "folded" else (),
         skipped=len(reasons),
+        data_set=None if one else dataset.described,
     )
 
 

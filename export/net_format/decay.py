@@ -17,8 +17,6 @@ from deploy.errors import BadInput
 from deploy.program.program import Program, Shape
 from export.net_format.read import read_net
 
-DECAYS = ("auto", "stored", "plus-one")
-
 
 def decay_offsets(
     path: Path,

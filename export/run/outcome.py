@@ -72,6 +72,7 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
         "target": options.target,
         "chip": chip.name,
         "data": deployment.data,
+        "data_set": deployment.data_set,
         "data_sha256": deployment.data_sha256,
         "seed": options.seed,
         "ok": all(pair.ok for pair in runs.pairs)

@@ -81,9 +81,8 @@ def _inspect_mapping(path: Path, chip_name: str | None) -> int:
 
 def _chip(mapped: str, given: str | None) -> "Chip | None":
     """The chip that is given, else the one that the mapping names, where it is a bundled one."""
-    from deploy.fields import bundled
-    from deploy.hardware.chip import load_chip
+    from deploy.hardware.chip import known_chips, load_chip
 
-    if given is None and mapped not in bundled("hardware/chips"):
+    if given is None and mapped not in known_chips():
         return None
     return load_chip(given or mapped)

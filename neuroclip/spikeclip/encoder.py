@@ -8,7 +8,7 @@ Every layer takes [N, T, …], the first one the image once, [N, 1, …]. `chip.
 modules with the chip's synapses and neurons in the place of these.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -214,12 +214,3 @@ def float_block(config: SpikeClipConfig) -> Block:
         NormedConv2d(hidden, width),
         [neurons(config.threshold) for _ in range(3)],
     )
-
-
-def stream_neurons(encoder: Encoder) -> Iterator[nn.Module]:
-    """The neurons that read the residual stream, in order."""
-    for block in encoder.blocks:
-        yield block.enter
-        yield block.middle
-    if encoder.last is not None:
-        yield encoder.last

@@ -13,7 +13,6 @@ from export.nir_format.normal.layers import spread
 
 Float = NDArray[np.float64]
 Discretisation = Literal["euler", "exp", "zoh"]
-DISCRETISATIONS: tuple[Discretisation, ...] = ("euler", "exp", "zoh")
 
 FIRING = (nir.LIF, nir.IF, nir.CubaLIF, nir.Threshold)
 INTEGRATORS = (nir.LI, nir.I, nir.CubaLI)

@@ -29,6 +29,9 @@ from neuroclip.text.labels import split_labels
 # The paper's adapters have C/8, 128 at most; more than this is a mistyped number.
 MAX_HIDDEN = 1 << 16
 
+# Classes that an error names.
+MAX_NAMES = 12
+
 # Bad recordings that --skip-bad names one by one.
 MAX_REASONS = 20
 
@@ -110,7 +113,7 @@ def train(
         f"on the chip's arithmetic {100 * best['quantized']:.1f} % ({len(dataset.validation)} recordings)"
     )
     print(f"checkpoint: {out}")
-    _say_data(dataset)
+    print(f"data set {dataset.described}", file=sys.stderr)
     return 0
 
 
@@ -143,13 +146,13 @@ def zero_shot(
             names, np.bincount(scores.argmax(axis=1), minlength=len(names)), strict=True
         ):
             print(f"{name}: {count} recordings")
-        _say_data(dataset)
+        print(f"data set {dataset.described}", file=sys.stderr)
         return 0
     what = "pictures" if pictures else "recordings"
     print(
         f"zero-shot on {dataset.name}, {split} {what}: {accuracy(scores, dataset.labels[indices])}"
     )
-    _say_data(dataset)
+    print(f"data set {dataset.described}", file=sys.stderr)
     return 0
 
 
@@ -158,10 +161,10 @@ def evaluate(checkpoint: str, source: Source, split: str, seed: int) -> int:
     loaded = load_checkpoint(checkpoint)
     encoder = clip_of(loaded)
     dataset = opened(source, seed, (split,))
-    if len(dataset.class_names) != len(loaded.labels):
+    if dataset.class_names != loaded.labels:
         raise BadInput(
-            f"{source.data}: {len(dataset.class_names)} classes, the adapter was trained on "
-            f"{len(loaded.labels)}"
+            f"{source.data}: its {len(dataset.class_names)} classes {_some(dataset.class_names)} are not "
+            f"the {len(loaded.labels)} that the adapter was trained on, {_some(loaded.labels)}"
         )
     indices = part_of(dataset, split)
     features = dataset_features(encoder, dataset, indices, loaded.frames)
@@ -174,7 +177,7 @@ def evaluate(checkpoint: str, source: Source, split: str, seed: int) -> int:
         }
     for name, scores in rows.items():
         print(f"{name:10} {accuracy(scores, truth)}")
-    _say_data(dataset)
+    print(f"data set {dataset.described}", file=sys.stderr)
     return 0
 
 
@@ -201,11 +204,6 @@ def part_of(dataset: EventDataset, split: str) -> NDArray[np.int64]:
     return indices
 
 
-def _say_data(dataset: EventDataset) -> None:
-    """Say which data set it was taken for and why: its prompt and framing depend on it."""
-    print(
-        f"data set '{dataset.name}': recognised {dataset.evidence}"
-        if dataset.known
-        else f"data set '{dataset.name}': not a known one ({dataset.evidence})",
-        file=sys.stderr,
-    )
+def _some(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")

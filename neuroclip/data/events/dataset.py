@@ -72,6 +72,13 @@ class EventDataset:
         """The name of the data set; of one that is not known, of its folder."""
         return self.card.name
 
+    @property
+    def described(self) -> str:
+        """Which data set it was taken for and why, in a few words."""
+        if self.known:
+            return f"'{self.name}', recognised {self.evidence}"
+        return f"'{self.name}', not a known one: {self.evidence}"
+
     def __len__(self) -> int:
         return len(self.names)
 

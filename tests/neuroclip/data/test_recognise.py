@@ -1,5 +1,6 @@
 """Which data set a folder holds is told by its files, and said; a folder's name decides nothing."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -116,9 +117,26 @@ def test_zero_shot_says_what_it_took_the_data_for(tmp_path, capsys, monkeypatch,
     made(tmp_path / "b", "Train", ("left", "right"), ".bin", write_bin)
     assert main(["zero-shot", "--data", str(tmp_path / "a"), "--steps", "2"]) == 0
     shown = capsys.readouterr()
-    assert "zero-shot on nmnist" in shown.out and "'nmnist': recognised by its 10" in shown.err
+    assert "zero-shot on nmnist" in shown.out and "'nmnist', recognised by its 10" in shown.err
     assert main(["zero-shot", "--data", str(tmp_path / "b"), "--steps", "2"]) == 0
-    assert "'b': not a known one (its classes are no" in capsys.readouterr().err
+    assert "'b', not a known one: its classes are no" in capsys.readouterr().err
+
+
+def test_a_model_is_not_scored_on_other_words(tmp_path, refused, checkpoint_folder) -> None:
+    """Ten folders of words sort otherwise than ten numerals: their numbers are not the model's."""
+    from export.commands.main import main as export
+
+    words = ("eight", "five", "four", "nine", "one", "seven", "six", "three", "two", "zero")
+    made(tmp_path / "words", "Train", words, ".bin", write_bin)
+    base = (checkpoint_folder, "--data", tmp_path / "words")
+    refused(main, "evaluate", *base, says=["eight, five", "0, 1"])
+    command = (*base, "--target", "emulator", "--out", tmp_path / "run", "--samples", "4")
+    refused(export, *command, says=["'eight', 'five'", "--labels"])
+    named = ["--labels", ",".join(words)]
+    assert export([str(word) for word in (*command, *named)]) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["data_set"].startswith("'words', not a known one: its classes")
+    assert "not a known one" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_cards() -> None:
