@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,3 +134,41 @@ def test_a_broken_one_is_named_and_breaks_nothing(
     assert "broken     cannot be used: entry point" in listed
     assert "lava       Lava's fixed-point" in listed
     assert "broken     cannot be used: entry point" in "\n".join(frontend_lines())
+
+
+def test_what_its_check_finds_fails_the_run(
+    installed: None, model: Path, spikes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    toy = type(find_target("toy"))
+    command = [model, "--data", spikes, "--target", "toy", "--out", tmp_path / "out"]
+    monkeypatch.setattr(toy, "cross_check", lambda *_: {"ok": False, "why": "a lamp is red"})
+    assert main([*map(str, command)]) == 1
+    assert capsys.readouterr().err.endswith("neuroclip-export: target 'toy': a lamp is red\n")
+
+
+def test_its_spikes_are_compared(
+    installed: None, model: Path, spikes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    toy = type(find_target("toy"))
+    executor = toy.executor
+
+    def wrong(self: Any, job: Any) -> Any:
+        right = executor(self, job)
+
+        def run(inputs: Any) -> Any:
+            trace = right.run(inputs)
+            trace.s["lif4"][1, 5, 2] ^= 1
+            return trace
+
+        return replace(right, run=run)
+
+    monkeypatch.setattr(toy, "executor", wrong)
+    command = [model, "--data", spikes, "--target", "toy", "--out", tmp_path / "out"]
+    assert main([*map(str, command)]) == 1
+    said = capsys.readouterr().err
+    assert "emulator ≠ toy" in said and "node lif4, sample 1, step 5" in said
+    monkeypatch.setattr(toy, "executor", lambda *a: replace(executor(*a), name="emulator"))
+    assert main([*map(str, command)]) == 2
+    assert "its executor calls itself 'emulator', as ours" in capsys.readouterr().err

@@ -34,9 +34,9 @@ VERSION = 2
 _MAX_KERNEL = 1 << 24
 
 
-def save_program(path: Path, program: Program) -> None:
+def save_program(path: str | Path, program: Program) -> None:
     """Write a program to one versioned .npz file, atomically."""
-    write_npz(path, _entries(program))
+    write_npz(Path(path), _entries(program))
 
 
 def digest(program: Program) -> str:
@@ -109,7 +109,7 @@ class _Header(Struct):
     outputs: tuple[_Output, ...]
 
 
-def load_program(path: Path) -> Program:
+def load_program(path: str | Path) -> Program:
     """Read a program file. Raises BadInput naming the file and what is wrong with it.
 
     Only the arrays that the header names are read, and none that is larger than its node.
@@ -119,6 +119,7 @@ def load_program(path: Path) -> Program:
         >>> load_program("program.npz").order
         ('lif',)
     """
+    path = Path(path)
     found = read_npz(path, MAX_JSON_BYTES, lambda name, *_: name == "program.json")
     if "program.json" not in found:
         raise BadInput(f"{path}: not a program file (no entry 'program.json')")

@@ -197,13 +197,17 @@ def _print_outcome(outcome: Report) -> int:
         print(f"neuroclip-export: warning: {warning}", file=sys.stderr)
     if report["ok"]:
         return 0
-    for row in (report.get("sanafe") or {}).get("counts", []):
+    own = report.get(report["target"]) or {}
+    for row in own.get("counts", []):
         if not row["equal"]:
             print(
                 f"neuroclip-export: SANA-FE counts {row['sanafe']} {row['quantity']}, "
                 f"we count {row['ours']}",
                 file=sys.stderr,
             )
+    if own.get("ok") is False and "counts" not in own:
+        why = own.get("why") or "its own check failed"
+        print(f"neuroclip-export: target '{report['target']}': {why}", file=sys.stderr)
     for pair in report["parity"]["pairs"]:
         first = pair["first_register"] or pair["first_divergence"]
         if first is not None:

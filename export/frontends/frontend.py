@@ -1,4 +1,10 @@
-"""`Frontend`: one kind of model, and how it and its data become a `Deployment`."""
+"""`Frontend`: one kind of model, and how it and its data become a `Deployment`.
+
+One of another distribution is found by its entry point, whose name is the front end's:
+
+    [project.entry-points."neuroclip.frontends"]
+    toy = "toy_frontend:toy"
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields

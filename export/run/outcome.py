@@ -76,7 +76,7 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
         "data_sha256": deployment.data_sha256,
         "seed": options.seed,
         "ok": all(pair.ok for pair in runs.pairs)
-        and (found.crossed is None or found.crossed["ok"] is not False),
+        and (found.crossed is None or found.crossed.get("ok") is not False),
         "samples": deployment.samples,
         "skipped": deployment.skipped,
         "timesteps": deployment.timesteps,

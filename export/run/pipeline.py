@@ -9,7 +9,7 @@ from typing import Any
 from deploy.compare.parity import compare_registers, recordings
 from deploy.count.energy import Coefficients, bundled_coefficients, load_coefficients
 from deploy.emulate.trace import Record, Trace, save_trace
-from deploy.errors import CheckFailed, ToolError
+from deploy.errors import BadInput, CheckFailed, ToolError
 from deploy.files import staged, write_json
 from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import save_mapping
@@ -87,6 +87,10 @@ def _run(
         warnings += target.write(job)
     found = [*_ours(deployment, program, options.jobs)]
     if (theirs := target.executor(job)) is not None:
+        if theirs.name in {executor.name for executor in found}:
+            raise BadInput(
+                f"target '{target.name}': its executor calls itself '{theirs.name}', as ours"
+            )
         found.append(theirs)
     watched = {node for node, _, _ in proof.reachable}
     what = (deployment.data_sha256, options.record_samples, *(e.name for e in found))

@@ -1,4 +1,10 @@
-"""`Target`: all that is asked of a place to run or write a program. A subclass makes a new one."""
+"""`Target`: all that is asked of a place to run or write a program. A subclass makes a new one.
+
+One of another distribution is found by its entry point, whose name is the target's:
+
+    [project.entry-points."neuroclip.targets"]
+    toy = "toy_target:Toy"
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

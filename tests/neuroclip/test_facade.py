@@ -28,6 +28,22 @@ def test_importing_it_loads_nothing():
     assert not {"numpy", "torch", "export", "deploy", "nir"} & set(loaded.stdout.split())
 
 
+def test_a_checker_of_types_sees_what_it_holds(tmp_path: Path):
+    pytest.importorskip("mypy")
+    (tmp_path / "one.py").write_text(
+        "import neuroclip as nc\nreveal_type(nc.load('x').order)\n"
+        "reveal_type(nc.export('a', out='b').ok)\nnc.nothing\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--ignore-missing-imports"]
+    command += ["--cache-dir", str(tmp_path / "cache"), str(tmp_path / "one.py")]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=root).stdout
+    assert 'one.py:2: note: Revealed type is "tuple[str, ...]"' in found.replace("builtins.", "")
+    assert 'one.py:3: note: Revealed type is "bool"' in found.replace("builtins.", "")
+    assert 'one.py:4: error: Module has no attribute "nothing"' in found
+    assert "Found 1 error" in found
+
+
 def test_it_says_what_it_holds():
     page = pydoc.plain(pydoc.render_doc(nc))
     assert "nc.export(model, spikes" in page
