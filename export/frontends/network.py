@@ -87,4 +87,5 @@ def from_network(
         else np.asarray(float_predictions, np.int64),
         host=("reading the output",),
         chip=("the whole network",),
+        notes=network.notes,
     )

@@ -52,6 +52,8 @@ class ChipNetwork(nn.Module):
         self.order = _order(wires)
         self.steps_only = any(wire.delay for wire in wires)
         self.past: dict[str, Tensor] = {}
+        self.notes: tuple[str, ...] = ()
+        """How it came about, a line each."""
 
     def neuron(self, name: str) -> ChipNeuron:
         """The neurons of the population called `name`."""

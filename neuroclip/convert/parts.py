@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deploy.errors import BadInput
@@ -135,14 +136,10 @@ def _row_sum(weight: Tensor) -> float:
     return float(weight.flatten(1).abs().sum(dim=1).max())
 
 
-def population_bias(name: str, shape: Shape, incoming: list[Incoming]) -> Tensor:
-    """The biases of all that comes in, of a shape that broadcasts to the population's."""
-    total = np.zeros(prod(shape))
-    for one in incoming:
-        if one.affine.bias is not None:
-            total = total + one.affine.bias
-    bias = torch.from_numpy(total.astype(np.float32)).reshape(shape)
-    if len(shape) == 3 and bool((bias == bias[:, :1, :1]).all()):
+def population_bias(constant: NDArray[np.float64]) -> Tensor:
+    """What is added to each neuron [*shape], of a shape that broadcasts to it: one for each channel."""
+    bias = torch.from_numpy(constant.astype(np.float32))
+    if bias.ndim == 3 and bool((bias == bias[:, :1, :1]).all()):
         return bias[:, :1, :1].clone()
     return bias
 

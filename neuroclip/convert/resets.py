@@ -5,7 +5,7 @@ subtracts the threshold, one step late: a network trained so fires otherwise on 
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from deploy.errors import BadInput
+from neuroclip.convert.kinds import late_reset, neurons
 
 # The neurons that can reset within the step.
-_NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, snn.RSynaptic)
+_NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky)
 
 Forward = Callable[[nn.Module, Tensor], Any]
 
@@ -44,7 +45,7 @@ class ResetEffect:
 
 def require_chip_resets(model: nn.Module) -> None:
     """Raise BadInput naming the first neuron whose reset neither NIR nor the chip can express."""
-    for name, neuron in _neurons(model):
+    for name, neuron in neurons(model):
         if neuron.reset_mechanism == "subtract":
             raise BadInput(
                 f"module '{name}': reset_mechanism 'subtract' cannot be expressed in NIR, nor does it "
@@ -66,13 +67,15 @@ def with_chip_reset(model: nn.Module) -> nn.Module:
     Raises BadInput naming a neuron that cannot reset so.
     """
     changed = copy.deepcopy(model)
-    for name, neuron in _neurons(changed):
+    for name, neuron in neurons(changed):
         if neuron.reset_mechanism == "none":
             continue
+        if isinstance(neuron, snn.RSynaptic):
+            raise late_reset(name)
         if not isinstance(neuron, _NEURONS):
             raise BadInput(
                 f"module '{name}': {type(neuron).__name__} cannot reset within the step; "
-                "expected Leaky, Synaptic, RLeaky or RSynaptic"
+                "expected Leaky, Synaptic or RLeaky"
             )
         neuron.reset_mechanism = "zero"
         neuron.reset_delay = False
@@ -106,12 +109,6 @@ def reset_effect(
     )
 
 
-def _neurons(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    for name, module in model.named_modules():
-        if isinstance(module, snn.SpikingNeuron):
-            yield name, module
-
-
 def _step_by_step(model: nn.Module, data: Tensor) -> None:
     for t in range(data.shape[1]):
         model(data[:, t])
@@ -129,22 +126,22 @@ def _spikes(model: nn.Module, data: Tensor, forward: Forward) -> dict[str, Tenso
 
         return note
 
-    neurons = list(_neurons(model))
+    found = list(neurons(model))
     training = model.training
-    hooks = [neuron.register_forward_hook(noting(name)) for name, neuron in neurons]
+    hooks = [neuron.register_forward_hook(noting(name)) for name, neuron in found]
     try:
-        _clear(neurons)
+        _clear(found)
         model.eval()
         forward(model, data)
     finally:
         for hook in hooks:
             hook.remove()
         model.train(training)
-        _clear(neurons)
+        _clear(found)
     return {name: torch.stack(parts) for name, parts in sent.items()}
 
 
-def _clear(neurons: list[tuple[str, Any]]) -> None:
-    for _, neuron in neurons:
+def _clear(found: list[tuple[str, Any]]) -> None:
+    for _, neuron in found:
         if hasattr(neuron, "reset_mem"):
             neuron.reset_mem()

@@ -1,23 +1,29 @@
 """A trained snnTorch network as a chip network: what the chip does alike is kept, the rest refused.
 
-    chip = to_chip(model, (2, 34, 34))
+    chip = to_chip(model, sample)
 
-The network is traced (`neuroclip.convert.tracing`), what lies between two populations becomes one set of
-synapses (`neuroclip.convert.layers`), and weights, thresholds, biases and decays become integers.
+The person's own module is the first executor. It is run on the sample, watched (`observe`), what its
+neurons read is followed back to what was sent (`ways`, `traced`), and the graph so found must give every
+spike and potential of the module (`check`). Only then do weights, thresholds, biases and decays become
+integers (`parts`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import snntorch as snn
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
 from deploy.errors import BadInput
 from deploy.program.program import Shape
 from neuroclip.chip.network import INPUT, ChipNetwork, Wire
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.synapses import V_UNIT, ChipSumPool2d
-from neuroclip.convert.layers import applied, array
+from neuroclip.convert.check import require_faithful
+from neuroclip.convert.kinds import require_kinds, require_plain
+from neuroclip.convert.observe import Layout, Observation
+from neuroclip.convert.outputs import Reading, readings
 from neuroclip.convert.parts import (
     Incoming,
     chip_map,
@@ -28,197 +34,179 @@ from neuroclip.convert.parts import (
     synapses,
 )
 from neuroclip.convert.resets import require_chip_resets
-from neuroclip.convert.tracing import Site, TracedModel, trace_model
-from neuroclip.linear.affine import Affine, average, identity, pair
-from neuroclip.linear.maps import diagonal
-
-_NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, snn.RSynaptic)
-_RECURRENT = (snn.RLeaky, snn.RSynaptic)
+from neuroclip.convert.sample import attempt, input_shape, random_sample
+from neuroclip.convert.traced import Graph, Population, traced
 
 
-@torch.no_grad()
-def to_chip(model: nn.Module, shape: Shape | None = None, message_max: int = 1) -> ChipNetwork:
-    """The chip network of an snnTorch network, whose forward makes one step or all of them.
+def to_chip(
+    model: nn.Module,
+    sample: ArrayLike | Tensor | None = None,
+    *,
+    shape: Shape | None = None,
+    message_max: int = 1,
+    layout: Layout | None = None,
+    output: str | None = None,
+    seed: int = 0,
+) -> ChipNetwork:
+    """The chip network of an snnTorch network that does on a sample what the network itself does.
 
-    Linear, Conv2d, AvgPool2d, BatchNorm, Flatten, Dropout and Identity between neurons become one
-    set of synapses with even integer weights under a power-of-two scale per population; Leaky,
-    Synaptic, RLeaky and RSynaptic keep threshold and decays in registers of 17 and 12 bits; MaxPool2d
-    after neurons is a population that fires where any of its inputs does. A neuron that never resets
-    is an integrator, whose membrane potential is read. The result can be trained on, exported and
-    run; learned weights are the model's own until then.
+    Linear, Conv2d, AvgPool2d, BatchNorm, Flatten, sums, factors and choices of channels between neurons
+    become one set of synapses with even integer weights under a power-of-two scale per population;
+    Leaky, Synaptic and RLeaky keep threshold and decays in registers of 17 and 12 bits; MaxPool2d after
+    neurons is a population that fires where any of its inputs does. A neuron that never resets is an
+    integrator, whose membrane potential is read. The result can be trained on, exported and run;
+    learned weights are the model's own until then. Its `notes` say what was compared, on which sample,
+    and what is read.
 
-    shape: of one step's input, without the batch; may be left out where a Linear comes first.
-    message_max: the largest |input|, integers; 1 for spikes. Raises BadInput naming the module that
-    the chip cannot do as it is: a reset by subtraction or with delay (see `neuroclip.convert.resets`), a
-    graded output, two layers without a neuron between, a bias that passes a synaptic filter.
+    sample: a few inputs [samples, steps, *shape]; without it random spikes of `shape`, which may be left
+    out where a Linear comes first. message_max: the largest |input|, integers; 1 for spikes. layout: what
+    one call of the model takes ("step": [N, …], "batch-first": [N, T, …], "time-first": [T, N, …],
+    "static": [N, …] for all steps); found by trying where it is not said. output: the neurons that
+    answer, where what the forward returns first does not.
+
+    Raises BadInput naming the module that the chip cannot do as it is, or the first node, step and
+    neuron at which the network read differs from the module.
     """
+    require_kinds(model)
     require_chip_resets(model)
-    return _Conversion(trace_model(model), shape, message_max).network()
+    require_plain(model)
+    if sample is None:
+        size = input_shape(model) if shape is None else tuple(shape)
+        graph, compared = attempt(
+            model, lambda steps: random_sample(size, steps, seed), layout, _reading(message_max)
+        )
+        told = "random spikes"
+    else:
+        given = _sample(sample, shape)
+        message_max = max(message_max, int(np.ceil(float(given.abs().max()))))
+        graph, compared = attempt(model, lambda _: given, layout, _reading(message_max))
+        told = "the given sample"
+    read = readings(graph, output)
+    network = _Conversion(graph, message_max).network(read)
+    network.notes = _notes(graph, compared, told, read)
+    return network
 
 
-@dataclass(eq=False)
-class _Conversion:
-    """Populations by name, each with what comes in, in the order in which they are met."""
+def _sample(sample: ArrayLike | Tensor, shape: Shape | None) -> Tensor:
+    given = torch.as_tensor(np.asarray(sample) if not isinstance(sample, Tensor) else sample)
+    given = given.detach().to(torch.float32)
+    if given.ndim < 3 or 0 in given.shape or (shape and tuple(given.shape[2:]) != tuple(shape)):
+        raise BadInput(
+            f"sample of the shape {tuple(given.shape)}, expected [samples, steps"
+            + (f", {', '.join(map(str, shape))}]" if shape else ", …]")
+        )
+    if not bool(torch.isfinite(given).all()):
+        raise BadInput("sample: not all of its values are finite")
+    return given
 
-    traced: TracedModel
-    shape: Shape | None
+
+@dataclass(frozen=True)
+class _reading:
+    """Reads a watched run as a graph that does the same: (graph, values compared)."""
+
     message_max: int
-    modules: dict[str, nn.Module] = field(default_factory=dict)
-    wires: list[Wire] = field(default_factory=list)
-    shapes: dict[str, Shape] = field(default_factory=dict)
 
-    def network(self) -> ChipNetwork:
-        self.shapes[INPUT] = self._input_shape()
-        for site in self.traced.sites:
-            if isinstance(site.module, snn.SpikingNeuron):
-                self._neurons(site)
-            elif isinstance(site.module, nn.MaxPool2d):
-                self._any_of(site)
-        outputs = self.traced.outputs
-        for name in outputs:
-            if _plain(name) not in self.shapes:
-                raise BadInput(
-                    f"module '{name}': its last layer is no neuron, so nothing of it can be read"
-                )
-        for name, module in self.modules.items():
-            integrates = isinstance(module, ChipNeuron) and module.kind == "integrator"
-            if integrates and any(wire.source == name for wire in self.wires):
-                raise BadInput(
-                    f"module '{name}': it never resets, so it can only be read, and others read it"
-                )
-        return ChipNetwork(
-            self.shapes[INPUT], self.modules, tuple(self.wires), tuple(map(_plain, outputs))
+    def __call__(self, observation: Observation) -> tuple[Graph, int]:
+        graph = traced(observation, self.message_max)
+        return graph, require_faithful(graph)
+
+
+def _notes(graph: Graph, compared: int, told: str, read: tuple[Reading, ...]) -> tuple[str, ...]:
+    observation = graph.observation
+    samples, steps = observation.sample.shape[:2]
+    notes = [
+        f"converted from a module that was run on {told} ({samples} × {steps} steps): the network read "
+        f"from it gives its {compared} spikes and potentials",
+        "read from it, the answer first: " + "; ".join(r.told for r in read),
+    ]
+    if observation.layout == "static":
+        notes.append("its forward shows the same input at every step: repeat it so")
+    silent = [
+        name
+        for name, neurons in observation.neurons.items()
+        if not any(call.spk.any() for call in neurons.calls)
+    ]
+    if silent:
+        notes.append(
+            f"silent on that sample: {', '.join(silent)}; give a sample that makes them fire"
+        )
+    return tuple(notes)
+
+
+class _Conversion:
+    """Populations by name, each with what comes in."""
+
+    def __init__(self, graph: Graph, message_max: int) -> None:
+        self.graph, self.message_max = graph, message_max
+        self.modules: dict[str, nn.Module] = {}
+        self.wires: list[Wire] = []
+        self.names = {INPUT: INPUT}
+        for name in graph.populations:
+            self.names[name] = self._free(name)
+
+    def network(self, read: tuple[Reading, ...]) -> ChipNetwork:
+        """The network whose outputs are those read."""
+        for population in self.graph.populations.values():
+            if population.windows:
+                self._any_of(population)
+            elif population.neuron is None:
+                self._repeat(population)
+            else:
+                self._neurons(population)
+        outputs = tuple(dict.fromkeys(self.names[r.name] for r in read))
+        return ChipNetwork(self.graph.shape, self.modules, tuple(self.wires), outputs)
+
+    def _free(self, path: str) -> str:
+        """A module path as the name of a torch attribute that nothing has yet."""
+        plain = path.replace(".", "_")
+        taken = {*self.names.values(), *self.modules}
+        number, name = 1, plain
+        while name in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        return name
+
+    def _neurons(self, population: Population) -> None:
+        """A population of the person's neurons, and the synapses into it."""
+        incoming = self._incoming(population)
+        exponent = exponent_of(population.neuron, incoming)
+        self._synapses(population, incoming, exponent)
+        bias = population_bias(population.constant)
+        self.modules[self.names[population.name]] = chip_neuron(
+            population.name, population.neuron, population.shape, bias, exponent
         )
 
-    def _input_shape(self) -> Shape:
-        if self.shape is not None:
-            return tuple(self.shape)
-        first = next((s for s in self.traced.sites if s.feeds[0].source == INPUT), None)
-        if first is None or not isinstance(first.module, nn.Linear):
-            raise BadInput("model: give the shape of its input, for example shape=(2, 34, 34)")
-        return (first.module.in_features,)
-
-    def _neurons(self, site: Site) -> None:
-        """A population of the user's neurons, and the synapses into it."""
-        name, neuron = site.name, site.module
-        _check(name, neuron)
-        incoming = self._incoming(site)
-        shape = incoming[0].affine.target
-        if any(one.affine.target != shape for one in incoming):
-            shapes = sorted({one.affine.target for one in incoming})
-            raise BadInput(f"module '{name}': inputs of the shapes {shapes} are added")
-        if isinstance(neuron, _RECURRENT):
-            loop = _recurrent(name, neuron, shape)
-            incoming.append(Incoming(f"{name}.recurrent", name, loop, 1))
-        self.shapes[_plain(name)] = shape
-        exponent = exponent_of(neuron, incoming)
-        self._synapses(incoming, _plain(name), exponent)
-        bias = population_bias(name, shape, incoming)
-        self.modules[_plain(name)] = chip_neuron(name, neuron, shape, bias, exponent)
-
-    def _incoming(self, site: Site) -> list[Incoming]:
-        """Each way from a population to a neuron."""
-        found = []
-        for feed in site.feeds:
-            for layers, source, delay in self._ways(feed.source, feed.delay):
-                operator = identity(self._shape(source, site.name))
-                for layer in layers:
-                    operator = applied(layer, operator, self.traced.site(layer).module)
-                weighted = [x for x in layers if hasattr(self.traced.site(x).module, "weight")]
-                named = weighted or layers or [f"{source}_to_{site.name}"]
-                found.append(Incoming(named[0], source, operator, delay, self._max(source)))
-        return found
-
-    def _ways(self, name: str, delay: int) -> list[tuple[list[str], str, int]]:
-        """(linear layers in order, population or input before them, delay) of each way to `name`."""
-        if name == INPUT or _fires(self.traced.site(name)):
-            return [([], name, delay)]
+    def _incoming(self, population: Population) -> list[Incoming]:
         return [
-            ([*layers, name], source, total)
-            for feed in self.traced.site(name).feeds
-            for layers, source, total in self._ways(feed.source, delay + feed.delay)
+            Incoming(
+                f.name, f.source, f.affine, f.delay, self.message_max if f.source == INPUT else 1
+            )
+            for f in population.feeds
         ]
 
-    def _shape(self, source: str, reader: str) -> Shape:
-        if _plain(source) not in self.shapes:
-            raise BadInput(
-                f"module '{reader}': it reads '{source}' of the step before, which is not known yet; "
-                "use RLeaky or RSynaptic for loops"
-            )
-        return self.shapes[_plain(source)]
-
-    def _any_of(self, site: Site) -> None:
-        """Max pooling of spikes: a population that fires where any in the window does."""
-        name, pool = site.name, site.module
-        assert isinstance(pool, nn.MaxPool2d)
-        (feed,) = site.feeds
-        if (feed.source == INPUT and self.message_max > 1) or not self._is_spikes(feed.source):
-            raise BadInput(
-                f"module '{name}': MaxPool2d of real values does not exist on the chip; put it after "
-                "a neuron, or use AvgPool2d"
-            )
-        if pair(pool.dilation) != (1, 1) or pool.ceil_mode or pool.return_indices:
-            raise BadInput(f"module '{name}': dilation, ceil_mode and indices are not supported")
-        kernel = pair(pool.kernel_size)
-        stride = pair(pool.stride if pool.stride is not None else kernel)
-        source = self.shapes[_plain(feed.source)]
-        shape = average(name, source, kernel, stride, pair(pool.padding)).target
-        plain = _plain(name)
-        self.shapes[plain] = shape
-        self.modules[f"{plain}_sum"] = ChipSumPool2d(shape[0], kernel, stride, pair(pool.padding))
-        # Both registers clear what was there: the sum alone decides, and one spike is enough.
-        self.modules[plain] = ChipNeuron(
-            torch.zeros(1, 1, 1), unit=2.0 * V_UNIT, shape=shape, du=4095, dv=4095, vth=0
-        )
-        self.wires.append(Wire(f"{plain}_sum", _plain(feed.source), plain, feed.delay))
-
-    def _is_spikes(self, name: str) -> bool:
-        return name == INPUT or _fires(self.traced.site(name))
-
-    def _max(self, source: str) -> int:
-        return self.message_max if source == INPUT else 1
-
-    def _synapses(self, incoming: list[Incoming], target: str, exponent: int) -> None:
+    def _synapses(self, population: Population, incoming: list[Incoming], exponent: int) -> None:
+        target = self.names[population.name]
         for one, sum_max in zip(incoming, shares(incoming), strict=True):
-            name = _plain(one.name)
-            if name in self.modules:
-                raise BadInput(
-                    f"module '{one.name}': it is used twice; give each use a module of its own"
-                )
+            name = self._free(one.name)
             self.modules[name] = synapses(chip_map(one.name, one.affine), exponent, sum_max)
-            self.wires.append(Wire(name, _plain(one.source), target, one.delay))
+            self.wires.append(Wire(name, self.names[one.source], target, one.delay))
 
+    def _any_of(self, population: Population) -> None:
+        """Max pooling of spikes: a population that fires where any in the window does."""
+        (feed,), (kernel, stride, padding) = population.feeds, population.windows
+        name = self._free(feed.name)
+        self.modules[name] = ChipSumPool2d(population.shape[0], kernel, stride, padding)
+        self.wires.append(Wire(name, self.names[feed.source], self.names[population.name]))
+        self._fires_at_once(population)
 
-def _plain(name: str) -> str:
-    """A module path as the name of a torch attribute."""
-    return name.replace(".", "_")
+    def _repeat(self, population: Population) -> None:
+        """A population that fires where what it reads does."""
+        self._synapses(population, self._incoming(population), 1)
+        self._fires_at_once(population)
 
-
-def _fires(site: Site) -> bool:
-    return isinstance(site.module, snn.SpikingNeuron | nn.MaxPool2d)
-
-
-def _recurrent(name: str, neuron: nn.Module, shape: Shape) -> Affine:
-    """The loop of an RLeaky or RSynaptic."""
-    recurrent = neuron.recurrent
-    if isinstance(recurrent, nn.Linear | nn.Conv2d):
-        return applied(f"{name}.recurrent", identity(shape), recurrent)
-    weight = torch.as_tensor(recurrent.V, dtype=torch.float32).expand(shape)
-    return Affine(shape, shape, diagonal(array(weight)))
-
-
-def _check(name: str, neuron: nn.Module) -> None:
-    """What changes the spikes of a neuron on the chip is named, never dropped."""
-    if type(neuron) not in _NEURONS:
-        raise BadInput(
-            f"module '{name}': {type(neuron).__name__} does not exist on the chip; "
-            "expected Leaky, Synaptic, RLeaky or RSynaptic"
-        )
-    if neuron.inhibition or neuron.state_quant:
-        raise BadInput(f"module '{name}': inhibition and state_quant do not exist on the chip")
-    factor = float(torch.as_tensor(neuron.graded_spikes_factor).reshape(-1)[0])
-    if factor != 1:
-        raise BadInput(
-            f"module '{name}': graded_spikes_factor {factor:g}; "
-            "multiply the next layer's weights by it instead"
-        )
+    def _fires_at_once(self, population: Population) -> None:
+        # Both registers clear what was there: the sum alone decides, and one spike is enough.
+        self.modules[self.names[population.name]] = ChipNeuron(
+            torch.zeros([1] * len(population.shape)), unit=2.0 * V_UNIT, shape=population.shape,
+            du=4095, dv=4095, vth=0,
+        )  # fmt: skip

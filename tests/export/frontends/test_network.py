@@ -79,7 +79,7 @@ def door(request: pytest.FixtureRequest) -> SimpleNamespace:
     make, shape = MODELS[request.param]
     model = make().eval()
     spikes = (torch.rand(3, 7, *shape) < 0.4).numpy().astype(np.int8)
-    return SimpleNamespace(name=request.param, chip=to_chip(model, shape), spikes=spikes)
+    return SimpleNamespace(name=request.param, chip=to_chip(model, shape=shape), spikes=spikes)
 
 
 def test_torch_and_emulator_agree_through_a_nir_file(door: SimpleNamespace, tmp_path: Path) -> None:

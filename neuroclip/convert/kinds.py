@@ -1,0 +1,119 @@
+"""Which of snnTorch's neurons a chip has, and their constants; others are refused with the reason."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import snntorch as snn
+from numpy.typing import NDArray
+from torch import nn
+
+from deploy.errors import BadInput
+
+Values = NDArray[np.float64]
+
+RECURRENT = (snn.RLeaky, snn.RSynaptic)
+_KINDS = (snn.Leaky, snn.Synaptic, snn.RLeaky, snn.RSynaptic, snn.Lapicque)
+
+# Why the others are not on the list.
+_REASONS = {
+    "Alpha": "its membrane potential is the difference of two filtered currents, a chip's neuron has one",
+    "LeakyParallel": "its recurrence is that of nn.RNN over all steps at once, without a reset",
+    "SLSTM": "it has gates, products of what it receives and holds, which no synapse makes",
+    "SConv2dLSTM": "it has gates, products of what it receives and holds, which no synapse makes",
+    "DeltaLeaky": "it sends differences of potentials",
+}
+_ADVICE = "expected Leaky, Synaptic, RLeaky or RSynaptic"
+
+
+def neurons(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """(path, module) of every snnTorch neuron of a model."""
+    for name, module in model.named_modules():
+        if isinstance(module, snn.SpikingNeuron):
+            yield name, module
+
+
+def require_kinds(model: nn.Module) -> None:
+    """Raise BadInput naming the first neuron whose kind no chip has, before anything else is looked at."""
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        foreign = (
+            type(module).__module__.startswith("snntorch._neurons") and kind != "RecurrentOneToOne"
+        )
+        if not (foreign or isinstance(module, snn.SpikingNeuron)) or type(module) in _KINDS:
+            continue
+        reason = next((r for c in type(module).__mro__ if (r := _REASONS.get(c.__name__))), None)
+        if reason is None:
+            bases = [k.__name__ for k in _KINDS if isinstance(module, k)]
+            reason = (
+                f"what it changes in {bases[0]} is not known"
+                if bases
+                else "its equations are others"
+            )
+        raise BadInput(f"module '{name}': {kind} does not exist on the chip ({reason}); {_ADVICE}")
+    for name, neuron in neurons(model):
+        if isinstance(neuron, snn.Lapicque):
+            _require_lapicque(name, neuron)
+
+
+def _require_lapicque(name: str, neuron: Any) -> None:
+    if not (hasattr(neuron, "R") and hasattr(neuron, "C")):
+        raise BadInput(
+            f"module '{name}': Lapicque does not exist on the chip as it is (snnTorch makes none of beta, R "
+            "and C together); give two of them"
+        )
+    if neuron.reset_mechanism != "none":
+        raise BadInput(
+            f"module '{name}': Lapicque does not exist on the chip with a reset (it "
+            "comes one step late and takes that step's input with it); a LIF of the same circuit is "
+            "Leaky(beta=1 − time_step/(R·C), reset_mechanism='zero', reset_delay=False), its input times "
+            "time_step/C"
+        )
+
+
+def require_plain(model: nn.Module) -> None:
+    """Raise BadInput naming the first neuron that changes its spikes or states in a way no chip does."""
+    for name, neuron in neurons(model):
+        if neuron.inhibition or neuron.state_quant:
+            raise BadInput(f"module '{name}': inhibition and state_quant do not exist on the chip")
+        factor = float(neuron.graded_spikes_factor.reshape(-1)[0])
+        if factor != 1 or bool((neuron.graded_spikes_factor != factor).any()):
+            raise BadInput(
+                f"module '{name}': graded_spikes_factor {factor:g}; "
+                "multiply the next layer's weights by it instead"
+            )
+        if neuron.reset_mechanism != "none" and bool((neuron.threshold < 0).any()):
+            raise BadInput(
+                f"module '{name}': a threshold of {float(neuron.threshold.min()):g} is negative"
+            )
+        if isinstance(neuron, snn.RSynaptic) and neuron.reset_mechanism != "none":
+            raise late_reset(name)
+
+
+def late_reset(name: str) -> BadInput:
+    """The refusal of an RSynaptic that resets."""
+    return BadInput(
+        f"module '{name}': RSynaptic of this snnTorch cannot reset within the step: with "
+        "reset_delay=False and its state as arguments it resets one step late, with init_hidden it "
+        "stops; use RLeaky, or Synaptic with a Linear from its spikes"
+    )
+
+
+def values(parameter: Any, shape: tuple[int, ...]) -> Values:
+    """A parameter of a neuron, float64, one for each neuron of a population."""
+    held = parameter.detach().cpu().double().numpy()
+    return np.broadcast_to(held, shape).reshape(-1) if held.size > 1 else held.reshape(-1)
+
+
+def decay(neuron: Any, name: str, shape: tuple[int, ...]) -> Values:
+    """What a neuron keeps of its state each step."""
+    if isinstance(neuron, snn.Lapicque):
+        return 1 - values(neuron.time_step / (neuron.R * neuron.C), shape)
+    return np.clip(values(getattr(neuron, name), shape), 0, 1)
+
+
+def input_gain(neuron: Any, shape: tuple[int, ...]) -> Values | None:
+    """What a current is multiplied by: Lapicque's time_step/C, None for all others."""
+    if isinstance(neuron, snn.Lapicque):
+        return values(neuron.time_step / neuron.C, shape)
+    return None

@@ -1,0 +1,239 @@
+"""What a forward returned: which population's spikes or potentials, in the order in which they stand."""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from neuroclip.convert.labels import Foreign, Layered, Sent, Summed
+from neuroclip.convert.observe import INPUT, Returned
+from neuroclip.convert.traced import Graph, Population, relay
+from neuroclip.convert.ways import Way, decoded, foreign
+from neuroclip.linear.maps import Listed, is_diagonal
+
+Quantity = Literal["spikes", "potential"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A returned tensor: `quantity` of the population `name`. told: what of it, in words."""
+
+    name: str
+    quantity: Quantity
+    told: str
+
+
+def readings(graph: Graph, output: str | None) -> tuple[Reading, ...]:
+    """What is read, the answer first: what the forward returns first, or the neurons called `output`.
+
+    Raises BadInput for a returned tensor whose meaning a chip's read-out does not have.
+    """
+    returned = [r for r in graph.observation.returned if r.labels.any()]
+    if output is not None:
+        known = graph.populations.get(output)
+        if known is None or known.neuron is None:
+            raise BadInput(
+                f"output '{output}': no such neurons; there are {sorted(graph.observation.neurons)}"
+            )
+        word = "membrane potential" if known.integrates else "spikes"
+        first = Reading(
+            output, "potential" if known.integrates else "spikes", f"{word} of '{output}'"
+        )
+        others = []
+        for one in returned:
+            try:
+                others.append(_read(graph, one, False))
+            except BadInput:
+                continue  # the person said what the answer is
+        return (first, *(r for r in others if r.name != output))
+    if not returned:
+        raise BadInput("model: what its forward returns comes from no layer")
+    first = _read(graph, returned[0], True)
+    return (first, *(_read(graph, one, False) for one in returned[1:]))
+
+
+def _read(graph: Graph, one: Returned, answers: bool) -> Reading:
+    """The meaning of one returned tensor. answers: it is the first."""
+    labels = one.labels
+    if not labels.all():
+        raise BadInput("model: part of what its forward returns is a constant zero")
+    origins = {
+        int(i)
+        for i in np.unique(np.searchsorted(graph.reader.watch.firsts, labels, side="right") - 1)
+    }
+    kinds = [graph.reader.watch.origins[i] for i in sorted(origins)]
+    if all(isinstance(origin, Sent) for origin in kinds):
+        return _sent(graph, one, answers)
+    if all(isinstance(origin, Summed) for origin in kinds):
+        return _counted(graph, one)
+    for origin in kinds:
+        if isinstance(origin, Foreign):
+            raise foreign("output", origin)
+    name = next((o.name for o in kinds if isinstance(o, Layered)), "output")
+    raise BadInput(f"module '{name}': its last layer is no neuron, so nothing of it can be read")
+
+
+def _axis(values: NDArray[np.int64], size: int) -> int | None:
+    """The axis along which values count 0 … size − 1, everywhere alike."""
+    for axis in range(values.ndim):
+        if values.shape[axis] != size:
+            continue
+        shape = [1] * values.ndim
+        shape[axis] = size
+        if (values == np.arange(size).reshape(shape)).all():
+            return axis
+    return None
+
+
+def _sent(graph: Graph, one: Returned, answers: bool) -> Reading:
+    watch, labels = graph.reader.watch, one.labels
+    made = np.searchsorted(watch.firsts, labels, side="right") - 1
+    samples, steps, features = (np.empty_like(labels) for _ in range(3))
+    names: list[str] = []
+    quantities: set[str] = set()
+    which = np.empty_like(labels)
+    for index in np.unique(made):
+        origin = watch.origins[index]
+        assert isinstance(origin, Sent)
+        here = made == index
+        samples[here], steps[here], features[here] = decoded(origin, labels[here] - origin.first)
+        if origin.name not in names:
+            names.append(origin.name)
+        which[here] = names.index(origin.name)
+        quantities.add(origin.quantity)
+    told = " and ".join(f"'{n}'" for n in names)
+    if len(quantities) != 1:
+        raise BadInput(f"output: it mixes spikes and states of {told}; return each by itself")
+    (quantity,) = quantities
+    if quantity == "input":
+        raise BadInput("model: what its forward returns is its own input")
+    if quantity == "syn":
+        if answers:
+            raise BadInput(
+                f"output: the synaptic current of {told} comes first, which is no answer; return "
+                f"the spikes first, or say output='{names[0]}'"
+            )
+        return Reading(names[0], "potential", f"synaptic current of {told}")
+    batch = _axis(samples, len(graph.observation.sample))
+    if batch is None:
+        raise BadInput(
+            f"output: the samples of {told} do not lie along one axis of what is returned"
+        )
+    total = graph.observation.steps
+    time = _axis(steps, total)
+    if time is None and (steps != total - 1).any():
+        raise BadInput(
+            f"output: of {told} it holds neither every step in order nor the last one alone"
+        )
+    rest = np.moveaxis(features, [batch] if time is None else [time, batch],
+                       [0] if time is None else [0, 1])  # fmt: skip
+    chosen = (rest[0] if time is None else rest[0, 0]).reshape(-1)
+    sources = (
+        np.moveaxis(which, batch, 0)[0]
+        if time is None
+        else np.moveaxis(which, [time, batch], [0, 1])[0, 0]
+    )
+    population = graph.populations[names[0]]
+    whole = len(names) == 1 and np.array_equal(chosen, np.arange(prod(population.shape)))
+    if quantity == "mem":
+        return _potential(population, told, whole and len(names) == 1, answers)
+    if population.integrates:
+        if not whole:
+            raise BadInput(
+                f"output: a choice of {told}, which never resets and is read; choose in the layer before"
+            )
+        return Reading(names[0], "potential", f"membrane potential of {told}, which never resets")
+    if time is None and total > 1 and answers:
+        raise BadInput(
+            f"output: only the spikes of the last step of {told} are returned; a chip counts those of "
+            f"all steps: return them stacked or summed, or say output='{names[0]}'"
+        )
+    if not whole:
+        return _relayed(graph, names, sources.reshape(-1), chosen, told)
+    return Reading(names[0], "spikes", f"spikes of {told}")
+
+
+def _potential(population: Population, told: str, whole: bool, answers: bool) -> Reading:
+    if not whole:
+        raise BadInput(
+            f"output: a choice of the membrane potentials of {told}; choose in the layer before"
+        )
+    if population.integrates:
+        return Reading(population.name, "potential", f"membrane potential of {told}")
+    if answers:
+        raise BadInput(
+            f"output: the membrane potential of {told} comes first, but these neurons reset, so that it "
+            "says nothing once they fire; return their spikes first, let them never reset "
+            f"(reset_mechanism='none'), or say output='{population.name}'"
+        )
+    return Reading(population.name, "potential", f"membrane potential of {told} after its reset")
+
+
+def _relayed(
+    graph: Graph, names: list[str], sources: NDArray[np.int64], chosen: NDArray[np.int64], told: str
+) -> Reading:
+    """A choice of spikes, or several populations side by side: a population that repeats them."""
+    ways = []
+    for number, name in enumerate(names):
+        population = graph.populations[name]
+        if population.integrates:
+            raise BadInput(
+                f"output: '{name}' never resets and is read beside spikes; return it alone"
+            )
+        indices = np.where(sources == number, chosen, -1)
+        ways.append((name, population.shape, indices))
+    made = relay(graph, "_".join(["chosen", *names]), ways, (len(chosen),))
+    return Reading(made, "spikes", f"a choice of the spikes of {told}")
+
+
+def _counted(graph: Graph, one: Returned) -> Reading:
+    """Spikes summed over all steps, or averaged."""
+    labels = one.labels
+    if len(labels) != len(graph.observation.sample):
+        raise BadInput("output: a sum, but its samples do not come first")
+    ways, constant = graph.reader.ways("output", labels.reshape(len(labels), -1))
+    total = graph.observation.steps
+    steps = Counter(way.step for way in ways)
+    sources = {way.source for way in ways}
+    kinds = {way.key for way in ways}
+    plain = all(_plain(way) for way in ways) and not constant.any()
+    if not plain or len(sources) != 1 or len(kinds) != 1 or steps != Counter(range(total)):
+        raise BadInput(
+            "output: it is a sum, but not of the spikes of one layer over all of its steps; return the "
+            "spikes themselves"
+        )
+    (name,) = (source.name for source in sources)
+    population = graph.populations[name]
+    if population.integrates:
+        raise BadInput(
+            f"output: the spikes of '{name}', which never resets, are summed; a chip reads its membrane "
+            "potential: return that"
+        )
+    if ways[0].links and ways[0].whole(name).map is not None and not _uniform(ways[0]):
+        raise BadInput(
+            f"output: a weighted sum of the spikes of '{name}'; return the spikes themselves"
+        )
+    return Reading(name, "spikes", f"spikes of '{name}', counted")
+
+
+def _plain(way: Way) -> bool:
+    return (
+        way.source.pooled is None
+        and way.source.name != INPUT
+        and not any(link.name for link in way.links)
+    )
+
+
+def _uniform(way: Way) -> bool:
+    """Every neuron's own spike times one positive factor."""
+    made = way.whole("output").map
+    return (
+        isinstance(made, Listed)
+        and is_diagonal(made)
+        and bool((made.weight == made.weight[0]).all())
+        and bool(made.weight[0] > 0)
+    )
