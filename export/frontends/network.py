@@ -13,6 +13,10 @@ from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT, ChipNetwork
 
 
+# Of the data, how many samples a person's module is run on to see what it does.
+_RUN_ON = 4
+
+
 def from_module(model: nn.Module, request: Request) -> Deployment:
     """A deployment of a chip network, or of a snnTorch network that becomes one, on spikes.
 
@@ -25,7 +29,7 @@ def from_module(model: nn.Module, request: Request) -> Deployment:
         from neuroclip.convert.snntorch import to_chip
 
         largest = max(1, int(spikes.max()), -int(spikes.min()))
-        model = to_chip(model, tuple(int(n) for n in spikes.shape[2:]), largest)
+        model = to_chip(model, spikes[:_RUN_ON], message_max=largest)
     floats = request.float_predictions
     return from_network(
         model,
