@@ -12,7 +12,6 @@ from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT, ChipNetwork
 
-
 # Of the data, how many samples a person's module is run on to see what it does.
 _RUN_ON = 4
 

@@ -6,6 +6,7 @@ in float32 there, in another order: they may differ by that rounding, and a spik
 membrane potential is that close to the threshold.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,9 @@ def _compare(graph: Graph, sent: _Sent, population: Population, step: int) -> in
         if step >= feed.delay:
             messages = sent.at(feed.source, step - feed.delay)
             current += _applied(feed, messages)
-            magnitude += np.abs(_applied(feed, messages))
+            magnitude += np.abs(_applied(_absolute(feed), np.abs(messages)))
+    # What cancels within the layers on the way was rounded at the size it had there.
+    magnitude = np.broadcast_to(magnitude.max(), size)
     before = graph.calls(name)[step - 1] if step else None
     mem = _flat(before.mem) if before is not None else np.zeros(size)
     leak = decay(neuron, "beta", population.shape)
@@ -104,6 +107,14 @@ def _compare(graph: Graph, sent: _Sent, population: Population, step: int) -> in
 
 def _applied(feed: Feed, messages: Values) -> Values:
     return messages if feed.affine.map is None else apply(feed.affine.map, messages)
+
+
+def _absolute(feed: Feed) -> Feed:
+    """The same with the magnitudes of its weights."""
+    made = feed.affine.map
+    if made is None:
+        return feed
+    return replace(feed, affine=replace(feed.affine, map=replace(made, weight=np.abs(made.weight))))
 
 
 def _require(

@@ -50,8 +50,8 @@ def watched(watch: Watch, func: Any, args: Arguments, named: Named) -> Any:
         _write(watch, func, args, named)
     elif not made:
         return given
-    elif name in CASTS and made[0].dtype.is_floating_point:
-        _same(watch, taken[0], made[0])
+    elif name in CASTS and (watch.labels(args[0]) is None or made[0].dtype.is_floating_point):
+        _same(watch, args[0], made[0])
     elif name in MOVES:
         _move(watch, func, name, args, named, given)
     else:
@@ -66,8 +66,8 @@ def watched(watch: Watch, func: Any, args: Arguments, named: Named) -> Any:
 
 def _same(watch: Watch, source: Tensor, made: Tensor) -> None:
     labels = watch.labels(source)
-    assert labels is not None
-    watch.set_labels(made, labels)
+    if labels is not None:
+        watch.set_labels(made, labels)
 
 
 def _in_place(watch: Watch, tensor: Tensor, before: Tensor | None) -> None:

@@ -193,19 +193,21 @@ def _relayed(
 def _counted(graph: Graph, one: Returned) -> Reading:
     """Spikes summed over all steps, or averaged."""
     labels = one.labels
-    if len(labels) != len(graph.observation.sample):
-        raise BadInput("output: a sum, but its samples do not come first")
-    ways, constant = graph.reader.ways("output", labels.reshape(len(labels), -1))
+    refusal = BadInput(
+        "output: it is a sum, but not of the spikes of one layer over all of its steps; return the "
+        "spikes themselves"
+    )
+    try:
+        ways, constant = graph.reader.ways("output", labels.reshape(len(labels), -1))
+    except BadInput as error:
+        raise refusal from error
     total = graph.observation.steps
     steps = Counter(way.step for way in ways)
     sources = {way.source for way in ways}
     kinds = {way.key for way in ways}
     plain = all(_plain(way) for way in ways) and not constant.any()
     if not plain or len(sources) != 1 or len(kinds) != 1 or steps != Counter(range(total)):
-        raise BadInput(
-            "output: it is a sum, but not of the spikes of one layer over all of its steps; return the "
-            "spikes themselves"
-        )
+        raise refusal
     (name,) = (source.name for source in sources)
     population = graph.populations[name]
     if population.integrates:

@@ -1,6 +1,6 @@
 """Maps and neurons of the model as parts of a chip network: integers under a power-of-two scale."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -28,6 +28,8 @@ from neuroclip.linear.maps import (
     Dense,
     diagonal,
     is_diagonal,
+    listed,
+    rows_of,
 )
 
 # The largest weight, in steps of an even weight: such weights are kept to the last bit.
@@ -66,9 +68,28 @@ def chip_map(name: str, affine: Affine) -> Convolution | Dense:
             "connection"
         )
     matrix = np.zeros((made.target_size, size))
-    rows = np.repeat(np.arange(made.target_size), np.diff(made.indptr))
-    matrix[rows, made.indices] = made.weight
+    matrix[rows_of(made), made.indices] = made.weight
     return Dense(matrix)
+
+
+def with_matrix(incoming: list[Incoming]) -> list[Incoming]:
+    """The same with the first of them a matrix, where all are convolutions.
+
+    A convolution carries one bias for each channel to NIR, a matrix one for each neuron.
+    """
+    if not all(isinstance(chip_map(one.name, one.affine), Convolution) for one in incoming):
+        return incoming
+    first = incoming[0]
+    whole = listed(chip_map(first.name, first.affine))
+    size = whole.target_size * whole.source_size
+    if size > MAX_WEIGHTS:
+        raise BadInput(
+            f"module '{first.name}': its bias differs within a channel, and {size} weights exceed the "
+            f"{MAX_WEIGHTS} of one matrix"
+        )
+    matrix = np.zeros((whole.target_size, whole.source_size))
+    matrix[rows_of(whole), whole.indices] = whole.weight
+    return [replace(first, affine=replace(first.affine, map=Dense(matrix))), *incoming[1:]]
 
 
 def synapses(made: Convolution | Dense, exponent: int, sum_max: float) -> ChipLinear:

@@ -32,6 +32,7 @@ from neuroclip.convert.parts import (
     population_bias,
     shares,
     synapses,
+    with_matrix,
 )
 from neuroclip.convert.resets import require_chip_resets
 from neuroclip.convert.sample import attempt, input_shape, random_sample
@@ -169,9 +170,11 @@ class _Conversion:
     def _neurons(self, population: Population) -> None:
         """A population of the person's neurons, and the synapses into it."""
         incoming = self._incoming(population)
+        bias = population_bias(population.constant)
+        if bias.ndim == 3 and bias.shape[1:] != (1, 1):
+            incoming = with_matrix(incoming)
         exponent = exponent_of(population.neuron, incoming)
         self._synapses(population, incoming, exponent)
-        bias = population_bias(population.constant)
         self.modules[self.names[population.name]] = chip_neuron(
             population.name, population.neuron, population.shape, bias, exponent
         )

@@ -17,7 +17,7 @@ from deploy.errors import BadInput
 from deploy.program.program import Shape
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.upstream_bugs import trace, untyped_graph
-from export.nir_format.write.nodes import flatten_node, neuron_node
+from export.nir_format.write.nodes import delay_node, flatten_node, neuron_node
 from neuroclip.chip.network import ChipNetwork
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.relays import ChipRelay
@@ -81,16 +81,23 @@ def _wired(network: ChipNetwork, dt: float) -> nir.NIRGraph:
             source = shapes[wire.source]
             node = _synapses(getattr(network, wire.name), source, unit)
             before = wire.source
+            if wire.delay and wire.source != wire.target:
+                # A step of its own; only a loop to itself is read as delayed without saying so.
+                nodes[f"{wire.name}_delay"] = delay_node(source, wire.delay, dt)
+                edges.append((before, f"{wire.name}_delay"))
+                before = f"{wire.name}_delay"
             if isinstance(node, nir.Linear) and len(source) > 1:
+                nodes[f"{wire.name}_flatten"] = flatten_node(source)
+                edges.append((before, f"{wire.name}_flatten"))
                 before = f"{wire.name}_flatten"
-                nodes[before] = flatten_node(source)
-                edges.append((wire.source, before))
             nodes[wire.name] = node
             edges += [(before, wire.name), (wire.name, name)]
         if _is_affine_bias(neuron):
+            bias = _bias(neuron)
+            alike = bias.ndim == 3 and (bias == bias[:, :1, :1]).all()
+            no = ChipSumPool2d if alike else ChipSumPool2d | ChipConv2d
             carrier = next(
-                (w.name for w in into if not isinstance(getattr(network, w.name), ChipSumPool2d)),
-                None,
+                (w.name for w in into if not isinstance(getattr(network, w.name), no)), None
             )
             if carrier is None:
                 raise BadInput(f"module '{name}': no layer before it can carry its bias in NIR")

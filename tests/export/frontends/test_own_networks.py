@@ -509,6 +509,43 @@ class FilteredCurrents(nn.Module):
         return torch.stack(potentials)
 
 
+@model((2, 5, 5), "step", "lif2")
+class NormedFirst(nn.Module):
+    """A norm before a padded convolution: a bias that differs at the edges; a pool that leaves a rest."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.conv1 = nn.BatchNorm2d(2), nn.Conv2d(2, 3, 3, padding=1)
+        self.lif1 = lif(2.0, init_hidden=True)
+        self.conv2, self.lif2 = nn.Conv2d(3, 2, 3, padding=1), lif(init_hidden=True)
+
+    def forward(self, x):
+        spk = self.lif1(self.conv1(self.norm(x)))
+        return self.lif2(self.conv2(F.avg_pool2d(spk, 2)))
+
+
+@model((6,), "batch-first", "out")
+class Delayed(nn.Module):
+    """A skip that is a step late, and no loop."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.lif1 = nn.Linear(6, 5), lif(init_hidden=True)
+        self.b, self.late, self.out = (
+            nn.Linear(5, 3),
+            nn.Linear(6, 3, bias=False),
+            lif(init_hidden=True),
+        )
+
+    def forward(self, x):
+        before, found = torch.zeros(len(x), 6), []
+        for t in range(x.shape[1]):
+            spk = self.lif1(self.a(x[:, t]))
+            found.append(self.out(self.b(spk) + self.late(before)))
+            before = x[:, t]
+        return torch.stack(found, 1)
+
+
 def on_a_grid(made: nn.Module, seed: int = 0) -> nn.Module:
     """Weights and biases that the chip holds exactly, in evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
