@@ -15,7 +15,8 @@ SOURCES := pyproject.toml constraints.txt constraints-core.txt tools/environment
 CORE_PYTHON := $(or $(PYTHON),3.11)
 CORE := .venv-core-$(notdir $(CORE_PYTHON))
 # One thread each: the tests run a process per core, and the benchmarks compare single threads.
-PYTEST := -m pytest -n $(JOBS)
+# The slowest are named, so that the whole stays short.
+PYTEST := -m pytest -n $(JOBS) --durations=25
 test test-all test-core bench: export OMP_NUM_THREADS = 1
 export PYTHON LAVA_PYTHON_VERSION
 

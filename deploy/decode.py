@@ -44,14 +44,15 @@ def converted(value: Any, kind: Any, where: str = "") -> Any:
         raise BadInput(_told(str(error), kind, where, msgspec.json.encode(value))) from error
 
 
-def structure(of: type, **types: Any) -> Any:
+def structure(of: type, required: bool = False, **types: Any) -> Any:
     """The msgspec structure of a dataclass, with its defaults, which refuses any other key.
 
-    types: of fields whose own are not those of a file.
+    required: whether every key must be there. types: of fields whose own are not those of a file.
     """
     hints = get_type_hints(of, include_extras=True) | types
     keys: list[Any] = [
-        (f.name, hints[f.name], *([] if f.default is MISSING else [f.default])) for f in fields(of)
+        (f.name, hints[f.name], *([] if required or f.default is MISSING else [f.default]))
+        for f in fields(of)
     ]
     return msgspec.defstruct(of.__name__, keys, kw_only=True, forbid_unknown_fields=True)
 
@@ -95,7 +96,10 @@ def _value_at(raw: msgspec.Raw, steps: list[str]) -> str:
         if step == "...":
             break
         inside = dict[str, msgspec.Raw] if not step.isdigit() else list[msgspec.Raw]
-        held: Any = msgspec.json.decode(raw, type=inside)
+        try:
+            held: Any = msgspec.json.decode(raw, type=inside)
+        except RecursionError:
+            return "nested too deeply"
         raw = held[int(step)] if isinstance(held, list) else held[step]
     text = bytes(raw).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

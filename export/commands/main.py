@@ -9,7 +9,6 @@ from pathlib import Path
 
 from deploy.command import run_command, seed_argument
 from deploy.errors import BadInput
-from deploy.files import read_json
 from export.deployment.skips import LOWERINGS
 from export.facade import Report, carry_out
 from export.frontends.frontend import Request
@@ -180,11 +179,13 @@ def _export(options: argparse.Namespace, command: str) -> int:
 
 def _finished(out: Path, command: str) -> int | None:
     """The exit status of a finished run of the same command in `out`, or None where there is none."""
+    from deploy.report.words.read import read_report
+
     try:
-        report = read_json(out / "report.json")
+        report = read_report(out / "report.json")
     except BadInput:  # none, or a damaged one: the run is made again
         return None
-    if not isinstance(report, dict) or report.get("command") != command or "ok" not in report:
+    if report.get("command") != command:
         return None
     return _print_outcome(Report(out, report))
 
@@ -209,7 +210,7 @@ def _print_outcome(outcome: Report) -> int:
         why = own.get("why") or "its own check failed"
         print(f"neuroclip-export: target '{report['target']}': {why}", file=sys.stderr)
     for pair in report["parity"]["pairs"]:
-        first = pair["first_register"] or pair["first_divergence"]
+        first = pair.get("first_register") or pair.get("first_divergence")
         if first is not None:
             found = ", ".join(
                 f"{key} {list(value) if isinstance(value, tuple) else value}"

@@ -24,6 +24,7 @@ from deploy.map.core.costs import core_report
 from deploy.program.program import Program
 from deploy.program.residual_stream import repeated
 from deploy.prove.proof import Proof
+from deploy.report.words.read import SCHEMA
 from export.deployment.deployment import Deployment, most_active
 from export.quantization.fidelity import FLOAT_GRAPH, quantization_json
 from export.run.executors import Runs
@@ -31,7 +32,6 @@ from export.run.options import Options
 from export.run.versions import versions
 from neuroclip.results.statistics import wilson_interval
 
-SCHEMA = 1
 _SHOWN = 20
 
 

@@ -20,6 +20,7 @@ from deploy.map.validate import require_valid
 from deploy.program.program import Program, registers
 from deploy.prove.proof import prove, require
 from deploy.report import write_report
+from deploy.report.words.read import SCHEMA
 from export.deployment.deployment import Deployment
 from export.deployment.skips import skips_json
 from export.quantization.fidelity import quantization_json
@@ -28,7 +29,7 @@ from export.run.fits import require_fan_in
 from export.run.kept import forget, keep
 from export.run.lowered import lowered, through_files
 from export.run.options import Options
-from export.run.outcome import SCHEMA, Found, report_json
+from export.run.outcome import Found, report_json
 from export.run.stages import Stages
 from export.targets.table import BUILT_IN, find_target
 from export.targets.target import Executor, Job, Mapped, Target

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from msgspec import Struct
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
@@ -87,24 +89,34 @@ def own_clip(module: nn.Module, config: dict[str, Any], name: str, device: torch
     )
 
 
+class _Sizes(Struct):
+    embed_dim: int
+    vision_cfg: dict[str, Any]
+    text_cfg: dict[str, Any]
+
+
+class _OwnClip(Struct):
+    clip: _Sizes
+
+
 def load_own_clip(folder: Path, name: str, device: torch.device) -> Clip:
     """Load a CLIP that `neuroclip.clip.pretrain` wrote. Raises BadInput naming the file."""
-    config = read_json(folder / CONFIG_FILE)
+    config = asdict(read_json(folder / CONFIG_FILE, _OwnClip).clip)
     path = folder / WEIGHTS_FILE
     tensors = read_weights(path)
     try:
-        _check_sizes(config["clip"], folder / CONFIG_FILE)
+        _check_sizes(config, folder / CONFIG_FILE)
         # On the meta device first: nothing is allocated that the weight file does not hold.
         with torch.device("meta"):
-            outline = build_own_clip(config["clip"])
+            outline = build_own_clip(config)
     except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise BadInput(
             f"{folder / CONFIG_FILE}: not a CLIP configuration: {type(error).__name__}: {error}"
         ) from error
     check_tensors(outline, tensors, path)
-    module = build_own_clip(config["clip"])
+    module = build_own_clip(config)
     fill_module(module, tensors, path)
-    return own_clip(module, config["clip"], name, device)
+    return own_clip(module, config, name, device)
 
 
 def encoder_input(pixels: torch.Tensor, clip: Clip, options: FrameOptions) -> torch.Tensor:

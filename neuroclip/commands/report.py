@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from deploy.errors import BadInput
 
@@ -10,9 +9,6 @@ HELP = "a run's report again, or two runs side by side"
 EXAMPLES = """\
 neuroclip report demo
 neuroclip report demo runs/lava --html both.html"""
-
-SCHEMA = 1
-"""Of the reports that this version writes and reads; see `export.run.pipeline`."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +29,11 @@ def run(options: argparse.Namespace) -> int:
     from deploy.files import write_text
     from deploy.program.file import load_program
     from deploy.report import compare, compare_html, summary, write_report
+    from deploy.report.words.read import read_report
 
-    report = _read(options.run_folder)
+    report = read_report(options.run_folder / "report.json")
     if options.other is not None:
-        other = _read(options.other)
+        other = read_report(options.other / "report.json")
         if options.html is not None:
             write_text(options.html, compare_html(report, other))
         print(compare(report, other))
@@ -54,14 +51,3 @@ def run(options: argparse.Namespace) -> int:
         write_report(page, report, load_trace(recorded) if recorded.exists() else {}, program)
     print(summary(report, page))
     return 0 if report["ok"] else 1
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    from deploy.files import read_json
-
-    path = folder / "report.json"
-    report = read_json(path)
-    known = isinstance(report, dict) and report.get("schema") == SCHEMA
-    if not known or not isinstance(report.get("ok"), bool):
-        raise BadInput(f"{path}: not a report of version {SCHEMA}")
-    return dict(report)

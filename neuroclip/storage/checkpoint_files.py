@@ -1,10 +1,13 @@
 """What the checkpoints of every model share: a folder of one JSON configuration and safetensors."""
 
-import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar
 
+from msgspec.structs import asdict
+
+from deploy.decode import converted, structure
 from deploy.errors import BadInput
 from deploy.files import read_json
 from neuroclip.text.prompts import fill
@@ -62,44 +65,25 @@ def _folder(name_or_folder: str | Path, bundled: Sequence[str]) -> Path:
 def typed(key: str, raw: Mapping[str, Any], kind: type[T]) -> T:
     """The dataclass `kind` from the object raw[key], each value of its field's type.
 
-    Raises BadInput naming the key and the value: missing, unknown, of another type, not finite.
+    Raises BadInput naming the key and the value: missing, unknown, of another type.
     """
-    entry = raw.get(key)
-    if not isinstance(entry, dict):
-        raise BadInput(f"key '{key}' is {entry!r}, expected an object")
-    hints = get_type_hints(kind)
-    odd = sorted(hints.keys() ^ entry.keys())
-    if odd:
-        raise BadInput(f"key '{key}.{odd[0]}' is {'missing' if odd[0] in hints else 'unknown'}")
-    for name, value in entry.items():
-        allowed = get_args(hints[name]) or (hints[name],)
-        good = type(value) in allowed or (float in allowed and type(value) is int)
-        if not (good or value in allowed) or (type(value) is float and not math.isfinite(value)):
-            raise BadInput(f"key '{key}.{name}' is {value!r}, expected {_words(allowed)}")
-    return kind(**entry)
+    held = converted(raw.get(key), _structure(kind), key)
+    return kind(**asdict(held))
+
+
+@cache
+def _structure(kind: Any) -> Any:
+    return structure(kind, required=True)
 
 
 def labels_and_template(raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
     """What a model's texts were made of. Raises BadInput naming the key and the value."""
-    labels, template = raw.get("labels"), raw.get("template")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise BadInput(f"key 'labels' is {labels!r}, expected a list of text")
-    if not isinstance(template, str):
-        raise BadInput(f"key 'template' is {template!r}, expected text")
+    labels = converted(raw.get("labels"), list[str], "labels")
+    template = converted(raw.get("template"), str, "template")
     fill(labels, template)
     return tuple(labels), template
 
 
 def described(raw: Mapping[str, Any], *keys: str) -> list[dict[str, Any]]:
     """Objects that are for the reader, empty where they are left out. Raises BadInput otherwise."""
-    found = []
-    for key in keys:
-        entry = raw.get(key, {})
-        if not isinstance(entry, dict):
-            raise BadInput(f"key '{key}' is {entry!r}, expected an object")
-        found.append(entry)
-    return found
-
-
-def _words(allowed: tuple[Any, ...]) -> str:
-    return " or ".join(a.__name__ if isinstance(a, type) else repr(a) for a in allowed)
+    return [converted(raw.get(key, {}), dict[str, Any], key) for key in keys]

@@ -4,8 +4,10 @@ Prints what went wrong, a line each: a copy must be read whole or be refused in 
 """
 
 import json
+import os
 import random
 import resource
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -173,6 +175,21 @@ def check(text: str, read: Callable[[str], None], seeds: range) -> None:
         except BaseException as error:
             print(f"seed {seed}: {type(error).__name__}: {str(error)[:200]!r}")
     print(json.dumps(done))
+
+
+def outcome(worker: Path, kind: str, first: int, count: int) -> dict[str, int]:
+    """What a worker found; it must have survived its limits of memory and processor time."""
+    ran = subprocess.run(
+        [sys.executable, worker, kind, str(first), str(count)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    *bad, summary = ran.stdout.splitlines() or [""]
+    assert ran.returncode == 0 and bad == [], (bad[:3], ran.stderr[-500:])
+    found: dict[str, int] = json.loads(summary)
+    assert sum(found.values()) == count
+    return found
 
 
 if __name__ == "__main__":

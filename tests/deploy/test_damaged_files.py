@@ -2,10 +2,7 @@
 
 import copy
 import json
-import os
 import runpy
-import subprocess
-import sys
 import zipfile
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,34 +18,20 @@ from deploy.program.file import load_program, save_program
 from deploy.program.program import equal
 
 WORKER = Path(__file__).parent / "damage_worker.py"
-every_kind = runpy.run_path(str(WORKER))["every_kind"]
-
-
-def outcome(kind: str, first: int, count: int) -> dict[str, int]:
-    """What the worker found; it must have survived its limits of memory and processor time."""
-    ran = subprocess.run(
-        [sys.executable, WORKER, kind, str(first), str(count)],
-        env=os.environ | {"PYTHONPATH": str(WORKER.parents[2]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    *bad, summary = ran.stdout.splitlines() or [""]
-    assert ran.returncode == 0 and bad == [], (bad[:3], ran.stderr[-500:])
-    found: dict[str, int] = json.loads(summary)
-    assert sum(found.values()) == count
-    return found
+shared = runpy.run_path(str(WORKER))
+every_kind = shared["every_kind"]
 
 
 @pytest.mark.parametrize("kind", ["program", "mapping", "chip", "coefficients"])
 def test_damaged_copies_are_read_or_refused(kind: str) -> None:
-    found = outcome(kind, 0, 250)
+    found = shared["outcome"](WORKER, kind, 0, 250)
     assert found["read"] > 10 and found["refused"] > 100
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["program", "mapping", "chip", "coefficients"])
 def test_many_damaged_copies_are_read_or_refused(kind: str) -> None:
-    outcome(kind, 1000, 4000)
+    shared["outcome"](WORKER, kind, 1000, 4000)
 
 
 def with_header(path: Path, **changes: Any) -> Path:

@@ -1,9 +1,66 @@
-"""Tolerant reading of a report: a figure that was not measured is None, never an exception."""
+"""Reading of a report: its frame as it must be; a figure that was not measured is None, no exception."""
 
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+
+from deploy.decode import converted
+from deploy.errors import BadInput
+from deploy.files import read_json
+
+SCHEMA = 1
+"""Of the reports that this version writes and reads."""
+
+
+class _Pair(Struct):
+    a: str
+    b: str
+    first_register: dict[str, Any] | None = None
+    first_divergence: dict[str, Any] | None = None
+
+
+class _Parity(Struct):
+    ok: bool
+    pairs: list[_Pair]
+
+
+class _Counted(Struct):
+    equal: bool
+    quantity: str
+    ours: float
+    sanafe: float
+
+
+class _Sanafe(Struct):
+    counts: list[_Counted] = []
+
+
+class _Frame(Struct):
+    """What commands look up by name; whatever else a report holds is only shown."""
+
+    ok: bool
+    parity: _Parity | None = None
+    sanafe: _Sanafe | None = None
+    warnings: list[str] = []
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The object that a report.json holds.
+
+    Raises BadInput naming the file, and the key and value where its frame is not a report's.
+    """
+    report = read_json(path)
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise BadInput(f"{path}: not a report of version {SCHEMA}")
+    try:
+        converted(report, _Frame)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    return dict(report)
 
 
 def at(value: object, *path: str) -> Any:
