@@ -1,7 +1,6 @@
 """What the checkpoints of every model share: a folder of one JSON configuration and safetensors."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,13 +66,8 @@ def typed(key: str, raw: Mapping[str, Any], kind: type[T]) -> T:
 
     Raises BadInput naming the key and the value: missing, unknown, of another type.
     """
-    held = converted(raw.get(key), _structure(kind), key)
+    held = converted(raw.get(key), structure(kind, required=True), key)
     return kind(**asdict(held))
-
-
-@cache
-def _structure(kind: Any) -> Any:
-    return structure(kind, required=True)
 
 
 def labels_and_template(raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
