@@ -158,12 +158,14 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
 
 
-def check(text: str, read: Callable[[str], None], seeds: range) -> None:
+def check(cases: list[tuple[str, Callable[[str], None]]], seeds: range) -> None:
     """Print what damaged copies do besides being read or refused; a summary at the end."""
     done = {"read": 0, "refused": 0}
-    read(text)
+    for text, read in cases:
+        read(text)
     limit()
-    for seed in seeds:
+    for i, seed in enumerate(seeds):
+        text, read = cases[i % len(cases)]
         changed = damaged(text, random.Random(seed))
         try:
             read(changed)
@@ -195,4 +197,4 @@ def outcome(worker: Path, kind: str, first: int, count: int) -> dict[str, int]:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         first, count = int(sys.argv[2]), int(sys.argv[3])
-        check(*KINDS[sys.argv[1]](Path(folder)), range(first, first + count))
+        check([KINDS[sys.argv[1]](Path(folder))], range(first, first + count))
