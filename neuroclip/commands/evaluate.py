@@ -3,7 +3,7 @@
 import argparse
 
 from deploy.errors import BadInput
-from neuroclip.commands.options import add_seed, add_source, image_source, numbers, source
+from neuroclip.commands.options.groups import add_seed, add_source, image_source, numbers, source
 
 HELP = "accuracy of a trained adapter or SpikeCLIP"
 EXAMPLES = """\

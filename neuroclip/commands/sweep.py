@@ -2,8 +2,8 @@
 
 import argparse
 
-from neuroclip.commands.options import numbers
-from neuroclip.commands.table_options import add_table_options, runs
+from neuroclip.commands.options.groups import numbers
+from neuroclip.commands.options.table import add_table_options, runs
 
 HELP = "accuracy against operations: spike-rate targets, message resolutions"
 EXAMPLES = """\

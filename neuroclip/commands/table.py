@@ -2,8 +2,8 @@
 
 import argparse
 
-from neuroclip.commands.options import numbers
-from neuroclip.commands.table_options import add_table_options, runs
+from neuroclip.commands.options.groups import numbers
+from neuroclip.commands.options.table import add_table_options, runs
 
 HELP = "every method at 1 to 16 shots, several seeds, as a table and a plot"
 EXAMPLES = """\

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from deploy.errors import BadInput
-from neuroclip.commands.options import add_clip, add_frames, clip, frames
+from neuroclip.commands.options.groups import add_clip, add_frames, clip, frames
 
 HELP = "classify a recording slice by slice as it comes in"
 EXAMPLES = """\

@@ -21,7 +21,7 @@ from neuroclip.clip.model import encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.variants import variant_features
 from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
-from neuroclip.commands.options import Source
+from neuroclip.commands.actions.asked import Source
 from neuroclip.compute.distributed import finish, rank
 from neuroclip.data.events.catalogue import EventDataset, few_shot, open_dataset, without_bad
 from neuroclip.text.labels import split_labels

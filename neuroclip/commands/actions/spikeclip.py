@@ -17,7 +17,7 @@ from deploy.files import staged, write_json
 from neuroclip.clip.model import Clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import Accuracy, accuracy
-from neuroclip.commands.options import Source
+from neuroclip.commands.actions.asked import Source
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import finish, meet, rank, shared
 from neuroclip.data.images.images import ImageDataset, Part, open_images

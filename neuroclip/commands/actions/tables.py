@@ -21,7 +21,7 @@ from neuroclip.adapter.tables import (
 from neuroclip.adapter.train import Recipe
 from neuroclip.clip.model import Clip, load_clip
 from neuroclip.commands.actions.adapter import opened
-from neuroclip.commands.table_options import Runs
+from neuroclip.commands.actions.asked import Runs
 from neuroclip.results.plots import plot_accuracy, plot_operations
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from neuroclip.commands.options import (
+from neuroclip.commands.options.groups import (
     add_clip,
     add_epochs,
     add_events,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from neuroclip.commands.options import add_out, add_seed
+from neuroclip.commands.options.groups import add_out, add_seed
 
 HELP = "train the bundled kind of CLIP again, on pictures and captions"
 EXAMPLES = "neuroclip train clip --out runs/digits-clip"

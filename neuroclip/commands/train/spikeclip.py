@@ -2,7 +2,7 @@
 
 import argparse
 
-from neuroclip.commands.options import add_images, add_out, add_seed, image_source
+from neuroclip.commands.options.groups import add_images, add_out, add_seed, image_source
 
 HELP = "train a SpikeCLIP: a teacher where there is none, alignment with it, fine-tuning"
 EXAMPLES = """\

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from deploy.errors import BadInput
 from neuroclip.commands import main as cli
 from neuroclip.commands.actions import spikeclip as commands
-from neuroclip.commands.options import Source
+from neuroclip.commands.actions.asked import Source
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import neurons

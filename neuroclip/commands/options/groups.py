@@ -5,23 +5,14 @@ Nothing heavy is imported here, so that a mistyped command is answered at once.
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deploy.command import seed_argument
 from neuroclip.clip.spec import BUNDLED, ClipSpec, check_spec
+from neuroclip.commands.actions.asked import Source
 
 _FRAMES = ("steps", "slicing", "rendering", "threshold", "normalisation")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Which data set: its name or path, where data sets lie, and whether bad items are left out."""
-
-    data: str
-    root: str | None
-    skip_bad: bool
 
 
 def add_source(parser: argparse.ArgumentParser, what: str, items: str) -> None:

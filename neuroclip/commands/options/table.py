@@ -1,14 +1,9 @@
 """The options that `neuroclip table` and `neuroclip sweep` share."""
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from neuroclip.clip.spec import ClipSpec
-from neuroclip.commands.options import (
-    Source,
+from neuroclip.commands.actions.asked import Runs
+from neuroclip.commands.options.groups import (
     add_clip,
     add_epochs,
     add_events,
@@ -19,21 +14,6 @@ from neuroclip.commands.options import (
     frames,
     source,
 )
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Many trainings: on what, how often, how long, and where their results are kept."""
-
-    source: Source
-    clip: ClipSpec
-    frames: Mapping[str, Any]
-    recipe: Mapping[str, Any]
-    seeds: int
-    variants: int
-    out: Path
-    jobs: int
-    resume: bool
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
