@@ -92,6 +92,8 @@ def test_it_runs(installed: None, model: Path, spikes: Path, tmp_path: Path) -> 
     assert report["toy"]["messages"]["parity3"] > 0
     assert report["latency_steps"] == {"lif2": 1, "parity3": 2, "lif4": 3}
     assert "the toy has no power switch" in report["warnings"]
+    # What a folder holds is of one run.
+    assert nc.export(model, spikes, out=out).ok and not (out / "toy.txt").exists()
     in_python = nc.export(model, np.load(spikes), target="toy", out=tmp_path / "python")
     assert in_python.ok and in_python.json["data_sha256"] == report["data_sha256"]
     labels = np.arange(7) % 3

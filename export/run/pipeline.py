@@ -1,6 +1,6 @@
 """The run behind `neuroclip-export`: lower, execute, compare, map, count, report."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from deploy.compare.parity import compare_registers, recordings
 from deploy.count.energy import Coefficients, bundled_coefficients, load_coefficients
 from deploy.emulate.trace import Record, Trace, save_trace
 from deploy.errors import BadInput, CheckFailed, ToolError
-from deploy.files import staged, write_json
+from deploy.files import read_json, staged, write_json
 from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import save_mapping
 from deploy.jobs import cluster
@@ -45,7 +45,7 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     the files of the last run are still there. A parity that does not hold is in the report.
     """
     target = find_target(options.target)
-    with staged(options.out, _output_files(target)) as folder:
+    with staged(options.out, _output_files(target, options.out)) as folder:
         inside = replace(options, out=folder)
         if not target.runs:
             return _write(deployment, inside, target)
@@ -58,9 +58,14 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     return report
 
 
-def _output_files(target: Target) -> tuple[str, ...]:
-    """What an output folder receives; the report comes last, so that a folder with it is whole."""
+def _output_files(target: Target, out: Path) -> tuple[str, ...]:
+    """What an output folder receives; the report comes last, so that a folder with it is whole.
+
+    The files of another's target go too, where the last run into the folder was to one.
+    """
     of_targets = [file for each in map(find_target, BUILT_IN) for file in each.files]
+    with suppress(BadInput, KeyError, TypeError):  # no report, or none that says it
+        of_targets += find_target(read_json(out / "report.json")["target"]).files
     first = dict.fromkeys(("model.nir", "program.npz", *of_targets, *target.files))
     return (*first, "trace.npz", "mapping.json", "report.html", "report.json")
 
