@@ -38,13 +38,15 @@ class Axis:
         return _picture(f"{percent(share)}, interval {interval(entry)}", *parts)
 
     def _x(self, share: float) -> float:
-        return round(EDGE + (share - self.low) / (self.high - self.low) * (WIDTH - 2 * EDGE), 1)
+        drawn = (min(1.0, max(0.0, share)) - self.low) / (self.high - self.low)
+        return round(EDGE + drawn * (WIDTH - 2 * EDGE), 1)
 
 
 def axis_around(ends: Sequence[float]) -> Axis:
     """Whole tenths around what is drawn, so that the axis ends in round figures."""
-    low = max(0, int(min(ends) * 10 - 0.2)) / 10
-    high = min(10, int(max(ends) * 10 + 1)) / 10
+    shares = [min(1.0, max(0.0, x)) for x in ends]
+    low = max(0, int(min(shares) * 10 - 0.2)) / 10
+    high = min(10, int(max(shares) * 10 + 1)) / 10
     return Axis(low, max(high, low + 0.1))
 
 

@@ -39,9 +39,12 @@ def seconds(value: object) -> str:
     return NOT_MEASURED if x is None else _with_prefix(x, "s")
 
 
-def ratio(value: float) -> str:
+def ratio(value: object) -> str:
     """A factor: 0.42×, 3.1×, 120×."""
-    return f"{value:.2f}×" if value < 10 else f"{count(float(round(value)))}×"
+    x = number(value)
+    if x is None:
+        return NOT_MEASURED
+    return f"{x:.2f}×" if x < 10 else f"{count(float(round(x)))}×"
 
 
 def interval(value: object) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.program.program import Dense, Output, Program, make_input, make_population
-from deploy.report import compare, html, render, summary, write_report
+from deploy.report import compare, compare_html, html, render, summary, write_report
 from deploy.report.html import show
 from deploy.report.sections import Run, sections
 from deploy.report.text import MAX_LINES
@@ -520,6 +522,33 @@ def test_no_missing_or_mistyped_entry_stops_the_report(recordings, program, monk
             assert compare(report, whole)
             damages += 1
     assert damages > 400
+
+
+ODD = [
+    *(None, True, 0, -1, 3, 2.5, 1e308, 10**400, -(10**9), float("nan"), float("inf"), "", "text"),
+    *(HOSTILE, "a\x00\ud800", [], {}, [1, 2], [2, 1], [None, None], [[1, 2], [3]], {"a": 1}, [{}]),
+    *([[]], {"x": {}}, {HOSTILE: {HOSTILE: 1}}),
+]
+PLACES = list(paths(trimmed(SYNTHETIC)))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(ODD)), min_size=2, max_size=6))
+def test_several_odd_entries_at_once_leave_a_well_formed_page(recordings, program, changes):
+    report = trimmed(SYNTHETIC)
+    for path, value in changes:
+        holder = report
+        for key in path[:-1]:
+            within = isinstance(holder, dict) and key in holder
+            within |= isinstance(holder, list) and isinstance(key, int) and key < len(holder)
+            holder = holder[key] if within else None
+        if isinstance(holder, dict) or (isinstance(holder, list) and len(holder) > path[-1]):
+            holder[path[-1]] = copy.deepcopy(value)
+    only = {name: array[:1, :2] for name, array in recordings.items()}
+    page = Page(render(report, only, program))
+    assert not [tag for tag, _ in page.elements if tag == "script"] and "\x00" not in page.text
+    assert len(summary(report).splitlines()) <= MAX_LINES
+    assert compare(report, SYNTHETIC) and Page(compare_html(SYNTHETIC, report))
 
 
 def test_missing_lava_accuracy_and_hops(report, recordings, program):
