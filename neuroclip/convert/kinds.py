@@ -90,6 +90,35 @@ def require_plain(model: nn.Module) -> None:
             raise late_reset(name)
 
 
+def quantized_layers(model: nn.Module) -> frozenset[str]:
+    """Paths of layers whose weights are quantized in training, as brevitas' QuantLinear's are.
+
+    Raises BadInput naming one whose weights no power of two and seven bits with a sign hold: the chip
+    would change them.
+    """
+    found = set()
+    for name, module in model.named_modules():
+        quantize = getattr(module, "quant_weight", None)
+        if not callable(quantize):
+            continue
+        held = quantize()
+        scale = held.scale.detach().cpu().double().reshape(-1).numpy()
+        mantissa, _ = np.frexp(scale)
+        if (mantissa != 0.5).any() or (scale != scale[0]).any():
+            odd = scale[mantissa != 0.5][0] if (mantissa != 0.5).any() else scale[0]
+            raise BadInput(
+                f"module '{name}': its weights are quantized in steps of {odd:g}; the chip keeps them where "
+                "all steps of a layer are one power of two"
+            )
+        largest = float(held.value.detach().abs().max()) / scale[0]
+        if largest > 127:
+            raise BadInput(
+                f"module '{name}': a quantized weight of {largest:g} steps; the chip keeps at most 127"
+            )
+        found.add(name)
+    return frozenset(found)
+
+
 def late_reset(name: str) -> BadInput:
     """The refusal of an RSynaptic that resets."""
     return BadInput(

@@ -205,8 +205,11 @@ class Watch(TorchFunctionMode):
     def layer(self) -> str:
         """The class of the layer of torch's that runs, or nothing."""
         named = [m for m in self.modules if id(m) in self.names]
-        leaf = bool(named) and type(named[-1]).__module__.startswith("torch.nn")
-        return type(named[-1]).__name__ if leaf else ""
+        if not named:
+            return ""
+        kind = type(named[-1])
+        own = kind.__module__.startswith("torch.nn") or isinstance(named[-1], nn.Linear | nn.Conv2d)
+        return kind.__name__ if own else ""
 
     def foreign(self, tensor: Tensor, function: str) -> None:
         """Label what no layer of a chip makes."""

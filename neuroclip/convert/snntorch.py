@@ -21,7 +21,7 @@ from neuroclip.chip.network import INPUT, ChipNetwork, Wire
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.synapses import V_UNIT, ChipSumPool2d
 from neuroclip.convert.check import require_faithful
-from neuroclip.convert.kinds import require_kinds, require_plain
+from neuroclip.convert.kinds import quantized_layers, require_kinds, require_plain
 from neuroclip.convert.observe import Layout, Observation
 from neuroclip.convert.outputs import Reading, readings
 from neuroclip.convert.parts import (
@@ -71,6 +71,9 @@ def to_chip(
     require_kinds(model)
     require_chip_resets(model)
     require_plain(model)
+    quantized = quantized_layers(model)
+    if any(p.device.type != "cpu" for p in model.parameters()):
+        raise BadInput("model: it is not on the CPU, where it is run; move it there (model.cpu())")
     if sample is None:
         size = input_shape(model) if shape is None else tuple(shape)
         graph, compared = attempt(
@@ -83,7 +86,7 @@ def to_chip(
         graph, compared = attempt(model, lambda _: given, layout, _reading(message_max))
         told = "the given sample"
     read = readings(graph, output)
-    network = _Conversion(graph, message_max).network(read)
+    network = _Conversion(graph, message_max, quantized).network(read)
     network.notes = _notes(graph, compared, told, read)
     return network
 
@@ -137,8 +140,8 @@ def _notes(graph: Graph, compared: int, told: str, read: tuple[Reading, ...]) ->
 class _Conversion:
     """Populations by name, each with what comes in."""
 
-    def __init__(self, graph: Graph, message_max: int) -> None:
-        self.graph, self.message_max = graph, message_max
+    def __init__(self, graph: Graph, message_max: int, quantized: frozenset[str]) -> None:
+        self.graph, self.message_max, self.quantized = graph, message_max, quantized
         self.modules: dict[str, nn.Module] = {}
         self.wires: list[Wire] = []
         self.names = {INPUT: INPUT}
@@ -191,7 +194,16 @@ class _Conversion:
         target = self.names[population.name]
         for one, sum_max in zip(incoming, shares(incoming), strict=True):
             name = self._free(one.name)
-            self.modules[name] = synapses(chip_map(one.name, one.affine), exponent, sum_max)
+            made = chip_map(one.name, one.affine)
+            self.modules[name] = chip = synapses(made, exponent, sum_max)
+            kept = chip.integer_weight() * 2.0**-exponent
+            if one.name in self.quantized and not np.array_equal(
+                kept.detach().numpy(), made.weight
+            ):
+                raise BadInput(
+                    f"module '{one.name}': its quantized weights and what else drives '{population.name}' "
+                    "do not fit one scale of the chip"
+                )
             self.wires.append(Wire(name, self.names[one.source], target, one.delay))
 
     def _any_of(self, population: Population) -> None:

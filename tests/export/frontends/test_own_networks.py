@@ -24,10 +24,13 @@ from deploy.compare.parity import compare
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.program.program import registers
+from export.frontends.network import from_network
 from export.lowering.exact import lower
 from export.nir_format.read.file import read_nir
 from export.nir_format.write.file import write_nir
 from export.nir_format.write.module import to_nir
+from export.run.pipeline import Options
+from export.run.pipeline import run as export_run
 from export.run.torch_run import run_torch, torch_registers
 from neuroclip.chip.neurons import recorded
 from neuroclip.convert.snntorch import to_chip
@@ -798,3 +801,15 @@ def test_what_was_not_understood_is_named_by_node_step_and_neuron() -> None:
     network.calls = 0
     with pytest.raises(BadInput, match=r"module 'lif': at step \d of sample \d the .* of neuron"):
         to_chip(network, layout="step")
+
+
+@pytest.mark.parametrize("name", ["TwoHeads", "Delayed", "NormedFirst"])
+def test_lava_fires_as_the_module_does(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("lava.magma", reason="lava-nc is not installed")
+    made, shape, _, _ = MODELS[name]
+    sample = torch.rand(3, STEPS, *shape, generator=torch.Generator().manual_seed(2)) < 0.5
+    chip = to_chip(on_a_grid(made()), sample)
+    deployment = from_network(chip, sample.numpy().astype(np.int8))
+    report = export_run(deployment, Options(target="lava", out=tmp_path / "out"))
+    assert report["ok"], report["parity"]
+    assert any("the given sample (3" in note for note in report["warnings"]), report["warnings"]

@@ -1,5 +1,7 @@
 """snnTorch networks become chip networks, or are refused by the name of what the chip cannot do."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -284,3 +286,51 @@ def test_what_the_chip_does_otherwise_is_refused(layers: list[nn.Module], messag
     with pytest.raises(BadInput) as refused:
         to_chip(nn.Sequential(*layers))
     assert str(refused.value).startswith(message)
+
+
+class Quantized(nn.Linear):
+    """As brevitas' QuantLinear: the forward uses weights in steps of a scale."""
+
+    def __init__(self, scale: float, largest: int = 127) -> None:
+        super().__init__(4, 3, bias=False)
+        self.scale, self.largest = torch.tensor(scale), largest
+        with torch.no_grad():
+            self.weight.copy_(
+                torch.linspace(-1.1 * largest, 0.9 * largest, 12).reshape(3, 4) * scale
+            )
+
+    def quant_weight(self) -> SimpleNamespace:
+        steps = (self.weight / self.scale).round().clamp(-self.largest, self.largest)
+        return SimpleNamespace(value=steps * self.scale, scale=self.scale)
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.quant_weight().value)
+
+
+def test_quantized_weights_are_kept_to_the_last_bit_or_refused_with_their_scale() -> None:
+    layer = Quantized(2.0**-9)
+    chip = to_chip(nn.Sequential(layer, snn.Leaky(0.5, threshold=0.1, **KEPT)))
+    held = chip.get_submodule("0")
+    assert torch.equal(held.integer_weight() * 2.0**-held.exponent, layer.quant_weight().value)
+    assert int(held.integer_weight().abs().max()) == 254
+    for refused, message in (
+        (Quantized(0.01), "module '0': its weights are quantized in steps of 0.01"),
+        (Quantized(0.5, 1000), "module '0': a quantized weight of 1000 steps"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            to_chip(nn.Sequential(refused, snn.Leaky(0.5, **KEPT)))
+
+
+def test_a_quantized_layer_beside_a_coarser_one_is_refused() -> None:
+    class Beside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fine, self.coarse = Quantized(2.0**-9), nn.Linear(4, 3, bias=False)
+            self.lif = snn.Leaky(0.5, **KEPT)
+            nn.init.constant_(self.coarse.weight, 100.0)
+
+        def forward(self, x):
+            return self.lif(self.fine(x) + self.coarse(x))
+
+    with pytest.raises(BadInput, match="module 'fine': its quantized weights and what else drives"):
+        to_chip(Beside())
