@@ -1,6 +1,7 @@
 """The normalised graph → `Program`: registers recovered from its values, exactly or not at all."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import nir
@@ -18,13 +19,14 @@ from deploy.program.program import (
     Output,
     Population,
     Program,
+    Shape,
     make_input,
     make_population,
 )
 from export.graph.graph import Graph, Neuron, Path
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
 from export.nir_format.normal.normalise import normalise
-from neuroclip.linear.maps import to_connection
+from neuroclip.linear.maps import Convolution, geometry, listed, to_connection
 
 Float = NDArray[np.float64]
 
@@ -65,17 +67,18 @@ def lower_graph(
         make_input(source.name, source.shape, *(input_ranges or {}).get(source.name, (0, 1)))
         for source in graph.inputs
     ]
+    shapes = {node.name: node.shape for node in (*graph.inputs, *graph.neurons)}
     populations: list[Neurons] = []
     connections: list[Connection] = []
     for neuron in graph.neurons:
-        paths = graph.into(neuron.name)
+        paths = tuple(_fitting(path, shapes) for path in graph.into(neuron.name))
         scale = _scale(neuron, paths)
         populations.append(_population(neuron, scale))
         for path in paths:
             source = path.source
             if source is None:
                 source = f"{path.name}.one"
-                populations.append(_one(source))
+                populations.append(one(source))
             weight = np.rint(path.operator.weight * scale).astype(np.int32)
             connections.append(
                 to_connection(
@@ -90,7 +93,21 @@ def lower_graph(
     return Program(tuple(inputs), tuple(populations), tuple(connections), tuple(outputs))
 
 
-def _one(name: str) -> Population:
+def _fitting(path: Path, shapes: Mapping[str, Shape]) -> Path:
+    """The path with its synapses listed where its convolution's image is none of its ends': reshaped."""
+    op = path.operator
+    if not isinstance(op, Convolution):
+        return path
+    ends = (
+        (op.target_shape, shapes[path.target]),
+        (geometry(op).source_shape, shapes[path.source or ""]),
+    )
+    if all(image == shape or len(shape) != 3 for image, shape in ends):
+        return path
+    return replace(path, operator=listed(op))
+
+
+def one(name: str) -> Population:
     """One neuron that fires at every step, the first one included: its bias exceeds its threshold."""
     return make_population(name, (1,), vth=0, bias=64)
 

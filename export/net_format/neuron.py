@@ -106,16 +106,20 @@ def _summing(layer: NetLayer, shape: Shape) -> Neurons:
 
 
 def _sigma_delta(layer: NetLayer, fields: Mapping[str, Value], shape: Shape) -> Neurons:
-    if fields.get("activation", "relu") != "relu":
-        raise layer.refuse(f"activation {fields['activation']!r}: sigma-delta neurons have relu")
     if "delay" in layer.values:
         raise layer.refuse("delays of sigma-delta neurons are not supported")
     bits = _one(layer, "messageBits", MESSAGE_BITS)
+    if layer.kind != "input" and "sigma_output" in fields:
+        # A read-out sums up what it hears: it has no activation, and a threshold only where lava-dl's
+        # Output block writes that of its neuron, which netx ignores.
+        if _bias(layer, shape).any():
+            raise layer.refuse("bias: netx has none for a sigma read-out")
+        return Sigma(layer.name, shape, bits)
+    if fields.get("activation", "relu") != "relu":
+        raise layer.refuse(f"activation {fields['activation']!r}: sigma-delta neurons have relu")
     vth = _one(layer, "vThMant")
     if layer.kind == "input":
         return Delta(layer.name, shape, vth, SPIKE_EXP, STATE_EXP, message_bits=bits)
-    if "sigma_output" in fields:
-        return Sigma(layer.name, shape, bits)
     bias = _bias(layer, shape)
     return make_sigma_delta(
         layer.name,

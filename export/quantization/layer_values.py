@@ -1,7 +1,7 @@
 """One population in integers under given scales, and what they lose against its float values."""
 
 from dataclasses import dataclass, replace
-from math import prod
+from math import lcm, prod
 from typing import Any
 
 import numpy as np
@@ -104,9 +104,12 @@ class Layer:
     def _groups(self, per_channel: bool) -> tuple[str, Int64]:
         if not self.fires or not per_channel:
             return "layer", np.zeros(self.size, np.int64)
-        if any(isinstance(path.operator, Convolution) for path in self.paths):
-            channels = self.neuron.shape[0]
-            return "channel", np.repeat(np.arange(channels), self.size // channels)
+        # Neurons of a channel share a kernel; where two convolutions divide the neurons otherwise,
+        # channels of both share a scale.
+        convolutions = [p.operator for p in self.paths if isinstance(p.operator, Convolution)]
+        if convolutions:
+            block = lcm(*(op.target_size // len(op.weight) for op in convolutions))
+            return "channel", np.arange(self.size) // block
         return "neuron", np.arange(self.size)
 
     def _fits(self, inputs: dict[str, Input]) -> Float:

@@ -30,10 +30,13 @@ LINK = np.dtype([(name, np.int64) for name in _ENTRIES], align=True)
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the neurons of a node lie: channels last, or in C order of its shape."""
+    """Where the neurons of a node lie: in C order of its shape, or channels last of an image.
+
+    image: (C, H, W) of as many neurons in the same order, whatever the shape; None for C order.
+    """
 
     shape: Shape
-    last: bool
+    image: Shape | None = None
 
     @property
     def size(self) -> int:
@@ -42,29 +45,34 @@ class Layout:
 
     def inner(self, array: NDArray[Any]) -> NDArray[Any]:
         """[..., *shape] in C order as [..., size] as it lies."""
-        if self.last:
-            array = np.moveaxis(array, -3, -1)
-        return array.reshape(*array.shape[: array.ndim - len(self.shape)], self.size)
+        leading = array.shape[: array.ndim - len(self.shape)]
+        if self.image is not None:
+            array = np.moveaxis(array.reshape(*leading, *self.image), -3, -1)
+        return array.reshape(*leading, self.size)
 
     def outer(self, array: NDArray[Any]) -> NDArray[Any]:
-        """[..., size] as it lies as [..., *shape] in C order: a view."""
-        if not self.last:
-            return array.reshape(*array.shape[:-1], *self.shape)
-        channels, height, width = self.shape
-        return np.moveaxis(array.reshape(*array.shape[:-1], height, width, channels), -1, -3)
+        """[..., size] as it lies as [..., *shape] in C order: a view, but of an image reshaped."""
+        leading = array.shape[:-1]
+        if self.image is not None:
+            channels, height, width = self.image
+            array = np.moveaxis(array.reshape(*leading, height, width, channels), -1, -3)
+        return array.reshape(*leading, *self.shape)
 
     def index(self, flat: NDArray[Any]) -> NDArray[Any]:
         """Where the neurons of these numbers in C order lie."""
-        if not self.last:
+        if self.image is None:
             return flat
-        area = self.shape[1] * self.shape[2]
-        return flat % area * self.shape[0] + flat // area
+        area = self.image[1] * self.image[2]
+        return flat % area * self.image[0] + flat // area
 
 
 def layouts(program: Program) -> dict[str, Layout]:
-    """The layout of every input and population."""
-    convolved = {c.target for c in program.connections if c.pattern == "image"}
-    return {n.name: Layout(n.shape, n.name in convolved) for n in program.sources}
+    """The layout of every input and population: that of the first convolution that ends in it."""
+    images: dict[str, Shape] = {}
+    for c in program.connections:
+        if isinstance(c, Conv2d):
+            images.setdefault(c.target, c.target_shape)
+    return {n.name: Layout(n.shape, images.get(n.name)) for n in program.sources}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +99,12 @@ class Weights:
 _NO_ROWS, _NO_TAPS, _NO_TABLE = np.zeros(0, np.int8), np.zeros(0, np.int16), np.zeros(0, np.int32)
 
 
-def kernel_form(c: Connection) -> Connection:
-    """A connection as the kernels know it: itself, or the list of its synapses."""
+def kernel_form(c: Connection, source: Layout, target: Layout) -> Connection:
+    """A connection as the kernels know it: itself, or the list of its synapses, as for a convolution
+    over other images than those that its ends lie as."""
+    if isinstance(c, Conv2d):
+        fits = source.image in (None, c.source_shape) and target.image == c.target_shape
+        return c if fits and type(c) in _WEIGHTS else expand(c)
     return c if type(c) in _WEIGHTS else expand(c)
 
 
@@ -115,7 +127,7 @@ def _listed(c: Sparse, source: Layout, target: Layout, width: int) -> Weights:
 
 
 def _kernel(c: Conv2d, source: Layout, target: Layout, width: int) -> Weights:
-    link = {"shift": min(c.exponent, 0)} | _kernel_link(c, source.last)
+    link = {"shift": min(c.exponent, 0)} | _kernel_link(c, source.image is not None)
     table = np.concatenate([_axis(c, 0), _axis(c, 1)])
     held = _kernel_taps(c) << np.int16(max(c.exponent, 0))
     return Weights(KERNEL, _NO_ROWS, held, table, link)

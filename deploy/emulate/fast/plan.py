@@ -108,12 +108,13 @@ class Plan:
 
 def prepare(program: Program) -> Plan:
     """Order a program into blocks and lay out its weights; later changes of its arrays are unseen."""
-    forms = tuple(kernel_form(c) for c in program.connections)
+    found = layouts(program)
+    forms = tuple(kernel_form(c, found[c.source], found[c.target]) for c in program.connections)
     if any(form is not c for form, c in zip(forms, program.connections, strict=True)):
         program = replace(program, connections=forms)
     # Steps matter only to populations whose messages grow with them, which are not relied on.
     proof = prove(program, timesteps=0)
-    found, components = layouts(program), _components(program)
+    components = _components(program)
     needed = {
         c.source: max(i for i, names in enumerate(components) if _hears(program, names, c.source))
         for c in program.connections

@@ -122,7 +122,7 @@ def _conv2d(c: Conv2d, source: Layout, target: Layout, dtype: Any) -> Callable[[
 
     def sums(messages: Array) -> Array:
         rows = len(messages)
-        image = source.outer(messages).transpose(0, 2, 3, 1)
+        image = source.outer(messages).reshape(rows, *c.source_shape).transpose(0, 2, 3, 1)
         padded = np.zeros((rows, height + 2 * pad_y, width + 2 * pad_x, channels), dtype)
         padded[:, pad_y : pad_y + height, pad_x : pad_x + width] = image
         r, y, x, ch = padded.strides

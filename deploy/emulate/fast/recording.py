@@ -37,7 +37,7 @@ def start(block: Block, trace: Trace, layouts: dict[str, Layout], samples: slice
         any(p.name in kept for p in block.populations for kept in (trace.u, trace.v)),
     )
     only = block.populations[0]
-    direct = len(block.populations) == 1 and not layouts[only.name].last
+    direct = len(block.populations) == 1 and layouts[only.name].image is None
 
     def memory(recorded: Any) -> NDArray[np.int32]:
         if not states:

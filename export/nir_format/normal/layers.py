@@ -62,43 +62,68 @@ def layer_bias(name: str, node: Any, shape: Shape) -> Float | None:
     if getattr(node, "bias", None) is None:
         return None
     bias = numbers(name, "bias", node.bias)
-    # One for every neuron; of a convolution, one for every channel.
-    per_channel = isinstance(node, CONVOLUTIONS) and bias.size == shape[0]
-    if bias.size != prod(shape) and not per_channel:
-        raise BadInput(f"node '{name}': bias has {bias.size} values for {prod(shape)} neurons")
     if not bias.any():
         return None
-    each = bias.reshape(-1, *(1,) * (len(shape) - 1)) if per_channel else bias.reshape(shape)
-    return np.broadcast_to(each, shape).reshape(-1)
+    if isinstance(node, CONVOLUTIONS) and bias.size == shape[0]:
+        bias = bias.reshape(-1, *(1,) * (len(shape) - 1))
+    return spread(name, "bias", bias, shape).reshape(-1)
 
 
-def numbers(name: str, field: str, value: Any) -> Float:
-    """A node's parameter as float64. Raises BadInput where it is no array of finite numbers."""
+def numbers(name: str, field: str, value: Any, *, infinite: bool = False) -> Float:
+    """A node's parameter as float64. Raises BadInput where it is no array of finite numbers.
+
+    infinite: the values may be +inf too, as the time constant of a neuron without leak is.
+    """
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise BadInput(f"node '{name}': {field} has type {array.dtype}, expected numbers")
     found = array.astype(np.float64)
-    if not np.isfinite(found).all():
-        raise BadInput(f"node '{name}': {field} holds {found[~np.isfinite(found)].flat[0]}")
-    if found.size and np.abs(found).max() > _LARGEST:
-        worst = found.flat[int(np.abs(found).argmax())]
+    allowed = np.isfinite(found) | (infinite & np.isposinf(found))
+    if not allowed.all():
+        raise BadInput(f"node '{name}': {field} holds {found[~allowed].flat[0]}")
+    large = (np.abs(found) > _LARGEST) & np.isfinite(found)
+    if large.any():
+        worst = found[large].flat[0]
         raise BadInput(f"node '{name}': {field} holds {worst}, no value is beyond ±{_LARGEST}")
     return found
 
 
-def spread(name: str, field: str, value: Any, shape: Shape) -> Float:
-    """A parameter as float64 [*shape]: one for all, one each in any shape, or as numpy broadcasts."""
-    values = numbers(name, field, value)
-    if values.size == 1:
-        return np.broadcast_to(values.reshape(()), shape)
+def spread(name: str, field: str, value: Any, shape: Shape, *, infinite: bool = False) -> Float:
+    """A parameter as float64 [*shape]: one for all, one each in any shape, as numpy broadcasts, or,
+    with one dimension, one for each channel."""
+    values = numbers(name, field, value, infinite=infinite)
     if values.size == prod(shape):
         return values.reshape(shape)
-    if values.ndim == len(shape):
-        try:
-            return np.broadcast_to(values, shape)
-        except ValueError:
-            pass
-    raise BadInput(f"node '{name}': {field} has {values.size} values for {prod(shape)} neurons")
+    spreads = spreadable(values.shape, shape)
+    if spreads is None:
+        raise BadInput(
+            f"node '{name}': {field} has {values.size} values for {prod(shape)} neurons"
+            + _ambiguous(values.shape, shape)
+        )
+    return np.broadcast_to(values.reshape(spreads), shape)
+
+
+def spreadable(values: Shape, shape: Shape) -> Shape | None:
+    """The shape in which a parameter's values broadcast to neurons of a shape; None where they do not.
+
+    NIR's own parameters have the shape of their node; one for all and, of an image, one a channel,
+    as (C,) or (C, 1, 1), are what other tools leave for torch to broadcast. Torch would spread (W,)
+    over columns, so that (C,) says nothing certain where W = C.
+    """
+    if prod(values) == 1:
+        return ()
+    if len(values) == len(shape) and all(n in (1, m) for n, m in zip(values, shape, strict=True)):
+        return values
+    if len(values) == 1 and len(shape) > 1 and values[0] == shape[0] != shape[-1]:
+        return (*values, *(1,) * (len(shape) - 1))
+    return None
+
+
+def _ambiguous(values: Shape, shape: Shape) -> str:
+    if len(values) == 1 and len(shape) > 1 and values[0] == shape[0]:
+        axes = (*values, *(1,) * (len(shape) - 1))
+        return f" of shape {shape}, one a channel or one a column; give it the shape {axes}"
+    return ""
 
 
 def _weight(name: str, value: Any, dimensions: int) -> Float:

@@ -18,6 +18,9 @@ FIRING = (nir.LIF, nir.IF, nir.CubaLIF, nir.Threshold)
 INTEGRATORS = (nir.LI, nir.I, nir.CubaLI)
 NEURONS = (*FIRING, *INTEGRATORS)
 
+INFINITE = ("tau", "tau_syn", "tau_mem", "r", "w_in")
+"""Parameters that may be infinite, where a neuron does not leak."""
+
 # Rounding of the float arithmetic that a gain of exactly one went through in another tool.
 _GAIN_RESIDUAL = 1e-9
 # A step may exceed a time constant by its rounding only.
@@ -54,7 +57,8 @@ def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discre
     """
 
     def parameter(field: str) -> Float:
-        return spread(name, field, getattr(node, field), shape)
+        value, infinite = getattr(node, field), field in INFINITE
+        return spread(name, field, value, shape, infinite=infinite)
 
     def decay(field: str) -> Float:
         return _decay(name, field, parameter(field), dt, discretisation)
@@ -66,7 +70,7 @@ def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discre
         dv, gain = nothing, _charge(parameter("r"), dt)
     elif isinstance(node, nir.LIF | nir.LI):
         dv = decay("tau")
-        gain, drive = parameter("r") * dv, (parameter("v_leak") - rest) * dv
+        gain, drive = _driven(parameter("r"), dv), (parameter("v_leak") - rest) * dv
     elif isinstance(node, nir.CubaLIF | nir.CubaLI):
         if discretisation == "zoh":
             raise BadInput(
@@ -74,7 +78,7 @@ def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discre
                 "to the potential, which no chip has; use euler or exp"
             )
         du, dv = decay("tau_syn"), decay("tau_mem")
-        gain = parameter("w_in") * du * parameter("r") * dv
+        gain = _driven(parameter("w_in"), du) * _driven(parameter("r"), dv)
         drive = (parameter("v_leak") - rest) * dv
     if not (gain > 0).all() or not np.isfinite(gain).all():
         bad = gain[~((gain > 0) & np.isfinite(gain))].flat[0]
@@ -82,12 +86,21 @@ def neuron(name: str, node: Any, shape: Shape, dt: float, discretisation: Discre
             f"node '{name}': its gain (r, w_in and time constants together) is {bad:.6g}, which "
             "turns or stops its input; put the sign into the weights"
         )
+    # Where nothing is left of a share in float64, nothing leaks.
+    du, dv = (np.where(1 - share == 1, 0.0, share) for share in (du, dv))
     gain = np.where(np.abs(gain - 1) <= _GAIN_RESIDUAL, 1.0, gain)
     field = "threshold" if isinstance(node, nir.Threshold) else "v_threshold"
     fires = isinstance(node, FIRING)
     threshold = (parameter(field) - rest) / gain if fires else np.full(shape, np.inf)
     kind: Literal["lif", "integrator"] = "lif" if fires else "integrator"
     return Neuron(name, shape, kind, du, dv, threshold, drive / gain, gain, rest)
+
+
+def _driven(factor: Float, share: Float) -> Float:
+    """What is left of r or w_in where forward Euler multiplies it by dt/τ: 1 where both are infinite,
+    since whoever writes a neuron without leak so has r = τ/dt."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(factor) & (share == 0), 1.0, factor * share)
 
 
 def _charge(r: Float, dt: float) -> Float:

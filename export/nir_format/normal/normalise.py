@@ -15,7 +15,8 @@ from export.nir_format.normal.neurons import DEFAULT_DT, NEURONS, Discretisation
 from export.nir_format.normal.shapes import shapes_of
 from export.nir_format.normal.topology import components, depths, linear_order
 from export.nir_format.normal.ways import paths_of, ways_from, ways_of
-from neuroclip.linear.maps import apply, scaled
+from neuroclip.linear.compose import compose
+from neuroclip.linear.maps import Dense, apply, diagonal, listed, scaled
 
 Float = NDArray[np.float64]
 
@@ -68,17 +69,26 @@ def normalise(
 
 
 def fold_biases(graph: Graph) -> Graph:
-    """Constant sources without delay go into the bias of a neuron whose current clears each step."""
+    """Constant sources without delay go into the bias of a neuron whose current clears each step; of
+    the others, those of the same delay into a neuron are one, and none where they cancel."""
     neurons = {n.name: n for n in graph.neurons}
-    paths = []
+    paths: dict[str, Path] = {}
+    constants: dict[tuple[str, int], str] = {}
     for p in graph.paths:
         n = neurons[p.target]
-        if p.source is None and p.delay == 0 and (n.du == 1).all():
+        if p.source is not None:
+            paths[p.name] = p
+        elif p.delay == 0 and (n.du == 1).all():
             added = apply(p.operator, np.ones(1)).reshape(n.shape)
             neurons[p.target] = replace(n, bias=n.bias + added)
+        elif (p.target, p.delay) in constants:
+            first = paths[constants[p.target, p.delay]]
+            summed = Dense(first.operator.weight + p.operator.weight)
+            paths[first.name] = replace(first, operator=summed)
         else:
-            paths.append(p)
-    return replace(graph, neurons=tuple(neurons.values()), paths=tuple(paths))
+            constants[p.target, p.delay], paths[p.name] = p.name, p
+    held = tuple(p for p in paths.values() if p.source is not None or p.operator.weight.any())
+    return replace(graph, neurons=tuple(neurons.values()), paths=held)
 
 
 def _looped(paths: list[Path], depth: Mapping[str, int]) -> list[Path]:
@@ -104,15 +114,15 @@ def _comparable(n: Neuron, paths: list[Path]) -> tuple[Neuron, list[Path]]:
     """
     if n.kind != "integrator" or (n.unit == n.unit.flat[0]).all():
         return n, paths
-    changed = []
-    for p in paths:
-        op = scaled(p.operator, n.unit.reshape(-1))
-        if op is None:
-            raise BadInput(
-                f"node '{n.name}': its gain (r, w_in and time constants together) differs within a "
-                f"channel of the convolution '{p.name}'"
-            )
-        changed.append(replace(p, operator=op))
+    gain = n.unit.reshape(-1)
+    changed = [
+        replace(
+            p,
+            operator=scaled(p.operator, gain)
+            or compose(p.name, diagonal(gain), listed(p.operator)),
+        )
+        for p in paths
+    ]
     return replace(n, bias=n.bias * n.unit, unit=np.ones(n.shape)), changed
 
 

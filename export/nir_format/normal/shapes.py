@@ -11,7 +11,7 @@ import numpy as np
 from deploy.errors import BadInput
 from deploy.program.program import Shape
 from export.nir_format.normal.inline import Flat, Wire
-from export.nir_format.normal.layers import MAX_NEURONS, layer
+from export.nir_format.normal.layers import MAX_NEURONS, layer, spreadable
 from export.nir_format.normal.neurons import NEURONS, own_shape, without_batch
 
 
@@ -88,7 +88,7 @@ def _shape(name: str, node: Any, known: list[Shape]) -> Shape:
         # A convolution says more about the shape than a dense layer does.
         best = max(known, key=len) if known else own
         assert best is not None
-        if own and prod(own) not in (1, prod(best)):
+        if own and prod(own) != prod(best) and spreadable(own, best) is None:
             raise BadInput(
                 f"node '{name}': its parameters have {prod(own)} values for {prod(best)} neurons"
             )

@@ -7,6 +7,7 @@ import nir
 import numpy as np
 
 from deploy.errors import BadInput
+from export.nir_format.normal.neurons import INFINITE
 from export.nir_format.read.nodes import graph_of
 from neuroclip.storage.hdf5 import read_entries
 
@@ -35,6 +36,9 @@ def _check_numbers(path: Path, name: str, node: Any) -> None:
         return
     for field, value in vars(node).items():
         array = value if isinstance(value, np.ndarray) else None
-        if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = array[~np.isfinite(array)].flat[0]
+        if array is None or array.dtype.kind != "f":
+            continue
+        allowed = np.isfinite(array) | ((field in INFINITE) & np.isposinf(array))
+        if not allowed.all():
+            bad = array[~allowed].flat[0]
             raise BadInput(f"{path}: node '{name}': {field} holds {bad}")

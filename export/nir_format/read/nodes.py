@@ -15,6 +15,7 @@ import numpy as np
 
 from deploy.errors import BadInput
 from export.nir_format.normal.inline import MAX_DEPTH
+from export.nir_format.normal.layers import spreadable
 from export.nir_format.normal.neurons import NEURONS
 from export.nir_format.upstream_bugs import untyped_graph
 
@@ -134,20 +135,23 @@ def _metadata(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _one_shape(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """nir asks for one shape of all parameters; a number for all neurons is one for each."""
+    """nir asks for one shape of all parameters: a number for all neurons, or one for each channel,
+    is spread over the largest."""
     arrays = {field: np.asarray(value) for field, value in values.items()}
     if "v_threshold" in arrays:
         arrays.setdefault("v_reset", np.zeros(()))
     largest = max((a.shape for a in arrays.values()), key=lambda s: (int(np.prod(s)), len(s)))
+    each = {}
     for field, array in arrays.items():
-        if array.size != 1 and array.shape != largest:
+        if array.shape == largest:
+            each[field] = array
+            continue
+        spreads = spreadable(array.shape, largest)
+        if spreads is None:
             raise BadInput(
                 f"node '{name}': {field} of shape {array.shape} beside others of shape {largest}"
             )
-    each = {
-        field: np.broadcast_to(array.reshape(()) if array.size == 1 else array, largest)
-        for field, array in arrays.items()
-    }
+        each[field] = np.broadcast_to(array.reshape(spreads), largest)
     # nir writes numbers, and arrays of some dimensions, but no array of none.
     return each if largest else {field: array[()] for field, array in each.items()}
 

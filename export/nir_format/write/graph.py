@@ -1,6 +1,10 @@
-"""The normalised graph → NIR: nodes whose values give the graph again, under forward Euler."""
+"""The normalised graph → NIR: nodes whose values give the graph again, under forward Euler.
 
-from dataclasses import dataclass
+The one writer: torch modules and programs become graphs first (`module`, `program`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,113 +16,152 @@ from deploy.errors import BadInput
 from deploy.program.program import Shape
 from export.graph.graph import Graph, Neuron, Path
 from export.nir_format.normal.neurons import DEFAULT_DT
-from export.nir_format.write.nodes import delay_node, flatten_node, integrates, neuron_node
-from neuroclip.linear.maps import MAX_WEIGHTS, Convolution, Dense, is_diagonal
+from export.nir_format.upstream_bugs import untyped_graph
+from export.nir_format.write.nodes import (
+    carries,
+    delay_node,
+    dense,
+    is_pool,
+    layer_nodes,
+    neuron_node,
+    pool_node,
+    reshaping_nodes,
+    written,
+)
+from neuroclip.linear.maps import Convolution
 
 Float = NDArray[np.float64]
 
 
 def graph_to_nir(graph: Graph, dt: float = DEFAULT_DT) -> nir.NIRGraph:
-    """A NIR graph that `export.nir_format.normal.normalise` reads as `graph` at a step of dt seconds.
+    """A NIR graph that `export.nir_format.normal.normalise` reads as `graph` at a step of dt seconds,
+    but for the units of neurons behind a pool, all of whose weights it halves.
 
-    A list of synapses becomes a dense layer. Raises BadInput naming the node that NIR cannot hold:
-    weights too many for a dense layer, a filtered current or a mixed population without a leak, and
-    a bias that differs within a channel of the only layer that could carry it.
+    Lists of synapses become dense layers, as in `as_written`. A bias goes into a layer where the
+    current clears each step, since other readers know it there, and into v_leak elsewhere. Raises
+    BadInput naming the node that NIR cannot hold: weights too many for a dense layer, a constant that
+    no layer can carry, a name that is used twice.
     """
-    nodes: dict[str, nir.NIRNode] = {
-        source.name: nir.Input(np.array(source.shape)) for source in graph.inputs
-    }
-    shapes = {source.name: source.shape for source in graph.inputs}
-    shapes |= {n.name: n.shape for n in graph.neurons}
+    nodes: dict[str, Any] = {s.name: nir.Input(np.array(s.shape)) for s in graph.inputs}
+    shapes = {node.name: node.shape for node in (*graph.inputs, *graph.neurons)}
     edges: list[tuple[str, str]] = []
+
+    def add(name: str, node: Any) -> None:
+        if name in nodes:
+            raise BadInput(f"node '{name}': NIR needs another name, this one is used twice")
+        nodes[name] = node
+
     for n in graph.neurons:
-        nodes[n.name], constants = _neuron(n, graph.into(n.name), dt)
-        paths = [path for path in graph.into(n.name) if path.source is not None]
-        for path in paths:
-            assert path.source is not None
-            carried = _taken(path, constants, n.shape)
-            before = path.delay - (carried.delay if carried else 0)
-            chain = [
-                *_delay(path.name, "before", before, shapes[path.source], dt),
-                *_layer(path, carried.values if carried else None, shapes[path.source], n.shape),
-                *_delay(path.name, "after", carried.delay if carried else 0, n.shape, dt),
-            ]
-            nodes |= dict(chain)
-            names = [path.source, *(name for name, _ in chain), n.name]
-            edges += pairwise(names)
-        if constants:
-            raise BadInput(
-                f"node '{n.name}': no layer before it can carry its bias in NIR, where that of a "
-                "convolution is one a channel"
-            )
+        layers, n = _carried(n, graph.into(n.name), shapes)
+        # NIR's pools have weights of 1, the chip's are even: all of their target is halved.
+        unit = 2 if any(layer.pools for layer in layers) else 1
+        threshold = n.threshold / unit if n.kind == "lif" else None
+        add(n.name, neuron_node(threshold, n.du, n.dv, n.bias / unit, dt))
+        for layer in layers:
+            chain = layer.nodes(shapes[layer.source], n.shape, unit, dt)
+            for name, node in chain:
+                add(name, node)
+            edges += pairwise([layer.source, *(name for name, _ in chain), n.name])
     for readout in graph.readouts:
-        nodes[readout.name] = nir.Output(np.array(shapes[readout.source]))
+        add(readout.name, nir.Output(np.array(shapes[readout.source])))
         edges.append((readout.source, readout.name))
-    # Metadata is information only: no reader may rely on it, and ours does not.
-    return nir.NIRGraph(nodes, edges, metadata={"dt": dt}, type_check=False)
+    # Metadata is information only: no reader may rely on it, and ours does not. nir's own types are
+    # wrong for kernels that are not square.
+    return untyped_graph(nodes, edges, {"dt": dt})
 
 
 @dataclass(frozen=True, eq=False)
 class _Constant:
     """What is added to a population's current at every step from `delay` on: [size]."""
 
+    name: str
     values: Float
     delay: int
 
 
-def _neuron(n: Neuron, paths: tuple[Path, ...], dt: float) -> tuple[nir.NIRNode, list[_Constant]]:
-    """The node of a population, and the constants that its layers must carry."""
-    constants = [
-        _Constant(path.operator.weight.reshape(-1), path.delay)
-        for path in paths
-        if path.source is None
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A path from a source, and the constant that its layer carries."""
+
+    path: Path
+    source: str
+    pools: bool
+    constant: _Constant | None = None
+
+    def nodes(
+        self, source: Shape, target: Shape, unit: int, dt: float
+    ) -> list[tuple[str, nir.NIRNode]]:
+        """The chain of nodes from a source of a shape to neurons of a shape, weights in `unit`."""
+        path, held = self.path, self.constant
+        after = held.delay if held else 0
+        before = path.delay - after
+        if path.source == path.target and before == 1:
+            before = 0  # in NIR a loop without a Delay takes one step
+        chain = [(f"{path.name}.before", delay_node(source, before, dt))] if before else []
+        if self.pools:
+            assert isinstance(path.operator, Convolution)
+            layer, shape = [(path.name, pool_node(path.operator))], path.operator.target_shape
+        else:
+            op = replace(path.operator, weight=path.operator.weight / unit)
+            bias = held.values / unit if held else None
+            layer, shape = layer_nodes(path.name, op, bias, source)
+        chain += layer
+        if after:
+            chain.append((f"{path.name}.after", delay_node(shape, after, dt)))
+        return chain + reshaping_nodes(path.name, shape, target)
+
+
+def as_written(graph: Graph) -> Graph:
+    """The graph with the operators that NIR has, in place of lists of synapses and the like."""
+    shapes = {node.name: node.shape for node in (*graph.inputs, *graph.neurons)}
+    layers = [_carried(n, graph.into(n.name), shapes)[0] for n in graph.neurons]
+    changed = {layer.path.name: layer.path for into in layers for layer in into}
+    return replace(graph, paths=tuple(changed.get(path.name, path) for path in graph.paths))
+
+
+def _carried(
+    n: Neuron, paths: tuple[Path, ...], shapes: Mapping[str, Shape]
+) -> tuple[list[_Layer], Neuron]:
+    """The layers into a population with the constants that each carries, and the population with the
+    bias that is left to its own node."""
+    layers = []
+    for path in paths:
+        if path.source is not None:
+            op = written(path.name, path.operator, shapes[path.source])
+            pools = is_pool(op, shapes[path.source])
+            layers.append(_Layer(replace(path, operator=op), path.source, pools))
+    for path in paths:
+        if path.source is None:
+            constant = _Constant(path.name, path.operator.weight.reshape(-1), path.delay)
+            if not (_give(constant, layers) or _give(constant, layers, as_dense=True)):
+                raise BadInput(
+                    f"node '{n.name}': no layer before it can carry the constant '{path.name}' in NIR"
+                )
+    # Behind a synaptic filter a layer's bias would be filtered too.
+    bias = _Constant("", n.bias.reshape(-1), 0)
+    if n.bias.any() and (n.du == 1).all() and _give(bias, layers):
+        n = replace(n, bias=np.zeros(n.shape))
+    return layers, n
+
+
+def _give(constant: _Constant, layers: list[_Layer], as_dense: bool = False) -> bool:
+    """Give a constant to a layer that can carry it: to the one it is named after, if possible, and
+    to a pool, which is then a convolution, last. Returns whether there is one.
+
+    as_dense: any layer can, as a dense one.
+    """
+    found = [
+        i
+        for i, layer in enumerate(layers)
+        if layer.constant is None
+        and constant.delay <= layer.path.delay
+        and (as_dense or carries(layer.path.operator, constant.values))
     ]
-    if n.bias.any() and integrates(n.du, n.dv):
-        constants.append(_Constant(n.bias.reshape(-1), 0))
-    threshold = n.threshold if n.kind == "lif" else None
-    return neuron_node(f"node '{n.name}'", threshold, n.du, n.dv, n.bias, dt), constants
-
-
-def _taken(path: Path, constants: list[_Constant], shape: Shape) -> _Constant | None:
-    """The first constant that a path's layer can carry, taken off the list."""
-    for i, constant in enumerate(constants):
-        each = constant.values.reshape(shape[0], -1)
-        per_channel = isinstance(path.operator, Convolution) and (each == each[:, :1]).all()
-        dense = not isinstance(path.operator, Convolution) and not is_diagonal(path.operator)
-        if constant.delay <= path.delay and (dense or per_channel):
-            return constants.pop(i)
-    return None
-
-
-def _layer(
-    path: Path, bias: Float | None, source: Shape, target: Shape
-) -> list[tuple[str, nir.NIRNode]]:
-    op = path.operator
-    if isinstance(op, Convolution):
-        channels = op.weight.shape[0]
-        one = np.zeros(channels) if bias is None else bias.reshape(channels, -1)[:, 0]
-        options = {name: getattr(op, name) for name in ("stride", "padding", "dilation", "groups")}
-        return [(path.name, nir.Conv2d(input_shape=op.size, weight=op.weight, bias=one, **options))]
-    if is_diagonal(op):
-        return [(path.name, nir.Scale(op.weight.reshape(target)))]
-    if isinstance(op, Dense):
-        weight = op.weight
-    else:
-        if op.source_size * op.target_size > MAX_WEIGHTS:
-            raise BadInput(
-                f"node '{path.name}': {op.source_size * op.target_size} weights of its synapses as a "
-                f"dense layer exceed the {MAX_WEIGHTS} that one holds; NIR has no sparse layer"
-            )
-        weight = np.zeros((op.target_size, op.source_size))
-        weight[np.repeat(np.arange(op.target_size), np.diff(op.indptr)), op.indices] = op.weight
-    made: list[tuple[str, Any]] = []
-    if len(source) > 1:
-        made.append((f"{path.name}.flat", flatten_node(source)))
-    node = nir.Linear(weight) if bias is None else nir.Affine(weight=weight, bias=bias)
-    return [*made, (path.name, node)]
-
-
-def _delay(
-    name: str, where: str, steps: int, shape: Shape, dt: float
-) -> list[tuple[str, nir.NIRNode]]:
-    return [(f"{name}.{where}", delay_node(shape, steps, dt))] if steps else []
+    if not found:
+        return False
+    i = min(found, key=lambda i: (constant.name != f"{layers[i].path.name}.bias", layers[i].pools))
+    path = layers[i].path
+    if as_dense:
+        path = replace(path, operator=dense(path.name, path.operator))
+    layers[i] = replace(layers[i], path=path, constant=constant, pools=False)
+    return True

@@ -1,101 +1,116 @@
 """`Program` → NIR, for programs that did not come as a graph; exact, or refused with the reason.
 
-Values are those that `export.lowering.exact` recovers every register from: see
-`export.nir_format.write.module`.
+Values are those that `export.lowering.exact` recovers every register from: weights are the integer
+weights, thresholds the register vth, biases the integer bias / 64.
 """
-
-from typing import Any
 
 import nir
 import numpy as np
-from numpy.typing import NDArray
 
+from deploy.arithmetic.integers import STATE_SHIFT
 from deploy.compare.parity import compare_registers
-from deploy.connections import Connection, Conv2d, Dense
+from deploy.connections import Connection, Conv2d, Dense, expand
 from deploy.errors import BadInput
-from deploy.neurons import is_plain
-from deploy.program.program import Population, Program, registers
-from export.lowering.exact import lower
+from deploy.neurons import Integrator, Neurons, Threshold, is_plain
+from deploy.program.program import Program, equal, registers
+from export.graph.graph import Graph, Neuron, Path, Readout, Source
+from export.lowering.exact import lower, lower_graph, one
 from export.nir_format.normal.neurons import DEFAULT_DT
-from export.nir_format.write.nodes import delay_node, flatten_node, integrates, neuron_node
-
-# One unit of v in a graph is 64 of the chip's, by which sums and thresholds are aligned with v.
-_V_UNIT = 64
+from export.nir_format.write.graph import as_written, graph_to_nir
+from neuroclip.linear.maps import Convolution, Listed, Operator
+from neuroclip.linear.maps import Dense as DenseMap
 
 
 def program_graph(program: Program, dt: float = DEFAULT_DT) -> nir.NIRGraph:
-    """The NIR graph that lowers to a program, register by register.
+    """The NIR graph that lowers to a program, register by register, but for synapses that NIR holds
+    as a dense layer only (`export.nir_format.write.graph.as_written`).
 
     dt: seconds of one step. Raises BadInput naming the first node that NIR cannot hold, and why.
     """
-    nodes: dict[str, Any] = {
-        node.name: nir.Input(input_type={"input": np.array(node.shape)}) for node in program.inputs
-    }
-    edges: list[tuple[str, str]] = []
-    for p in program.populations:
-        if not is_plain(p):
-            raise BadInput(
-                f"node '{p.name}': NIR has no neurons that compute a {p.kind} as this one"
-            )
-        into = program.into(p.name)
-        nodes[p.name], bias = _neuron(p, dt)
-        for c in into:
-            # A bias is added once, by the first layer before the neurons.
-            nodes[c.name] = _layer(c, p, bias if c is into[0] else None)
-            before = c.source
-            if isinstance(c, Dense) and len(program.source(before).shape) > 1:
-                before = f"{c.name}_flatten"
-                nodes[before] = flatten_node(program.source(c.source).shape)
-                edges.append((c.source, before))
-            # In NIR a loop without a Delay takes one step.
-            if c.delay and not (c.source == c.target and c.delay == 1):
-                held = (program.source(c.source).size,)
-                nodes[f"{c.name}_delay"] = delay_node(held, c.delay, dt)
-                edges.append((before, f"{c.name}_delay"))
-                before = f"{c.name}_delay"
-            edges += [(before, c.name), (c.name, p.name)]
+    graph = _graph(program)
+    ranges = {node.name: (node.low, node.high) for node in program.inputs}
+    _require_same(program, lower_graph(graph, input_ranges=ranges))
+    made = graph_to_nir(graph, dt)
+    expected = lower_graph(as_written(graph), input_ranges=ranges)
+    _require_same(expected, lower(made, dt=dt, input_ranges=ranges))
+    return made
+
+
+def _graph(program: Program) -> Graph:
+    """The graph whose values are the registers of a program."""
+    constants = {
+        p.name for p in program.populations
+        if not program.into(p.name) and p.size == 1 and _registers(p) == _registers(one(p.name))
+    }  # fmt: skip
     for output in program.outputs:
-        shape = np.array(program.population(output.source).shape)
-        nodes[output.name] = nir.Output(output_type={"output": shape})
-        edges.append((output.source, output.name))
-    # nir's inference is wrong for kernels that are not square; the shapes here are the program's.
-    graph = nir.NIRGraph(nodes, edges, type_check=False)
-    again = lower(graph, dt=dt, input_ranges={n.name: (n.low, n.high) for n in program.inputs})
-    different = compare_registers(registers(program), registers(again))
-    if different is not None:
-        raise BadInput(f"NIR does not hold its registers as they are: {different}")
-    return graph
+        source = program.population(output.source)
+        if source.name in constants or (output.quantity == "v") != isinstance(source, Integrator):
+            raise BadInput(
+                f"node '{output.name}': NIR's outputs read the spikes of neurons that fire and the "
+                "potential of those that do not"
+            )
+    return Graph(
+        tuple(Source(node.name, node.shape) for node in program.inputs),
+        tuple(_neuron(p) for p in program.populations if p.name not in constants),
+        tuple(
+            Path(
+                c.name, None if c.source in constants else c.source, c.target, _operator(c), c.delay
+            )
+            for c in program.connections
+        ),
+        tuple(Readout(output.name, output.source) for output in program.outputs),
+    )
 
 
-def _layer(c: Connection, p: Population, bias: NDArray[np.float64] | None) -> nir.NIRNode:
+def _registers(p: Neurons) -> dict[str, list[int]]:
+    held = ("du", "dv", "vth", "bias_mant", "bias_exp", "refractory", "reset_interval")
+    return {r: np.asarray(getattr(p, r, ())).reshape(-1).tolist() for r in held}
+
+
+def _operator(c: Connection) -> Operator:
     if c.exponent:
         raise BadInput(f"node '{c.name}': NIR's weights have no exponent ({c.exponent})")
-    weight = c.weight.astype(np.float32)
+    weight = c.weight.astype(np.float64)
     if isinstance(c, Dense):
-        if bias is None:
-            return nir.Linear(weight=weight)
-        return nir.Affine(weight=weight, bias=bias.reshape(-1))
+        return DenseMap(weight)
     if isinstance(c, Conv2d):
-        each = np.zeros(c.weight.shape[0])
-        if bias is not None:
-            each = bias.reshape(len(each), -1)[:, 0]
-            if (bias.reshape(len(each), -1) != each[:, None]).any():
-                raise BadInput(f"node '{p.name}': NIR's Conv2d has one bias for a channel")
-        return nir.Conv2d(
-            input_shape=c.size,
-            weight=weight,
-            stride=c.stride,
-            padding=c.padding,
-            dilation=c.dilation,
-            groups=c.groups,
-            bias=each,
-        )
-    raise BadInput(f"node '{c.name}': NIR has no {c.kind} connections")
+        return Convolution(weight, c.size, c.stride, c.padding, c.dilation, c.groups)
+    synapses = expand(c)
+    weights = synapses.weight.astype(np.float64)
+    return Listed(weights, synapses.indices, synapses.indptr, synapses.source_size)
 
 
-def _neuron(p: Population, dt: float) -> tuple[nir.NIRNode, NDArray[np.float64] | None]:
-    """(the node of a population, the bias that the layer before it must add or None)."""
-    du, dv, bias = (p.du + 1) / 4096, p.dv / 4096, p.bias / _V_UNIT
-    threshold = p.vth.astype(np.float64) if not p.is_readout else None
-    node = neuron_node(f"node '{p.name}'", threshold, du, dv, bias, dt)
-    return node, bias if bias.any() and integrates(du, dv) else None
+def _neuron(p: Neurons) -> Neuron:
+    ones, zeros = np.ones(p.shape), np.zeros(p.shape)
+    if type(p) is Threshold:
+        du = dv = ones
+    elif is_plain(p):
+        du, dv = (p.du + 1) / 4096, p.dv / 4096
+    else:
+        raise BadInput(f"node '{p.name}': NIR has no neurons that compute a {p.kind} as this one")
+    fires = not isinstance(p, Integrator)
+    threshold = p.vth.astype(np.float64) if fires else np.full(p.shape, np.inf)
+    bias = p.bias / 2**STATE_SHIFT
+    return Neuron(
+        p.name, p.shape, "lif" if fires else "integrator", du, dv, threshold, bias, ones, zeros
+    )
+
+
+def _require_same(wanted: Program, found: Program) -> None:
+    """Raise BadInput where two programs differ in more than the order of their nodes."""
+    different = compare_registers(registers(wanted), registers(found))
+    if different is None and not equal(wanted, _ordered_as(wanted, found)):
+        different = "shapes and outputs"
+    if different is not None:
+        raise BadInput(f"NIR does not hold its registers as they are: {different}")
+
+
+def _ordered_as(wanted: Program, found: Program) -> Program:
+    """`found` with its nodes in the order of `wanted`, where both have the same names."""
+    place = {node.name: i for i, node in enumerate((*wanted.sources, *wanted.connections))}
+    return Program(
+        tuple(sorted(found.inputs, key=lambda node: place[node.name])),
+        tuple(sorted(found.populations, key=lambda node: place[node.name])),
+        tuple(sorted(found.connections, key=lambda node: place[node.name])),
+        wanted.outputs if set(wanted.outputs) == set(found.outputs) else found.outputs,
+    )

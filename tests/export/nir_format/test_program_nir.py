@@ -1,12 +1,22 @@
 """Programs written as NIR graphs that lower to them again, register by register."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from deploy.compare.parity import compare_registers
+from deploy.compare.parity import compare, compare_registers
 from deploy.connections import Conv2d, Dense, Sparse
+from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
-from deploy.program.program import Output, Program, make_input, make_population, registers
+from deploy.program.program import (
+    Output,
+    Program,
+    equal,
+    make_input,
+    make_population,
+    registers,
+)
 from export.lowering.exact import lower
 from export.nir_format.read.file import read_nir
 from export.nir_format.write.file import write_nir
@@ -66,22 +76,67 @@ def one_layer(synapses, **registers):
 
 
 EYE = 2 * np.eye(2, dtype=np.int32)
-LISTED = Sparse(
-    "c", "in", "n", np.full(2, 2, np.int32), np.arange(2, dtype=np.int32),
-    np.arange(3, dtype=np.int32), 2,
-)  # fmt: skip
+
+
+@pytest.mark.parametrize("held", [{"du": -1, "dv": 5}, {"du": 7, "dv": 0}, {"du": -1, "dv": 0},
+                                  {"du": [-1, 4095], "dv": [0, 4095]}, {"dv": [0, 7]}])  # fmt: skip
+def test_neurons_without_a_leak_come_back(tmp_path, held):
+    """Of all neurons or of some, in the current and in the potential, with a bias or none."""
+    for bias in (0, [64, -128]):
+        program = one_layer(Dense("c", "in", "n", EYE), bias=bias, **held)
+        write_nir(tmp_path / "a.nir", program_graph(program))
+        assert equal(lower(read_nir(tmp_path / "a.nir")), program)
+
+
+def test_listed_synapses_become_a_dense_layer():
+    listed = Sparse(
+        "c", "in", "n", np.array([2, 4], np.int32), np.array([1, 1], np.int32),
+        np.arange(3, dtype=np.int32), 2,
+    )  # fmt: skip
+    found = lower(program_graph(one_layer(listed))).connections[0]
+    assert isinstance(found, Dense) and found.weight.tolist() == [[0, 2], [0, 4]]
+    diagonal = replace(listed, indices=np.arange(2, dtype=np.int32))
+    assert equal(lower(program_graph(one_layer(diagonal))), one_layer(diagonal))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_programs_compute_the_same_from_their_files(tmp_path, random_program, seed):
+    """Every connection, delays, skips and loops; those of NIR's own layers come back as they were."""
+    program = random_program(seed)
+    program = replace(
+        program, connections=tuple(replace(c, exponent=0) for c in program.connections)
+    )
+    write_nir(tmp_path / "a.nir", program_graph(program))
+    ranges = {n.name: (n.low, n.high) for n in program.inputs}
+    again = lower(read_nir(tmp_path / "a.nir"), input_ranges=ranges)
+    image = program.inputs[0]
+    x = np.random.default_rng(seed).integers(image.low.min(), image.high.max() + 1,
+                                             (2, 9, *image.shape))  # fmt: skip
+    assert compare(
+        "a", {}, emulate(program, {"image": x}), "b", {}, emulate(again, {"image": x})
+    ).ok
+    found = {c.name: c for c in again.connections}
+    for c in program.connections:
+        if not isinstance(c, Sparse):
+            assert type(found[c.name]) is type(c) and np.array_equal(found[c.name].weight, c.weight)
 
 
 @pytest.mark.parametrize(
     ("program", "says"),
     [
         (one_layer(Dense("c", "in", "n", EYE, 1)), "'c': NIR's weights have no exponent"),
-        (one_layer(LISTED), "'c': NIR has no sparse connections"),
         (
-            one_layer(Dense("c", "in", "n", EYE), du=-1, dv=5),
-            "'n': no synaptic decay, beside",
+            one_layer(Dense("c", "in", "n", EYE), refractory=2),
+            "'n': NIR has no neurons that compute",
         ),
-        (one_layer(Dense("c", "in", "n", EYE), du=7, dv=0), "'n': no membrane decay, beside"),
+        (
+            replace(one_layer(Dense("c", "in", "n", EYE)), outputs=(Output("n", "n", "s"),)),
+            "'n': NIR needs another name",
+        ),
+        (
+            replace(one_layer(Dense("c", "in", "n", EYE)), outputs=(Output("o", "n", "v"),)),
+            "'o': NIR's outputs read the spikes of neurons that fire",
+        ),
     ],
 )
 def test_what_nir_cannot_hold_is_refused_by_name(program, says):
