@@ -22,7 +22,8 @@ class Quantization:
     """How a float graph became integers: without loss where its values are exact on the chip.
 
     why: the first value that no register holds. calibration: the name of the data that scales were
-    chosen on, if any, and how many samples of it. layers: {neuron node: what its integers lose}.
+    chosen on, if any, how many samples of it, and their positions there (of a data set: in the order
+    that the seed draws). layers: {neuron node: what its integers lose}.
     reference: the float graph that the integers are measured against.
     """
 
@@ -30,6 +31,7 @@ class Quantization:
     why: str = ""
     calibration: str | None = None
     calibration_samples: int = 0
+    calibration_positions: tuple[int, ...] = ()
     layers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     reference: Graph | None = None
 

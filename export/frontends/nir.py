@@ -1,18 +1,17 @@
 """A NIR file and its data, as a `Deployment`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
+from export.frontends.calibration import RECORDINGS, evaluated, same_data, unseen
 from export.frontends.spikes import Messages, Spikes, called, input_spikes, is_spikes
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
 from export.nir_format.normal.normalise import normalise
 from export.nir_format.read.file import read_nir
 from export.nir_format.write.graph import graph_to_nir
-from export.quantization.post_training import on_chip
-
-# Of a data set of recordings, calibration takes so many; of a file of spikes, all.
-CALIBRATION_RECORDINGS = 20
+from export.quantization.post_training import inexact, on_chip
 
 
 def from_nir(
@@ -34,7 +33,9 @@ def from_nir(
     same, for the choice of scales. dt: seconds of one step. discretisation: see
     `export.nir_format.normal.neurons`. The prediction is the most active neuron of the Output node
     called "output", or of the first by name; what the others read is in the program's outputs and
-    recordings. An input's range is that of the data, on which the proof then rests.
+    recordings. An input's range is that of the data, on which the proof then rests. Calibration never
+    sees a sample that is evaluated (`export.frontends.calibration`); where it is given the same data,
+    it takes the samples after those evaluated, and a note says so.
     Raises BadInput naming the file and the value.
     """
     graph = read_nir(model)
@@ -67,7 +68,12 @@ def from_nir(
         )
         return Messages({names[0]: messages}, labels, class_names)
 
-    found = read(data, samples).first(samples)
+    exact = inexact(normalised, {}) is None
+    shared = not exact and same_data(data, calibrate)
+    everything = read(data, samples if samples is None or not shared else samples + RECORDINGS)
+    total, name = len(everything.inputs[names[0]]), called(data, whole=True)
+    count = evaluated(name, total, samples) if shared else samples
+    found = everything.first(count)
     deployment = Deployment(
         model=model.name,
         data=called(data),
@@ -82,7 +88,20 @@ def from_nir(
         host=("reading the output",),
         chip=("the whole graph",),
     )
-    if calibrate is None:
+    other = None if calibrate is None or shared else read(calibrate, RECORDINGS).inputs
+    if exact or calibrate is None:
         return on_chip(deployment, normalised, dt=dt)
-    chosen_on = read(calibrate, CALIBRATION_RECORDINGS)
-    return on_chip(deployment, normalised, chosen_on.inputs, called(calibrate, whole=True), dt=dt)
+    if other is None:
+        assert count is not None
+        rest = {node: messages[count:] for node, messages in everything.inputs.items()}
+        chosen = unseen(name, rest, count, found.inputs)
+        split = (
+            f"{name}: calibrated on samples {count}..{total - 1}, evaluated on the {count} before"
+        )
+        notes = (split, *chosen.notes)
+    else:
+        name = called(calibrate, whole=True)
+        chosen = unseen(name, other, 0, found.inputs)
+        notes = chosen.notes
+    deployment = replace(deployment, notes=(*deployment.notes, *notes))
+    return on_chip(deployment, normalised, chosen.inputs, name, chosen.positions, dt=dt)

@@ -88,6 +88,12 @@ class Graph:
         """The neuron called `name`, which must be there."""
         return next(n for n in self.neurons if n.name == name)
 
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of every input and neuron by name."""
+        inputs = {source.name: source.shape for source in self.inputs}
+        return inputs | {n.name: n.shape for n in self.neurons}
+
     def into(self, name: str) -> tuple[Path, ...]:
         """The paths that end in a neuron."""
         return tuple(p for p in self.paths if p.target == name)

@@ -67,7 +67,7 @@ def lower_graph(
         make_input(source.name, source.shape, *(input_ranges or {}).get(source.name, (0, 1)))
         for source in graph.inputs
     ]
-    shapes = {node.name: node.shape for node in (*graph.inputs, *graph.neurons)}
+    shapes = graph.shapes
     populations: list[Neurons] = []
     connections: list[Connection] = []
     for neuron in graph.neurons:

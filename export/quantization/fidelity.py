@@ -65,11 +65,13 @@ def quantization_json(quantization: Quantization | None, counted: Counted) -> di
     if quantization is None:
         return None
     found = _nodes(counted)
+    used = {"calibration_positions": list(quantization.calibration_positions)}
     return {
         "exact": quantization.exact,
         "why": quantization.why or None,
         "calibration": quantization.calibration,
         "calibration_samples": quantization.calibration_samples,
+        **(used if quantization.calibration is not None else {}),
         "nodes": {
             name: {**layer, **found.get(name, {})} for name, layer in quantization.layers.items()
         },

@@ -1,6 +1,6 @@
 """A deployment's graph made the chip's: as it is where its values are exact, quantized otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ def on_chip(
     graph: Graph,
     calibration: Mapping[str, NDArray[Any]] | None = None,
     calibration_name: str = "calibration",
+    positions: Sequence[int] = (),
     *,
     dt: float,
 ) -> Deployment:
@@ -31,11 +32,11 @@ def on_chip(
 
     graph: its own graph, normalised at a step of dt seconds. calibration: {input: integer messages
     [samples, time, *shape]} that scales are chosen on, as many of the first samples as 512 MiB of
-    spikes hold; without it they follow from the values alone.
+    spikes hold; without it they follow from the values alone. positions: of these in their data.
     Raises BadInput naming the node, or the data that do not fit.
     """
     try:
-        why = _inexact(graph, deployment.input_ranges)
+        why = inexact(graph, deployment.input_ranges)
         if why is None:
             return replace(deployment, quantization=Quantization(exact=True))
         found, ranges = None, dict(deployment.input_ranges)
@@ -58,13 +59,14 @@ def on_chip(
             why=why,
             calibration=None if found is None else calibration_name,
             calibration_samples=0 if found is None else found.trace.samples,
+            calibration_positions=tuple(positions[: found.trace.samples]) if found else (),
             layers={name: error.to_json() for name, error in errors.items()},
             reference=graph,
         ),
     )
 
 
-def _inexact(graph: Graph, input_ranges: Mapping[str, tuple[Any, Any]]) -> str | None:
+def inexact(graph: Graph, input_ranges: Mapping[str, tuple[Any, Any]]) -> str | None:
     """The first value of a graph that no register holds; None where it lowers without loss."""
     try:
         lower_graph(graph, input_ranges=input_ranges)

@@ -43,7 +43,7 @@ def graph_to_nir(graph: Graph, dt: float = DEFAULT_DT) -> nir.NIRGraph:
     no layer can carry, a name that is used twice.
     """
     nodes: dict[str, Any] = {s.name: nir.Input(np.array(s.shape)) for s in graph.inputs}
-    shapes = {node.name: node.shape for node in (*graph.inputs, *graph.neurons)}
+    shapes = graph.shapes
     edges: list[tuple[str, str]] = []
 
     def add(name: str, node: Any) -> None:
@@ -100,7 +100,8 @@ class _Layer:
         chain = [(f"{path.name}.before", delay_node(source, before, dt))] if before else []
         if self.pools:
             assert isinstance(path.operator, Convolution)
-            layer, shape = [(path.name, pool_node(path.operator))], path.operator.target_shape
+            layer: list[tuple[str, nir.NIRNode]] = [(path.name, pool_node(path.operator))]
+            shape: Shape = path.operator.target_shape
         else:
             op = replace(path.operator, weight=path.operator.weight / unit)
             bias = held.values / unit if held else None
@@ -113,7 +114,7 @@ class _Layer:
 
 def as_written(graph: Graph) -> Graph:
     """The graph with the operators that NIR has, in place of lists of synapses and the like."""
-    shapes = {node.name: node.shape for node in (*graph.inputs, *graph.neurons)}
+    shapes = graph.shapes
     layers = [_carried(n, graph.into(n.name), shapes)[0] for n in graph.neurons]
     changed = {layer.path.name: layer.path for into in layers for layer in into}
     return replace(graph, paths=tuple(changed.get(path.name, path) for path in graph.paths))

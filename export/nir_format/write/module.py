@@ -87,8 +87,16 @@ def _neuron(name: str, module: ChipNeuron) -> Neuron:
     threshold = vth if fires else np.full(module.shape, np.inf)
     ones, zeros = np.ones(module.shape), np.zeros(module.shape)
     decays = (du + 1) / 4096, dv / 4096
-    kind = "lif" if fires else "integrator"
-    return Neuron(name, module.shape, kind, *decays, threshold, bias / V_UNIT, ones, zeros)
+    return Neuron(
+        name,
+        module.shape,
+        "lif" if fires else "integrator",
+        *decays,
+        threshold,
+        bias / V_UNIT,
+        ones,
+        zeros,
+    )
 
 
 def _traced(network: nn.Module) -> tuple[Shape, tuple[Wire, ...], tuple[str, ...]]:

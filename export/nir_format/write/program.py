@@ -99,10 +99,10 @@ def _neuron(p: Neurons) -> Neuron:
 def _require_same(wanted: Program, found: Program) -> None:
     """Raise BadInput where two programs differ in more than the order of their nodes."""
     different = compare_registers(registers(wanted), registers(found))
-    if different is None and not equal(wanted, _ordered_as(wanted, found)):
-        different = "shapes and outputs"
     if different is not None:
         raise BadInput(f"NIR does not hold its registers as they are: {different}")
+    if not equal(wanted, _ordered_as(wanted, found)):
+        raise BadInput("NIR does not hold its shapes and outputs as they are")
 
 
 def _ordered_as(wanted: Program, found: Program) -> Program:

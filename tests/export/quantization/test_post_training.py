@@ -79,13 +79,49 @@ def test_calibration_is_named_and_leaves_fewer_wrong_spikes(
 ) -> None:
     plain = export(folder / "graph.nir")["quantization"]
     capsys.readouterr()
-    chosen = export(folder / "graph.nir", "--calibrate", folder / "spikes.npz")["quantization"]
-    assert chosen["calibration"] == str(folder / "spikes.npz")
-    assert chosen["calibration_samples"] == 12
+    chosen = export(folder / "graph.nir", "--calibrate", folder / "calib.npz")["quantization"]
+    assert chosen["calibration"] == str(folder / "calib.npz")
+    assert chosen["calibration_samples"] == 4
+    assert chosen["calibration_positions"] == [0, 1, 2, 3]
     assert chosen["nodes"]["a"]["spike_mismatches"] < plain["nodes"]["a"]["spike_mismatches"]
-    assert "calibrated on 12 samples" in capsys.readouterr().out
-    other = export(folder / "graph.nir", "--calibrate", folder / "calib.npz")["quantization"]
-    assert other["calibration_samples"] == 4
+    assert "calibrated on 4 samples" in capsys.readouterr().out
+
+
+def test_calibration_never_sees_an_evaluated_sample(
+    export: Callable[..., dict[str, Any]],
+    folder: Path,
+    tmp_path: Path,
+    refused: Callable[..., str],
+) -> None:
+    """Of the same data, under any path, it takes what comes after; of others, what is not evaluated."""
+    model, data, spikes = (
+        folder / "graph.nir",
+        folder / "spikes.npz",
+        read_npz(folder / "spikes.npz"),
+    )
+    (tmp_path / "link.npz").symlink_to(data)
+    for same in (data, tmp_path / "link.npz"):
+        for more, count in (((), 9), (("--samples", 5), 5)):
+            report = export(model, "--calibrate", same, *more)
+            used = report["quantization"]["calibration_positions"]
+            assert report["samples"] == count and used == list(range(count, 12))
+            says = f"calibrated on samples {count}..11, evaluated on the {count} before"
+            assert any(says in warning for warning in report["warnings"])
+    copied = np.concatenate([spikes["spikes"][[3, 7]], RNG.poisson(0.2, (3, 30, 2, 6, 6))])
+    np.savez(tmp_path / "mixed.npz", spikes=copied)
+    report = export(model, "--calibrate", tmp_path / "mixed.npz")
+    assert report["quantization"]["calibration_positions"] == [2, 3, 4]
+    assert any("2 of 5 samples are evaluated too" in warning for warning in report["warnings"])
+    np.savez(tmp_path / "copy.npz", spikes=spikes["spikes"].astype(np.int64))
+    np.savez(tmp_path / "one.npz", spikes=spikes["spikes"][:1])
+    command = (model, "--target", "emulator", "--out", tmp_path / "out")
+    refused(main, *command, "--data", data, "--calibrate", tmp_path / "copy.npz",
+            says=("copy.npz", "every sample is among those evaluated", "--samples"))  # fmt: skip
+    refused(main, *command, "--data", tmp_path / "one.npz", "--calibrate", tmp_path / "one.npz",
+            says=("one.npz", "its only sample"))  # fmt: skip
+    # A graph that is exact is not calibrated: all of its samples are evaluated.
+    exact = export(tmp_path / "out" / "model.nir", "--calibrate", data, out="exact")
+    assert exact["samples"] == 12 and exact["quantization"]["calibration"] is None
 
 
 def test_what_was_written_is_exact(
