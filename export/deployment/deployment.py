@@ -46,7 +46,8 @@ class Deployment:
     that their encoder lets through. labels: int64 [samples], and class_names of the predictions,
     where they are known. predict: a trace of the samples in a slice → class of each.
     float_predictions: those of the model before quantization. host, chip: what runs where, in words.
-    notes: what else its reader found, warnings of the report. quantization: how the graph became
+    notes: what else its reader found, warnings of the report; silent_note: one for a run in which
+    nothing fires. quantization: how the graph became
     integers, where it was not trained as such. label_layers: the connections that other labels
     exchange, where there is a text encoder. skipped: how many samples cannot be read and were left out.
     skips: the lowering of residual skips, and the other one, where there are any. data_set: which known
@@ -67,6 +68,7 @@ class Deployment:
     chip: tuple[str, ...]
     program: Program | None = None
     notes: tuple[str, ...] = ()
+    silent_note: str = ""
     label_layers: tuple[str, ...] = ()
     skips: Lowerings | None = None
     quantization: Quantization | None = None

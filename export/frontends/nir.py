@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
 from export.frontends.calibration import RECORDINGS, evaluated, same_data, unseen
 from export.frontends.spikes import Messages, Spikes, called, input_spikes, is_spikes
+from export.graph.graph import Graph
+from export.graph.time_scale import dt_note, long_note
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
 from export.nir_format.normal.normalise import normalise
 from export.nir_format.read.file import read_nir
@@ -87,10 +90,12 @@ def from_nir(
         float_predictions=None,
         host=("reading the output",),
         chip=("the whole graph",),
+        notes=tuple(filter(None, (long_note(normalised, dt),))),
+        silent_note=dt_note(normalised, dt),
     )
     other = None if calibrate is None or shared else read(calibrate, RECORDINGS).inputs
     if exact or calibrate is None:
-        return on_chip(deployment, normalised, dt=dt)
+        return _on_chip(deployment, normalised, dt=dt)
     if other is None:
         assert count is not None
         rest = {node: messages[count:] for node, messages in everything.inputs.items()}
@@ -104,4 +109,13 @@ def from_nir(
         chosen = unseen(name, other, 0, found.inputs)
         notes = chosen.notes
     deployment = replace(deployment, notes=(*deployment.notes, *notes))
-    return on_chip(deployment, normalised, chosen.inputs, name, chosen.positions, dt=dt)
+    return _on_chip(deployment, normalised, chosen.inputs, name, chosen.positions, dt=dt)
+
+
+def _on_chip(deployment: Deployment, graph: Graph, *calibration: Any, dt: float) -> Deployment:
+    """`on_chip`, with a word on the graph's time constants where no registers hold it."""
+    try:
+        return on_chip(deployment, graph, *calibration, dt=dt)
+    except BadInput as error:
+        note = long_note(graph, dt)
+        raise BadInput(f"{error}; {note}" if note else str(error)) from error

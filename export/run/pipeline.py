@@ -30,6 +30,7 @@ from export.run.kept import forget, keep
 from export.run.lowered import lowered, through_files
 from export.run.options import Options
 from export.run.outcome import Found, report_json
+from export.run.silence import silence
 from export.run.stages import Stages
 from export.targets.table import BUILT_IN, find_target
 from export.targets.target import Executor, Job, Mapped, Target
@@ -105,6 +106,7 @@ def _run(
         runs = run_all(
             *(deployment, program, found, options.record_samples, stages, kept, watched, threads)
         )
+    warnings += silence(program, runs.trace, deployment.silent_note)
     if runs.float_predictions is not None:
         deployment = replace(deployment, float_predictions=runs.float_predictions)
     with stages.time("map"):

@@ -21,21 +21,17 @@ from export.nir_format.write.nodes import (
     carries,
     delay_node,
     dense,
-    is_pool,
     layer_nodes,
     neuron_node,
-    pool_node,
     reshaping_nodes,
     written,
 )
-from neuroclip.linear.maps import Convolution
 
 Float = NDArray[np.float64]
 
 
 def graph_to_nir(graph: Graph, dt: float = DEFAULT_DT) -> nir.NIRGraph:
-    """A NIR graph that `export.nir_format.normal.normalise` reads as `graph` at a step of dt seconds,
-    but for the units of neurons behind a pool, all of whose weights it halves.
+    """A NIR graph that `export.nir_format.normal.normalise` reads as `graph` at a step of dt seconds.
 
     Lists of synapses become dense layers, as in `as_written`. A bias goes into a layer where the
     current clears each step, since other readers know it there, and into v_leak elsewhere. Raises
@@ -53,12 +49,10 @@ def graph_to_nir(graph: Graph, dt: float = DEFAULT_DT) -> nir.NIRGraph:
 
     for n in graph.neurons:
         layers, n = _carried(n, graph.into(n.name), shapes)
-        # NIR's pools have weights of 1, the chip's are even: all of their target is halved.
-        unit = 2 if any(layer.pools for layer in layers) else 1
-        threshold = n.threshold / unit if n.kind == "lif" else None
-        add(n.name, neuron_node(threshold, n.du, n.dv, n.bias / unit, dt))
+        threshold = n.threshold if n.kind == "lif" else None
+        add(n.name, neuron_node(threshold, n.du, n.dv, n.bias, dt))
         for layer in layers:
-            chain = layer.nodes(shapes[layer.source], n.shape, unit, dt)
+            chain = layer.nodes(shapes[layer.source], n.shape, dt)
             for name, node in chain:
                 add(name, node)
             edges += pairwise([layer.source, *(name for name, _ in chain), n.name])
@@ -85,27 +79,18 @@ class _Layer:
 
     path: Path
     source: str
-    pools: bool
     constant: _Constant | None = None
 
-    def nodes(
-        self, source: Shape, target: Shape, unit: int, dt: float
-    ) -> list[tuple[str, nir.NIRNode]]:
-        """The chain of nodes from a source of a shape to neurons of a shape, weights in `unit`."""
+    def nodes(self, source: Shape, target: Shape, dt: float) -> list[tuple[str, nir.NIRNode]]:
+        """The chain of nodes from a source of a shape to neurons of a shape."""
         path, held = self.path, self.constant
         after = held.delay if held else 0
         before = path.delay - after
         if path.source == path.target and before == 1:
             before = 0  # in NIR a loop without a Delay takes one step
         chain = [(f"{path.name}.before", delay_node(source, before, dt))] if before else []
-        if self.pools:
-            assert isinstance(path.operator, Convolution)
-            layer: list[tuple[str, nir.NIRNode]] = [(path.name, pool_node(path.operator))]
-            shape: Shape = path.operator.target_shape
-        else:
-            op = replace(path.operator, weight=path.operator.weight / unit)
-            bias = held.values / unit if held else None
-            layer, shape = layer_nodes(path.name, op, bias, source)
+        bias = held.values if held else None
+        layer, shape = layer_nodes(path.name, path.operator, bias, source)
         chain += layer
         if after:
             chain.append((f"{path.name}.after", delay_node(shape, after, dt)))
@@ -129,8 +114,7 @@ def _carried(
     for path in paths:
         if path.source is not None:
             op = written(path.name, path.operator, shapes[path.source])
-            pools = is_pool(op, shapes[path.source])
-            layers.append(_Layer(replace(path, operator=op), path.source, pools))
+            layers.append(_Layer(replace(path, operator=op), path.source))
     for path in paths:
         if path.source is None:
             constant = _Constant(path.name, path.operator.weight.reshape(-1), path.delay)
@@ -146,8 +130,8 @@ def _carried(
 
 
 def _give(constant: _Constant, layers: list[_Layer], as_dense: bool = False) -> bool:
-    """Give a constant to a layer that can carry it: to the one it is named after, if possible, and
-    to a pool, which is then a convolution, last. Returns whether there is one.
+    """Give a constant to a layer that can carry it, to the one it is named after, if possible. Returns
+    whether there is one.
 
     as_dense: any layer can, as a dense one.
     """
@@ -160,9 +144,9 @@ def _give(constant: _Constant, layers: list[_Layer], as_dense: bool = False) -> 
     ]
     if not found:
         return False
-    i = min(found, key=lambda i: (constant.name != f"{layers[i].path.name}.bias", layers[i].pools))
+    i = min(found, key=lambda i: constant.name != f"{layers[i].path.name}.bias")
     path = layers[i].path
     if as_dense:
         path = replace(path, operator=dense(path.name, path.operator))
-    layers[i] = replace(layers[i], path=path, constant=constant, pools=False)
+    layers[i] = replace(layers[i], path=path, constant=constant)
     return True

@@ -57,23 +57,6 @@ def delay_node(shape: Shape, steps: int, dt: float) -> nir.Delay:
     return nir.Delay(delay=np.full(shape, steps * dt))
 
 
-def is_pool(op: Operator, source: Shape) -> bool:
-    """Whether an operator on a source of this shape is NIR's SumPool2d with weights of 2."""
-    return (
-        isinstance(op, Convolution)
-        and source == geometry(op).source_shape
-        and op.groups == len(op.weight) == source[0]
-        and op.dilation == (1, 1)
-        and bool((op.weight == 2).all())
-    )
-
-
-def pool_node(op: Convolution) -> nir.SumPool2d:
-    """The sums over the windows of a convolution that `is_pool`."""
-    window = (op.weight.shape[2:], op.stride, op.padding)
-    return nir.SumPool2d(*(np.array(pair) for pair in window))
-
-
 def carries(op: Operator, bias: Float) -> bool:
     """Whether the layer of an operator as `written` can add a bias, float64 [target size]: any where it
     is dense, one for each channel where it is a convolution."""
