@@ -63,7 +63,7 @@ def unseen(name: str, calibration: Messages, first: int, evaluated: Messages) ->
             f"{name}: every sample is among those evaluated; give calibration other data, or evaluate "
             "fewer with --samples"
         )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(kept) < len(digests):
         notes = (
             f"{name}: {len(digests) - len(kept)} of {len(digests)} samples are evaluated too and are "

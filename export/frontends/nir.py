@@ -71,7 +71,7 @@ def from_nir(
         )
         return Messages({names[0]: messages}, labels, class_names)
 
-    exact = inexact(normalised, {}) is None
+    exact = calibrate is not None and inexact(normalised, {}) is None
     shared = not exact and same_data(data, calibrate)
     everything = read(data, samples if samples is None or not shared else samples + RECORDINGS)
     total, name = len(everything.inputs[names[0]]), called(data, whole=True)
