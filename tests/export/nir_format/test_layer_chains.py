@@ -15,10 +15,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from deploy.connections.connections import Sparse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from deploy.connections import Sparse
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
