@@ -6,7 +6,6 @@ an entry point of the group `neuroclip.connections` whose name is the kind's.
 """
 
 from dataclasses import is_dataclass
-from importlib.metadata import entry_points
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +23,7 @@ from deploy.connections.conv2d import Conv2d, Pair, sum_pool
 from deploy.connections.dense import Dense
 from deploy.connections.sparse import Sparse, expand, one_to_one
 from deploy.errors import BadInput
+from deploy.plugins import imported, installed
 
 __all__ = [
     "KINDS",
@@ -71,13 +71,9 @@ def kind_named(name: str) -> type[Connection]:
     Raises BadInput where there is none, or where it cannot be imported.
     """
     if name not in KINDS:
-        for entry in entry_points(group=ENTRY_POINTS, name=name):
-            try:
-                register(entry.load())
-            except Exception as error:  # whatever a foreign module does
-                raise BadInput(
-                    f"kind of connection '{name}': {entry.value} cannot be loaded: {error}"
-                ) from error
+        for entry in installed(ENTRY_POINTS):
+            if entry.name == name:
+                register(imported(entry))
     if name not in KINDS:
         raise BadInput(
             f"unknown kind of connection {name!r}, known: {', '.join(KINDS)}; a kind of one's own is "

@@ -10,10 +10,10 @@ from deploy.files import write_text
 from deploy.program.program import Program
 from deploy.report.fill import fill
 from deploy.report.sections import sections
-from deploy.report.sections.section import Run, Section
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import NBSP, count, interval, percent
 from deploy.report.words.read import at, items, number
+from deploy.report.words.section import Run, Section
 
 
 def render(

@@ -11,7 +11,7 @@ from deploy.report.sections.chip import cores, latency, traffic
 from deploy.report.sections.cost import counts, energy, skips
 from deploy.report.sections.result import accuracy, crosscheck, parity, proof, quantization
 from deploy.report.sections.run import activity, coverage, placement, repeat
-from deploy.report.sections.section import Run, Section
+from deploy.report.words.section import Run, Section
 
 __all__ = ["Run", "Section", "register", "sections"]
 

@@ -235,7 +235,7 @@ def test_an_installed_distribution_brings_its_kind(tmp_path: Path) -> None:
         env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": ""},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("kind of connection 'broken': nowhere:Nothing cannot be")
+    assert done.stdout.startswith("entry point 'broken' of neuroclip.connections")
 
 
 def test_registers_hold_what_it_computes_with() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 from deploy.report.charts.core_map import core_map, slices
 from deploy.report.charts.svg import Drawing
-from deploy.report.sections.section import Run
 from deploy.report.words.figures import count, percent
 from deploy.report.words.read import at, items, mapping, number, numbers
+from deploy.report.words.section import Run
 
 # Cells of more chips than these fill pages without saying more; they are counted in words.
 MAX_CHIPS = 8

@@ -3,9 +3,9 @@
 from typing import Any
 
 from deploy.report.charts.mesh import mesh
-from deploy.report.sections.section import Run
 from deploy.report.words.figures import count
 from deploy.report.words.read import at, items, number
+from deploy.report.words.section import Run
 
 # A mesh of more routers than these is not drawn: the table of the heaviest pairs says more.
 MAX_ROUTERS = 600

@@ -6,9 +6,9 @@ import numpy as np
 
 from deploy.report.charts.series import MAX_ROWS, curve, curves, heat
 from deploy.report.charts.svg import Drawing
-from deploy.report.sections.section import Run
 from deploy.report.words.figures import count, percent
 from deploy.report.words.read import at, items, mapping, numbers
+from deploy.report.words.section import Run
 
 TITLES = {
     "synaptic_ops": "synaptic operations",

@@ -4,10 +4,10 @@ from typing import Any
 
 from deploy.report.charts.energy_bars import colours, energy_bars
 from deploy.report.sections.cost.baseline import against_ann
-from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import joules
 from deploy.report.words.read import at, items, number, numbers
+from deploy.report.words.section import Run
 
 
 def facts(run: Run) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from typing import Any
 
 from deploy.report.charts.intervals import Axis, axis_around
-from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import count, interval
 from deploy.report.words.read import at, number
+from deploy.report.words.section import Run
 
 
 def facts(run: Run) -> dict[str, Any]:

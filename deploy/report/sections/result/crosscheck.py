@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import joules, seconds
 from deploy.report.words.read import at, items, number, pair
+from deploy.report.words.section import Run
 
 
 def facts(run: Run) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from deploy.report.sections.section import Run
 from deploy.report.words.figures import NOT_KNOWN, NOT_MEASURED, count, percent
 from deploy.report.words.read import at, mapping, pair
+from deploy.report.words.section import Run
 
 Ends = tuple[int | float, int | float]
 SIGNS = {

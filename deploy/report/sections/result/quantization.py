@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from deploy.report.sections.section import Run
 from deploy.report.words.figures import NOT_MEASURED, count
 from deploy.report.words.quantization import how, quantization_sentence
 from deploy.report.words.read import at, mapping, number, pair
+from deploy.report.words.section import Run
 
 
 def facts(run: Run) -> dict[str, Any] | None:

@@ -4,8 +4,8 @@ from typing import Any
 
 from deploy.report.charts.potentials import MAX_LABELS, MAX_LINES, potentials
 from deploy.report.charts.raster import Band, raster
-from deploy.report.sections.section import Run
 from deploy.report.words.read import at, items
+from deploy.report.words.section import Run
 
 # Each sample adds its spikes to the page; more of them are in the trace file.
 MAX_SAMPLES = 4

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from deploy.report.sections.section import Run
 from deploy.report.words.read import at
+from deploy.report.words.section import Run
 
 
 def facts(run: Run) -> dict[str, Any]:

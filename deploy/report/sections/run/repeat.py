@@ -3,10 +3,10 @@
 import shlex
 from typing import Any
 
-from deploy.report.sections.section import Run
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import NOT_MEASURED, NOT_RECORDED, count, plain, seconds
 from deploy.report.words.read import at, mapping, numbers
+from deploy.report.words.section import Run
 
 
 def facts(run: Run) -> dict[str, Any]:
