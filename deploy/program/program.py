@@ -117,9 +117,15 @@ class Program:
     outputs: tuple[Output, ...]
     order: tuple[str, ...] = field(init=False, repr=False)
     """Population names, each after every population that reaches it without delay."""
+    _named: dict[str, Input | Neurons] = field(init=False, repr=False)
+    _into: dict[str, tuple[Connection, ...]] = field(init=False, repr=False)
+    _out_of: dict[str, tuple[Connection, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_names(self)
+        object.__setattr__(self, "_named", {node.name: node for node in self.sources})
+        object.__setattr__(self, "_into", _grouped(self.connections, "target"))
+        object.__setattr__(self, "_out_of", _grouped(self.connections, "source"))
         for node in self.inputs:
             _check_input(node)
         for population in self.populations:
@@ -141,22 +147,22 @@ class Program:
 
     def population(self, name: str) -> Neurons:
         """The population called `name`. Raises BadInput where there is none."""
-        for population in self.populations:
-            if population.name == name:
-                return population
+        node = self._named.get(name)
+        if isinstance(node, Neurons):
+            return node
         raise BadInput(f"node '{name}': no population of this name in the program")
 
     def source(self, name: str) -> Input | Neurons:
         """The input or population called `name`. Raises BadInput where there is none."""
-        return next((n for n in self.inputs if n.name == name), None) or self.population(name)
+        return self._named.get(name) or self.population(name)
 
     def into(self, name: str) -> tuple[Connection, ...]:
         """The connections that end in `name`, in their order of definition."""
-        return tuple(c for c in self.connections if c.target == name)
+        return self._into.get(name, ())
 
     def out_of(self, name: str) -> tuple[Connection, ...]:
         """The connections that start in `name`, in their order of definition."""
-        return tuple(c for c in self.connections if c.source == name)
+        return self._out_of.get(name, ())
 
 
 def make_input(name: str, shape: Shape, low: Any = 0, high: Any = 1) -> Input:
@@ -248,22 +254,40 @@ def _check_output(output: Output, source: Neurons) -> None:
         )
 
 
+def _grouped(
+    connections: tuple[Connection, ...], end: Literal["source", "target"]
+) -> dict[str, tuple[Connection, ...]]:
+    """Connections by the node at one of their ends, in their order of definition."""
+    found: dict[str, list[Connection]] = {}
+    for c in connections:
+        found.setdefault(getattr(c, end), []).append(c)
+    return {name: tuple(group) for name, group in found.items()}
+
+
 def _zero_delay_order(program: Program) -> tuple[str, ...]:
-    """Populations sorted so that undelayed connections point forward; a cycle needs a delay."""
-    waiting = {
-        p.name: {
-            c.source
-            for c in program.into(p.name)
-            if c.delay == 0 and all(c.source != n.name for n in program.inputs)
-        }
-        for p in program.populations
+    """Populations sorted so that undelayed connections point forward; a cycle needs a delay.
+
+    Level by level, those of a level as they are defined.
+    """
+    number = {p.name: i for i, p in enumerate(program.populations)}
+    waits = {
+        name: {c.source for c in program.into(name) if c.delay == 0 and c.source in number}
+        for name in number
     }
     order: list[str] = []
-    while waiting:
-        ready = [name for name, sources in waiting.items() if not sources - set(order)]
-        if not ready:
-            raise BadInput(f"nodes {sorted(waiting)}: a cycle of connections without any delay")
+    ready = [name for name, sources in waits.items() if not sources]
+    while ready:
         order += ready
+        freed = []
         for name in ready:
-            del waiting[name]
+            del waits[name]
+            for c in program.out_of(name):
+                sources = waits.get(c.target, set())
+                if c.delay == 0 and name in sources:
+                    sources.remove(name)
+                    if not sources:
+                        freed.append(c.target)
+        ready = sorted(freed, key=number.__getitem__)
+    if waits:
+        raise BadInput(f"nodes {sorted(waits)}: a cycle of connections without any delay")
     return tuple(order)

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,24 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
     np.savez(path, program=np.array([{"a": 1}], dtype=object))
     with pytest.raises(BadInput, match="never loaded"):
         load_program(path)
+
+
+def test_a_chain_of_thousands_of_populations_is_ordered_as_it_lies() -> None:
+    """Reversed, so that each waits for the one defined after it: a step for each and no search."""
+    names = [f"n{i}" for i in range(4000)]
+    weight = np.full((1, 1), 2, np.int32)
+    program = Program(
+        (make_input("i", (1,)),),
+        tuple(make_population(name, (1,)) for name in reversed(names)),
+        (
+            Dense("c", "i", "n0", weight),
+            *(Dense(f"c{b}", a, b, weight) for a, b in pairwise(names)),
+        ),
+        (),
+    )
+    assert program.order == tuple(names)
+    assert program.population("n7").name == program.source("n7").name == "n7"
+    assert [c.name for c in program.into("n7")] == ["cn7"]
+    assert [c.name for c in program.out_of("n7")] == ["cn8"]
+    with pytest.raises(BadInput, match="'i': no population"):
+        program.population("i")
