@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+import neuroclip as nc
 from deploy.arithmetic.registers import IntArray
 from deploy.compare.parity import compare
 from deploy.connections import Connection, register
@@ -34,8 +35,6 @@ from deploy.program.program import (
     registers,
 )
 from deploy.prove.proof import prove
-from export.deployment.deployment import Deployment, most_active
-from export.run.pipeline import Options, run
 
 
 @register
@@ -111,14 +110,8 @@ def main(folder: Path) -> None:
         "mapping  ", f"{len(mapping.cores)} cores, {sum(counts.synaptic_ops.values())} operations"
     )
 
-    network = Deployment(
-        model="a ring", data="random spikes", graph=None, network=None, program=program,
-        inputs={"input": spikes}, input_ranges={"input": (0, 1)}, labels=None, class_names=(),
-        predict=lambda trace, _: most_active(trace, "scores"), float_predictions=None,
-        host=("reading the scores",), chip=("the whole network",),
-    )  # fmt: skip
-    report = run(network, Options(target="emulator", out=folder))
-    print("report   ", "OK" if report["ok"] else "not OK", folder / "report.html")
+    report = nc.export(program, spikes, out=folder)
+    print("report   ", "OK" if report.ok else "not OK", folder / "report.html")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import neuroclip as nc
+from deploy import connections, neurons
 from deploy.errors import BadInput
 from export.commands.main import main
 from export.frontends.table import frontend_lines
@@ -45,14 +47,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if it were installed, for one test: what it adds to the tables goes again."""
     monkeypatch.syspath_prepend(str(site))
+    before = [(kinds, dict(kinds)) for kinds in (neurons.KINDS, connections.KINDS)]
+    yield
+    for kinds, had in before:
+        kinds.clear()
+        kinds.update(had)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "net.toy"
-    path.write_text("input 6\nlif 8\nparity 5\nlif 3\n")
+    path.write_text("input 6\nlif 8\nparity 5\nshift 5\nlif 3\n")
     return path
 
 
@@ -83,14 +91,16 @@ def test_it_runs(installed: None, model: Path, spikes: Path, tmp_path: Path) -> 
     out = tmp_path / "out"
     command = [model, "--data", spikes, "--target", "toy", "--out", out]
     assert main([*map(str, command)]) == 0
-    assert (out / "toy.txt").read_text() == "lif2 lif 8\nparity3 toy-parity 5\nlif4 lif 3\n"
+    assert (out / "toy.txt").read_text() == "\n".join(
+        ["lif2 lif 8", "parity3 toy-parity 5", "shift4 lif 5", "lif5 lif 3", ""]
+    )
     report = json.loads((out / "report.json").read_text())
     (pair,) = report["parity"]["pairs"]
     assert (pair["a"], pair["b"], pair["ok"]) == ("emulator", "toy", True)
-    assert pair["spikes_compared"] == 7 * 12 * 16
+    assert pair["spikes_compared"] == 7 * 12 * 21
     assert report["target"] == "toy" and report["toy"]["cores"] == report["cores"]["used"]
-    assert report["toy"]["messages"]["parity3"] > 0
-    assert report["latency_steps"] == {"lif2": 1, "parity3": 2, "lif4": 3}
+    assert report["toy"]["messages"]["lif5"] > 0
+    assert report["latency_steps"] == {"lif2": 1, "parity3": 2, "shift4": 3, "lif5": 4}
     assert "the toy has no power switch" in report["warnings"]
     # What a folder holds is of one run.
     assert nc.export(model, spikes, out=out).ok and not (out / "toy.txt").exists()
@@ -161,7 +171,7 @@ def test_its_spikes_are_compared(
 
         def run(inputs: Any) -> Any:
             trace = right.run(inputs)
-            trace.s["lif4"][1, 5, 2] ^= 1
+            trace.s["lif5"][1, 5, 2] ^= 1
             return trace
 
         return replace(right, run=run)
@@ -170,7 +180,7 @@ def test_its_spikes_are_compared(
     command = [model, "--data", spikes, "--target", "toy", "--out", tmp_path / "out"]
     assert main([*map(str, command)]) == 1
     said = capsys.readouterr().err
-    assert "emulator ≠ toy" in said and "node lif4, sample 1, step 5" in said
+    assert "emulator ≠ toy" in said and "node lif5, sample 1, step 5" in said
     monkeypatch.setattr(toy, "executor", lambda *a: replace(executor(*a), name="emulator"))
     assert main([*map(str, command)]) == 2
     assert "its executor calls itself 'emulator', as ours" in capsys.readouterr().err

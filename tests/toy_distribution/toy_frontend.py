@@ -1,10 +1,11 @@
-"""A front end in one file: `.toy` files, whose lines are `input SIZE`, then `parity|lif SIZE`."""
+"""A front end in one file: `.toy` files, whose lines are `input SIZE`, then `parity|lif|shift SIZE`."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deploy import connections as kinds
 from deploy.connections import Connection
 from deploy.errors import BadInput
 from deploy.neurons import kind_named, make_population
@@ -15,7 +16,7 @@ from export.frontends.program import from_program
 
 
 def read(model: Any, request: Request) -> Deployment:
-    """A chain of layers, every neuron of one reading all neurons before."""
+    """A chain of layers, every neuron of one reading all neurons before, of a shift its neighbour."""
     path = Path(model)
     if not path.is_file():
         raise BadInput(f"{path}: No such file")
@@ -30,12 +31,16 @@ def read(model: Any, request: Request) -> Deployment:
         name, n = f"{kind}{number}", int(size)
         if kind == "parity":
             populations.append(kind_named("toy-parity")(name, (n,)))
-        elif kind == "lif":
+        elif kind in ("lif", "shift"):
             populations.append(make_population(name, (n,), dv=500, vth=4))
         else:
             raise BadInput(f"{path}: line {number}: no layer '{kind}'")
-        weight = np.full((n, width), 2, np.int32)
-        connections.append(Dense(f"to_{name}", before, name, weight))
+        if kind == "shift":
+            each = np.full(n, 6, np.int32)
+            connections.append(kinds.kind_named("toy-shift")(f"to_{name}", before, name, each))
+        else:
+            weight = np.full((n, width), 2, np.int32)
+            connections.append(Dense(f"to_{name}", before, name, weight))
         before, width = name, n
     program = Program(
         (make_input("input", (int(lines[0][1]),)),),
