@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-RECTANGLE, SIGMOID = 0, 1
+RECTANGLE = 0
 
 _LIMIT = 2**23
 # While |a| stays at or below this, |u| ≤ 2^23 holds after one wrap, and all fits 32 bits.
