@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   neuroclip-export network.net --data spikes.npz --target emulator --out runs/net
   neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
   neuroclip-export float.nir --data spikes.npz --calibrate few.npz --target emulator
+  neuroclip-export mine.py:Net --weights w.safetensors --data spikes.npz --target lava
   neuroclip-export float.nir --data path/to/N-MNIST --frame-ms 1 --steps 300 --target emulator
 
 exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("euler", "exp", "zoh"),
         help="of a NIR graph's time constants (default: euler)",
     )
+    add("--weights", metavar="FILE", help="of a network in a Python file (.safetensors, .pt)")
     add("--calibrate", metavar="DATA", help="choose the scales of a float graph on these data")
     add(
         "--frame-ms",

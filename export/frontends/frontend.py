@@ -52,6 +52,7 @@ class Request:
     frame_ms: float | None = None
     steps: int | None = None
     net_decay: NetDecay = "auto"
+    weights: str | None = None
     class_names: tuple[str, ...] = ()
     float_predictions: ArrayLike | None = None
 

@@ -36,7 +36,7 @@ def find_frontend(model: object) -> Frontend:
     if model is None:
         return CHECKPOINT
     if isinstance(model, str | Path):
-        suffix = Path(model).suffix
+        suffix = Path(model).suffix.partition(":")[0]
         of_ours = [f for f in BUILT_IN if suffix in f.suffixes]
         if of_ours or not suffix:
             return (*of_ours, CHECKPOINT)[0]
@@ -107,6 +107,17 @@ def _module(model: Any, request: Request) -> Deployment:
     return from_module(model, request)
 
 
+def _python(model: Any, request: Request) -> Deployment:
+    try:
+        from export.frontends.python_file import from_python
+    except ImportError as error:
+        raise BadInput(
+            f"a network of Python's needs torch and snnTorch ({error}): "
+            "pip install '.[learn]' in the repository"
+        ) from error
+    return from_python(str(model), request)
+
+
 def _is_module(model: object) -> bool:
     torch = sys.modules.get("torch")  # whoever has made a module has imported torch
     return torch is not None and isinstance(model, torch.nn.Module)
@@ -161,6 +172,14 @@ BUILT_IN = (
         _program,
         (".npz",),
         knows=lambda model: isinstance(model, Program),
+    ),
+    Frontend(
+        "python",
+        "Python file",
+        "FILE.py:NAME, a snnTorch network, or a class or function that makes one",
+        _python,
+        (".py",),
+        frozenset({"weights", "class_names", "float_predictions"}),
     ),
     Frontend(
         "module",
