@@ -18,7 +18,7 @@ RUN = """
 import sys
 import numpy as np
 import deploy
-from deploy.connections.connections import Conv2d
+from deploy.connections import Conv2d
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.neurons import make_ternary
