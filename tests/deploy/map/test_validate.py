@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import deploy.map.validate
-from deploy.connections import Connection
+from deploy.connections import Connection, Conv2d, Sparse
 from deploy.errors import CheckFailed
-from deploy.hardware.chip import Chip, Limit, load_chip
+from deploy.hardware.chip import LIMITS, Chip, Limit, load_chip
 from deploy.hardware.mapping import Core, Mapping, Place, Slice
 from deploy.hardware.mesh import placed
 from deploy.map.core.costs import RESOURCES, core_report
@@ -159,6 +159,75 @@ def test_one_more_than_a_limit_is_caught_by_that_rule_alone(resource: str) -> No
     assert {v.rule for v in violations} == {resource}
     assert len(violations) == used.count(max(used))
     assert (violations[0].used, violations[0].limit) == (max(used), max(used) - 1)
+
+
+# What breaks each limit of the chip format, beginning with a mapping that is legal, and by which rule.
+BREAKS: dict[str, tuple[int, str]] = {
+    "cores_per_chip": (5, "core_indices"),
+    "neurons": (4, "neurons"),
+    "synapse_words": (3, "synapse_words"),
+    "input_axons": (4, "input_axons"),
+    "output_axons": (3, "output_axons"),
+    "neuron_groups": (1, "neuron_groups"),
+    "synapse_formats": (1, "synapse_formats"),
+    "message_bits": (0, "message_bits"),
+    "word_bits": (1, "synapse_words"),
+    "synapse_bits": (10_000, "synapse_words"),
+    "delay_bits": (100_000, "synapse_words"),
+    "axon_bits": (100_000, "synapse_words"),
+    "synapses_per_block": (1, "synapse_words"),
+    "index_bits": (100_000, "synapse_words"),
+    "shared_kernels": (0, "synapse_words"),
+    "max_delay": (2, "max_delay"),
+    "cores_per_router": (1, "core_places"),
+    "mesh_columns": (1, "core_places"),
+}
+# Costs of a way, and how chips lie beside each other: nothing that a mapping could exceed.
+BOUNDS_NOTHING = {"chip_columns", "chip_crossing"}
+
+
+def test_every_limit_of_the_chip_format_has_a_rule_or_bounds_nothing() -> None:
+    assert BREAKS.keys() | BOUNDS_NOTHING == set(LIMITS)
+    assert not BREAKS.keys() & BOUNDS_NOTHING
+
+
+def with_limit(chip: Chip, name: str, value: int) -> Chip:
+    return replace(chip, **{name: Limit(value, "a test")})
+
+
+def all_limits() -> tuple[Program, Chip, Mapping]:
+    """A legal mapping of a program in which every limit has something to bound."""
+    program = small()
+    kernels = Conv2d("conv", "image", "d", np.full((1, 2, 3, 3), 2, np.int32), (8, 8))
+    rows = np.arange(4, dtype=np.int32)
+    listed = Sparse("list", "b", "c", np.full(3, 2, np.int32), rows[:-1], rows, 7)
+    late = replace(program.connections[2], name="late", delay=3)
+    program = replace(
+        program,
+        inputs=(*program.inputs, make_input("image", (2, 8, 8), -3, 3)),
+        populations=(*program.populations, make_population("d", (1, 6, 6), vth=5)),
+        connections=(*program.connections, kernels, listed, late),
+    )
+    chip = replace(CHIP, neurons=Limit(40, "a test"), max_delay=Limit(3, "a test"))
+    cores = [Core(i, (Slice(p.name, 0, p.size),)) for i, p in enumerate(program.populations)]
+    cores += [Core(5, cores.pop().slices)]
+    return program, chip, placed(chip, Mapping(chip.name, tuple(cores)))
+
+
+@pytest.mark.parametrize("limit", BREAKS)
+def test_each_limit_is_broken_by_its_rule(limit: str) -> None:
+    program, chip, mapping = all_limits()
+    # Of words as few as it needs, so that one more is too many.
+    needed = max(v.used for v in validate(program, with_limit(chip, "synapse_words", 0), mapping))
+    chip = with_limit(chip, "synapse_words", needed)
+    assert validate(program, chip, mapping) == []
+    value, rule = BREAKS[limit]
+    found = validate(program, with_limit(chip, limit, value), mapping)
+    # Places follow from the cores of a chip.
+    assert {v.rule for v in found} - ({"core_places"} if limit == "cores_per_chip" else set()) == {
+        rule
+    }
+    assert all(v.used > v.limit for v in found if v.rule == rule != "core_places")
 
 
 @pytest.mark.parametrize("name", ["loihi1", "loihi2"])
