@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from deploy.arithmetic.index_sets import Ints
-from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip
 from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import apart, coordinates
+from deploy.map.core.fits import Refusal
 from deploy.map.core.hypergraph import Messages, Parts, between, hypergraph, packets, parts_of
 from deploy.map.cut.slices import layer_parts
 from deploy.map.lower_bound import fewest_packets
@@ -46,12 +46,10 @@ def comparison(
     dealt = rng.permutation(np.arange(total) % len(used))
     first = np.cumsum([0, *(p.size for p in program.populations)])
     at_random = {p.name: dealt[first[i] : first[i + 1]] for i, p in enumerate(program.populations)}
-    try:
-        layers = layer_parts(program, chip)
+    layers, layer_order = layer_parts(program, chip), None
+    if not isinstance(layers, Refusal):
         number = max(int(part.max()) for part in layers.values()) + 1
         layer_order = cost(program, chip, layers, np.arange(number), messages)
-    except CheckFailed:
-        layer_order = None
     found = {
         "random": cost(program, chip, at_random, used, messages),
         "layer_order": layer_order,

@@ -3,7 +3,7 @@
 Candidates, each legal and none with more cores than the program's layers need one by one:
 
     tiles       groups of channels over rectangles of positions (`deploy.map.cut.tiles`)
-    layers      every population cut in the order of its neurons (`deploy.map.cut.slices`)
+    layer order every population cut in the order of its neurons (`deploy.map.cut.slices`)
     positions   the same in orders that keep together what hears the same (`deploy.map.cut.orders`)
     refined     the best of these, then neurons moved singly between cores of their population
     per layer   each population split by hypergraph partitioning, then the same moves
@@ -15,7 +15,8 @@ measured messages where they are given, else of one message a neuron. The last t
 (`deploy.map.place`). The same seed gives the same mapping.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import placed
 from deploy.map.core.costs import loads
+from deploy.map.core.fits import Refusal
 from deploy.map.core.hypergraph import Messages, Parts, between, hypergraph, packets
 from deploy.map.cut.orders import orders
 from deploy.map.cut.slices import Orders, layer_parts, to_mapping
@@ -65,20 +67,62 @@ def partition(
         >>> [(core.index, core.slices) for core in mapping.cores]
         [(0, (Slice(population='lif', start=0, stop=1),))]
     """
+    return search(
+        program,
+        chip,
+        messages,
+        seed=seed,
+        tries=tries,
+        deterministic=deterministic,
+        library=library,
+    ).mapping
+
+
+@dataclass(frozen=True)
+class Search:
+    """A mapping and how it was found: the name of the candidate that won, and the packets of each.
+
+    packets: {candidate: of the messages given}, None of an only one, which nothing was held against.
+    """
+
+    mapping: Mapping
+    won: str
+    packets: dict[str, int | None]
+
+    def to_json(self, samples: int) -> dict[str, Any]:
+        """The report's `cores.found_by`: {"won", "candidates": {name: packets per inference, or null}}."""
+        each = {n: None if sent is None else sent / samples for n, sent in self.packets.items()}
+        return {"won": self.won, "candidates": each}
+
+
+def search(
+    program: Program,
+    chip: Chip,
+    messages: Messages | None = None,
+    *,
+    seed: int = 0,
+    tries: int = 1,
+    deterministic: bool = True,
+    library: bool = True,
+) -> Search:
+    """As `partition`, with the candidates that were weighed."""
     ordering = orders(program, seed)
     candidates = starts(program, chip, ordering)
-    cores = _cores(candidates[0])
+    sent = _packets(program, candidates, messages)
+    start = candidates[_fewest(sent)]
+    cores = _cores(start)
     if cores > len(program.populations):
-        start = _best(program, candidates, messages)
         refined = _refined(
             *(program, chip, messages, ordering, start),
             [seed * tries + i for i in range(tries)],
             deterministic,
             library and hypergraph_library.available(),
         )
-        candidates += [parts for parts in refined if _cores(parts) <= cores]
-    best = _best(program, candidates, messages)
-    return place(program, chip, best, messages, ordering, seed)
+        candidates |= {name: parts for name, parts in refined.items() if _cores(parts) <= cores}
+        sent = _packets(program, candidates, messages)
+    won = _fewest(sent)
+    mapping = place(program, chip, candidates[won], messages, ordering, seed)
+    return Search(mapping, won, sent)
 
 
 def require_fit(program: Program, chip: Chip) -> None:
@@ -86,24 +130,29 @@ def require_fit(program: Program, chip: Chip) -> None:
     starts(program, chip, orders(program))
 
 
-def starts(program: Program, chip: Chip, ordering: Orders) -> list[Parts]:
+def starts(program: Program, chip: Chip, ordering: Orders) -> dict[str, Parts]:
     """The legal cuts of every population, in its own order and in these. Raises CheckFailed if none is."""
-    found: list[Parts] = []
-    refused, most = None, None
+    found: dict[str, Parts] = {}
+    refusals: list[Refusal] = []
+    most = None
     if (tiles := tile_parts(program, chip)) is not None:
-        found.append(tiles)
+        found["tiles"] = tiles
         most = _cores_of_each(tiles)
-    for order, even in ((ordering, True), (ordering, False), (None, True)):
-        try:
-            found.append(layer_parts(program, chip, order, even=even, most=most))
-            most = most or _cores_of_each(found[0])
-        except CheckFailed as error:
-            refused = refused or error
+    for name, order, even in (
+        ("positions, even slices", ordering, True),
+        ("positions, full cores", ordering, False),
+        ("layer order", None, True),
+    ):
+        parts = layer_parts(program, chip, order, even=even, most=most)
+        if isinstance(parts, Refusal):
+            refusals.append(parts)
+            continue
+        found[name] = parts
+        most = most or _cores_of_each(parts)
     if not found:
-        assert refused is not None
-        raise refused
-    fewest = min(map(_cores, found))
-    return [parts for parts in found if _cores(parts) == fewest]
+        raise CheckFailed(refusals[0].message)
+    fewest = min(map(_cores, found.values()))
+    return {name: parts for name, parts in found.items() if _cores(parts) == fewest}
 
 
 def place(
@@ -141,13 +190,13 @@ def _refined(
     seeds: list[int],
     deterministic: bool,
     library: bool,
-) -> list[Parts]:
-    """The candidates beyond cuts of orders, each within every limit."""
+) -> dict[str, Parts]:
+    """The candidates beyond cuts of orders by name, each within every limit."""
     cores = _cores(start)
     vertex_of, size = _vertices(program, ordering, start, cores)
     clustered = len(size) < sum(p.size for p in program.populations)
     if len(size) <= (_FEWEST_CLUSTERS if clustered else 2) * cores:
-        return []
+        return {}
     whole = problem(hypergraph(program, vertex_of, len(size), messages), size)
     at = np.empty(len(size), np.int64)
     group = np.empty(len(size), np.int64)
@@ -157,10 +206,10 @@ def _refined(
     own = np.full(cores, -1, np.int64)
     own[at] = group
     most = np.array([full[own == i].max(initial=0) for i in range(len(vertex_of))])[own]
-    found = [local_search(whole, at, cores, most, group, seeds[0])]
+    found = {"refined": local_search(whole, at, cores, most, group, seeds[0])}
     for seed in seeds if library else []:
         split = _per_layer(whole, at, group, full, seed, deterministic)
-        found.append(local_search(whole, split, cores, most, group, seed))
+        found[f"per layer, seed {seed}"] = local_search(whole, split, cores, most, group, seed)
         weighted, capacity = _weighted(program, chip, start, group, size, cores)
         mixed = hypergraph_library.split(
             replace(whole, size=weighted), cores, capacity, seed, deterministic=deterministic
@@ -168,14 +217,14 @@ def _refined(
         if mixed is not None:
             room = np.full(cores, capacity)
             weighed = replace(whole, size=weighted)
-            found.append(local_search(weighed, mixed, cores, room, None, seed))
-    legal = []
-    for core in found:
+            found[f"mixed, seed {seed}"] = local_search(weighed, mixed, cores, room, None, seed)
+    legal = {}
+    for candidate, core in found.items():
         parts = repair(
             program, chip, {name: core[vertex] for name, vertex in vertex_of.items()}, cores
         )
         if parts is not None:
-            legal.append(_numbered(parts))
+            legal[candidate] = _numbered(parts)
     return legal
 
 
@@ -264,10 +313,17 @@ def _cores(parts: Parts) -> int:
     return max(int(part.max()) for part in parts.values()) + 1
 
 
-def _best(program: Program, candidates: list[Parts], messages: Messages | None) -> Parts:
-    """The candidate of the fewest packets."""
+def _packets(
+    program: Program, candidates: dict[str, Parts], messages: Messages | None
+) -> dict[str, int | None]:
     if len(candidates) == 1:
-        return candidates[0]
-    graphs = (hypergraph(program, parts, _cores(parts), messages) for parts in candidates)
-    sent = [packets(graph) for graph in graphs]
-    return candidates[sent.index(min(sent))]
+        return dict.fromkeys(candidates)
+    return {
+        name: packets(hypergraph(program, parts, _cores(parts), messages))
+        for name, parts in candidates.items()
+    }
+
+
+def _fewest(sent: dict[str, int | None]) -> str:
+    """The candidate of the fewest packets, the first of equals."""
+    return min(sent, key=lambda name: sent[name] or 0)

@@ -91,7 +91,7 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
         "parity": parity_json(runs.pairs),
         **_costs(found),
         "sanafe": None,
-        "cores": core_report(program, chip, mapping) | {"comparison": found.compared},
+        "cores": core_report(program, chip, mapping) | found.compared,
         "new_labels": exchange_cost(program, chip, mapping, deployment.label_layers)
         if deployment.label_layers
         else None,

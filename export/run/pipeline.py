@@ -15,7 +15,7 @@ from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import save_mapping
 from deploy.jobs import cluster
 from deploy.map.compared import comparison
-from deploy.map.partition import partition, require_fit
+from deploy.map.partition import require_fit, search
 from deploy.map.validate import require_valid
 from deploy.program.program import Program, registers
 from deploy.prove.proof import prove, require
@@ -112,9 +112,15 @@ def _run(
     with stages.time("map"):
         # Neurons that were seen to talk with each other go together.
         sent = runs.trace.messages
-        mapping = partition(program, chip, sent, seed=options.seed, tries=options.tries)
+        searched = search(program, chip, sent, seed=options.seed, tries=options.tries)
+        mapping = searched.mapping
         require_valid(program, chip, mapping)
-        beside = comparison(program, chip, mapping, sent, deployment.samples, options.seed)
+        beside = {
+            "comparison": comparison(
+                program, chip, mapping, sent, deployment.samples, options.seed
+            ),
+            "found_by": searched.to_json(deployment.samples),
+        }
     if options.by_core:
         with stages.time("by-core"):
             pair = by_core(deployment, program, mapping, runs.trace)

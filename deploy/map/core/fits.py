@@ -3,6 +3,9 @@
 What a core costs is in `deploy.map.core.costs`.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from deploy.arithmetic.index_sets import Ints
@@ -21,6 +24,13 @@ _HELP = {
     "two layers",
     "synapse_words": "prune its inputs, give it fewer channels, or split its input over two layers",
 }
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a cut is none: the layer, the resource, by how much it is exceeded and what helps."""
+
+    message: str
 
 
 class Limits:
@@ -79,19 +89,23 @@ class Limits:
         )
 
     def excess(self, targets: Ints) -> str | None:
-        """Which resource, if any, one core has not enough of for these neurons.
+        """Which resource, if any, one core has not enough of for these neurons."""
+        return next((resource for resource, _, _ in self._exceeded(targets)), None)
 
-        Raises CheckFailed where it has not enough for one.
-        """
+    def alone(self, neuron: int) -> Refusal | None:
+        """Why a neuron does not even fit a core of its own, if so."""
+        for resource, number, limit in self._exceeded(np.array([neuron])):
+            what = f"{resource.replace('_', ' ')} of a single neuron"
+            return _exceeds(self.name, what, number, limit, _HELP[resource])
+        return None
+
+    def _exceeded(self, targets: Ints) -> Iterator[tuple[str, int, int]]:
+        """(resource, use, limit) of all that one core has not enough of for these neurons."""
         part = np.zeros(len(targets), np.int64)
         for resource, limit in self.limits.items():
             number = int(self.used(resource, targets, part, 1)[0])
             if number > limit:
-                if len(targets) == 1:
-                    what = f"{resource.replace('_', ' ')} of a single neuron"
-                    _refuse(self.name, what, number, limit, _HELP[resource])
-                return resource
-        return None
+                yield resource, number, limit
 
 
 def check_program(program: Program, chip: Chip) -> None:
@@ -101,7 +115,9 @@ def check_program(program: Program, chip: Chip) -> None:
     for population in program.populations:
         _check_delays(program, chip, population)
         _check_synapse_formats(program, chip, population)
-    check_cores(chip, {p.name: -(-p.size // amount(chip.neurons)) for p in program.populations})
+    fewest = {p.name: -(-p.size // amount(chip.neurons)) for p in program.populations}
+    if (refusal := too_many_cores(chip, fewest)) is not None:
+        raise CheckFailed(refusal.message)
 
 
 def _check_message_bits(chip: Chip, node: Input | Neurons) -> None:
@@ -131,34 +147,28 @@ def _check_delays(program: Program, chip: Chip, population: Neurons) -> None:
 
 def _check_synapse_formats(program: Program, chip: Chip, population: Neurons) -> None:
     """Every core of a population holds the formats of all its incoming connections."""
-    used = len(synapse_formats(program.into(population.name)))
-    _refuse(
-        population.name, "synapse formats of every core", used, chip.synapse_formats.value,
-        "let its connections share weight exponents",
-    )  # fmt: skip
+    used, limit = len(synapse_formats(program.into(population.name))), chip.synapse_formats.value
+    if limit is not None and used > limit:
+        what, helps = "synapse formats of every core", "let its connections share weight exponents"
+        raise CheckFailed(_exceeds(population.name, what, used, limit, helps).message)
 
 
-def check_cores(chip: Chip, count: dict[str, int]) -> None:
-    """All slices together must fit the cores of the system."""
-    if sum(count.values()) > chip.cores:
-        too_many_cores(chip, count)
-
-
-def too_many_cores(chip: Chip, count: dict[str, int]) -> None:
-    """Refuse a program whose populations need so many cores."""
+def too_many_cores(chip: Chip, count: dict[str, int]) -> Refusal | None:
+    """Why populations that need so many cores do not fit the system, if they do not."""
     used = sum(count.values())
+    if used <= chip.cores:
+        return None
     largest = max(count, key=lambda name: count[name])
     chips = -(-used // amount(chip.cores_per_chip))
-    raise CheckFailed(
+    return Refusal(
         f"layer '{largest}': {count[largest]} of at least {used} cores that the network needs; cores "
         f"exceed the {chip.cores} of '{chip.name}' by {used - chip.cores}; use a system of {chips} "
         f"chips or more, prune, or use fewer channels"
     )
 
 
-def _refuse(layer: str, resource: str, used: int, limit: int | None, what_helps: str) -> None:
-    if limit is not None and used > limit:
-        raise CheckFailed(
-            f"layer '{layer}': {used} {resource} exceed the {limit} of one core by {used - limit}; "
-            f"{what_helps}"
-        )
+def _exceeds(layer: str, resource: str, used: int, limit: int, what_helps: str) -> Refusal:
+    return Refusal(
+        f"layer '{layer}': {used} {resource} exceed the {limit} of one core by {used - limit}; "
+        f"{what_helps}"
+    )

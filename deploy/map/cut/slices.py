@@ -12,10 +12,11 @@ from itertools import pairwise
 import numpy as np
 
 from deploy.arithmetic.index_sets import Ints
+from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Core, Mapping, Slice
 from deploy.map.core.costs import neuron_groups
-from deploy.map.core.fits import Limits, check_cores, check_program, too_many_cores
+from deploy.map.core.fits import Limits, Refusal, check_program, too_many_cores
 from deploy.map.core.hypergraph import Parts, destinations
 from deploy.program.program import Program
 
@@ -29,7 +30,10 @@ def by_layer(program: Program, chip: Chip, orders: Orders | None = None) -> Mapp
 
     Raises CheckFailed naming the layer, the resource, by how much it is exceeded and what helps.
     """
-    return to_mapping(chip, layer_parts(program, chip, orders))
+    parts = layer_parts(program, chip, orders)
+    if isinstance(parts, Refusal):
+        raise CheckFailed(parts.message)
+    return to_mapping(chip, parts)
 
 
 def layer_parts(
@@ -39,11 +43,12 @@ def layer_parts(
     *,
     even: bool = True,
     most: dict[str, int] | None = None,
-) -> Parts:
-    """As `by_layer`: the core of every neuron, numbered from 0. Raises CheckFailed as it does.
+) -> Parts | Refusal:
+    """As `by_layer`: the core of every neuron, numbered from 0, or why there is no such cut.
 
     even: slices of equal size where that fits; else every core is filled before the next. most:
     cores of each population above which this is refused as well, rather than searched further.
+    Raises CheckFailed for what no cut can change.
     """
     check_program(program, chip)
     orders = orders or {p.name: np.arange(p.size) for p in program.populations}
@@ -57,17 +62,17 @@ def layer_parts(
         parts = _parts(cuts, orders)
         now = destinations(program, parts, sum(map(len, cuts.values())))
         reaches = {name: np.maximum(seen, now[name]) for name, seen in reaches.items()}
-        before = cuts
-        cuts = {
-            p.name: slices(
-                Limits(program, chip, p, reaches[p.name], groups[p.name]),
-                orders[p.name],
-                even=even,
-                enough=None if most is None else most[p.name],
-            )
-            for p in program.populations
-        }
-        check_cores(chip, {name: len(cut) for name, cut in cuts.items()})
+        before, cuts = cuts, {}
+        for p in program.populations:
+            limits = Limits(program, chip, p, reaches[p.name], groups[p.name])
+            enough = None if most is None else most[p.name]
+            cut = slices(limits, orders[p.name], even=even, enough=enough)
+            if isinstance(cut, Refusal):
+                return cut
+            cuts[p.name] = cut
+        refusal = too_many_cores(chip, {name: len(cut) for name, cut in cuts.items()})
+        if refusal is not None:
+            return refusal
         if cuts == before:
             return parts
 
@@ -92,7 +97,7 @@ def _parts(cuts: dict[str, Cut], orders: Orders) -> dict[str, Ints]:
     return found
 
 
-def slices(limits: Limits, order: Ints, *, even: bool, enough: int | None = None) -> Cut:
+def slices(limits: Limits, order: Ints, *, even: bool, enough: int | None = None) -> Cut | Refusal:
     """(start, stop) of the fewest slices of an order, equal in size where that is asked for and fits.
 
     Refused above the system's cores; and where it looks as if twice as many as `enough` are needed.
@@ -114,14 +119,20 @@ def slices(limits: Limits, order: Ints, *, even: bool, enough: int | None = None
     cut: Cut = []
     start, stop = 0, most
     while start < size:
+        if (refusal := limits.alone(int(order[start]))) is not None:
+            return refusal
         stop = _furthest(start, min(start + most, size), excess, stop - start)
         cut.append((start, stop))
         start, stop = stop, 2 * stop - start
         # As many cores again as so far, for what is left.
         needed = -(-size * len(cut) // start)
-        hopeless = enough is not None and len(cut) >= 8 and needed > 2 * enough
-        if start < size and (hopeless or len(cut) > limits.chip.cores):
-            too_many_cores(limits.chip, {limits.name: needed})
+        refusal = too_many_cores(limits.chip, {limits.name: needed})
+        if start < size and len(cut) > limits.chip.cores and refusal is not None:
+            return refusal
+        if start < size and enough is not None and len(cut) >= 8 and needed > 2 * enough:
+            return Refusal(
+                f"layer '{limits.name}': some {needed} cores in this order, another cut needs {enough}"
+            )
     equal = _even(size, len(cut))
     return equal if even and all_fit(equal) else cut
 
@@ -135,7 +146,6 @@ def _furthest(start: int, last: int, excess: Callable[[int, int], str | None], g
 
     guess: a size near which it is looked for first.
     """
-    excess(start, start + 1)
     low, high, step = start + 1, last, max(1, guess // 16)
     probe = min(start + guess, last)
     while low < high:

@@ -9,10 +9,9 @@ tiles in all that respect every limit; populations without an image are cut as i
 import numpy as np
 
 from deploy.arithmetic.index_sets import Ints
-from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import neuron_groups
-from deploy.map.core.fits import Limits, check_program
+from deploy.map.core.fits import Limits, Refusal, check_program
 from deploy.map.core.hypergraph import Parts, reached
 from deploy.map.cut.orders import by_position
 from deploy.map.cut.slices import slices
@@ -40,10 +39,7 @@ def tile_parts(program: Program, chip: Chip) -> Parts | None:
             if np.array_equal(now, reaches[name]):
                 continue
             changed, reaches[name] = True, now
-            try:
-                found = _cut(Limits(program, chip, population, now, groups[name]), population)
-            except CheckFailed:
-                return None
+            found = _cut(Limits(program, chip, population, now, groups[name]), population)
             if found is None:
                 return None
             parts[name] = found
@@ -63,10 +59,11 @@ def _reached(program: Program, population: Neurons, parts: Parts) -> Ints:
 
 
 def _cut(limits: Limits, population: Neurons) -> Ints | None:
-    """The part of each neuron, numbered from 0, or None where more are needed than there are cores."""
+    """The part of each neuron, numbered from 0, or None where there is no such cut of the system's cores."""
     size, chip = population.size, limits.chip
     if len(population.shape) != 3 or not any(c.pattern == "image" for c in limits.incoming):
-        return _sliced(slices(limits, np.arange(size), even=True), np.arange(size))
+        cut = slices(limits, np.arange(size), even=True)
+        return None if isinstance(cut, Refusal) else _sliced(cut, np.arange(size))
     most = chip.output_axons.value
     sent = 0 if most is None else -(-int(limits.reaches.sum()) // most)
     fewest = max(-(-size // amount(chip.neurons)), sent)

@@ -1,5 +1,6 @@
 """The partitioner: packets counted one by one, better than orders, legal, deterministic, and mutations."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 
 from deploy.connections import Conv2d, Dense, Sparse, expand, one_to_one
 from deploy.count.operations import count
+from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import distances
@@ -17,7 +19,7 @@ from deploy.map.core.hypergraph import between, hypergraph, packets, parts_of
 from deploy.map.cut.orders import clusters, hilbert, orders
 from deploy.map.cut.slices import by_layer
 from deploy.map.improve import mtkahypar as hypergraph_library
-from deploy.map.partition import partition
+from deploy.map.partition import partition, require_fit, search
 from deploy.map.place import arrange, tabu_search
 from deploy.map.validate import validate
 from deploy.program.program import Program, make_input, make_population
@@ -280,3 +282,30 @@ def test_mutations_of_a_refined_mapping_are_caught_by_name() -> None:
 
 def _packets(program: Program, mapping: Mapping, sent: dict[str, np.ndarray] | None = None) -> int:
     return packets(hypergraph(program, parts_of(program, mapping), len(mapping.cores), sent))
+
+
+def test_the_winner_among_the_candidates_has_a_name() -> None:
+    program, chip = small_conv(), chip_of(neurons=60, cores_per_router=1)
+    found = search(program, chip, library=False)
+    assert found.mapping == partition(program, chip, library=False)
+    assert {"layer order", "refined"} <= found.packets.keys()
+    sent = {name: number for name, number in found.packets.items() if number is not None}
+    assert sent.keys() == found.packets.keys() and sent[found.won] == min(sent.values())
+    ours = comparison(program, chip, found.mapping)["ours"]["packets"]
+    assert found.to_json(2)["candidates"][found.won] == ours / 2
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_does_not_fit_is_exceeded_by_a_positive_number(
+    random_program: Make, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    chip = chip_of(
+        neurons=int(rng.integers(1, 9)), synapse_words=int(rng.integers(3, 60)),
+        input_axons=int(rng.integers(5, 200)), cores_per_chip=int(rng.integers(1, 40)),
+    )  # fmt: skip
+    try:
+        require_fit(random_program(seed, kinds="all"), replace(chip, chips=1))
+    except CheckFailed as error:
+        (by,) = re.findall(r" by (-?\d+);", str(error))
+        assert int(by) > 0

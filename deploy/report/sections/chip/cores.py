@@ -25,6 +25,8 @@ def facts(run: Run) -> dict[str, Any]:
     return {
         "mapped": bool(listed) or number(at(cores, "used")) is not None,
         "maps": maps,
+        "won": at(cores, "found_by", "won"),
+        "candidates": mapping(at(cores, "found_by", "candidates")),
         "hidden": hidden,
         "use": [_use(name, shares) for name, shares in mapping(at(cores, "utilisation")).items()],
         "resources": [name.replace("_", " ") for name in resources],
