@@ -9,7 +9,8 @@ For the totals over all samples, divided by the samples:
     hops       east–west hops · hop_east_west + north–south hops · hop_north_south
 
 `total_j` is the cautious figure: every neuron is charged an active update at every step, and the
-zero weights of a dense connection are charged where the hardware reads them (`zero_weights`).
+zero weights that a core stores are charged where the hardware reads them (`zero_weights`): those that
+take its synapse words, which the file of each kind in `deploy.connections` says.
 `low_j` is the other end that the same coefficients allow: an active update only where the neuron
 fires, else `neuron_update_min`, and no operation on zero weights. Counts cannot tell what lies
 between. What a set has no coefficient for is listed as excluded, never taken as zero in silence.
@@ -131,7 +132,7 @@ class Coefficients:
     name: str
     source: str
     zero_weights: bool
-    """Whether the hardware also performs the operations of zero weights in dense connections."""
+    """Whether the hardware performs every synapse that it stores, those of weight zero too."""
     values: Mapping[str, Coefficient]
     latency: Mapping[str, Duration] = field_of(default_factory=dict)
 

@@ -3,7 +3,10 @@
 Definitions, as integers over all samples:
 
     synaptic_ops        Σ over connections, Σ_j messages_j · (non-zero weights of source j)
-    synaptic_ops_dense  the same with zero weights included: messages_j · synapses of source j
+    synaptic_ops_dense  the same with the zero weights that are stored: messages_j · synapses of source j.
+                        What is stored takes synapse words and is performed; each kind says what it
+                        stores (`deploy.connections`): a dense matrix and a kernel all zeros, a list
+                        those that it lists
     macs, acs           synaptic_ops split by connection as NeuroBench does (Yik et al. 2025):
                         multiply-accumulates where messages are graded, accumulates where every
                         message is −1, 0 or 1

@@ -4,6 +4,14 @@ The cost is Σ messages · distance (`deploy.hardware.mesh`), a quadratic assign
 cores it is searched by robust tabu search (Taillard 1991) from several starts; above that by moving
 each core to the middle of those it talks with, in exchange with the core there, where that pays
 (force-directed). Only as many chips are used as the cores need, and a compact part of a chip.
+
+For example cores A, B, C at routers 0, 1, 2 of a row; A and C exchange 10 messages, B and C one:
+
+    A B C    10·2 + 1·1 = 21; exchanging B and C saves most
+    A C B    10·1 + 1·1 = 11; every further exchange costs more, or as much (B C A)
+
+Here swaps alone end. Tabu search takes the least bad exchange all the same, and forbids cores their
+last routers for some steps, so that it leaves such a minimum behind; it keeps the best it has seen.
 """
 
 from dataclasses import dataclass

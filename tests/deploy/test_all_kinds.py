@@ -162,7 +162,7 @@ def test_counts_equal_a_recount_synapse_by_synapse(
     assert baseline(program, counts)["operations"]["mac"] == macs
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=SEEDS,
     neurons=st.integers(10, 60),

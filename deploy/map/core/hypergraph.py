@@ -7,6 +7,13 @@ one of its targets and `own` the part of its neurons:
     packets = Σ w · (λ − [own is one of them])
 
 An input is on the host, so that every part is remote to it.
+
+For example a0 and a1 on core 0, b0 and b1 on core 1, b2 on core 2; a0 has synapses onto b0 and b1, a1
+onto b1 and b2, and each sends one message:
+
+    a0: own 0, pins {1}       λ = 1, 1 packet: b0 and b1 share it
+    a1: own 0, pins {1, 2}    λ = 2, 2 packets
+    with b2 on core 1 too, both are one hyperedge of w = 2 with pins {1}, and 2 packets are left
 """
 
 from collections.abc import Mapping as Dict

@@ -3,6 +3,13 @@
 The problem is the hypergraph of `deploy.map.core.hypergraph` with vertices for parts: single neurons, or
 clusters of them in a large network. A hyperedge's pins are its targets and its sender; with λ the
 cores that hold a pin and w its messages, Σ w·(λ − 1) is the packets up to a constant.
+
+For example s and x on core 0, y and z on core 1, room for three neurons each, and two hyperedges,
+e {s, x, y} of 5 messages and f {x, z} of 1: the sum is 5·(2 − 1) + 1·(2 − 1) = 6.
+
+    y to core 0    e is on core 0 anyway (saves 5) and on core 1 for y alone (5): it pays, 1 is left
+    z to core 0    f is on core 0 anyway, and would leave core 1, but core 0 is full
+    x to core 1    f would leave core 0, but e would come to core 1: it does not pay
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Energy by hand on a tiny network, and coefficient files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,33 @@ def test_a_damaged_set_is_refused_naming_file_and_key(
 def test_an_unknown_set_lists_the_known_ones() -> None:
     with pytest.raises(BadInput, match=r"'loihi7'.*horowitz45nm, loihi1-davies2018, loihi1-sanafe"):
         load_coefficients("loihi7")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_zero_is_charged_where_it_takes_synapse_memory(random_program: Any, seed: int) -> None:
+    """One rule a kind: what is stored is performed, by the counts, the energy and the mapping alike."""
+    rng = np.random.default_rng(seed)
+    program = random_program(seed, kinds="all")
+    zeroed = []
+    for c in program.connections:
+        weight = np.where(rng.random(c.weight.shape) < 0.5, 0, c.weight).astype(np.int32)
+        zeroed.append(replace(c, weight=weight))
+    program = replace(program, connections=tuple(zeroed))
+    sent = {n.name: rng.integers(0, 9, n.shape) for n in program.sources}
+    counts = count(program, sent, 2, 5)
+    for c in program.connections:
+        targets = np.arange(c.target_size)
+        held = c.stored(targets, rng.integers(0, 3, c.target_size), 3, shared_kernels=False)
+        assert held.times * int(held.size.sum()) == c.synapse_count() == int(c.fan_out().sum())
+    charged, fewest = counts.synaptic_ops_dense, counts.synaptic_ops
+    assert charged == {
+        c.name: int(sent[c.source].reshape(-1) @ c.fan_out()) for c in program.connections
+    }
+    assert sum(fewest.values()) < sum(charged.values())
+    for name in ("loihi1-davies2018", "loihi1-sanafe"):
+        used = load_coefficients(name)
+        assert used.zero_weights
+        found, without = energy(counts, used), energy(counts, replace(used, zero_weights=False))
+        for c in program.connections:
+            each = found.per_node[c.name] * counts.samples / max(charged[c.name], 1)
+            assert without.per_node[c.name] * counts.samples == pytest.approx(each * fewest[c.name])
