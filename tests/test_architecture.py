@@ -139,6 +139,28 @@ def test_no_ladder_over_kinds_of_neurons():
     assert guilty == []
 
 
+KNOW_THEIR_KINDS = ("deploy/map/validate.py", "deploy/emulate/fast/layout.py")
+
+
+def test_no_ladder_over_kinds_of_connections():
+    """As above, but in the validator, which asks nobody, and where kernels are made for the kinds they know."""
+    from deploy.connections import KINDS
+
+    classes, guilty = {of.__name__ for of in KINDS.values()}, []
+    for path in FILES["deploy"]:
+        if relative(path).startswith(("deploy/connections/", *KNOW_THEIR_KINDS)):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            asked = set()
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+                asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)} & classes
+            elif isinstance(node, ast.Compare):
+                asked = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)} & {*KINDS}
+            if asked:
+                guilty.append(f"{relative(path)}:{node.lineno}: {sorted(asked)}")
+    assert guilty == []
+
+
 @pytest.mark.parametrize("path", (ROOT / "deploy/emulate/fast").glob("*.py"), ids=relative)
 def test_the_fast_emulator_shares_no_arithmetic_with_the_reference(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))

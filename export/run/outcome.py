@@ -41,7 +41,8 @@ class Found:
 
     latency: chip steps by population. watched: the populations that can leave their registers.
     recorded: what inputs and populations sent in the samples of which recordings are kept. compared:
-    the mapping beside others. skips: of both lowerings. crossed: the target's own entry, under its name.
+    the mapping beside others, and which candidate won. skips: of both lowerings. crossed: the
+    target's own entry, under its name.
     """
 
     deployment: Deployment
