@@ -143,7 +143,7 @@ KNOW_THEIR_KINDS = ("deploy/map/validate.py", "deploy/emulate/fast/layout.py")
 
 
 def test_no_ladder_over_kinds_of_connections():
-    """As above, but in the validator, which asks nobody, and where kernels are made for the kinds they know."""
+    """As above, but in the validator and where the fast kernels are made, which know what they take."""
     from deploy.connections import KINDS
 
     classes, guilty = {of.__name__ for of in KINDS.values()}, []
