@@ -106,11 +106,11 @@ def test_scales_are_chosen_on_arrays_too(tmp_path: Path):
     }  # fmt: skip
     edges = [("in", "fc"), ("fc", "lif"), ("lif", "out")]
     nir.write(tmp_path / "float.nir", nir.NIRGraph(nodes, edges))
-    spikes = rng.integers(0, 2, (6, 9, 6), dtype=np.uint8)
-    np.save(tmp_path / "few.npy", spikes)
+    spikes, few = rng.integers(0, 2, (2, 6, 9, 6), dtype=np.uint8)
+    np.save(tmp_path / "few.npy", few)
     found = [
         nc.export(tmp_path / "float.nir", spikes, calibrate=few, out=tmp_path / "out")
-        for few in (spikes, tmp_path / "few.npy")
+        for few in (few, tmp_path / "few.npy")
     ]
     assert found[0].json["quantization"]["calibration"] == "arrays"
     assert found[0].json["counts"] == found[1].json["counts"]

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from deploy.errors import BadInput
 from neuroclip.data.images.source import ImageSource
@@ -77,8 +77,15 @@ def _source(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> I
         # Underscores stand for spaces in the names of folders.
         class_names=tuple(name.replace("_", " ") for name in classes),
         title=lambda i: f"{path}: image '{files[i][1]}'",
-        read=lambda i: Image.open(BytesIO(read(files[i][1])), formats=_FORMATS),
+        read=lambda i: _opened(read(files[i][1])),
     )
+
+
+def _opened(content: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(content), formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"it is none of {', '.join(_FORMATS)}") from None
 
 
 def _check_size(size: int) -> None:

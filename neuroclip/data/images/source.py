@@ -35,7 +35,7 @@ def pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
 
     Palettes and CMYK become colours, 16 bits become 8, what is under transparency shows (all as CLIP's
     own preprocessing has it, but 16 bits, which PIL alone would clip). Stretched bilinearly to the
-    square. Raises ValueError for more than 2^26 pixels and for floating point.
+    square. Raises ValueError for more than 2^26 pixels.
     """
     width, height = image.size
     if width * height > _MAX_PIXELS:
@@ -45,8 +45,6 @@ def pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
         if deep.min() < 0 or deep.max() > 0xFFFF:
             raise ValueError(f"its pixels {deep.min()}..{deep.max()} are not of 16 bits")
         image = Image.fromarray(np.rint(deep / 257).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("its pixels are in floating point")
     made = image.convert("L" if channels == 1 else "RGB")
     if made.size != (size, size):
         made = made.resize((size, size), Image.Resampling.BILINEAR)

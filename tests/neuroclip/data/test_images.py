@@ -104,13 +104,13 @@ def bad_images():
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     noise = saved(Image.fromarray(pixels))
     return {
-        "empty": (b"", "cannot identify"),
+        "empty": (b"", "none of JPEG, PNG, BMP, WEBP"),
         "cut": (noise[:5000], "cannot be read"),
-        "text": (b"<html>not found</html>", "cannot identify"),
+        "text": (b"<html>not found</html>", "none of JPEG"),
         "flipped": (noise[:4000] + bytes([noise[4000] ^ 255]) + noise[4001:], "cannot be read"),
         "header": (good[:20] + b"\xff" * 8 + good[28:], "cannot be read"),
         "huge": (saved(Image.new("1", (8193, 8193))), "8193 × 8193 pixels exceed 67108864"),
-        "float": (saved(Image.new("F", (4, 4)), "tiff"), "in floating point"),
+        "other": (saved(Image.new("F", (4, 4)), "tiff"), "none of JPEG"),
     }
 
 

@@ -15,7 +15,6 @@ from neuroclip.chip.neurons import recorded, run
 from neuroclip.clip.model import load_clip
 from neuroclip.spikeclip.checkpoint import (
     SpikeCheckpoint,
-    is_spikeclip,
     load_spikeclip,
     save_spikeclip,
 )
@@ -33,6 +32,7 @@ from neuroclip.spikeclip.model import (
 )
 from neuroclip.spikeclip.text import encode_labels, teacher_text, text_encoder, token_ids
 from neuroclip.spikeclip.vocabulary import expanded, replaced
+from neuroclip.storage.checkpoint_files import SPIKECLIP, format_of
 
 SMALL = SpikeClipConfig(
     image_size=8, channels=1, width=8, convolutions=3, halvings=1, blocks=1, heads=2, ratio=2,
@@ -188,7 +188,7 @@ def test_zero_shot_protocols():
 @torch.no_grad()
 def test_a_checkpoint_comes_back_equal(checkpoint, sent, tmp_path):
     save_spikeclip(tmp_path, checkpoint)
-    assert is_spikeclip(str(tmp_path)) and not is_spikeclip(str(tmp_path / "no"))
+    assert format_of(tmp_path) == SPIKECLIP
     again = load_spikeclip(tmp_path)
     assert torch.equal(again.chip(sent), checkpoint.chip(sent))
     assert torch.equal(again.model(sent), checkpoint.model(sent))
@@ -201,7 +201,7 @@ def test_a_checkpoint_comes_back_equal(checkpoint, sent, tmp_path):
     [
         (("model", "variant"), "paper", "unknown tensor|is missing|has shape"),
         (("model", "width"), 16, "has shape"),
-        (("model", "steps"), "4", "key 'model.steps' is '4'"),
+        (("model", "steps"), "4", "key 'model.steps' is \"4\""),
         (("text", "features"), 32, "differ"),
         (("scales", "last"), 99, "key 'scales.last' is 99"),
         (("scales", "odd"), 1, "key 'scales.odd' is unknown"),

@@ -312,7 +312,7 @@ def test_what_cannot_be_trained_is_refused(config, tmp_path, refused):
         ("template", "no place", "no place"),
         ("labels", "a,b", "labels"),
         ("limit", 1, "limit"),
-        ("teacher", {"finetune": "half"}, "teacher.finetune' is 'half'"),
+        ("teacher", {"finetune": "half"}, 'teacher.finetune\' is "half"'),
         ("teacher", {"finetune_epochs": 0}, "finetune_epochs 0"),
         ("odd", 1, "odd"),
     ):
