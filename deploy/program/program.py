@@ -5,6 +5,7 @@ cleared at the start of every sample, and step t of a population is its response
 """
 
 from dataclasses import dataclass, field, fields
+from graphlib import CycleError
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ from deploy.neurons import (
     check_population,
     make_population,
 )
+from deploy.program.order import cycle, in_order
 
 __all__ = [
     "BIAS_EXP_MAX",
@@ -265,29 +267,13 @@ def _grouped(
 
 
 def _zero_delay_order(program: Program) -> tuple[str, ...]:
-    """Populations sorted so that undelayed connections point forward; a cycle needs a delay.
-
-    Level by level, those of a level as they are defined.
-    """
-    number = {p.name: i for i, p in enumerate(program.populations)}
-    waits = {
-        name: {c.source for c in program.into(name) if c.delay == 0 and c.source in number}
-        for name in number
+    """Populations sorted so that undelayed connections point forward; a cycle needs a delay."""
+    inputs = {node.name for node in program.inputs}
+    before = {
+        p.name: {c.source for c in program.into(p.name) if c.delay == 0} - inputs
+        for p in program.populations
     }
-    order: list[str] = []
-    ready = [name for name, sources in waits.items() if not sources]
-    while ready:
-        order += ready
-        freed = []
-        for name in ready:
-            del waits[name]
-            for c in program.out_of(name):
-                sources = waits.get(c.target, set())
-                if c.delay == 0 and name in sources:
-                    sources.remove(name)
-                    if not sources:
-                        freed.append(c.target)
-        ready = sorted(freed, key=number.__getitem__)
-    if waits:
-        raise BadInput(f"nodes {sorted(waits)}: a cycle of connections without any delay")
-    return tuple(order)
+    try:
+        return in_order(before)
+    except CycleError as error:
+        raise BadInput(f"nodes {cycle(error)}: a cycle of connections without any delay") from error

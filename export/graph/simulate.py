@@ -5,6 +5,7 @@ BLAS's. Samples start from cleared state.
 """
 
 from collections.abc import Callable, Mapping
+from graphlib import CycleError
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
+from deploy.program.order import cycle, in_order
 from export.graph.graph import Graph
 from neuroclip.linear.maps import Convolution, Dense, Operator, apply, geometry
 
@@ -91,20 +93,17 @@ def operator_sums(op: Operator) -> Sums:
     return lambda x: apply(op, x)
 
 
-def zero_delay_order(graph: Graph) -> list[str]:
+def zero_delay_order(graph: Graph) -> tuple[str, ...]:
     """Neurons sorted so that undelayed paths point forward. Raises BadInput for a cycle of them."""
-    waiting = {
-        n.name: {p.source for p in graph.into(n.name) if p.delay == 0} for n in graph.neurons
+    names = {n.name for n in graph.neurons}
+    before = {
+        n.name: [p.source for p in graph.into(n.name) if p.delay == 0 and p.source in names]
+        for n in graph.neurons
     }
-    order: list[str] = []
-    while waiting:
-        ready = [name for name, sources in waiting.items() if not sources & waiting.keys()]
-        if not ready:
-            raise BadInput(f"nodes {sorted(waiting)}: a cycle without any delay")
-        order += ready
-        for name in ready:
-            del waiting[name]
-    return order
+    try:
+        return in_order(before)
+    except CycleError as error:
+        raise BadInput(f"nodes {cycle(error)}: a cycle without any delay") from error
 
 
 def _convolution_sums(op: Convolution) -> Sums:

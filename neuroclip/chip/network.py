@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import CycleError
 
 import torch
 from torch import Tensor, nn
 
 from deploy.errors import BadInput
+from deploy.program.order import cycle, in_order
 from deploy.program.program import Shape
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.relays import ChipIdentity, ChipRelay
@@ -106,16 +108,17 @@ class ChipNetwork(nn.Module):
 
 def _order(wires: tuple[Wire, ...]) -> tuple[str, ...]:
     """Populations, each after those whose present messages it reads."""
-    waiting: dict[str, set[str]] = {wire.target: set() for wire in wires}
+    before: dict[str, set[str]] = {wire.target: set() for wire in wires}
     for wire in wires:
+        if wire.source != INPUT and wire.source not in before:
+            raise BadInput(
+                f"module '{wire.source}': no wire ends in it, and '{wire.name}' reads it"
+            )
         if wire.delay == 0 and wire.source != INPUT:
-            waiting[wire.target].add(wire.source)
-    order: list[str] = []
-    while waiting:
-        ready = [name for name, sources in waiting.items() if not sources - set(order)]
-        if not ready:
-            raise BadInput(f"modules {sorted(waiting)}: a loop in which no message waits a step")
-        order += ready
-        for name in ready:
-            del waiting[name]
-    return tuple(order)
+            before[wire.target].add(wire.source)
+    try:
+        return in_order(before)
+    except CycleError as error:
+        raise BadInput(
+            f"modules {cycle(error)}: a loop in which no message waits a step"
+        ) from error

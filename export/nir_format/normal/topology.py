@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Mapping
+from graphlib import CycleError
 
 import nir
 
 from deploy.errors import BadInput
+from deploy.program.order import cycle, in_order
 from export.nir_format.normal.inline import Flat
 from export.nir_format.normal.layers import LAYERS
 
@@ -33,33 +35,15 @@ def depths(flat: Flat) -> dict[str, int]:
     return depth
 
 
-def linear_order(flat: Flat, before: Mapping[str, list[str]]) -> list[str]:
+def linear_order(flat: Flat, before: Mapping[str, list[str]]) -> tuple[str, ...]:
     """The linear nodes, each after every one that leads to it without a neuron between."""
     linear = {n for n, node in flat.nodes.items() if isinstance(node, LAYERS)}
-    waiting = {n: {a for a in before[n] if a in linear} for n in linear}
-    after: dict[str, list[str]] = {n: [] for n in linear}
-    for n, others in waiting.items():
-        for a in others:
-            after[a].append(n)
-    ready = deque(sorted(n for n, others in waiting.items() if not others))
-    order = []
-    while ready:
-        a = ready.popleft()
-        order.append(a)
-        for b in after[a]:
-            waiting[b].discard(a)
-            if not waiting[b]:
-                ready.append(b)
-    if len(order) < len(linear):
-        left = {n for n in linear if waiting[n]}
-        # Walking back from a node that waits ends in the cycle it waits for.
-        walk = [min(left)]
-        while walk.count(walk[-1]) < 2:
-            walk.append(min(a for a in waiting[walk[-1]] if a in left))
-        cycle = sorted(walk[walk.index(walk[-1]) + 1 :])
-        named = ", ".join(f"'{n}'" for n in cycle[:5]) + (", …" if len(cycle) > 5 else "")
-        raise BadInput(f"nodes {named}: a cycle without a neuron")
-    return order
+    try:
+        return in_order({n: [a for a in before[n] if a in linear] for n in sorted(linear)})
+    except CycleError as error:
+        names = cycle(error)
+        named = ", ".join(f"'{n}'" for n in names[:5]) + (", …" if len(names) > 5 else "")
+        raise BadInput(f"nodes {named}: a cycle without a neuron") from error
 
 
 def components(after: Mapping[str, set[str]]) -> dict[str, int]:

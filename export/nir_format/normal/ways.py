@@ -39,7 +39,7 @@ class Way:
 def ways_of(
     flat: Flat,
     before: Mapping[str, list[str]],
-    order: list[str],
+    order: tuple[str, ...],
     shapes: Mapping[str, Shape],
     dt: float,
 ) -> dict[str, list[Way]]:
