@@ -114,7 +114,7 @@ def check_population(p: Neurons) -> None:
         )
     for name, of in field_types(type(p)).items():
         value = getattr(p, name)
-        if of is not IntArray:
+        if of != IntArray:  # Python 3.11 makes the type anew
             if not isinstance(value, int):  # a file could not hold it
                 raise BadInput(f"node '{p.name}': {name} is {value!r}, expected a whole number")
             continue

@@ -21,7 +21,7 @@ nir = pytest.importorskip("nir")
 from deploy.emulate.reference import emulate
 from deploy.emulate.trace import first_samples, load_trace
 from deploy.files import read_json, read_npz
-from deploy.map.partition import partition
+from deploy.map.partition import search
 from deploy.program.file import load_program
 from deploy.program.program import registers
 from export.commands.main import main
@@ -228,9 +228,9 @@ def test_tries_and_seed_reach_the_partitioner(
 
     def watched(*given: Any, **options: Any) -> Any:
         asked.append(options)
-        return partition(*given, **options)
+        return search(*given, **options)
 
-    monkeypatch.setattr("export.run.pipeline.partition", watched)
+    monkeypatch.setattr("export.run.pipeline.search", watched)
     assert export("--tries", 3, "--seed", 5) == 0
     assert export() == 0
     assert asked == [{"seed": 5, "tries": 3}, {"seed": 0, "tries": 1}]

@@ -86,6 +86,8 @@ def clusters(program: Program, seed: int = 0) -> dict[str, Ints]:
 
 def _propagate(a: Ints, b: Ints, size: int, rng: np.random.Generator) -> Ints:
     labels = np.arange(size)
+    if not len(a):  # nobody sends to anybody
+        return labels
     for _ in range(_ROUNDS):
         keys, times = np.unique(a * size + labels[b], return_counts=True)
         node = keys // size

@@ -9,7 +9,7 @@ import numpy as np
 
 from deploy.arithmetic.integers import STATE_SHIFT
 from deploy.compare.parity import compare_registers
-from deploy.connections import Connection, Conv2d, Dense, expand
+from deploy.connections import Connection, Conv2d, Dense, Sparse, expand
 from deploy.errors import BadInput
 from deploy.neurons import Integrator, Neurons, Threshold, is_plain
 from deploy.program.program import Program, equal, registers
@@ -75,6 +75,8 @@ def _operator(c: Connection) -> Operator:
         return DenseMap(weight)
     if isinstance(c, Conv2d):
         return Convolution(weight, c.size, c.stride, c.padding, c.dilation, c.groups)
+    if not isinstance(c, Sparse):
+        raise BadInput(f"node '{c.name}': NIR has no {c.kind} connections")
     synapses = expand(c)
     weights = synapses.weight.astype(np.float64)
     return Listed(weights, synapses.indices, synapses.indptr, synapses.source_size)

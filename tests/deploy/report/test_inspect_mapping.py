@@ -9,7 +9,7 @@ import pytest
 
 from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import Core, Mapping, Place, Slice, load_mapping, save_mapping
-from deploy.hardware.mesh import hops, placed
+from deploy.hardware.mesh import distances, placed
 from deploy.map.partition import partition
 from deploy.program.file import save_program
 from deploy.program.program import Dense, Output, Program, make_input, make_population
@@ -67,7 +67,7 @@ def test_the_ways_of_messages_where_the_program_lies_beside(
     assert main(["inspect", str(tmp_path / "mapping.json")]) == 0
     told = capsys.readouterr().out
     # Inputs send to both cores; the four hidden neurons of core 0 to core 9, the two there stay.
-    far = hops(CHIP, 0, 9).total
+    far = int(distances(CHIP, [0, 9]).hops[0, 1])
     assert ["frames", "8"] in lines(told)
     assert f"hidden 4 {4 * far} {far:.2f} 0".split() in lines(told)
     assert "all are kept" in told

@@ -366,7 +366,7 @@ def test_the_report_says_why_there_is_no_graph(net, spikes, tmp_path):
     dense = layer("dense", (2,), weight=even(2, 2))
     model = net(
         layer("input", (1, 4, 4), None), layer("flatten", None, None),
-        layer("dense", (2,), weight=even(2, 16), delay=np.array([0, 4.0])), dense,
+        layer("dense", (2,), weight=even(2, 16)) | {"neuron/refDelay": 3}, dense,
     )  # fmt: skip
     assert export(model, spikes, tmp_path / "out") == 0
     assert not (tmp_path / "out" / "model.nir").exists()

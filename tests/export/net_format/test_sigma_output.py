@@ -70,7 +70,6 @@ def export(path: Path, shape: tuple[int, ...], blocks: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", ["block", "yolo", "dense"])
 def test_a_sigma_read_out_is_netx(tmp_path: Path, name: str) -> None:
-    pytest.importorskip("lava.lib.dl.netx")
     torch.manual_seed(3)
     shape, blocks = networks()[name]
     export(tmp_path / "0.net", shape, blocks)
