@@ -7,6 +7,13 @@ widened once per 256 spikes, to the type of the neurons' sums. That is int32 onl
 A spike of a convolution adds, for each kernel row, the taps that meet a target: runs of channels of
 the one shared kernel. A spike of listed synapses adds each of them.
 
+For example inputs 0 and 2 of three spike, and their rows of weights are [6, −4] and [−2, 8]:
+
+    rows     halved [3, −2] and [−1, 4]; that of input 1 is not read
+    int16    3 − 1 and −2 + 4: [2, 2]
+    widened  after 256 rows or the last one, and doubled: the sums a are [4, 4]
+    update   u ← T(u·(4096 − (du + 1))) + (4 << 6), v and s, in the same pass
+
 All compiled functions share this file, which takes no constant from another: numba's cache sees
 changes of this file and of the arguments' types only. So links are records, read by name.
 """

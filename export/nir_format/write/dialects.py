@@ -30,7 +30,6 @@ _SPIKING = (nir.IF, nir.LIF, nir.CubaLIF)
 _POOLS = (nir.SumPool2d, nir.AvgPool2d)
 
 Nodes = dict[str, nir.NIRNode]
-Edges = list[tuple[str, str]]
 
 
 def for_snntorch(graph: nir.NIRGraph, dt: float) -> nir.NIRGraph:
