@@ -115,6 +115,7 @@ class Chain:
             stage.shape = (5,)
         elif kind == "pool":
             kernel, stride = self.rng.integers(1, 3, (2, 2)).tolist()
+            kernel = [min(k, n) for k, n in zip(kernel, stage.shape[1:], strict=True)]
             padding = [int(self.rng.integers(0, k // 2 + 1)) for k in kernel]
             total = bool(self.rng.integers(2))
             made = nir.SumPool2d if total else nir.AvgPool2d
@@ -248,9 +249,16 @@ def written_and_read(graph: nir.NIRGraph, path: Any) -> nir.NIRGraph:
 
 
 def without_lists(program: Program) -> bool:
-    """Whether NIR has a layer for each connection: of listed synapses only for one from each to each."""
-    return not any(
-        isinstance(c, Sparse) and not np.array_equal(c.indices, np.arange(c.target_size))
+    """Whether every connection comes back as the kind that it was.
+
+    NIR has no lists but those from one to one. A constant that differs within a channel (here a
+    population that always fires) is the bias of a dense layer, which the convolution then becomes.
+    """
+    return not any(p.name.endswith(".one") for p in program.populations) and not any(
+        isinstance(c, Sparse)
+        and not (
+            c.source_size == c.target_size and np.array_equal(c.indices, np.arange(c.target_size))
+        )
         for c in program.connections
     )
 
