@@ -51,7 +51,10 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Parity:
-    """The comparison of executors a and b; it holds only where nothing at all differs."""
+    """The comparison of executors a and b; it holds only where nothing at all differs.
+
+    registers_compared: False where one of them holds no registers of its own to read back.
+    """
 
     a: str
     b: str
@@ -62,6 +65,7 @@ class Parity:
     states_compared: int
     state_mismatches: int
     first_divergence: Divergence | None
+    registers_compared: bool = True
 
     @property
     def ok(self) -> bool:
@@ -75,7 +79,9 @@ class Parity:
 
     def to_json(self) -> dict[str, Any]:
         """The pair as `report.json` holds it."""
-        return asdict(self) | {"registers_equal": self.first_register is None, "ok": self.ok}
+        found = asdict(self) | {"ok": self.ok}
+        equal = self.first_register is None if found.pop("registers_compared") else None
+        return found | {"registers_equal": equal}
 
     def describe(self) -> str:
         """One line: what was compared, and what differs first."""
@@ -169,7 +175,11 @@ def compare_recordings(a: str, first: Arrays, b: str, second: Arrays, offset: in
     )
 
 
-def merge(chunks: list[Parity], first_register: RegisterDifference | None) -> Parity:
+def merge(
+    chunks: list[Parity],
+    first_register: RegisterDifference | None,
+    registers_compared: bool = True,
+) -> Parity:
     """One comparison from those of consecutive chunks of samples, with that of the registers."""
     return Parity(
         chunks[0].a,
@@ -185,6 +195,7 @@ def merge(chunks: list[Parity], first_register: RegisterDifference | None) -> Pa
             key=lambda found: (found.step, found.sample),
             default=None,
         ),
+        registers_compared,
     )
 
 
