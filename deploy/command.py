@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from deploy.errors import BadInput, ToolError
@@ -125,3 +126,10 @@ def seed_argument(text: str) -> int:
     if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(f"seed {value} is not between 0 and 2^32 - 1")
     return value
+
+
+def folder_argument(text: str) -> Path:
+    """argparse type of an output folder: a name, since an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is no folder")
+    return Path(text)

@@ -138,6 +138,8 @@ def export(
     if not isinstance(options.get("calibrate"), str | Path | None):
         options["calibrate"] = _arrays(options["calibrate"])
     messages, names = _given(data, labels)
+    if not str(out):
+        raise BadInput("out: an empty name is no folder")
     given = options | {"target": target, "out": Path(out), "data": messages, "labels": names}
     request = {f.name: given[f.name] for f in fields(Request) if f.name in given}
     settings = {f.name: given[f.name] for f in fields(Options) if f.name in given}

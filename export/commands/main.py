@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from deploy.command import run_command, seed_argument
+from deploy.command import folder_argument, run_command, seed_argument
 from deploy.errors import BadInput
 from export.deployment.skips import LOWERINGS
 from export.facade import Report, carry_out
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--samples", type=_positive, metavar="N", help="only the first N samples of the test split")
     add(
         "--out",
-        type=Path,
+        type=folder_argument,
         default=Path("demo"),
         metavar="DIR",
         help="output folder (default: demo)",

@@ -879,3 +879,23 @@ def test_a_label_that_is_no_class(
     says = ("spikes.npz", f"label {label} of sample 1", "3 classes 0..2")
     base = ("--target", "emulator", "--out", tmp_path / "out")
     refused(main, graph_file, "--data", spikes, *base, says=says)
+
+
+@pytest.mark.parametrize("command", ["export", "train"])
+def test_an_output_folder_has_a_name(
+    tmp_path, monkeypatch, graph_file, spikes_file, capsys, command
+):
+    """An empty one, as of a variable that is not set, would be the folder where one stands."""
+    monkeypatch.chdir(tmp_path)
+    if command == "export":
+        from export.commands.main import main
+
+        given = [str(graph_file), "--data", str(spikes_file), "--target", "emulator"]
+    else:
+        from neuroclip.commands.main import main
+
+        given = ["train", "--data", "digits"]
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(main([*given, "--out", ""]))
+    assert ended.value.code == 2 and "an empty name is no folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

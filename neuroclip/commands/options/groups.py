@@ -5,10 +5,9 @@ Nothing heavy is imported here, so that a mistyped command is answered at once.
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from deploy.command import seed_argument
+from deploy.command import folder_argument, seed_argument
 from neuroclip.clip.spec import BUNDLED, ClipSpec, check_spec
 from neuroclip.commands.actions.asked import Source
 
@@ -109,7 +108,7 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 
 def add_out(parser: argparse.ArgumentParser, what: str) -> None:
     """Add --out, a folder that is needed."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+    parser.add_argument("--out", type=folder_argument, required=True, metavar="DIR", help=what)
 
 
 def add_epochs(parser: argparse.ArgumentParser) -> None:
