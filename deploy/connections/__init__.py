@@ -23,7 +23,7 @@ from deploy.connections.conv2d import Conv2d, Pair, sum_pool
 from deploy.connections.dense import Dense
 from deploy.connections.sparse import Sparse, expand, one_to_one
 from deploy.errors import BadInput
-from deploy.plugins import imported, installed
+from deploy.plugins import enter, find_kind
 
 __all__ = [
     "KINDS",
@@ -59,9 +59,7 @@ def register(of: Kind) -> Kind:
     name = of.__dict__.get("kind")
     if not isinstance(name, str) or not name:
         raise BadInput(f"kind {of.__name__}: its own `kind`, a name for files, is missing")
-    known = KINDS.setdefault(name, of)
-    if known is not of:
-        raise BadInput(f"kind '{name}': {known.__module__}.{known.__qualname__} is registered so")
+    enter(KINDS, name, of)
     return of
 
 
@@ -70,16 +68,7 @@ def kind_named(name: str) -> type[Connection]:
 
     Raises BadInput where there is none, or where it cannot be imported.
     """
-    if name not in KINDS:
-        for entry in installed(ENTRY_POINTS):
-            if entry.name == name:
-                register(imported(entry))
-    if name not in KINDS:
-        raise BadInput(
-            f"unknown kind of connection {name!r}, known: {', '.join(KINDS)}; a kind of one's own is "
-            "registered with deploy.connections.register or by an installed distribution"
-        )
-    return KINDS[name]
+    return find_kind(KINDS, name, "connection", ENTRY_POINTS, register)
 
 
 def check_connection(c: Connection, source: Shape, target: Shape) -> None:

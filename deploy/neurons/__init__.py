@@ -20,6 +20,7 @@ from deploy.neurons.sigma import Sigma
 from deploy.neurons.sigma_delta import SigmaDelta, make_sigma_delta
 from deploy.neurons.ternary import Ternary, make_ternary
 from deploy.neurons.threshold import Threshold, make_threshold
+from deploy.plugins import enter, find_kind
 
 __all__ = [
     "BUNDLED",
@@ -80,9 +81,7 @@ def register(of: Kind) -> Kind:
         )
     if of.is_readout and "v" not in of.recorded:
         raise BadInput(f"kind '{name}': a read-out records a membrane potential v")
-    known = KINDS.setdefault(name, of)
-    if known is not of:
-        raise BadInput(f"kind '{name}': {known.__module__}.{known.__qualname__} is registered so")
+    enter(KINDS, name, of)
     return of
 
 
@@ -91,18 +90,7 @@ def kind_named(name: str) -> type[Neurons]:
 
     Raises BadInput where there is none, or where it cannot be imported.
     """
-    if name not in KINDS:
-        from deploy.plugins import imported, installed  # not needed, and not loaded, by most
-
-        for entry in installed(ENTRY_POINTS):
-            if entry.name == name:
-                register(imported(entry))
-    if name not in KINDS:
-        raise BadInput(
-            f"unknown kind of population {name!r}, known: {', '.join(KINDS)}; a kind of one's own is "
-            "registered with deploy.neurons.register or by an installed distribution"
-        )
-    return KINDS[name]
+    return find_kind(KINDS, name, "population", ENTRY_POINTS, register)
 
 
 def check_population(p: Neurons) -> None:

@@ -67,7 +67,7 @@ def test_it_stands_where_it_was_put_and_escapes_what_it_shows(battery):
 def test_an_installed_distribution_offers_one(battery, tmp_path, monkeypatch):
     (tmp_path / "broken_battery.py").write_text("1 / 0")
     offered = []
-    monkeypatch.setattr("deploy.plugins.entry_points", lambda group: offered)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
 
     def offer(value: str) -> None:
         table._installed.cache_clear()
