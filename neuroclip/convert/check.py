@@ -80,8 +80,9 @@ def _compare(graph: Graph, sent: _Sent, population: Population, step: int) -> in
             messages = sent.at(feed.source, step - feed.delay)
             current += _applied(feed, messages)
             magnitude += np.abs(_applied(_absolute(feed), np.abs(messages)))
-    # What cancels within the layers on the way was rounded at the size it had there.
-    magnitude = np.broadcast_to(magnitude.max(), size)
+    # What cancels within the layers on the way was rounded at the size it had there, which the composed
+    # map does not show; another neuron's sum stands for it, at a sixteenth, so that it hides little.
+    magnitude = np.maximum(magnitude, magnitude.max() / 16)
     before = graph.calls(name)[step - 1] if step else None
     mem = _flat(before.mem) if before is not None else np.zeros(size)
     leak = decay(neuron, "beta", population.shape)

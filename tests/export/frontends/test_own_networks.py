@@ -803,6 +803,28 @@ def test_what_was_not_understood_is_named_by_node_step_and_neuron() -> None:
         to_chip(network, layout="step")
 
 
+def test_a_large_neuron_does_not_hide_a_small_one() -> None:
+    """Rounding is measured against a neuron's own sum, hardly against another's of the same layer."""
+
+    def twice(m, x):
+        beta = torch.full((m.fc.out_features,), 0.5)
+        if m.calls > 2:
+            beta[-1] = 0.75
+        m.lif.beta = beta
+        m.calls += 1
+        return m.lif(m.fc(x))
+
+    network = Refused(twice)
+    network.calls = 0
+    with torch.no_grad():
+        network.fc.weight[0] *= 1e5
+    last = network.fc.out_features - 1
+    with pytest.raises(
+        BadInput, match=rf"module 'lif': at step \d of sample \d the .* \({last},\)"
+    ):
+        to_chip(network, layout="step")
+
+
 @pytest.mark.parametrize("name", ["TwoHeads", "Delayed", "NormedFirst"])
 def test_lava_fires_as_the_module_does(name: str, tmp_path: Path) -> None:
     pytest.importorskip("lava.magma", reason="lava-nc is not installed")
