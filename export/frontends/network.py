@@ -7,7 +7,7 @@ from torch import nn
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
 from export.frontends.frontend import Request
-from export.frontends.spikes import read_spikes
+from export.frontends.spikes import called, read_spikes
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT, ChipNetwork
@@ -34,6 +34,7 @@ def from_module(model: nn.Module, request: Request) -> Deployment:
         model,
         spikes[: request.samples],
         None if labels is None else labels[: request.samples],
+        data=called(request.data),
         class_names=tuple(request.class_names),
         float_predictions=None if floats is None else np.asarray(floats)[: request.samples],
         dt=request.dt,
@@ -46,6 +47,7 @@ def from_network(
     labels: ArrayLike | None = None,
     *,
     name: str = "network",
+    data: str = "arrays",
     class_names: tuple[str, ...] = (),
     float_predictions: ArrayLike | None = None,
     dt: float = DEFAULT_DT,
@@ -54,7 +56,8 @@ def from_network(
 
     The class predicted is the neuron of the first output with the highest potential, or, where it
     fires, the most spikes. labels, float_predictions: int64 [samples], of the model before it became
-    integers. Raises BadInput for messages that are no integers or of another shape.
+    integers. data: what the messages are called in reports. Raises BadInput for messages that are no
+    integers or of another shape.
     """
     messages = np.asarray(spikes)
     if messages.shape[2:] != network.shape or messages.ndim < 3 or 0 in messages.shape:
@@ -77,7 +80,7 @@ def from_network(
     output = network.outputs[0]
     return Deployment(
         model=name,
-        data="arrays",
+        data=data,
         graph=to_nir(network, dt),
         network=network,
         inputs={INPUT: messages},

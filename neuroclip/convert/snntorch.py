@@ -71,6 +71,9 @@ def to_chip(
     require_kinds(model)
     require_chip_resets(model)
     require_plain(model)
+    for name, values in model.state_dict().items():
+        if bool(torch.isnan(values).any()):
+            raise BadInput(f"model: '{name}' holds NaN")
     quantized = quantized_layers(model)
     if any(p.device.type != "cpu" for p in model.parameters()):
         raise BadInput("model: it is not on the CPU, where it is run; move it there (model.cpu())")

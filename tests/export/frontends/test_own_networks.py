@@ -781,6 +781,17 @@ def test_what_a_chip_does_otherwise_is_refused_by_name(name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_a_weight_that_is_no_number_is_named() -> None:
+    network = Refused(membrane_first)
+    with torch.no_grad():
+        network.fc.weight[1, 2] = float("nan")
+    with pytest.raises(BadInput, match=r"model: 'fc\.weight' holds NaN"):
+        to_chip(network)
+    network.fc.weight.data[1, 2] = float("inf")
+    with pytest.raises(BadInput):
+        to_chip(network)
+
+
 def test_the_person_says_which_output_answers() -> None:
     network = Refused(membrane_first)
     chip = to_chip(network, output="free")
@@ -817,7 +828,9 @@ def test_a_large_neuron_does_not_hide_a_small_one() -> None:
     network = Refused(twice)
     network.calls = 0
     with torch.no_grad():
-        network.fc.weight[0] *= 1e5
+        network.fc.weight.fill_(0.15)
+        network.fc.bias.zero_()
+        network.fc.weight[0] = 2e4
     last = network.fc.out_features - 1
     with pytest.raises(
         BadInput, match=rf"module 'lif': at step \d of sample \d the .* \({last},\)"
