@@ -169,6 +169,22 @@ def test_the_fast_emulator_shares_no_arithmetic_with_the_reference(path):
     assert not any(name.startswith("deploy.neurons.") and "edges" not in name for name in modules)
 
 
+def test_the_reference_emulator_computes_everything_itself():
+    """It knows the program, its kinds' own equations and the chip's integers, and nothing fast."""
+    tree = ast.parse((ROOT / "deploy/emulate/reference.py").read_text(encoding="utf-8"))
+    modules = {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    modules |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    assert {name for name in modules if name.startswith("deploy")} == {
+        "deploy.arithmetic.integers",
+        "deploy.emulate.edge_counts",
+        "deploy.emulate.trace",
+        "deploy.errors",
+        "deploy.neurons",
+        "deploy.neurons.base",
+        "deploy.program.program",
+    }
+
+
 @pytest.mark.parametrize("path", FILES["export"], ids=relative)
 def test_no_ladder_over_targets_and_front_ends(path):
     """What a target does is asked of the target, who reads a model of the table of front ends."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from deploy.command import folder_argument, run_command, seed_argument
+from deploy.command import CommandParser, folder_argument, run_command, seed_argument
 from deploy.errors import BadInput
 from export.deployment.skips import LOWERINGS
 from export.facade import Report, carry_out
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command("neuroclip-export", lambda: _export(options, command))
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(CommandParser):
     """What others have installed is looked up for the help alone."""
 
     def format_help(self) -> str:

@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import NoReturn, Protocol
+from typing import Protocol
 
-from deploy.command import run_command
+from deploy.command import CommandParser, run_command
 from neuroclip.commands import (
     diff,
     evaluate,
@@ -53,8 +53,8 @@ COMMANDS: dict[str, Command] = {
 _NAMES = list({command: name for name, command in COMMANDS.items()}.values())
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose refusals are one line, and whose help shows defaults and keeps examples as they are."""
+class Parser(CommandParser):
+    """A parser whose help shows defaults and keeps examples as they are."""
 
     def __init__(self, prog: str, description: str, epilog: str) -> None:
         super().__init__(
@@ -64,10 +64,6 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_Help,
             allow_abbrev=False,
         )
-
-    def error(self, message: str) -> NoReturn:
-        """End with status 2 and one line."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
     def has(self, word: str) -> bool:
         """Whether a word of a command line is one of its options."""

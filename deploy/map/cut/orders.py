@@ -4,6 +4,14 @@ A population with positions (C, H, W) on one side of a convolution goes position
 a Hilbert curve, all channels of a position together: a slice is a compact patch of the frame.
 Populations of listed synapses go cluster by cluster, found by label propagation (Raghavan et al.
 2007). All others keep their order.
+
+For example four positions a b / c d of two channels; the curve goes a, c, d, b:
+
+    neurons   a0 b0 c0 d0 a1 b1 c1 d1
+    order     a0 a1 c0 c1 d0 d1 b0 b1: a slice of half of them holds two neighbours, whole
+
+And neurons p, q with synapses onto r, and s onto t, each its own label at first: r takes the smaller
+of p's and q's, they take r's, and {p, q, r} and {s, t} are left.
 """
 
 import numpy as np

@@ -4,6 +4,12 @@ Where kernels are stored once a core, its synapse words grow with the channels i
 input axons with the positions it sees, so that a wide convolution needs few of both on each core:
 no slice of one order has that. Channels, rows and columns are each split evenly, into the fewest
 tiles in all that respect every limit; populations without an image are cut as in `deploy.map.cut.slices`.
+
+For example 4 channels of 4 × 4 positions, 64 neurons, onto cores of 16 neurons and 150 synapse words,
+where a channel's kernels take 50 words. Four tiles at least; splits (channels, rows, columns):
+
+    1 × 1 × 4, 1 × 2 × 2, 1 × 4 × 1   all 4 channels: 200 words, one too many
+    2 × 1 × 2                         2 channels of 4 × 2 positions: 100 words, 16 neurons: taken
 """
 
 import numpy as np
