@@ -20,12 +20,12 @@ from deploy.program.program import Program
 from deploy.report import summary
 from deploy.report.words.quantization import quantization_sentence
 from export.frontends.frontend import Request
-from export.frontends.spikes import Spikes
 from export.frontends.table import read_model
 from export.run.options import Options
 from export.run.pipeline import run
 from export.run.stages import Stages
 from export.targets.table import find_target
+from neuroclip.data.spikes import Spikes
 
 
 @dataclass(frozen=True, eq=False, repr=False)

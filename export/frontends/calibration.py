@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from export.frontends.spikes import Spikes
+from neuroclip.data.spikes import Spikes
 
 Messages = Mapping[str, NDArray[Any]]
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment
-from export.frontends.spikes import Spikes
 from export.nir_format.normal.neurons import Discretisation
+from neuroclip.data.spikes import Spikes
 
 # What any front end may be asked for; of the rest, each says what it takes.
 COMMON = frozenset({"data", "samples", "seed", "dt"})

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
-from export.frontends.spikes import Spikes, called, read_spikes, spike_arrays
 from export.net_format.decay import decay_offsets
 from export.net_format.file import NetLayer, read_layers
 from export.net_format.read import read_net
+from neuroclip.data.spikes import Spikes, called, read_spikes, spike_arrays
 
 
 def from_net(
     model: Path, data: str | Spikes | None, samples: int | None, decay: str = "auto"
 ) -> Deployment:
-    """A `.net` file and its spikes (`export.frontends.spikes`).
+    """A `.net` file and its spikes (`neuroclip.data.spikes`).
 
     Beside them may be recorded spikes of layers, `layer1/s` [samples, time, *shape]. decay: what
     to do with stored vDecays: "stored" takes them, "plus-one" adds one to each, "auto" adds one where

@@ -7,10 +7,10 @@ from torch import nn
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
 from export.frontends.frontend import Request
-from export.frontends.spikes import called, read_spikes
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT, ChipNetwork
+from neuroclip.data.spikes import called, read_spikes
 
 # Of the data, how many samples a person's module is run on to see what it does.
 _RUN_ON = 4

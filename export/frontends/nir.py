@@ -7,7 +7,6 @@ from typing import Any
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
 from export.frontends.calibration import RECORDINGS, evaluated, same_data, unseen
-from export.frontends.spikes import Messages, Spikes, called, input_spikes, is_spikes
 from export.graph.graph import Graph
 from export.graph.time_scale import dt_note, long_note
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
@@ -15,6 +14,7 @@ from export.nir_format.normal.normalise import normalise
 from export.nir_format.read.file import read_nir
 from export.nir_format.write.graph import graph_to_nir
 from export.quantization.post_training import inexact, on_chip
+from neuroclip.data.spikes import Messages, Spikes, called, input_spikes, is_spikes
 
 
 def from_nir(
@@ -31,7 +31,7 @@ def from_nir(
 ) -> Deployment:
     """A graph, as it is or quantized, and its data: spikes, event recordings or a data set of them.
 
-    data: spikes (`export.frontends.spikes`), or what `read_event_frames` takes, with frame_ms, steps
+    data: spikes (`neuroclip.data.spikes`), or what `read_event_frames` takes, with frame_ms, steps
     and seed; for a graph of several inputs an `.npz` with an array of each input's name. calibrate: the
     same, for the choice of scales. dt: seconds of one step. discretisation: see
     `export.nir_format.normal.neurons`. The prediction is the most active neuron of the Output node
@@ -59,7 +59,7 @@ def from_nir(
             return input_spikes(source, names, model.name)
         if len(names) > 1:
             raise BadInput(f"{source}: {model.name} has {len(names)} inputs {names}; give an .npz")
-        from export.frontends.event_frames import read_event_frames
+        from neuroclip.data.events.event_counts import read_event_frames
 
         messages, labels, class_names = read_event_frames(
             str(source),

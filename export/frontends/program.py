@@ -6,7 +6,7 @@ from deploy.errors import BadInput
 from deploy.program.file import load_program
 from deploy.program.program import Program
 from export.deployment.deployment import Deployment, most_active
-from export.frontends.spikes import Spikes, called, input_spikes
+from neuroclip.data.spikes import Spikes, called, input_spikes
 
 
 def from_program(

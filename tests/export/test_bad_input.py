@@ -22,8 +22,8 @@ from deploy.emulate.trace import load_trace
 from deploy.errors import BadInput
 from deploy.program.file import load_program
 from export.commands.main import main
-from export.frontends.spikes import read_spikes
 from export.nir_format.read.file import read_nir
+from neuroclip.data.spikes import read_spikes
 
 Refused = Callable[..., str]
 

@@ -19,10 +19,10 @@ from torch.nn import functional
 from neuroclip.clip.model import Clip
 from neuroclip.compute.parallel import own
 from neuroclip.data.images.images import ImageDataset
-from neuroclip.spikeclip.training.loop import fit
 from neuroclip.spikeclip.training.pairs import Pairs
 from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.training.teacher import TeacherConfig, clip_input
+from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
 
 _BATCH = 256

@@ -26,9 +26,9 @@ from neuroclip.spikeclip.model import (
     quantized_model,
 )
 from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
-from neuroclip.spikeclip.training.loop import fit
 from neuroclip.spikeclip.training.pairs import Pairs
 from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented, mixed_precision
+from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
 
 _EVALUATION_BATCH = 256

@@ -23,12 +23,12 @@ from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import rank
 from neuroclip.compute.parallel import own
 from neuroclip.data.images.images import ImageDataset
-from neuroclip.spikeclip.training.loop import fit
 from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.training.teacher import clip_input
 from neuroclip.storage.weights import save_weights
 from neuroclip.text.prompts import fill
 from neuroclip.text.tokenizer import VOCABULARY, tokenize
+from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
 
 _BATCH = 256

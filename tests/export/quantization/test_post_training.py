@@ -199,7 +199,7 @@ def test_calibration_data_that_does_not_fit_is_refused(
 def test_a_data_set_of_recordings_is_counted_in_frames(
     export: Callable[..., dict[str, Any]], tmp_path: Path, recordings_folder: Path
 ) -> None:
-    from export.frontends.event_frames import read_event_frames
+    from neuroclip.data.events.event_counts import read_event_frames
     from neuroclip.data.events.recording import read_recording
 
     frames, labels, classes = read_event_frames(

@@ -29,7 +29,7 @@ from pathlib import Path
 from neuroclip.compute.distributed import finish, rank
 from neuroclip.training.loop import OutOfTime, Session, Stage
 from neuroclip.compute.parallel import batch_mean, own
-from neuroclip.spikeclip.training.loop import fit
+from neuroclip.training.adamw import fit
 
 rank()
 torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""One stage of a SpikeCLIP's training: AdamW, a short warm-up and a cosine."""
+"""A stage of training by AdamW, with a short warm-up and a cosine."""
 
 import math
 import time
