@@ -1,7 +1,10 @@
 """A chip network of one's own and its spikes, as a `Deployment`: what `to_chip` made, to any target."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from deploy.errors import BadInput
@@ -9,7 +12,7 @@ from export.deployment.deployment import Deployment, most_active
 from export.frontends.frontend import Request
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
-from neuroclip.chip.network import INPUT, ChipNetwork
+from neuroclip.chip.network import ChipNetwork
 from neuroclip.data.spikes import called, read_spikes
 
 # Of the data, how many samples a person's module is run on to see what it does.
@@ -43,7 +46,7 @@ def from_module(model: nn.Module, request: Request) -> Deployment:
 
 def from_network(
     network: ChipNetwork,
-    spikes: ArrayLike,
+    spikes: ArrayLike | Mapping[str, ArrayLike],
     labels: ArrayLike | None = None,
     *,
     name: str = "network",
@@ -52,29 +55,26 @@ def from_network(
     float_predictions: ArrayLike | None = None,
     dt: float = DEFAULT_DT,
 ) -> Deployment:
-    """A deployment of a network on integer messages [samples, time, *shape].
+    """A deployment of a network on integer messages [samples, time, *shape], of each input by name.
 
     The class predicted is the neuron of the first output with the highest potential, or, where it
     fires, the most spikes. labels, float_predictions: int64 [samples], of the model before it became
     integers. data: what the messages are called in reports. Raises BadInput for messages that are no
     integers or of another shape.
     """
-    messages = np.asarray(spikes)
-    if messages.shape[2:] != network.shape or messages.ndim < 3 or 0 in messages.shape:
-        raise BadInput(
-            f"spikes of the shape {messages.shape}, the network takes [samples, time, "
-            f"{', '.join(map(str, network.shape))}]"
-        )
-    if not (np.isfinite(messages).all() and (messages == np.rint(messages)).all()):
-        raise BadInput("spikes: not all of them are integers")
-    messages = messages.astype(np.int32)
+    given = spikes if isinstance(spikes, Mapping) else {next(iter(network.inputs)): spikes}
+    inputs = {name: _messages(network, given, name) for name in network.inputs}
+    first = next(iter(inputs.values()))
+    if len({sent.shape[:2] for sent in inputs.values()}) > 1:
+        sizes = {name: sent.shape[:2] for name, sent in inputs.items()}
+        raise BadInput(f"spikes: the inputs have different samples and steps {sizes}")
     for kind, values in (("labels", labels), ("float_predictions", float_predictions)):
         if values is None:
             continue
-        given = np.asarray(values)
-        if given.shape != messages.shape[:1] or given.dtype.kind not in "iu":
+        array = np.asarray(values)
+        if array.shape != first.shape[:1] or array.dtype.kind not in "iu":
             raise BadInput(
-                f"{kind} of the shape {given.shape} and type {given.dtype}, expected {len(messages)} "
+                f"{kind} of the shape {array.shape} and type {array.dtype}, expected {len(first)} "
                 "integers"
             )
     output = network.outputs[0]
@@ -83,8 +83,8 @@ def from_network(
         data=data,
         graph=to_nir(network, dt),
         network=network,
-        inputs={INPUT: messages},
-        input_ranges={INPUT: (min(0, int(messages.min())), max(1, int(messages.max())))},
+        inputs=inputs,
+        input_ranges={n: (min(0, int(x.min())), max(1, int(x.max()))) for n, x in inputs.items()},
         labels=None if labels is None else np.asarray(labels, np.int64),
         class_names=class_names,
         predict=lambda trace, _: most_active(trace, output),
@@ -95,3 +95,20 @@ def from_network(
         chip=("the whole network",),
         notes=network.notes,
     )
+
+
+def _messages(network: ChipNetwork, given: Mapping[str, ArrayLike], name: str) -> NDArray[np.int32]:
+    """What an input is sent: integers of its shape."""
+    called = "spikes" if len(network.inputs) == 1 else f"spikes of '{name}'"
+    if name not in given:
+        raise BadInput(f"{called}: there are none; the network takes {list(network.inputs)}")
+    messages: NDArray[Any] = np.asarray(given[name])
+    shape = network.inputs[name]
+    if messages.shape[2:] != shape or messages.ndim < 3 or 0 in messages.shape:
+        raise BadInput(
+            f"{called} of the shape {messages.shape}, the network takes [samples, time, "
+            f"{', '.join(map(str, shape))}]"
+        )
+    if not (np.isfinite(messages).all() and (messages == np.rint(messages)).all()):
+        raise BadInput(f"{called}: not all of them are integers")
+    return messages.astype(np.int32)

@@ -20,22 +20,28 @@ from neuroclip.chip.synapses import V_UNIT, ChipLinear, ChipSumPool2d
 def run_torch(
     network: nn.Module, inputs: Mapping[str, NDArray[Any]], record: Record = "all"
 ) -> Trace:
-    """Run a chip network on one input {name: integers [samples, time, *shape]}.
+    """Run a chip network on its inputs {name: integers [samples, time, *shape]}.
 
     Spikes and states are what the modules hold after each step.
     """
-    ((input_name, messages),) = inputs.items()
     device = next(network.parameters()).device
-    sent = torch.from_numpy(np.ascontiguousarray(messages)).to(device, torch.float32)
+    sent = {
+        name: torch.from_numpy(np.ascontiguousarray(messages)).to(device, torch.float32)
+        for name, messages in inputs.items()
+    }
+    first = next(iter(sent.values()))
     with relayed(network) as relays:
-        found = recorded(network, sent)
-        graded = {n: _integers(_sent(relay, messages.shape)) for n, relay in relays.items()}
+        found = recorded(network, sent if len(sent) > 1 else first)
+        graded = {n: _integers(_sent(relay, first.shape)) for n, relay in relays.items()}
     states = {name: tuple(_integers(x) for x in held) for name, held in found.items()}
     neurons = _neurons(network)
-    messages_sent = {input_name: np.count_nonzero(messages, axis=0).sum(axis=0, dtype=np.int64)}
+    messages_sent = {
+        name: np.count_nonzero(messages, axis=0).sum(axis=0, dtype=np.int64)
+        for name, messages in inputs.items()
+    }
     return Trace(
-        messages.shape[0],
-        messages.shape[1],
+        first.shape[0],
+        first.shape[1],
         s={n: s.astype(np.uint8) for n, (_, _, s) in states.items() if record != "none"}
         | {n: s for n, s in graded.items() if record != "none"},
         u={n: u for n, (u, _, _) in states.items() if record == "all"},

@@ -33,14 +33,15 @@ class Wire:
 class ChipNetwork(nn.Module):
     """Populations of ChipNeurons and ChipRelays wired by chip synapses; modules are attributes.
 
-    One step at a time: messages [N, *shape] → what the output populations send, a tuple where there
-    are several. By `neuroclip.chip.neurons.run`: whole samples [N, T, *shape]; a network with loops then
-    goes step by step inside.
+    inputs: the shape of each by name. One step at a time: messages [N, *shape], of several inputs by
+    their names → what the output populations send, a tuple where there are several. By
+    `neuroclip.chip.neurons.run`: whole samples [N, T, *shape]; a network with loops then goes step by
+    step inside.
     """
 
     def __init__(
         self,
-        shape: Shape,
+        inputs: Mapping[str, Shape],
         modules: Mapping[str, nn.Module],
         wires: tuple[Wire, ...],
         outputs: tuple[str, ...],
@@ -50,8 +51,8 @@ class ChipNetwork(nn.Module):
             if hasattr(self, name):
                 raise BadInput(f"module '{name}': torch modules use this name; choose another")
             self.add_module(name, module)
-        self.shape, self.wires, self.outputs = shape, wires, outputs
-        self.order = _order(wires)
+        self.inputs, self.wires, self.outputs = dict(inputs), wires, outputs
+        self.order = _order(wires, self.inputs)
         self.steps_only = any(wire.delay for wire in wires)
         self.past: dict[str, Tensor] = {}
         self.notes: tuple[str, ...] = ()
@@ -75,10 +76,11 @@ class ChipNetwork(nn.Module):
         for name in self.order:
             self.population(name).reset_mem()
 
-    def forward(self, messages: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, messages: Tensor | Mapping[str, Tensor]) -> Tensor | tuple[Tensor, ...]:
         """Messages of a step (by `run`, of whole samples) → spikes or potentials of the outputs."""
-        leading = messages.shape[: messages.ndim - len(self.shape)]
-        sent = {INPUT: messages}
+        sent = self._by_name(messages)
+        first, shape = next(zip(sent.values(), self.inputs.values(), strict=True))
+        leading = first.shape[: first.ndim - len(shape)]
         given = {}
         for name in self.order:
             total = None
@@ -91,13 +93,23 @@ class ChipNetwork(nn.Module):
                     total = sums if total is None else total + sums
             neuron = self.population(name)
             if total is None:
-                total = torch.zeros(*leading, *neuron.shape, device=messages.device)
+                total = torch.zeros(*leading, *neuron.shape, device=first.device)
             given[name] = neuron(total.reshape(*leading, *neuron.shape))
             sent[name] = neuron.fired if self.steps_only else given[name]
         if self.steps_only:
             self.past = sent
         found = tuple(given[name] for name in self.outputs)
         return found[0] if len(found) == 1 else found
+
+    def _by_name(self, messages: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The messages of each input, in their order. Raises BadInput naming one that is missing."""
+        if isinstance(messages, Tensor):
+            messages = {next(iter(self.inputs)): messages}
+        if missing := [name for name in self.inputs if name not in messages]:
+            raise BadInput(
+                f"input '{missing[0]}': no messages; the network takes {list(self.inputs)}"
+            )
+        return {name: messages[name] for name in self.inputs}
 
     def _sums(self, wire: Wire, message: Tensor, leading: torch.Size) -> Tensor:
         synapses = getattr(self, wire.name)
@@ -106,15 +118,15 @@ class ChipNetwork(nn.Module):
         return synapses(message.flatten(len(leading)) if flat else message)
 
 
-def _order(wires: tuple[Wire, ...]) -> tuple[str, ...]:
+def _order(wires: tuple[Wire, ...], inputs: Mapping[str, Shape]) -> tuple[str, ...]:
     """Populations, each after those whose present messages it reads."""
     before: dict[str, set[str]] = {wire.target: set() for wire in wires}
     for wire in wires:
-        if wire.source != INPUT and wire.source not in before:
+        if wire.source not in inputs and wire.source not in before:
             raise BadInput(
                 f"module '{wire.source}': no wire ends in it, and '{wire.name}' reads it"
             )
-        if wire.delay == 0 and wire.source != INPUT:
+        if wire.delay == 0 and wire.source not in inputs:
             before[wire.target].add(wire.source)
     try:
         return in_order(before)

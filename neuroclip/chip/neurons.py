@@ -5,7 +5,7 @@ state until `reset_mem()`; or, by `run`, whole samples that start from cleared s
 same spikes and gradients; whole samples are several times faster.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -156,7 +156,11 @@ class FloatNeuron(snn.Leaky):
         return float_recurrence(flat, decay, threshold, self.spike_grad).unflatten(2, shape)
 
 
-def run(network: nn.Module, messages: Tensor) -> Any:
+Messages = Tensor | Mapping[str, Tensor]
+"""What a network is sent: of one input, or of several by their names."""
+
+
+def run(network: nn.Module, messages: Messages) -> Any:
     """Run a network over samples that start from cleared state: [N, T, *in] → [N, T, *out].
 
     Every module but the neurons sees [N, T, …] as well, so it must take any leading dimensions. A
@@ -164,7 +168,7 @@ def run(network: nn.Module, messages: Tensor) -> Any:
     """
     if getattr(network, "steps_only", False):
         network.reset_mem()
-        steps = [network(messages[:, t]) for t in range(messages.shape[1])]
+        steps = [network(_step(messages, t)) for t in range(_leading(messages)[1])]
         if isinstance(steps[0], tuple):
             return tuple(torch.stack(parts, dim=1) for parts in zip(*steps, strict=True))
         return torch.stack(steps, dim=1)
@@ -172,15 +176,27 @@ def run(network: nn.Module, messages: Tensor) -> Any:
         return network(messages)
 
 
+def _step(messages: Messages, t: int) -> Messages:
+    if isinstance(messages, Tensor):
+        return messages[:, t]
+    return {name: sent[:, t] for name, sent in messages.items()}
+
+
+def _leading(messages: Messages) -> torch.Size:
+    """[samples, steps]."""
+    first = messages if isinstance(messages, Tensor) else next(iter(messages.values()))
+    return first.shape[:2]
+
+
 @torch.no_grad()
-def recorded(network: nn.Module, messages: Tensor) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+def recorded(network: nn.Module, messages: Messages) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """(u, v, s) [N, T, *shape] after every step, float64 integers, of each chip neuron by name."""
     neurons = {n: m for n, m in network.named_modules() if isinstance(m, ChipNeuron)}
     for neuron in neurons.values():
         neuron.records = True
     try:
         run(network, messages)
-        return {name: _joined(neuron, messages.shape[:2]) for name, neuron in neurons.items()}
+        return {name: _joined(neuron, _leading(messages)) for name, neuron in neurons.items()}
     finally:
         for neuron in neurons.values():
             neuron.records, neuron.states = False, []

@@ -161,7 +161,7 @@ class _Conversion:
             else:
                 self._neurons(population)
         outputs = tuple(dict.fromkeys(self.names[r.name] for r in read))
-        return ChipNetwork(self.graph.shape, self.modules, tuple(self.wires), outputs)
+        return ChipNetwork({INPUT: self.graph.shape}, self.modules, tuple(self.wires), outputs)
 
     def _free(self, path: str) -> str:
         """A module path as the name of a torch attribute that nothing has yet."""

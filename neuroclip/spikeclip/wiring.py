@@ -58,7 +58,7 @@ class Wiring:
 
     def network(self, outputs: tuple[str, ...]) -> ChipNetwork:
         """The network so far."""
-        return ChipNetwork(self.shape, self.modules, tuple(self.wires), outputs)
+        return ChipNetwork({INPUT: self.shape}, self.modules, tuple(self.wires), outputs)
 
 
 def encoder_wiring(

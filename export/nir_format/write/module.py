@@ -44,11 +44,12 @@ def module_graph(network: nn.Module) -> Graph:
                 f"module '{name}': NIR has no neurons that relay graded sums; lower skips by fan-in"
             )
     if isinstance(network, ChipNetwork):
-        shape, wires, ends = network.shape, network.wires, network.outputs
+        sources, wires, ends = network.inputs, network.wires, network.outputs
     else:
         shape, wires, ends = _traced(network)
+        sources = {INPUT: shape}
     neurons: dict[str, Neuron] = {}
-    shapes = {INPUT: shape}
+    shapes = dict(sources)
     for name in dict.fromkeys(wire.target for wire in wires):
         module = network.get_submodule(name)
         assert isinstance(module, ChipNeuron)
@@ -63,7 +64,9 @@ def module_graph(network: nn.Module) -> Graph:
     outputs = tuple(
         Readout("output" if len(ends) == 1 else f"output_{i}", name) for i, name in enumerate(ends)
     )
-    return Graph((Source(INPUT, shape),), tuple(neurons.values()), paths, outputs)
+    return Graph(
+        tuple(Source(*s) for s in sources.items()), tuple(neurons.values()), paths, outputs
+    )
 
 
 def _operator(module: nn.Module, source: Shape) -> Operator:

@@ -70,7 +70,7 @@ NETWORKS = {"attention": attention_network, "block": block_network}
 
 def spikes(network, seed=3, samples=4, steps=6):
     rng = np.random.default_rng(seed)
-    return {INPUT: (rng.random((samples, steps, *network.shape)) < 0.4).astype(np.int8)}
+    return {INPUT: (rng.random((samples, steps, *network.inputs[INPUT])) < 0.4).astype(np.int8)}
 
 
 def lowered(network):
