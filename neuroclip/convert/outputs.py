@@ -1,7 +1,7 @@
 """What a forward returned: which population's spikes or potentials, in the order in which they stand."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
@@ -19,12 +19,26 @@ Quantity = Literal["spikes", "potential"]
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a returned tensor has its axes. number: among all that is returned; time: None where it
+    holds one value for all steps."""
+
+    batch: int
+    time: int | None
+    number: int = 0
+
+
+@dataclass(frozen=True)
 class Reading:
-    """A returned tensor: `quantity` of the population `name`. told: what of it, in words."""
+    """A returned tensor: `quantity` of the population `name`. told: what of it, in words.
+
+    place: of the tensor whose values are that quantity; None where none is.
+    """
 
     name: str
     quantity: Quantity
     told: str
+    place: Place | None = None
 
 
 def readings(graph: Graph, output: str | None) -> tuple[Reading, ...]:
@@ -32,7 +46,9 @@ def readings(graph: Graph, output: str | None) -> tuple[Reading, ...]:
 
     Raises BadInput for a returned tensor whose meaning a chip's read-out does not have.
     """
-    returned = [r for r in graph.observation.returned if r.labels.any()]
+    number, returned = 0, [r for r in graph.observation.returned if r.labels.any()]
+    if returned:
+        number = next(i for i, r in enumerate(graph.observation.returned) if r is returned[0])
     if output is not None:
         known = graph.populations.get(output)
         if known is None or known.neuron is None:
@@ -53,6 +69,8 @@ def readings(graph: Graph, output: str | None) -> tuple[Reading, ...]:
     if not returned:
         raise BadInput("model: what its forward returns comes from no layer")
     first = _read(graph, returned[0], True)
+    if first.place is not None:
+        first = replace(first, place=replace(first.place, number=number))
     return (first, *(_read(graph, one, False) for one in returned[1:]))
 
 
@@ -139,8 +157,11 @@ def _sent(graph: Graph, one: Returned, answers: bool) -> Reading:
     )
     population = graph.populations[names[0]]
     whole = len(names) == 1 and np.array_equal(chosen, np.arange(prod(population.shape)))
+    place = Place(batch, time)
     if quantity == "mem":
-        return _potential(population, told, whole and len(names) == 1, answers)
+        return replace(
+            _potential(population, told, whole and len(names) == 1, answers), place=place
+        )
     if population.integrates:
         if not whole:
             raise BadInput(
@@ -153,8 +174,8 @@ def _sent(graph: Graph, one: Returned, answers: bool) -> Reading:
             f"all steps: return them stacked or summed, or say output='{names[0]}'"
         )
     if not whole:
-        return _relayed(graph, names, sources.reshape(-1), chosen, told)
-    return Reading(names[0], "spikes", f"spikes of {told}")
+        return _relayed(graph, names, sources.reshape(-1), chosen, told, place)
+    return Reading(names[0], "spikes", f"spikes of {told}", place)
 
 
 def _potential(population: Population, told: str, whole: bool, answers: bool) -> Reading:
@@ -174,8 +195,9 @@ def _potential(population: Population, told: str, whole: bool, answers: bool) ->
 
 
 def _relayed(
-    graph: Graph, names: list[str], sources: NDArray[np.int64], chosen: NDArray[np.int64], told: str
-) -> Reading:
+    graph: Graph, names: list[str], sources: NDArray[np.int64], chosen: NDArray[np.int64], told: str,
+    place: Place,
+) -> Reading:  # fmt: skip
     """A choice of spikes, or several populations side by side: a population that repeats them."""
     ways = []
     for number, name in enumerate(names):
@@ -187,7 +209,7 @@ def _relayed(
         indices = np.where(sources == number, chosen, -1)
         ways.append((name, population.shape, indices))
     made = relay(graph, "_".join(["chosen", *names]), ways, (len(chosen),))
-    return Reading(made, "spikes", f"a choice of the spikes of {told}")
+    return Reading(made, "spikes", f"a choice of the spikes of {told}", place)
 
 
 def _counted(graph: Graph, one: Returned) -> Reading:
@@ -219,7 +241,7 @@ def _counted(graph: Graph, one: Returned) -> Reading:
         raise BadInput(
             f"output: a weighted sum of the spikes of '{name}'; return the spikes themselves"
         )
-    return Reading(name, "spikes", f"spikes of '{name}', counted")
+    return Reading(name, "spikes", f"spikes of '{name}', counted", Place(0, None))
 
 
 def _plain(way: Way) -> bool:

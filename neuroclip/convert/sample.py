@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deploy.errors import BadInput
 from neuroclip.convert.observe import STEPS, Layout, Observation, OtherLayout, observe
+from neuroclip.convert.where import where
 
 Found = TypeVar("Found")
 
@@ -87,10 +88,10 @@ def _observed(model: nn.Module, make: Callable[[int], Tensor], layout: Layout) -
 
 
 def _run(model: nn.Module, sample: Tensor, layout: Layout) -> Observation:
-    return observe(model, sample, layout, _arguments(model, sample.shape[1]))
+    return observe(model, sample, layout, arguments(model, sample.shape[1]))
 
 
-def _arguments(model: nn.Module, steps: int) -> dict[str, Any]:
+def arguments(model: nn.Module, steps: int) -> dict[str, Any]:
     """What a forward takes beside its input: how many steps there are."""
     parameters = list(inspect.signature(model.forward).parameters.values())
     given: dict[str, Any] = {}
@@ -110,7 +111,6 @@ def _arguments(model: nn.Module, steps: int) -> dict[str, Any]:
 
 
 def _stopped(error: Exception) -> BadInput:
-    line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    stopped = BadInput(f"model: its forward stops on the sample ({type(error).__name__}: {line})")
+    stopped = BadInput(f"model: its forward stops on the sample {where(error)}")
     stopped.__cause__ = error
     return stopped

@@ -68,6 +68,39 @@ def to_chip(
     Raises BadInput naming the module that the chip cannot do as it is, or the first node, step and
     neuron at which the network read differs from the module.
     """
+    return understood(
+        model, sample, shape=shape, message_max=message_max, layout=layout, output=output, seed=seed
+    ).network()
+
+
+@dataclass(frozen=True, eq=False)
+class Understood:
+    """A module as it was read on a sample, in floating point. read: what answers first."""
+
+    graph: Graph
+    read: tuple[Reading, ...]
+    message_max: int
+    quantized: frozenset[str]
+    notes: tuple[str, ...]
+
+    def network(self) -> ChipNetwork:
+        """The chip network of it."""
+        network = _Conversion(self.graph, self.message_max, self.quantized).network(self.read)
+        network.notes = self.notes
+        return network
+
+
+def understood(
+    model: nn.Module,
+    sample: ArrayLike | Tensor | None = None,
+    *,
+    shape: Shape | None = None,
+    message_max: int = 1,
+    layout: Layout | None = None,
+    output: str | None = None,
+    seed: int = 0,
+) -> Understood:
+    """What `to_chip` reads of a model before anything becomes an integer; arguments and errors are its."""
     require_kinds(model)
     require_chip_resets(model)
     require_plain(model)
@@ -89,9 +122,8 @@ def to_chip(
         graph, compared = attempt(model, lambda _: given, layout, _reading(message_max))
         told = "the given sample"
     read = readings(graph, output)
-    network = _Conversion(graph, message_max, quantized).network(read)
-    network.notes = _notes(graph, compared, told, read)
-    return network
+    notes = _notes(graph, compared, told, read)
+    return Understood(graph, read, message_max, quantized, notes)
 
 
 def _sample(sample: ArrayLike | Tensor, shape: Shape | None) -> Tensor:
