@@ -111,7 +111,7 @@ def main(folder: Path) -> None:
     )
 
     report = nc.export(program, spikes, out=folder)
-    print("report   ", "OK" if report.ok else "not OK", folder / "report.html")
+    print("report   ", report.json["verdict"]["word"], folder / "report.html")
 
 
 if __name__ == "__main__":

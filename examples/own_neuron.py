@@ -138,7 +138,7 @@ def main(out: Path) -> None:
 
     report = nc.export(program, spikes, out=out / "report")
     print(
-        f"report               {'OK' if report.ok else 'not OK'}: {out / 'report' / 'report.html'}"
+        f"report               {report.json['verdict']['word']}: {out / 'report' / 'report.html'}"
     )
 
 

@@ -19,6 +19,7 @@ from deploy.program.file import load_program
 from deploy.program.program import Program
 from deploy.report import summary
 from deploy.report.words.quantization import quantization_sentence
+from deploy.report.words.verdict import verdict
 from export.frontends.frontend import Request
 from export.frontends.table import read_model
 from export.run.options import Options
@@ -86,7 +87,8 @@ class Report:
         return f"{made}\n{sentence}" if sentence else made
 
     def __repr__(self) -> str:
-        return f"<Report {str(self.path)!r}: {'OK' if self.ok else 'FAILED'}>"
+        word = self.json["written"] if "written" in self.json else verdict(self.json).word
+        return f"<Report {str(self.path)!r}: {word}>"
 
     def _repr_html_(self) -> str:
         """The page of the report, in a frame of its own, as a notebook shows it."""
@@ -119,7 +121,7 @@ def export(
         >>> import neuroclip as nc
         >>> report = nc.export("neuroclip-digits", samples=20, target="emulator", out="runs/digits")
         >>> print(report)  # doctest: +ELLIPSIS
-        result               OK: neuroclip-digits → emulator
+        result               EQUAL: neuroclip-digits → emulator
         run                  20 samples × 10 timesteps, seed 0
         ...
         >>> report.accuracy["emulator"]["total"]

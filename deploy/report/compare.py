@@ -10,6 +10,7 @@ from deploy.report.fill import fill
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import MINUS, NOT_MEASURED, count, joules, percent, seconds
 from deploy.report.words.read import at, items, number, numbers, pair
+from deploy.report.words.verdict import verdict
 
 Row = tuple[str, str, str, str]
 COUNTS = (
@@ -25,7 +26,7 @@ def compare_rows(a: object, b: object) -> list[Row]:
     rows = [
         _same(key, at(a, key), at(b, key)) for key in ("model", "target", "data_sha256", "seed")
     ]
-    rows.append(_same("result", words.status(a), words.status(b)))
+    rows.append(_same("result", verdict(a).word, verdict(b).word))
     rows.append(_same("chip", words.chip(a) or None, words.chip(b) or None))
     rows += [_figure(key, at(a, key), at(b, key), count) for key in ("samples", "timesteps")]
     for executor in words.TITLES:

@@ -14,6 +14,7 @@ from deploy.report.words import sentences as words
 from deploy.report.words.figures import NBSP, count, interval, percent
 from deploy.report.words.read import at, items, number
 from deploy.report.words.section import Run, Section
+from deploy.report.words.verdict import Word, verdict
 
 
 def render(
@@ -27,7 +28,8 @@ def render(
     """
     run = Run(report, recordings, program)
     contents = [(section, show(section, run)) for section in sections()]
-    state, mark = _STATES.get(words.status(report), ("open", "?"))
+    found = verdict(report)
+    state, mark = ("open", "!") if found.word == "EQUAL" and found.doubts else _STATES[found.word]
     model, target, digest = (at(report, key) for key in ("model", "target", "data_sha256"))
     return fill(
         "run.html",
@@ -38,6 +40,7 @@ def render(
         data=_last(at(report, "data") or ""),
         data_set=str(at(report, "data_set") or ""),
         digest=str(digest or ""),
+        verdict=found,
         state=state,
         mark=mark,
         tiles=_tiles(report),
@@ -60,7 +63,11 @@ def write_report(
     write_text(path, render(report, recordings, program))
 
 
-_STATES = {"OK": ("ok", "✓"), "NOT OK": ("bad", "✕")}
+_STATES: Mapping[Word, tuple[str, str]] = {
+    "EQUAL": ("ok", "✓"),
+    "NOT COMPARED": ("open", "?"),
+    "FAILED": ("bad", "✕"),
+}
 
 
 def _last(path: object) -> str:

@@ -18,6 +18,7 @@ from deploy.report.words.figures import (
 )
 from deploy.report.words.quantization import quantization_sentence
 from deploy.report.words.read import at, items, number
+from deploy.report.words.verdict import verdict
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
 MAX_PAIRS = 3
@@ -34,12 +35,14 @@ def summary(report: object, path: Path | None = None) -> str:
     report: the object that report.json holds, whatever is missing named "not measured".
     path: where the full report is, for the last line; it is never broken.
     """
+    found = verdict(report)
     rows = [
         (
             "result",
-            f"{words.status(report)}: {words.recorded(report, 'model')} → {words.recorded(report, 'target')}",
+            f"{found.word}: {words.recorded(report, 'model')} → {words.recorded(report, 'target')}",
         )
     ]
+    rows += [("but", doubt) for doubt in found.doubts]
     rows.append(("run", f"{words.size(report)}, seed {words.recorded(report, 'seed')}"))
     if any(words.accuracy(report, executor) for executor in words.TITLES):
         rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
@@ -51,7 +54,8 @@ def summary(report: object, path: Path | None = None) -> str:
     pairs = words.parity_pairs(report)
     rows += [(f"{at(p, 'a')} = {at(p, 'b')}", _pair(p)) for p in pairs[:MAX_PAIRS]]
     if not pairs:
-        rows.append(("parity", NOT_MEASURED))
+        ran = at(report, "parity") is not None
+        rows.append(("parity", "not compared: one executor ran" if ran else NOT_MEASURED))
     first = next((where for p in pairs if (where := words.difference(p))), None)
     if first:
         rows.append((DIVERGENCE, first))

@@ -25,6 +25,7 @@ from deploy.program.program import Program
 from deploy.program.residual_stream import repeated
 from deploy.prove.proof import Proof
 from deploy.report.words.read import SCHEMA
+from deploy.report.words.verdict import verdict
 from export.deployment.deployment import Deployment, most_active
 from export.quantization.fidelity import FLOAT_GRAPH, quantization_json
 from export.run.executors import Runs
@@ -104,7 +105,7 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
     }
     if found.crossed is not None and report.get(options.target) is None:
         report[options.target] = found.crossed
-    return report
+    return report | {"verdict": verdict(report).to_json()}
 
 
 def _costs(found: Found) -> dict[str, Any]:

@@ -14,12 +14,6 @@ SIDES = ("snn_j", "ann_j", "ann_one_pass_j")
 TITLES = {"float": "float", "quantized": "quantized", "emulator": "emulator", "lava": "Lava"}
 
 
-def status(report: object) -> str:
-    """ "OK", "NOT OK", or that it was not decided."""
-    ok = at(report, "ok")
-    return "OK" if ok is True else "NOT OK" if ok is False else "not decided"
-
-
 def recorded(report: object, key: str) -> str:
     """What identifies a run, as text."""
     found = at(report, key)
@@ -81,42 +75,6 @@ def pair_holds(entry: object) -> bool | None:
     if equal is None and not seen:
         return None
     return equal is not False and not any(seen) and difference(entry) is None
-
-
-def verdict(report: object) -> list[str]:
-    """Why the run is accepted or not, one sentence each."""
-    pairs = parity_pairs(report)
-    broken = [p for p in pairs if pair_holds(p) is False]
-    sentences = []
-    for entry in broken:
-        where = difference(entry)
-        sentences.append(
-            f"{at(entry, 'a')} and {at(entry, 'b')} differ"
-            + (f": first in {where}." if where else ".")
-        )
-    held = [p for p in pairs if pair_holds(p)]
-    if held and not broken:
-        names = list(dict.fromkeys(str(n) for p in held for n in (at(p, "a"), at(p, "b"))))
-        values, states = (
-            [number(at(p, key)) or 0 for p in held]
-            for key in ("spikes_compared", "states_compared")
-        )
-        # Neighbours are compared over the same samples: the sum over pairs would count them twice.
-        same = len(set(values)) == len(set(states)) == 1
-        sentences.append(
-            f"{' = '.join(names)}: all {count(values[0])} spike values and {count(states[0])} states "
-            "are equal."
-            if same
-            else f"{' = '.join(names)}: all {count(sum(values))} spike values and "
-            f"{count(sum(states))} states that were compared are equal."
-        )
-    if not pairs:
-        sentences.append("No executors were compared with each other.")
-    if at(report, "ok") is False and not broken:
-        sentences.append(
-            "No compared pair differs, so a limit of the chip or another check did not hold."
-        )
-    return sentences
 
 
 def energy_ends(report: object) -> list[tuple[str, int | float]]:

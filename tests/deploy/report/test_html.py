@@ -99,11 +99,6 @@ def recordings(program):
     return run(program)
 
 
-@pytest.fixture
-def report():
-    return copy.deepcopy(SYNTHETIC)
-
-
 def test_page_is_well_formed_and_holds_every_section(report, recordings, program):
     page = Page(render(report, recordings, program))
     sections = [a["id"] for tag, a in page.elements if tag == "section"]

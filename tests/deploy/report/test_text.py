@@ -15,11 +15,6 @@ from deploy.report.words.figures import count, joules, percent, plain, ratio, se
 SYNTHETIC = json.loads(Path(__file__).with_name("report_synthetic.json").read_text())
 
 
-@pytest.fixture
-def report():
-    return copy.deepcopy(SYNTHETIC)
-
-
 def lines_of(text):
     """{first column: the rest} of a summary, wrapped lines joined."""
     found, name = {}, ""
@@ -43,7 +38,7 @@ def test_summary_says_what_went_beyond_an_edge(report):
 def test_summary_says_what_the_run_found(report):
     text = summary(report, Path("out") / "report.html")
     assert lines_of(text) == {
-        "result": "OK: checkpoints/synthetic → lava",
+        "result": "EQUAL: checkpoints/synthetic → lava",
         "run": "100 samples × 16 timesteps, seed 7",
         "accuracy float": "94.0 %  95 % interval 87.5 – 97.2 %  94 of 100",
         "accuracy quantized": "93.0 %  95 % interval 86.3 – 96.6 %  93 of 100",
@@ -78,7 +73,7 @@ def test_summary_of_a_failed_run_names_the_first_divergence(report):
     }
     text = summary(report, Path("report.html"))
     assert len(text.splitlines()) <= MAX_LINES
-    assert lines_of(text)["result"].startswith("NOT OK")
+    assert lines_of(text)["result"].startswith("FAILED")
     assert lines_of(text)["first divergence"] == (
         "membrane potential v of node 'up', sample 0, step 2, index [1, 3]: "
         "emulator has -640, lava has -639"
@@ -123,7 +118,7 @@ def test_the_energy_range_names_the_sets_at_its_ends(report):
 
 def test_summary_of_an_empty_report_measures_nothing():
     found = lines_of(summary({}))
-    assert found["result"].startswith("not decided")
+    assert found["result"].startswith("NOT COMPARED")
     for name in ("accuracy", "predicted", "parity", "cores", "synaptic operations", "energy"):
         assert found[name] == "not measured"
 
