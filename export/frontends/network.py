@@ -13,7 +13,7 @@ from export.frontends.frontend import Request
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import ChipNetwork
-from neuroclip.data.spikes import called, read_spikes
+from neuroclip.data.spikes import Messages, Spikes, called, input_spikes, spike_arrays
 
 # Of the data, how many samples a person's module is run on to see what it does.
 _RUN_ON = 4
@@ -26,22 +26,30 @@ def from_module(model: nn.Module, request: Request) -> Deployment:
     """
     if request.data is None:
         raise BadInput("a torch module brings no data; give it spikes [samples, time, *shape]")
-    spikes, labels = read_spikes(request.data)
+    sent = _spikes(request.data)
     if not isinstance(model, ChipNetwork):
         from neuroclip.convert.snntorch import to_chip
 
-        largest = max(1, int(spikes.max()), -int(spikes.min()))
-        model = to_chip(model, spikes[:_RUN_ON], message_max=largest)
+        largest = max(max(1, int(x.max()), -int(x.min())) for x in sent.inputs.values())
+        few = sent.first(_RUN_ON).inputs
+        model = to_chip(model, few.get("spikes", few), message_max=largest)
+    sent = sent.first(request.samples)
     floats = request.float_predictions
     return from_network(
         model,
-        spikes[: request.samples],
-        None if labels is None else labels[: request.samples],
+        sent.inputs.get("spikes", sent.inputs),
+        sent.labels,
         data=called(request.data),
         class_names=tuple(request.class_names),
         float_predictions=None if floats is None else np.asarray(floats)[: request.samples],
         dt=request.dt,
     )
+
+
+def _spikes(data: str | Spikes) -> Messages:
+    """Those of the only input, called spikes, or of each input by its name."""
+    names = [name for name in spike_arrays(data) if name != "labels"]
+    return input_spikes(data, ["spikes"] if "spikes" in names or not names else names, "model")
 
 
 def from_network(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from neuroclip.convert.kinds import decay, values
-from neuroclip.convert.observe import INPUT
 from neuroclip.convert.traced import Feed, Graph, Population
 from neuroclip.linear.maps import apply
 
@@ -45,8 +44,8 @@ class _Sent:
     def at(self, name: str, step: int) -> Values:
         """Messages [N, size] of a step."""
         observation = self.graph.observation
-        if name == INPUT:
-            return _flat(observation.sample[:, step])
+        if name in observation.sample:
+            return _flat(observation.sample[name][:, step])
         population = self.graph.populations[name]
         if population.neuron is not None:
             return _flat(self.graph.calls(name)[step].spk)

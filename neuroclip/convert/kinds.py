@@ -1,10 +1,12 @@
 """Which of snnTorch's neurons a chip has, and their constants; others are refused with the reason."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import snntorch as snn
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -146,3 +148,47 @@ def input_gain(neuron: Any, shape: tuple[int, ...]) -> Values | None:
     if isinstance(neuron, snn.Lapicque):
         return values(neuron.time_step / neuron.C, shape)
     return None
+
+
+def prepared(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """A module that can be run and watched here, and what to say of it: (module, notes).
+
+    What torch wrapped around it (DataParallel, torch.compile) is taken off; one on another device is
+    copied to the CPU. Raises BadInput for a module whose operations cannot be seen.
+    """
+    while True:
+        inside = getattr(model, "_orig_mod", None)
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inside = model.module
+        if not isinstance(inside, nn.Module):
+            break
+        model = inside
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise BadInput(
+                f"module '{name}': a torch.jit module does not show what it does; give the nn.Module that "
+                "it was made of"
+            )
+    notes = []
+    devices = {x.device.type for x in (*model.parameters(), *model.buffers())} - {"cpu"}
+    if "meta" in devices:
+        raise BadInput("model: it has no values (device 'meta'); load its weights first")
+    if devices:
+        for _, neuron in neurons(model):
+            if hasattr(neuron, "reset_mem"):
+                neuron.reset_mem()
+        try:
+            model = copy.deepcopy(model).cpu()
+        except RuntimeError as error:
+            raise BadInput(
+                f"model: it is on {', '.join(sorted(devices))} and cannot be copied to the CPU, where it is "
+                f"run ({error}); move it there (model.cpu())"
+            ) from error
+        notes.append(f"a copy of it was run on the CPU; it is on {', '.join(sorted(devices))}")
+    changing = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+    if any(m.training for m in model.modules() if isinstance(m, changing)):
+        notes.append(
+            "it was in training: it is run in evaluation, its dropout off and its norms by their running "
+            "statistics"
+        )
+    return model, tuple(notes)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.convert.labels import Foreign, Layered, Sent, Summed
-from neuroclip.convert.observe import INPUT, Returned
 from neuroclip.convert.traced import Graph, Population, relay
+from neuroclip.convert.watch.labels import Foreign, Layered, Sent, Summed
+from neuroclip.convert.watch.observe import Returned
 from neuroclip.convert.ways import Way, decoded, foreign
 from neuroclip.linear.maps import Listed, is_diagonal
 
@@ -136,7 +136,7 @@ def _sent(graph: Graph, one: Returned, answers: bool) -> Reading:
                 f"the spikes first, or say output='{names[0]}'"
             )
         return Reading(names[0], "potential", f"synaptic current of {told}")
-    batch = _axis(samples, len(graph.observation.sample))
+    batch = _axis(samples, graph.observation.samples)
     if batch is None:
         raise BadInput(
             f"output: the samples of {told} do not lie along one axis of what is returned"
@@ -227,7 +227,7 @@ def _counted(graph: Graph, one: Returned) -> Reading:
     steps = Counter(way.step for way in ways)
     sources = {way.source for way in ways}
     kinds = {way.key for way in ways}
-    plain = all(_plain(way) for way in ways) and not constant.any()
+    plain = all(_plain(graph, way) for way in ways) and not constant.any()
     if not plain or len(sources) != 1 or len(kinds) != 1 or steps != Counter(range(total)):
         raise refusal
     (name,) = (source.name for source in sources)
@@ -244,10 +244,10 @@ def _counted(graph: Graph, one: Returned) -> Reading:
     return Reading(name, "spikes", f"spikes of '{name}', counted", Place(0, None))
 
 
-def _plain(way: Way) -> bool:
+def _plain(graph: Graph, way: Way) -> bool:
     return (
         way.source.pooled is None
-        and way.source.name != INPUT
+        and way.source.name not in graph.shapes
         and not any(link.name for link in way.links)
     )
 

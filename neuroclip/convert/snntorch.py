@@ -8,7 +8,9 @@ spike and potential of the module (`check`). Only then do weights, thresholds, b
 integers (`parts`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -21,8 +23,7 @@ from neuroclip.chip.network import INPUT, ChipNetwork, Wire
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.synapses import V_UNIT, ChipSumPool2d
 from neuroclip.convert.check import require_faithful
-from neuroclip.convert.kinds import quantized_layers, require_kinds, require_plain
-from neuroclip.convert.observe import Layout, Observation
+from neuroclip.convert.kinds import prepared, quantized_layers, require_kinds, require_plain
 from neuroclip.convert.outputs import Reading, readings
 from neuroclip.convert.parts import (
     Incoming,
@@ -35,15 +36,17 @@ from neuroclip.convert.parts import (
     with_matrix,
 )
 from neuroclip.convert.resets import require_chip_resets
-from neuroclip.convert.sample import attempt, input_shape, random_sample
 from neuroclip.convert.traced import Graph, Population, traced
+from neuroclip.convert.watch.calls import Signature, signature
+from neuroclip.convert.watch.observe import Layout, Observation
+from neuroclip.convert.watch.sample import Sample, attempt, given_sample, input_shape, random_sample
 
 
 def to_chip(
     model: nn.Module,
-    sample: ArrayLike | Tensor | None = None,
+    sample: ArrayLike | Tensor | Mapping[str, ArrayLike | Tensor] | None = None,
     *,
-    shape: Shape | None = None,
+    shape: Shape | Mapping[str, Shape] | None = None,
     message_max: int = 1,
     layout: Layout | None = None,
     output: str | None = None,
@@ -60,7 +63,8 @@ def to_chip(
     and what is read.
 
     sample: a few inputs [samples, steps, *shape]; without it random spikes of `shape`, which may be left
-    out where a Linear comes first. message_max: the largest |input|, integers; 1 for spikes. layout: what
+    out where a Linear comes first. Of a forward with several inputs, each by the name of its parameter:
+    {"left": …, "right": …}. message_max: the largest |input|, integers; 1 for spikes. layout: what
     one call of the model takes ("step": [N, …], "batch-first": [N, T, …], "time-first": [T, N, …],
     "static": [N, …] for all steps); found by trying where it is not said. output: the neurons that
     answer, where what the forward returns first does not.
@@ -79,7 +83,7 @@ class Understood:
 
     graph: Graph
     read: tuple[Reading, ...]
-    message_max: int
+    message_max: Mapping[str, int]
     quantized: frozenset[str]
     notes: tuple[str, ...]
 
@@ -92,15 +96,16 @@ class Understood:
 
 def understood(
     model: nn.Module,
-    sample: ArrayLike | Tensor | None = None,
+    sample: ArrayLike | Tensor | Mapping[str, ArrayLike | Tensor] | None = None,
     *,
-    shape: Shape | None = None,
+    shape: Shape | Mapping[str, Shape] | None = None,
     message_max: int = 1,
     layout: Layout | None = None,
     output: str | None = None,
     seed: int = 0,
 ) -> Understood:
     """What `to_chip` reads of a model before anything becomes an integer; arguments and errors are its."""
+    model, told = prepared(model)
     require_kinds(model)
     require_chip_resets(model)
     require_plain(model)
@@ -108,56 +113,73 @@ def understood(
         if bool(torch.isnan(values).any()):
             raise BadInput(f"model: '{name}' holds NaN")
     quantized = quantized_layers(model)
-    if any(p.device.type != "cpu" for p in model.parameters()):
-        raise BadInput("model: it is not on the CPU, where it is run; move it there (model.cpu())")
+    called = signature(model, tuple(sample if isinstance(sample, Mapping) else _named(shape)))
+    largest = dict.fromkeys(called.inputs, message_max)
     if sample is None:
-        size = input_shape(model) if shape is None else tuple(shape)
-        graph, compared = attempt(
-            model, lambda steps: random_sample(size, steps, seed), layout, _reading(message_max)
-        )
-        told = "random spikes"
+        shapes = _shapes(model, called, shape)
+        ran_on = "random spikes"
+
+        def make(steps: int) -> Sample:
+            return random_sample(shapes, steps, seed)
     else:
-        given = _sample(sample, shape)
-        message_max = max(message_max, int(np.ceil(float(given.abs().max()))))
-        graph, compared = attempt(model, lambda _: given, layout, _reading(message_max))
-        told = "the given sample"
-    read = readings(graph, output)
-    notes = _notes(graph, compared, told, read)
-    return Understood(graph, read, message_max, quantized, notes)
+        given = given_sample(called, sample if isinstance(sample, Mapping) else {INPUT: sample})
+        _require_shapes(called, given, shape)
+        largest = {n: max(message_max, ceil(float(x.abs().max()))) for n, x in given.items()}
+        ran_on = "the given sample"
 
+        def make(steps: int) -> Sample:
+            return given
 
-def _sample(sample: ArrayLike | Tensor, shape: Shape | None) -> Tensor:
-    given = torch.as_tensor(np.asarray(sample) if not isinstance(sample, Tensor) else sample)
-    given = given.detach().to(torch.float32)
-    if given.ndim < 3 or 0 in given.shape or (shape and tuple(given.shape[2:]) != tuple(shape)):
-        raise BadInput(
-            f"sample of the shape {tuple(given.shape)}, expected [samples, steps"
-            + (f", {', '.join(map(str, shape))}]" if shape else ", …]")
-        )
-    if not bool(torch.isfinite(given).all()):
-        raise BadInput("sample: not all of its values are finite")
-    return given
-
-
-@dataclass(frozen=True)
-class _reading:
-    """Reads a watched run as a graph that does the same: (graph, values compared)."""
-
-    message_max: int
-
-    def __call__(self, observation: Observation) -> tuple[Graph, int]:
-        graph = traced(observation, self.message_max)
+    def read(observation: Observation) -> tuple[Graph, int]:
+        graph = traced(observation, largest)
         return graph, require_faithful(graph)
 
+    graph, compared = attempt(model, called, make, layout, read)
+    answers = readings(graph, output)
+    notes = (*_notes(graph, compared, ran_on, answers), *told)
+    return Understood(graph, answers, largest, quantized, notes)
 
-def _notes(graph: Graph, compared: int, told: str, read: tuple[Reading, ...]) -> tuple[str, ...]:
+
+def _named(shape: Shape | Mapping[str, Shape] | None) -> tuple[str, ...]:
+    return tuple(shape) if isinstance(shape, Mapping) else ()
+
+
+def _shapes(
+    model: nn.Module, called: Signature, shape: Shape | Mapping[str, Shape] | None
+) -> dict[str, Shape]:
+    """The shape of each input, as given or as the first layer tells it."""
+    if isinstance(shape, Mapping):
+        return {n: tuple(s) for n, s in zip(called.inputs, shape.values(), strict=True)}
+    return {INPUT: input_shape(model) if shape is None else tuple(shape)}
+
+
+def _require_shapes(
+    called: Signature, given: Sample, shape: Shape | Mapping[str, Shape] | None
+) -> None:
+    """Raise BadInput where a sample has another shape than was said."""
+    if shape is None:
+        return
+    wanted = shape if isinstance(shape, Mapping) else {INPUT: shape}
+    named = dict(zip(called.inputs, wanted, strict=False)) if len(wanted) == 1 else {}
+    for name, sample in given.items():
+        size = wanted.get(named.get(name, name))
+        if size is not None and tuple(sample.shape[2:]) != tuple(size):
+            raise BadInput(
+                f"sample of the shape {tuple(sample.shape)}, expected [samples, steps, "
+                f"{', '.join(map(str, size))}]"
+            )
+
+
+def _notes(graph: Graph, compared: int, ran_on: str, read: tuple[Reading, ...]) -> tuple[str, ...]:
     observation = graph.observation
-    samples, steps = observation.sample.shape[:2]
     notes = [
-        f"converted from a module that was run on {told} ({samples} × {steps} steps): the network read "
-        f"from it gives its {compared} spikes and potentials",
+        f"converted from a module that was run on {ran_on} ({observation.samples} × "
+        f"{observation.steps} steps): the network read from it gives its {compared} spikes and potentials",
         "read from it, the answer first: " + "; ".join(r.told for r in read),
     ]
+    for name, place in observation.states.items():
+        where = f"in place {place + 1}" if isinstance(place, int) else f"as '{place}'"
+        notes.append(f"its '{name}' is what its forward returned {where} a step before")
     if observation.layout == "static":
         notes.append("its forward shows the same input at every step: repeat it so")
     silent = [
@@ -175,11 +197,13 @@ def _notes(graph: Graph, compared: int, told: str, read: tuple[Reading, ...]) ->
 class _Conversion:
     """Populations by name, each with what comes in."""
 
-    def __init__(self, graph: Graph, message_max: int, quantized: frozenset[str]) -> None:
+    def __init__(
+        self, graph: Graph, message_max: Mapping[str, int], quantized: frozenset[str]
+    ) -> None:
         self.graph, self.message_max, self.quantized = graph, message_max, quantized
         self.modules: dict[str, nn.Module] = {}
         self.wires: list[Wire] = []
-        self.names = {INPUT: INPUT}
+        self.names = {name: name for name in graph.shapes}
         for name in graph.populations:
             self.names[name] = self._free(name)
 
@@ -193,7 +217,7 @@ class _Conversion:
             else:
                 self._neurons(population)
         outputs = tuple(dict.fromkeys(self.names[r.name] for r in read))
-        return ChipNetwork({INPUT: self.graph.shape}, self.modules, tuple(self.wires), outputs)
+        return ChipNetwork(self.graph.shapes, self.modules, tuple(self.wires), outputs)
 
     def _free(self, path: str) -> str:
         """A module path as the name of a torch attribute that nothing has yet."""
@@ -219,9 +243,7 @@ class _Conversion:
 
     def _incoming(self, population: Population) -> list[Incoming]:
         return [
-            Incoming(
-                f.name, f.source, f.affine, f.delay, self.message_max if f.source == INPUT else 1
-            )
+            Incoming(f.name, f.source, f.affine, f.delay, self.message_max.get(f.source, 1))
             for f in population.feeds
         ]
 

@@ -5,6 +5,7 @@ but for the step itself: the same sources, so many steps ago, by the same layers
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -17,7 +18,7 @@ from torch import nn
 from deploy.errors import BadInput
 from deploy.program.program import Shape
 from neuroclip.convert.kinds import RECURRENT, input_gain
-from neuroclip.convert.observe import INPUT, Call, Neurons, Observation, OtherLayout
+from neuroclip.convert.watch.observe import Call, Neurons, Observation, OtherLayout
 from neuroclip.convert.ways import Reader, Source, Way
 from neuroclip.linear.affine import Affine, channelwise, chosen, convolution, followed, matrix
 from neuroclip.linear.maps import diagonal
@@ -64,19 +65,21 @@ class Graph:
     pools: dict[Source, str] = field(default_factory=dict)
 
     @property
-    def shape(self) -> Shape:
-        """Of the input at one step."""
-        return self.observation.sample.shape[2:]
+    def shapes(self) -> dict[str, Shape]:
+        """Of each input at one step."""
+        return {name: sample.shape[2:] for name, sample in self.observation.sample.items()}
 
     def calls(self, name: str) -> list[Call]:
         """The calls of a population of neurons."""
         return self.observation.neurons[name].calls
 
 
-def traced(observation: Observation, message_max: int) -> Graph:
-    """The graph of a watched run. Raises BadInput naming the module that reads what no chip sends."""
-    watch, sample = observation.watch, observation.sample
-    graph = Graph(observation, Reader(watch, len(sample)))
+def traced(observation: Observation, message_max: Mapping[str, int]) -> Graph:
+    """The graph of a watched run. Raises BadInput naming the module that reads what no chip sends.
+
+    message_max: the largest |message| of each input.
+    """
+    graph = Graph(observation, Reader(observation.watch, observation.samples))
     # All populations fire first, so that loops find what they read.
     for neurons in observation.neurons.values():
         _population(graph, neurons, message_max)
@@ -88,12 +91,16 @@ def traced(observation: Observation, message_max: int) -> Graph:
                     f"module '{source.name}': it never resets, so it can only be read, and others read "
                     "it"
                 )
+    read = {feed.source for population in graph.populations.values() for feed in population.feeds}
+    for name in observation.sample:
+        if read and name not in read:
+            raise BadInput(f"input '{name}': no neurons read it; leave it out of the sample")
     return graph
 
 
-def _population(graph: Graph, neurons: Neurons, message_max: int) -> None:
+def _population(graph: Graph, neurons: Neurons, message_max: Mapping[str, int]) -> None:
     name, steps = neurons.name, graph.observation.steps
-    batch = len(graph.observation.sample)
+    batch = graph.observation.samples
     steps_read = [
         graph.reader.ways(name, call.labels.reshape(len(call.labels), -1))
         for call in neurons.calls
@@ -181,7 +188,9 @@ def _changed(
     )
 
 
-def _feed(graph: Graph, target: str, way: Way, delay: int, message_max: int, shape: Shape) -> Feed:
+def _feed(
+    graph: Graph, target: str, way: Way, delay: int, message_max: Mapping[str, int], shape: Shape
+) -> Feed:
     source = way.source.name
     if way.source.pooled is not None:
         source = _pool(graph, way.source, message_max)
@@ -193,7 +202,7 @@ def _feed(graph: Graph, target: str, way: Way, delay: int, message_max: int, sha
     return Feed(name, source, replace(affine, target=shape, bias=None), delay)
 
 
-def _pool(graph: Graph, source: Source, message_max: int) -> str:
+def _pool(graph: Graph, source: Source, message_max: Mapping[str, int]) -> str:
     """The population that fires where any spike of a window does."""
     if source in graph.pools:
         return graph.pools[source]
@@ -201,13 +210,15 @@ def _pool(graph: Graph, source: Source, message_max: int) -> str:
     assert before is not None
     inner = before.source
     name = inner.name if inner.pooled is None else _pool(graph, inner, message_max)
-    if inner.name == INPUT and message_max > 1:
+    if message_max.get(inner.name, 1) > 1:
         raise BadInput(
             f"module '{source.name}': MaxPool2d of real values does not exist on the chip; put it after "
             "a neuron, or use AvgPool2d"
         )
-    number = sum(known.name == source.name for known in graph.pools) + 1
-    made = source.name if number == 1 else f"{source.name}_{number}"
+    number, made = 1, source.name
+    while made in graph.populations or made in graph.observation.neurons or made in graph.shapes:
+        number += 1
+        made = f"{source.name}_{number}"
     kernel, stride, padding = source.arguments
     affine = before.whole(source.name)
     plain = affine.map is None and len(affine.source) == 3

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.program.program import Shape
-from neuroclip.convert.labels import (
+from neuroclip.convert.watch.labels import (
     Constant,
     Foreign,
     Labels,
@@ -25,7 +25,7 @@ from neuroclip.convert.labels import (
     Summed,
     Watch,
 )
-from neuroclip.convert.observe import OtherLayout
+from neuroclip.convert.watch.observe import OtherLayout
 from neuroclip.linear.affine import (
     Affine,
     average,

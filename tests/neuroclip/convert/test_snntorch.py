@@ -12,10 +12,11 @@ from torch import nn
 
 from deploy.errors import BadInput
 from neuroclip.chip.neurons import recorded, run
-from neuroclip.convert.observe import observe
 from neuroclip.convert.resets import with_chip_reset
 from neuroclip.convert.snntorch import to_chip
 from neuroclip.convert.traced import traced
+from neuroclip.convert.watch.calls import Signature
+from neuroclip.convert.watch.observe import observe
 from neuroclip.linear.maps import apply
 
 LAPICQUE = {"reset_mechanism": "none", "time_step": 1, "R": 1, "C": 2}
@@ -221,7 +222,8 @@ def test_what_lies_between_populations_is_one_operator(seed: int) -> None:
     model = nn.Sequential(*chain).eval()
     whole = nn.Sequential(*model, snn.Leaky(0.5, **KEPT))
     (population,) = traced(
-        observe(whole, torch.rand(2, 1, *shape), "step", {}), 1
+        observe(whole, {"input": torch.rand(2, 1, *shape)}, "step", Signature(("input",)), {}),
+        {"input": 1},
     ).populations.values()
     (feed,) = population.feeds
     made = feed.affine

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuroclip.convert.labels import (
+from neuroclip.convert.watch.labels import (
     BLIND,
     CASTS,
     JOINS,
@@ -250,9 +250,12 @@ def _layer(
         *(watch.digest(w) for w in weights),
         *sorted((k, str(v)) for k, v in arguments.items()),
     )
+    # A pool of three axes has no channels: each row of the first is an image of its own.
+    plane = (1,) if "pool" in kind and source.ndim == 3 else ()
+    axes -= len(plane)
     watch.made(
-        made, Layered, name, kind=kind, source=tuple(source.shape[source.ndim - axes :]),
-        target=tuple(made.shape[made.ndim - axes :]), inputs=np.array(labels.numpy()),
+        made, Layered, name, kind=kind, source=(*plane, *source.shape[source.ndim - axes :]),
+        target=(*plane, *made.shape[made.ndim - axes :]), inputs=np.array(labels.numpy()),
         arguments={"weights": arrays, **arguments}, key=key,
     )  # fmt: skip
     return True

@@ -1,11 +1,11 @@
 """The person's own module is run on a sample, untouched, and watched: the first executor.
 
-Every value is labelled with where it comes from (`neuroclip.convert.labels`), and what each neuron
+Every value is labelled with where it comes from (`neuroclip.convert.watch.labels`), and what each neuron
 reads, fires and holds at each call is kept: what the traced graph is measured against.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,20 +21,13 @@ from torch.nn.modules.module import (
 )
 
 from deploy.errors import BadInput
-from neuroclip.convert.labels import Labels, Sent, Watch, tensors_in
-from neuroclip.convert.operations import watched
-
-INPUT = "input"
+from neuroclip.convert.watch.calls import Signature, at_place, call, places
+from neuroclip.convert.watch.labels import Labels, Sent, Watch, tensors_in
+from neuroclip.convert.watch.operations import watched
 
 Layout = Literal["step", "batch-first", "time-first", "static"]
 """What one call of the model takes: [N, …] of one step, [N, T, …], [T, N, …], or [N, …] of all steps."""
 
-# Arguments of a forward that say how many steps it makes.
-_WORDS = """
-    num_steps n_steps steps nb_steps time_steps timesteps num_timesteps n_timesteps
-    num_time_steps time_window seq_len sequence_length duration T t
-"""
-STEPS = frozenset(_WORDS.split())
 _STATES = ("mem", "syn", "spk")
 
 
@@ -77,32 +70,48 @@ class Returned:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One watched run. sample: float64 [N, T, *shape], as the chip would be given it."""
+    """One watched run. sample: of each input float64 [N, T, *shape], as the chip would be given it.
+
+    called: how the forward was called; first: what its states started from, and states: where it
+    returned each a step before.
+    """
 
     watch: Watch
     layout: Layout
-    sample: NDArray[np.float64]
+    sample: dict[str, NDArray[np.float64]]
     neurons: dict[str, Neurons]
     returned: tuple[Returned, ...]
+    called: Signature
+    first: Mapping[str, Any]
+    states: Mapping[str, int | str]
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(next(iter(self.sample.values())))
 
     @property
     def steps(self) -> int:
         """Steps of the sample."""
-        return self.sample.shape[1]
+        return next(iter(self.sample.values())).shape[1]
 
 
 @torch.no_grad()
 def observe(
-    model: nn.Module, sample: Tensor, layout: Layout, arguments: Mapping[str, Any]
+    model: nn.Module,
+    sample: Mapping[str, Tensor],
+    layout: Layout,
+    called: Signature,
+    first: Mapping[str, Any],
 ) -> Observation:
-    """Run a model on samples [N, T, *shape] from cleared state, in evaluation mode.
+    """Run a model on samples of its inputs [N, T, *shape] from cleared state, in evaluation mode.
 
-    arguments: of its forward, beside the first. Raises BadInput where it decides by its data, and
-    whatever the model itself raises.
+    first: what the states among its parameters start from. Raises BadInput where it decides by its data,
+    and whatever the model itself raises.
     """
-    watching = _Watching(model)
+    watching = _Watching(model, sample)
     with watching.active():
-        returned = _run(watching.watch, model, sample, layout, arguments)
+        returned = _run(watching, sample, layout, called, first)
     if watching.watch.decided:
         raise BadInput(
             f"model: its forward depends on its data ('{watching.watch.decided}'); what a chip does is "
@@ -110,23 +119,38 @@ def observe(
         )
     if layout == "static":
         calls = max((len(n.calls) for n in watching.neurons.values()), default=1)
-        sample = sample[:, :1].expand(-1, calls, *sample.shape[2:])
-    held = sample.cpu().double().numpy()
-    return Observation(watching.watch, layout, held, watching.neurons, returned)
+        sample = {n: x[:, :1].expand(-1, calls, *x.shape[2:]) for n, x in sample.items()}
+    held = {name: _values(x) for name, x in sample.items()}
+    return Observation(
+        watching.watch, layout, held, watching.neurons, returned, called, first,
+        watching.returned_states,
+    )  # fmt: skip
 
 
 def _run(
-    watch: Watch, model: nn.Module, sample: Tensor, layout: Layout, arguments: Mapping[str, Any]
+    watching: "_Watching",
+    sample: Mapping[str, Tensor],
+    layout: Layout,
+    called: Signature,
+    first: Mapping[str, Any],
 ) -> tuple[Returned, ...]:
-    def given(x: Tensor, axes: str, call: int) -> list[Tensor]:
-        x = x.clone()
-        watch.made(x, Sent, INPUT, call=call, axes=axes)
+    watch, steps = watching.watch, next(iter(sample.values())).shape[1]
+
+    def given(axes: str, step: int) -> list[Tensor]:
+        inputs = {}
+        for name, whole in sample.items():
+            x = whole.transpose(0, 1) if axes == "TNF" else whole
+            inputs[name] = (x[:, max(step, 0)] if axes == "NF" else x).clone()
+            watch.made(inputs[name], Sent, name, call=step, axes=axes)
         with watch:
-            out = model(x, **arguments)
+            out = call(watching.model, called, inputs, steps, watching.states)
+        if layout == "step":
+            watching.go_on(called, out)
         return list(tensors_in(out))
 
+    watching.states = dict(first)
     if layout == "step":
-        parts = [given(sample[:, t], "NF", t) for t in range(sample.shape[1])]
+        parts = [given("NF", t) for t in range(steps)]
         if len({tuple(x.shape for x in part) for part in parts}) != 1:
             raise BadInput("model: what its forward returns changes its shape from step to step")
         return tuple(
@@ -137,11 +161,11 @@ def _run(
             for tensors in zip(*parts, strict=True)
         )
     if layout == "time-first":
-        found = given(sample.transpose(0, 1), "TNF", 0)
+        found = given("TNF", 0)
     elif layout == "batch-first":
-        found = given(sample, "NTF", 0)
+        found = given("NTF", 0)
     else:
-        found = given(sample[:, 0], "NF", -1)
+        found = given("NF", -1)
     return tuple(Returned(_labels(watch, x), _values(x)) for x in found)
 
 
@@ -156,9 +180,14 @@ def _values(tensor: Tensor) -> NDArray[np.float64]:
 class _Watching:
     """A model whose neurons note what they are given and give, while it is active."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model, self.watch = model, Watch(model, watched)
+    def __init__(self, model: nn.Module, inputs: Collection[str]) -> None:
+        self.model, self.inputs, self.watch = model, inputs, Watch(model, watched)
         self.neurons: dict[str, Neurons] = {}
+        self.states: dict[str, Any] = {}
+        """What the forward is given back, by parameter."""
+        self.taken: dict[str, tuple[str, str]] = {}
+        """{parameter: population and state that took it, as it is, for its own}."""
+        self.returned_states: dict[str, int | str] = {}
         self.found = [
             (name, module)
             for name, module in model.named_modules()
@@ -208,12 +237,42 @@ class _Watching:
                     if state in signature.parameters
                 }
                 population = self._population(name, neuron, states)
+                for state, held in states.items():
+                    for parameter, value in self.states.items():
+                        if held is value:
+                            self.taken[parameter] = (population.name, state)
                 out = forward(*args, **named)
                 spk = out[0] if isinstance(out, tuple) else out
                 self._keep(population, labels, spk)
             return out
 
         return noted
+
+    def go_on(self, called: Signature, out: Any) -> None:
+        """Give back at the next step what the forward returned as its states."""
+        if not called.states:
+            return
+        if not self.returned_states:
+            parts = list(out) if isinstance(out, tuple | list) else [out]
+            taken = {
+                parameter: next(
+                    (
+                        i
+                        for i, part in enumerate(parts)
+                        if isinstance(part, Tensor)
+                        and (labels := self.watch.labels(part)) is not None
+                        and self._last(state, labels) == population
+                    ),
+                    None,
+                )
+                for parameter, (population, state) in self.taken.items()
+            }
+            self.returned_states = places(called, out, taken)
+        for name, place in self.returned_states.items():
+            before, after = self.states[name], at_place(out, place)
+            if isinstance(before, Tensor) and before.numel() and before.shape != after.shape:
+                raise ValueError(f"'{name}' starts as {tuple(before.shape)}")
+            self.states[name] = after
 
     def _keep(self, population: Neurons, labels: Labels, spk: Tensor) -> None:
         neuron, call = population.neuron, len(population.calls)
@@ -244,7 +303,11 @@ class _Watching:
             goes_on.add(last)
         if not goes_on:
             number = sum(n.module == name for n in self.neurons.values()) + 1
-            population = Neurons(name if number == 1 else f"{name}_{number}", name, neuron)
+            free = name if number == 1 else f"{name}_{number}"
+            while free in self.neurons or free in self.inputs:
+                number += 1
+                free = f"{name}_{number}"
+            population = Neurons(free, name, neuron)
             self.neurons[population.name] = population
             return population
         if len(goes_on) > 1 or cleared:
