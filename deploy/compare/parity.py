@@ -1,6 +1,6 @@
 """Parity: where two runs of one program first differ, registers first, then every spike and state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,18 +93,28 @@ class Parity:
 
 def compare_registers(a: Arrays, b: Arrays) -> RegisterDifference | None:
     """The first register, in a's order, that a and b do not hold alike; None where all are equal."""
+    return next((first for first, _, _ in register_differences(a, b)), None)
+
+
+def register_differences(a: Arrays, b: Arrays) -> Iterator[tuple[RegisterDifference, int, int]]:
+    """Every register that a and b do not hold alike: the first value, how many differ, of how many.
+
+    Raises BadInput for a register of two shapes.
+    """
     for name in [*a, *(n for n in b if n not in a)]:
         if name not in a or name not in b:
             values = [int(np.ravel(held[name])[0]) if name in held else None for held in (a, b)]
-            return RegisterDifference(name, (0,), *values)
+            size = int(np.size(a.get(name, b.get(name))))
+            yield RegisterDifference(name, (0,), *values), size, size
+            continue
         first, second = np.asarray(a[name]), np.asarray(b[name])
         if first.shape != second.shape:
             raise BadInput(f"register '{name}': shapes {first.shape} and {second.shape} differ")
         unequal = np.argwhere(first != second)
         if len(unequal):
             index = tuple(int(i) for i in unequal[0])
-            return RegisterDifference(name, index, int(first[index]), int(second[index]))
-    return None
+            found = RegisterDifference(name, index, int(first[index]), int(second[index]))
+            yield found, len(unequal), first.size
 
 
 def compare(
@@ -136,36 +146,22 @@ def compare_recordings(a: str, first: Arrays, b: str, second: Arrays, offset: in
     if first.keys() != second.keys():
         odd = sorted(first.keys() ^ second.keys())
         raise BadInput(f"traces of {a} and {b}: entry '{odd[0]}' is in one of them only")
-    compared = dict.fromkeys(QUANTITIES, 0)
-    mismatches = dict.fromkeys(QUANTITIES, 0)
-    candidates: list[tuple[tuple[int, int, int, int], Divergence]] = []
-    samples = 0
-    nodes = list(dict.fromkeys(entry.rpartition("/")[0] for entry in first))
-    for entry in first:
-        node, _, quantity = entry.rpartition("/")
-        x, y = first[entry], second[entry]
-        if x.shape != y.shape:
-            raise BadInput(f"entry '{entry}': shapes {x.shape} in {a} and {y.shape} in {b} differ")
-        samples = x.shape[0]
-        compared[quantity] += x.size
-        unequal = x != y
-        count = int(np.count_nonzero(unequal))
-        if count == 0:
-            continue
-        mismatches[quantity] += count
-        # The sample with the earliest differing step leads to the cause, not to a consequence.
-        sample, step = _earliest(unequal)
-        position = tuple(int(i) for i in np.argwhere(unequal[sample, step])[0])
-        where = (sample, step, *position)
-        found = Divergence(
-            quantity, node, sample + offset, step, position, int(x[where]), int(y[where])
-        )
-        candidates.append(((step, sample, nodes.index(node), _CAUSAL.index(quantity)), found))
-    earliest = min(candidates, key=lambda c: c[0])[1] if candidates else None
+    found = entry_differences(a, first, b, second, offset)
+    compared, mismatches = (
+        {q: sum(getattr(e, key) for e in found if e.quantity == q) for q in QUANTITIES}
+        for key in ("compared", "differ")
+    )
+    nodes = list(dict.fromkeys(e.node for e in found))
+    # The sample with the earliest differing step leads to the cause, not to a consequence.
+    earliest = min(
+        (e.first for e in found if e.first is not None),
+        key=lambda x: (x.step, x.sample, nodes.index(x.node), _CAUSAL.index(x.quantity)),
+        default=None,
+    )
     return Parity(
         a,
         b,
-        samples,
+        max((len(x) for x in first.values()), default=0),
         None,
         compared["s"],
         mismatches["s"],
@@ -173,6 +169,40 @@ def compare_recordings(a: str, first: Arrays, b: str, second: Arrays, offset: in
         mismatches["u"] + mismatches["v"],
         earliest,
     )
+
+
+@dataclass(frozen=True)
+class EntryDifference:
+    """One quantity of one node in two recordings: values compared, those that differ, the first of them."""
+
+    node: str
+    quantity: str
+    compared: int
+    differ: int
+    first: Divergence | None
+
+
+def entry_differences(
+    a: str, first: Arrays, b: str, second: Arrays, offset: int = 0
+) -> list[EntryDifference]:
+    """`compare_recordings` entry by entry, in the order of `first`."""
+    found = []
+    for entry in first:
+        node, _, quantity = entry.rpartition("/")
+        x, y = first[entry], second[entry]
+        if x.shape != y.shape:
+            raise BadInput(f"entry '{entry}': shapes {x.shape} in {a} and {y.shape} in {b} differ")
+        unequal = x != y
+        differ, where = int(np.count_nonzero(unequal)), None
+        if differ:
+            sample, step = _earliest(unequal)
+            position = tuple(int(i) for i in np.argwhere(unequal[sample, step])[0])
+            place = (sample, step, *position)
+            where = Divergence(
+                quantity, node, sample + offset, step, position, int(x[place]), int(y[place])
+            )
+        found.append(EntryDifference(node, quantity, x.size, differ, where))
+    return found
 
 
 def merge(

@@ -26,6 +26,9 @@ def compare_rows(a: object, b: object) -> list[Row]:
     rows = [
         _same(key, at(a, key), at(b, key)) for key in ("model", "target", "data_sha256", "seed")
     ]
+    rows.append(_same("identity", *(_short(at(r, "evidence", "identity")) for r in (a, b))))
+    for name in ("program.npz", "trace.npz", "mapping.json"):
+        rows.append(_same(name, *(_short(at(r, "evidence", "files", name)) for r in (a, b))))
     rows.append(_same("result", verdict(a).word, verdict(b).word))
     rows.append(_same("chip", words.chip(a) or None, words.chip(b) or None))
     rows += [_figure(key, at(a, key), at(b, key), count) for key in ("samples", "timesteps")]
@@ -91,6 +94,10 @@ def _steps(a: object, b: object) -> list[Drawing]:
             largest = max(max(group[0]) for _, group, _ in found)
             drawn.append(curves(found, f"{name} of each step in both runs", largest or None))
     return drawn
+
+
+def _short(digest: object) -> str | None:
+    return None if digest is None else str(digest)[:12]
 
 
 def _same(name: str, a: object, b: object) -> Row:

@@ -12,6 +12,7 @@ from deploy.map.core.costs import core_report
 from deploy.map.cut.orders import orders
 from deploy.map.cut.slices import by_layer
 from deploy.neurons import Neurons, is_lif, is_plain
+from deploy.program.file import digest
 from deploy.program.program import Program
 from deploy.prove.proof import Proof, prove
 from deploy.report.words.figures import plain
@@ -32,6 +33,7 @@ def inspect(program: Program, timesteps: int, chip_name: str | Path = "loihi2") 
     chip = load_chip(chip_name)
     proof = prove(program, timesteps)
     parts = [
+        ("program", [f"SHA-256 {digest(program)}"]),
         ("inputs", _inputs(program)),
         ("populations", _populations(program)),
         ("connections", _connections(program)),

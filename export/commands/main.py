@@ -116,7 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--steps", type=_positive, metavar="N", help="frames of each recording (default: 300)")
     add(
-        "--record", choices=("none", "spikes", "all"), default="spikes", help="what trace.npz holds"
+        "--record",
+        choices=("none", "spikes", "all"),
+        default="spikes",
+        help="what trace.npz holds: nothing, messages and read-outs (default), or every state",
     )
     add("--record-samples", type=_positive, default=100, metavar="N", help="of how many samples")
     add(

@@ -1,6 +1,5 @@
 """`Deployment`: a model and its data, whatever they came from, ready to be lowered and run."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.emulate.trace import Trace
 from deploy.program.program import Program
+from deploy.run.evidence import data_sha256
 from export.deployment.skips import Lowerings
 from export.graph.graph import Graph
 
@@ -88,14 +88,7 @@ class Deployment:
     @property
     def data_sha256(self) -> str:
         """SHA-256 of the messages that the chip sees and of the labels, as hexadecimal text."""
-        digest = hashlib.sha256()
-        for name, messages in sorted(self.inputs.items()):
-            digest.update(f"{name} {messages.shape}".encode())
-            for sample in messages:  # one by one: a copy of all may not fit beside them
-                digest.update(np.ascontiguousarray(sample, dtype=np.int32).tobytes())
-        if self.labels is not None:
-            digest.update(self.labels.tobytes())
-        return digest.hexdigest()
+        return data_sha256(self.inputs, self.labels)
 
 
 def most_active(trace: Trace, output: str) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from deploy.compare.parity import compare_registers, recordings
 from deploy.count.energy import Coefficients, bundled_coefficients, load_coefficients
 from deploy.emulate.trace import Record, Trace, save_trace
 from deploy.errors import BadInput, CheckFailed, ToolError
-from deploy.files import read_json, staged, write_json
+from deploy.files import read_json, staged, write_json, write_npz
 from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import save_mapping
 from deploy.jobs import cluster
@@ -21,6 +21,7 @@ from deploy.program.program import Program, registers
 from deploy.prove.proof import prove, require
 from deploy.report import write_report
 from deploy.report.words.read import SCHEMA
+from deploy.run.evidence import INPUTS, evidence, kept_inputs
 from export.deployment.deployment import Deployment
 from export.deployment.skips import skips_json
 from export.quantization.fidelity import quantization_json
@@ -68,7 +69,7 @@ def _output_files(target: Target, out: Path) -> tuple[str, ...]:
     with suppress(BadInput, KeyError, TypeError):  # no report, or none that says it
         of_targets += find_target(read_json(out / "report.json")["target"]).files
     first = dict.fromkeys(("model.nir", "program.npz", *of_targets, *target.files))
-    return (*first, "trace.npz", "mapping.json", "report.html", "report.json")
+    return (*first, INPUTS, "trace.npz", "mapping.json", "report.html", "report.json")
 
 
 def _run(
@@ -150,6 +151,10 @@ def _run(
         if options.record != "none":
             save_trace(options.out / "trace.npz", _recorded(runs.trace, options.record))
         save_mapping(options.out / "mapping.json", mapping)
+        write_npz(
+            options.out / INPUTS, kept_inputs(deployment.inputs, deployment.labels, kept_samples)
+        )
+        report |= {"evidence": evidence(options.out)}
         sent_in = {f"{n}/s": x[: options.record_samples] for n, x in deployment.inputs.items()}
         shown = recordings(runs.trace) | sent_in
         write_report(options.out / "report.html", report, shown, program)
@@ -208,6 +213,7 @@ def _coefficients(own: str | None) -> tuple[Coefficients, ...]:
 
 
 def _recorded(trace: Trace, record: Record) -> Trace:
-    states = trace.u, trace.v
-    u, v = states if record == "all" else ({}, {})
-    return Trace(trace.samples, trace.timesteps, trace.s, u, v, trace.messages, trace.readout)
+    """What `trace.npz` holds: all, or the messages and the potentials of read-outs, which are the answer."""
+    if record == "all":
+        return trace
+    return replace(trace, u={}, v={name: v for name, v in trace.v.items() if name in trace.readout})

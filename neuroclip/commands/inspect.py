@@ -1,6 +1,8 @@
 """`neuroclip inspect`: what a program or a mapping holds; which of them a file is, its content says."""
 
 import argparse
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +51,23 @@ def run(options: argparse.Namespace) -> int:
             from deploy.report.inspect import inspect
 
             program = load_program(file)
+            _say_changed(file)
             print(inspect(program, options.timesteps, options.chip or DEFAULT_CHIP))
     return status
+
+
+def _say_changed(file: Path) -> None:
+    """Warn where a program is no longer the one of the run in whose folder it lies."""
+    from deploy.report.words.read import read_report
+    from deploy.run.evidence import changed
+
+    beside = file.parent / "report.json"
+    if not beside.is_file():
+        return
+    with suppress(BadInput):  # another's file, or a damaged one: it says nothing of the program
+        for line in changed(file.parent, read_report(beside)):
+            if line.startswith(file.name):
+                print(f"neuroclip inspect: warning: {file.parent}: {line}", file=sys.stderr)
 
 
 def _is_json(path: Path) -> bool:

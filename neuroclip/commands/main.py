@@ -14,6 +14,7 @@ from neuroclip.commands import (
     report,
     sweep,
     table,
+    verify,
     watch,
     zero_shot,
 )
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "watch": watch,
     "inspect": inspect,
     "diff": diff,
+    "verify": verify,
     "report": report,
 }
 """Every subcommand by the words that name it; of one word or two, the longest that fits counts."""

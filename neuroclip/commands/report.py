@@ -1,7 +1,9 @@
 """`neuroclip report`: the report of a run again, or two runs side by side."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
 from deploy.errors import BadInput
 
@@ -32,8 +34,10 @@ def run(options: argparse.Namespace) -> int:
     from deploy.report.words.read import read_report
 
     report = read_report(options.run_folder / "report.json")
+    _say_changed(options.run_folder, report)
     if options.other is not None:
         other = read_report(options.other / "report.json")
+        _say_changed(options.other, other)
         if options.html is not None:
             write_text(options.html, compare_html(report, other))
         print(compare(report, other))
@@ -51,3 +55,11 @@ def run(options: argparse.Namespace) -> int:
         write_report(page, report, load_trace(recorded) if recorded.exists() else {}, program)
     print(summary(report, page))
     return 0 if report["ok"] else 1
+
+
+def _say_changed(folder: Path, report: dict[str, Any]) -> None:
+    """Warn of a run's files that are no longer those it wrote: the report is not about them."""
+    from deploy.run.evidence import changed
+
+    for line in changed(folder, report):
+        print(f"neuroclip report: warning: {folder}: {line}", file=sys.stderr)

@@ -55,9 +55,14 @@ def test_the_first_difference_of_two_traces(
 
     a, b = trace(tmp_path / "a.npz"), trace(tmp_path / "b.npz", change)
     assert main(["diff", str(a), str(b)]) == 1
-    told = capsys.readouterr().out
-    assert "membrane potential v of node 'a', sample 2, step 3, neuron [2]" in told
-    assert len(told.splitlines()) == 1
+    head, *layers, time, network = capsys.readouterr().out.splitlines()
+    assert (
+        "first difference: membrane potential v of node 'a', sample 2, step 3, neuron [2]" in head
+    )
+    rows = ["a/s: 1 of 60 differ", "b/s: 1 of 30 differ", "a/v: 1 of 60 differ"]
+    assert [row.strip() for row in layers] == rows
+    assert time.startswith("first in time: membrane potential v of node 'a', sample 2, step 3")
+    assert network.startswith("first in the order of the network: membrane potential v of node 'a'")
 
 
 @pytest.mark.parametrize(
@@ -92,25 +97,6 @@ def test_traces_that_are_none(refused: Refused, tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- report
-
-
-@pytest.fixture(scope="module")
-def finished(graph_file: Path, spikes_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of a run."""
-    pytest.importorskip("nir")
-    from export.commands.main import main as export
-
-    out = tmp_path_factory.mktemp("finished") / "run"
-    command = [graph_file, "--data", spikes_file, "--target", "emulator", "--out", out]
-    command += ["--record", "all"]
-    assert export([str(a) for a in command]) == 0
-    return out
-
-
-@pytest.fixture
-def run(tmp_path: Path, finished: Path) -> Path:
-    """A copy of a finished run to damage."""
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def test_the_report_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ def facts(run: Run) -> dict[str, Any]:
             ("chip", words.chip(report) or NOT_RECORDED, False),
             ("data", words.recorded(report, "data"), False),
             ("data (SHA-256)", str(at(report, "data_sha256") or "not identified"), True),
+            ("identity", str(at(report, "evidence", "identity") or NOT_RECORDED), True),
             ("seed", words.recorded(report, "seed"), False),
             ("run", words.size(report), False),
             ("pipeline latency", f"{steps} steps" if latency else NOT_MEASURED, False),
