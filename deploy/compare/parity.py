@@ -104,7 +104,7 @@ def register_differences(a: Arrays, b: Arrays) -> Iterator[tuple[RegisterDiffere
     for name in [*a, *(n for n in b if n not in a)]:
         if name not in a or name not in b:
             values = [int(np.ravel(held[name])[0]) if name in held else None for held in (a, b)]
-            size = int(np.size(a.get(name, b.get(name))))
+            size = int(np.size(a[name] if name in a else b[name]))
             yield RegisterDifference(name, (0,), *values), size, size
             continue
         first, second = np.asarray(a[name]), np.asarray(b[name])
