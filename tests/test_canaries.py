@@ -166,3 +166,28 @@ def test_batches_of_cifar(tmp_path, song, refused):
         export, "spikeclip-cifar10-small", "--data", "cifar10", "--data-root", tmp_path,
         "--target", "emulator", "--out", tmp_path / "o", says=("cifar-10-batches-py",),
     )  # fmt: skip
+
+
+def test_no_folder_or_hub_that_a_file_names_is_opened(tmp_path, song, refused, monkeypatch):
+    """A checkpoint's CLIP and a configuration's teacher are named by the person, or bundled."""
+    (tmp_path / "clip").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "clip" / name).symlink_to(MODELS / "digits-clip" / name)
+    monkeypatch.chdir(tmp_path)  # where a name without a folder would be found
+    for named in (str(tmp_path / "clip"), "clip", "hf-hub:a/b", "ViT-B-32"):
+        shutil.rmtree(tmp_path / "model", ignore_errors=True)
+        shutil.copytree(MODELS / "neuroclip-digits", tmp_path / "model")
+        path = tmp_path / "model" / "config.json"
+        config = json.loads(path.read_text())
+        config["clip"] |= {"model": named, "pretrained": "openai"}
+        path.write_text(json.dumps(config))
+        says = (f"CLIP '{named}'", "name it by --clip")
+        refused(neuroclip, "evaluate", tmp_path / "model", says=says)
+        target = ("--target", "emulator", "--out", tmp_path / "o")
+        refused(export, tmp_path / "model", *target, says=says)
+        settings = tmp_path / "settings.json"
+        settings.write_text(json.dumps({"teacher": {"model": named}}))
+        train = ("train", "spikeclip", "--config", settings, "--out", tmp_path / "o")
+        refused(neuroclip, *train, says=(f"'{named}'", "--clip"))
+    # What the person names is known by its weights.
+    assert neuroclip(["evaluate", str(tmp_path / "model"), "--clip", "clip"]) == 0

@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar='"a,b,c"',
         help="other class names for the same model, not retrained; @NAME: those of a data set",
     )
+    add("--clip", metavar="NAME|FOLDER", help="of an adapter whose CLIP is not the bundled one")
+    add("--pretrained", metavar="TAG|FILE", help="weights of --clip, where it is open_clip's")
     add(
         "--skips",
         choices=LOWERINGS,

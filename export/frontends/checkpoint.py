@@ -16,6 +16,7 @@ from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint
 from neuroclip.adapter.model import ChipAdapter, relabelled
 from neuroclip.clip.features import dataset_features
 from neuroclip.clip.model import encode_text
+from neuroclip.clip.spec import BUNDLED, ClipSpec
 from neuroclip.data.events.catalogue import open_dataset, without_bad
 from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.recording import read_recording
@@ -36,23 +37,29 @@ def from_checkpoint(
     data_root: str | None = None,
     skip_bad: bool = False,
     skips: Skips | None = None,
+    clip: str | None = None,
+    pretrained: str | None = None,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
     many as the data set has classes are taken to be its classes in order. data_root: where data sets
     lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
-    lowered (default: fan-in). Raises BadInput naming the file and the value.
+    lowered (default: fan-in). clip, pretrained: of an adapter, see `ClipSpec` and `clip_of`. Raises
+    BadInput naming the file and the value.
     """
     model = DEFAULT_MODEL if model is None else model
     if format_of(model) == SPIKECLIP:
+        if clip is not None or pretrained is not None:
+            raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
         return from_spikeclip(
             model, data, samples, labels, seed, dt, data_root, skip_bad, skips or "fan-in"
         )
     if skips is not None:
         raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
     checkpoint = load_checkpoint(model)
-    clip = clip_of(checkpoint)
+    spec = None if clip is None and pretrained is None else ClipSpec(clip or BUNDLED, pretrained)
+    encoder = clip_of(checkpoint, spec)
     data = "digits" if data is None else data
     one = Path(data).is_file()
     dataset = _one_recording(Path(data)) if one else open_dataset(data, seed, data_root)
@@ -62,11 +69,11 @@ def from_checkpoint(
     names, adapter = checkpoint.labels, checkpoint.chip_adapter
     if labels is not None:
         names = with_vocabularies(split_labels(labels))
-        text = torch.from_numpy(encode_text(clip, names, checkpoint.template))
+        text = torch.from_numpy(encode_text(encoder, names, checkpoint.template))
         adapter = relabelled(adapter, text).eval()
         checkpoint.float_adapter.text = text
     indices = to_draw(dataset.test, samples, seed)[:samples]
-    features = dataset_features(clip, dataset, indices, checkpoint.frames)
+    features = dataset_features(encoder, dataset, indices, checkpoint.frames)
     x = torch.from_numpy(features)
     with torch.no_grad():
         messages = adapter.encode(x).numpy().astype(np.int16)

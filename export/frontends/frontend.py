@@ -35,7 +35,8 @@ class Request:
 
     data: a path or name, or the messages themselves: {"spikes": integers [samples, time, *shape],
     "labels": int64 [samples]}, an array for each input under its name where there are several. labels:
-    names of classes; class_names, float_predictions: of a torch module, see
+    names of classes; clip, pretrained: of an adapter whose CLIP is not the bundled one; class_names,
+    float_predictions: of a torch module, see
     `export.frontends.network.from_network`. Raises BadInput for a value that cannot be.
     """
 
@@ -44,6 +45,8 @@ class Request:
     seed: int = 0
     dt: float = 1e-4
     labels: str | None = None
+    clip: str | None = None
+    pretrained: str | None = None
     data_root: str | None = None
     skip_bad: bool = False
     skips: Skips | None = None

@@ -145,6 +145,8 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
         request.data_root,
         request.skip_bad,
         skips=request.skips,
+        clip=request.clip,
+        pretrained=request.pretrained,
     )
 
 
@@ -153,7 +155,7 @@ CHECKPOINT = Frontend(
     "checkpoint",
     "a trained NeuroCLIP or SpikeCLIP: its folder, or the name of a bundled one",
     _checkpoint,
-    takes=frozenset({"labels", "data_root", "skip_bad", "skips"}),
+    takes=frozenset({"labels", "clip", "pretrained", "data_root", "skip_bad", "skips"}),
 )
 BUILT_IN = (
     Frontend(

@@ -42,9 +42,9 @@ _MAX_EXPONENT = 64
 class Checkpoint:
     """A trained adapter and all that its use needs.
 
-    clip_digest: hash of the CLIP weights it was trained on. labels, template: what its texts were
-    made of. training: how it was trained (recipe, data, shots, accuracy on validation), for the
-    reader.
+    clip: the CLIP it was trained on, by name, for the reader; clip_digest: hash of its weights, by which
+    alone it is known again. labels, template: what its texts were made of. training: how it was
+    trained (recipe, data, shots, accuracy on validation), for the reader.
     """
 
     clip: ClipSpec
@@ -71,7 +71,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         {
             "format": FORMAT,
             "version": VERSION,
-            "clip": asdict(checkpoint.clip) | {"digest": checkpoint.clip_digest},
+            "clip": asdict(checkpoint.clip.named) | {"digest": checkpoint.clip_digest},
             "frames": asdict(checkpoint.frames),
             "labels": list(checkpoint.labels),
             "template": checkpoint.template,
@@ -122,13 +122,22 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     )
 
 
-def clip_of(checkpoint: Checkpoint) -> Clip:
-    """The CLIP that a checkpoint was trained on. Raises BadInput where its weights differ."""
-    clip = load_clip(checkpoint.clip)
+def clip_of(checkpoint: Checkpoint, given: ClipSpec | None = None) -> Clip:
+    """The CLIP that a checkpoint was trained on: the bundled one, or the one that the person names.
+
+    A checkpoint is a stranger's: no folder, file or hub that it names is opened; its CLIP is known by
+    its weights. Raises BadInput where none is given for one that is not bundled, or its weights differ.
+    """
+    if given is None and checkpoint.clip != ClipSpec():
+        raise BadInput(
+            f"CLIP '{checkpoint.clip.model}': the checkpoint was trained on a CLIP that is not bundled, "
+            f"of weights {checkpoint.clip_digest[:12]}; name it by --clip and --pretrained"
+        )
+    clip = load_clip(given)
     if clip.digest != checkpoint.clip_digest:
         raise BadInput(
-            f"CLIP '{checkpoint.clip.model}': its weights {clip.digest[:12]} are not those the "
-            f"adapter was trained on, {checkpoint.clip_digest[:12]}"
+            f"CLIP '{clip.name}': its weights {clip.digest[:12]} are not those the adapter was trained "
+            f"on, {checkpoint.clip_digest[:12]}; name those by --clip and --pretrained"
         )
     return clip
 

@@ -30,6 +30,14 @@ class ClipSpec:
             return BUNDLED_FOLDER
         return Path(self.model) if Path(self.model).is_dir() else None
 
+    @property
+    def named(self) -> "ClipSpec":
+        """What a checkpoint says of it to its reader: names without the folders they lie in."""
+        names = (
+            None if name is None else Path(name).name for name in (self.model, self.pretrained)
+        )
+        return ClipSpec(*names) if self.model != BUNDLED else self  # type: ignore[arg-type]
+
 
 def check_spec(spec: ClipSpec, known: Collection[str] = ()) -> None:
     """Raises BadInput where no CLIP has this name, or no weights of open_clip's are named.

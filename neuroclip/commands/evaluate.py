@@ -3,7 +3,15 @@
 import argparse
 
 from deploy.errors import BadInput
-from neuroclip.commands.options.groups import add_seed, add_source, image_source, numbers, source
+from neuroclip.commands.options.groups import (
+    add_clip,
+    add_seed,
+    add_source,
+    given_clip,
+    image_source,
+    numbers,
+    source,
+)
 
 HELP = "accuracy of a trained adapter or SpikeCLIP"
 EXAMPLES = """\
@@ -20,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", choices=("validation", "test"), default="test", help="which part of the data"
     )
+    add_clip(parser, of_checkpoint=True)
     add_seed(parser)
     spike = parser.add_argument_group("of a SpikeCLIP only")
     spike.add_argument(
@@ -40,6 +49,9 @@ def run(options: argparse.Namespace) -> int:
 
     checkpoint = DEFAULT_MODEL if options.checkpoint is None else options.checkpoint
     if format_of(checkpoint) == SPIKECLIP:
+        for option in ("clip", "pretrained"):
+            if getattr(options, option) is not None:
+                raise BadInput(f"--{option}: {checkpoint} is a SpikeCLIP, which needs no CLIP")
         images = image_source(options)
         from neuroclip.commands.actions.spikeclip import evaluate as evaluate_spikeclip
 
@@ -55,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     for option in ("replace", "expand", "steps"):
         if getattr(options, option):
             raise BadInput(f"--{option}: {checkpoint} is no SpikeCLIP, which alone has it")
-    events = source(options)
+    events, spec = source(options), given_clip(options)
     from neuroclip.commands.actions.adapter import evaluate
 
-    return evaluate(checkpoint, events, options.split, options.seed)
+    return evaluate(checkpoint, events, spec, options.split, options.seed)

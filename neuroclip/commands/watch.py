@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from deploy.errors import BadInput
-from neuroclip.commands.options.groups import add_clip, add_frames, clip, frames
+from neuroclip.commands.options.groups import add_clip, add_frames, clip, frames, given_clip
 
 HELP = "classify a recording slice by slice as it comes in"
 EXAMPLES = """\
@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sensor", metavar="WxH", help="pixels, of a file that does not say (default: --like's)"
     )
-    add_clip(parser, default=None)
+    add_clip(parser, of_checkpoint=True)
     add_frames(parser)
 
 
@@ -51,11 +51,12 @@ def run(options: argparse.Namespace) -> int:
         )
     from neuroclip.storage.checkpoint_files import format_of
 
-    own = {name: getattr(options, name) for name in ("clip", "pretrained", "labels", "template")}
+    own = {name: getattr(options, name) for name in ("labels", "template")}
     for name, value in {**own, **frames(options)}.items():
         if value is not None:
             raise BadInput(f"--{name} {value}: a checkpoint has its own; leave one of them out")
     format_of(options.checkpoint)
+    spec = given_clip(options)
     from neuroclip.commands.actions.watch import watch_on_chip
 
-    return watch_on_chip(options.recording, options.checkpoint, options.sensor)
+    return watch_on_chip(options.recording, options.checkpoint, spec, options.sensor)

@@ -156,10 +156,13 @@ def zero_shot(
     return 0
 
 
-def evaluate(checkpoint: str, source: Source, split: str, seed: int) -> int:
-    """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot."""
+def evaluate(checkpoint: str, source: Source, spec: ClipSpec | None, split: str, seed: int) -> int:
+    """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot.
+
+    spec: of its CLIP, where that is not the bundled one.
+    """
     loaded = load_checkpoint(checkpoint)
-    encoder = clip_of(loaded)
+    encoder = clip_of(loaded, spec)
     dataset = opened(source, seed, (split,))
     if dataset.class_names != loaded.labels:
         raise BadInput(

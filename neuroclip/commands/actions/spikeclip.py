@@ -59,6 +59,7 @@ def train(
     source: Source,
     out: Path,
     *,
+    teacher: ClipSpec | None = None,
     seed: int = 0,
     device: str | None = None,
     minutes: float | None = None,
@@ -67,14 +68,17 @@ def train(
     """Train step 1 ("align") of a new SpikeCLIP, step 2 ("finetune") of the one in `out`, or before both
     a teacher of our own ("teacher"); with no stage all of them, the teacher in a folder of its own.
 
-    device: see `device_of`. minutes: after so many, the state is kept and the command ends well; with
-    `resume` the next one goes on. Under torchrun the processes share every batch. Raises BadInput
+    teacher: the CLIP to learn from, in place of the configuration's. device: see `device_of`. minutes:
+    after so many, the state is kept and the command ends well; with `resume` the next one goes on. Under torchrun the processes share every batch. Raises BadInput
     where there is no teacher.
     """
     if minutes is not None and not 0 < minutes < math.inf:
         raise BadInput(f"--minutes {minutes:g}: expected above 0")
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     settings = read_settings(config)
+    if teacher is not None:
+        own = replace(settings.teacher, model=teacher.model, pretrained=teacher.pretrained)
+        settings = replace(settings, teacher=own)
     stages = (stage,) if stage else STAGES if settings.teacher.model == OWN else STAGES[1:]
     if stages[0] != "teacher":
         found_teacher(settings.teacher, out)

@@ -38,11 +38,16 @@ def watch_by_text(
     return 0
 
 
-def watch_on_chip(recording: Path, checkpoint: str, sensor: str | None) -> int:
-    """Classify a recording slice by slice with a checkpoint's adapter on the chip's arithmetic."""
+def watch_on_chip(
+    recording: Path, checkpoint: str, spec: ClipSpec | None, sensor: str | None
+) -> int:
+    """Classify a recording slice by slice with a checkpoint's adapter on the chip's arithmetic.
+
+    spec: of its CLIP, where that is not the bundled one.
+    """
     events = _sensed(recording, sensor, None)
     loaded = load_checkpoint(checkpoint)
-    slices = watch(events, clip_of(loaded), loaded.frames, ChipScores(loaded.chip_adapter))
+    slices = watch(events, clip_of(loaded, spec), loaded.frames, ChipScores(loaded.chip_adapter))
     show(slices, loaded.labels, recording)
     return 0
 

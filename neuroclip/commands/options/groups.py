@@ -58,12 +58,13 @@ def image_source(options: argparse.Namespace) -> Source:
     return Source(options.data, options.data_root, options.skip_bad)
 
 
-def add_clip(parser: argparse.ArgumentParser, default: str | None = BUNDLED) -> None:
-    """Add --clip and --pretrained."""
+def add_clip(parser: argparse.ArgumentParser, of_checkpoint: bool = False) -> None:
+    """Add --clip and --pretrained. of_checkpoint: they say where the CLIP of a checkpoint lies."""
+    what = "a folder, or open_clip's name of one"
+    if of_checkpoint:
+        what += ": the one that a checkpoint was trained on, told by its weights"
     parser.add_argument(
-        "--clip",
-        default=default,
-        help="a folder, or open_clip's name of one (default: digits, which is bundled)",
+        "--clip", metavar="NAME|FOLDER", help=f"{what} (default: digits, which is bundled)"
     )
     parser.add_argument(
         "--pretrained", help="of open_clip's: its tag or a weight file (default: none is loaded)"
@@ -71,7 +72,14 @@ def add_clip(parser: argparse.ArgumentParser, default: str | None = BUNDLED) -> 
 
 
 def clip(options: argparse.Namespace) -> ClipSpec:
-    """The CLIP that was asked for. Raises BadInput where there is none of its name."""
+    """The CLIP that was asked for, by default the bundled one; as `given_clip`."""
+    return given_clip(options) or ClipSpec()
+
+
+def given_clip(options: argparse.Namespace) -> ClipSpec | None:
+    """The CLIP that was asked for, if one was. Raises BadInput where there is none of its name."""
+    if options.clip is None and options.pretrained is None:
+        return None
     spec = ClipSpec(BUNDLED if options.clip is None else options.clip, options.pretrained)
     check_spec(spec)
     return spec

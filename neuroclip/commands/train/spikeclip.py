@@ -2,7 +2,14 @@
 
 import argparse
 
-from neuroclip.commands.options.groups import add_images, add_out, add_seed, image_source
+from neuroclip.commands.options.groups import (
+    add_clip,
+    add_images,
+    add_out,
+    add_seed,
+    given_clip,
+    image_source,
+)
 
 HELP = "train a SpikeCLIP: a teacher where there is none, alignment with it, fine-tuning"
 EXAMPLES = """\
@@ -24,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", default="digits", help="settings: a JSON file, or bundled ones"
     )
     add_images(parser)
+    add_clip(parser)
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: CUDA where there is one)")
     parser.add_argument(
         "--minutes", type=float, metavar="M",
@@ -38,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from neuroclip.spikeclip.config_files import config_file
 
     config_file(options.config)
-    data = image_source(options)
+    data, teacher = image_source(options), given_clip(options)
     from neuroclip.commands.actions.spikeclip import train
 
     return train(
@@ -46,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
         options.config,
         data,
         options.out,
+        teacher=teacher,
         seed=options.seed,
         device=options.device,
         minutes=options.minutes,

@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 from deploy.errors import BadInput
 from deploy.files import read_json
+from neuroclip.clip.spec import BUNDLED
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.config_files import config_file
 from neuroclip.spikeclip.training.recipe import SpikeRecipe
-from neuroclip.spikeclip.training.teacher import TeacherConfig
+from neuroclip.spikeclip.training.teacher import OWN, TeacherConfig
 from neuroclip.spikeclip.training.train_teacher import TeacherSizes
 from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.storage.checkpoint_files import typed
@@ -50,6 +51,7 @@ class Settings:
 def read_settings(name_or_file: str) -> Settings:
     """The settings in a JSON file, or bundled ones by name.
 
+    A file may come from anyone: it names no other teacher than the bundled one and one trained here.
     Raises BadInput naming the file, the key and the value.
     """
     path = config_file(name_or_file)
@@ -87,13 +89,19 @@ def _settings(raw: Mapping[str, Any]) -> Settings:
         raise BadInput(f"key 'template' is {template!r}, expected text")
     for each in (template, *lists["templates"]):
         fill(["label"], each)
+    teacher = _part("teacher", raw, TeacherConfig())
+    if teacher.model not in (OWN, BUNDLED) or teacher.pretrained is not None:
+        raise BadInput(
+            f"key 'teacher' is '{teacher.model}', expected '{OWN}' or '{BUNDLED}'; another one is named "
+            "by --clip and --pretrained"
+        )
     limit = raw.get("limit")
     if limit is not None and (type(limit) is not int or limit < 2):
         raise BadInput(f"key 'limit' is {limit!r}, expected 2 or more")
     return Settings(
         _part("model", raw, SpikeClipConfig()),
         _part("recipe", raw, SpikeRecipe()),
-        _part("teacher", raw, TeacherConfig()),
+        teacher,
         _part("text", raw, TextSizes()),
         template,
         tuple(lists["templates"]),
