@@ -7,18 +7,22 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from deploy.errors import BadInput, ToolError
+from deploy.reading import limit_memory
+from deploy.shown import shown
 
 # What a shell expects of a command that a signal ended: 128 + its number.
 _BY_SIGNAL = 128
 # Beside Ctrl-C: `kill`, and a terminal that was closed.
 _ENDING = ("SIGTERM", "SIGHUP")
+# How tqdm goes up a line.
+_UP = "\x1b[A"
 
 
 class Ended(KeyboardInterrupt):
@@ -45,13 +49,14 @@ def run_command(name: str, action: Callable[[], int]) -> int:
     and SIGHUP end it as Ctrl-C does, with the status that a shell expects of them.
     """
     _open_standard_streams()
+    limit_memory(None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal without UTF-8 shows what it can of our × and σ.
         sys.stdout.reconfigure(errors="replace")
     if any(action == "error" for action, *_ in warnings.filters):
         # Who makes warnings errors means those of code of their own, not those of every library.
         warnings.filterwarnings("default")
-    with _ended_by_signals():
+    with _ended_by_signals(), _shown_streams():
         try:
             status = action()
             sys.stdout.flush()
@@ -84,6 +89,39 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         with suppress(OSError):
             print(f"{name}: {' '.join(message.splitlines())}", file=sys.stderr, flush=True)
         return status
+
+
+class _Shown:
+    """A stream of text for a person: what is written is `shown`, but for how a progress bar moves."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        # tqdm goes to the start of its line, or by itself to that of another bar.
+        moves = text if not text.replace(_UP, "").strip("\r\n ") else text[: text.startswith("\r")]
+        self._stream.write(moves + shown(text[len(moves) :]))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+
+@contextmanager
+def _shown_streams() -> Iterator[None]:
+    """Within, no control character of a name reaches the terminal, whoever prints it."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Shown(before[0]), _Shown(before[1])
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def _open_standard_streams() -> None:
@@ -142,3 +180,31 @@ def folder_argument(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("an empty name is no folder")
     return Path(text)
+
+
+def memory_argument(text: str) -> int:
+    """argparse type of an amount of memory, such as "2G" or "500M", in bytes."""
+    unit = {"K": 10, "M": 20, "G": 30, "T": 40}.get(text[-1:].upper())
+    try:
+        value = float(text if unit is None else text[:-1]) * (1 << (unit or 0))
+        if 1 << 20 <= value < 1 << 63:
+            return int(value)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no memory of 1M or more, such as 500M or 2G")
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add --max-memory, which holds from when it is read on."""
+    parser.add_argument(
+        "--max-memory",
+        type=memory_argument,
+        action=_LimitMemory,
+        metavar="BYTES",
+        help="refuse files that declare more, such as 2G (default: half of the machine's memory)",
+    )
+
+
+class _LimitMemory(argparse.Action):
+    def __call__(self, *given: Any) -> None:
+        limit_memory(given[2])

@@ -1,5 +1,7 @@
 """The two ways a command ends without success: the user's input is bad, or a check did not hold."""
 
+from deploy.shown import shown
+
 # A line that someone reads: what a hostile file names itself may be megabytes.
 _LONGEST = 2000
 
@@ -10,7 +12,7 @@ class ToolError(Exception):
     exit_status = 2
 
     def __init__(self, message: object = "") -> None:
-        line = " ".join(str(message).splitlines())
+        line = shown(" ".join(str(message).splitlines()))
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
         super().__init__(line)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from deploy.decode import decoded
 from deploy.errors import BadInput, ToolError
+from deploy.reading import memory_limit, opened, opened_zip, read_content
 
 try:
     import fcntl
@@ -29,8 +30,10 @@ except ImportError:  # not on Windows, where what a killed process left stays
 # No array file this toolchain writes or needs is larger; a small file that declares more is hostile.
 MAX_ARRAY_BYTES = 4 << 30
 
-# As objects, text takes some thirty times its size.
 MAX_JSON_BYTES = 16 << 20
+
+# As objects, JSON takes up to some thirty times its size; arrays are converted once or compared.
+_OF_JSON, _OF_ARRAYS = 32, 3
 
 # Array file headers carry a dtype, an order flag and a shape; numpy's own readers use the same limit.
 _MAX_HEADER_BYTES = 10_000
@@ -188,13 +191,7 @@ def read_json(path: Path, kind: Any = Any, limit: int = MAX_JSON_BYTES) -> Any:
 
     Raises BadInput naming the file, and the key and value that are not as they should be.
     """
-    try:
-        with open(path, "rb") as stream:
-            text = stream.read(limit + 1)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    if len(text) > limit:
-        raise BadInput(f"{path}: more JSON than the limit of {limit} bytes")
+    text = read_content(path, min(limit, memory_limit() // _OF_JSON), "JSON")
     try:
         return decoded(text, kind)
     except BadInput as error:
@@ -228,9 +225,9 @@ def read_npz(
     """
     path = Path(path)
     arrays: dict[str, NDArray[Any]] = {}
-    remaining = limit
+    remaining = limit = min(limit, memory_limit() // _OF_ARRAYS)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path, ".npz file") as archive:
             for entry in archive.infolist():
                 name = entry.filename.removesuffix(".npy")
                 if name in arrays:
@@ -240,23 +237,21 @@ def read_npz(
                     if wanted is not None and not wanted(name, shape, dtype):
                         continue
                     size = _byte_size(shape, dtype)
-                    if size > remaining:
-                        raise BadInput(
-                            f"{path}: array '{name}' of shape {shape} brings the file over {limit} bytes"
-                        )
                     if size > entry.file_size:
                         raise BadInput(
                             f"{path}: array '{name}' declares {size} bytes, the file holds {entry.file_size}"
                         )
+                    if size > remaining:
+                        raise BadInput(
+                            f"{path}: array '{name}' of shape {shape} brings the file over {limit} bytes"
+                        )
                     remaining -= size
                 with archive.open(entry) as stream:
                     arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
     except (BadInput, MemoryError):
         raise
     except Exception as error:
-        # zipfile, zlib, tokenize and numpy each have errors of their own for damaged bytes.
+        # zlib, tokenize and numpy each have errors of their own for damaged bytes.
         raise BadInput(f"{path}: not a readable .npz file: {_line(error)}") from error
     return arrays
 
@@ -267,16 +262,18 @@ def read_npy(path: Path, limit: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
     Raises BadInput as `read_npz` does.
     """
     path = Path(path)
+    limit = min(limit, memory_limit() // _OF_ARRAYS)
     try:
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             shape, dtype = _read_npy_header(path, path.name, stream)
-            size = _byte_size(shape, dtype)
-            if size > min(limit, path.stat().st_size):
-                raise BadInput(f"{path}: declares an array of shape {shape}, {size} bytes")
+            size, held = _byte_size(shape, dtype), os.fstat(stream.fileno()).st_size
+            if size > min(limit, held):
+                raise BadInput(
+                    f"{path}: declares an array of shape {shape}, {size} bytes, of a file of {held} and a "
+                    f"limit of {limit}"
+                )
             stream.seek(0)
             return np.lib.format.read_array(stream, allow_pickle=False)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
     except (BadInput, MemoryError):
         raise
     except Exception as error:  # numpy, tokenize: as above
@@ -296,6 +293,8 @@ def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...
         raise BadInput(
             f"{path}: array '{name}' holds Python objects (a pickle), which are never loaded"
         )
+    if not dtype.itemsize:
+        raise BadInput(f"{path}: array '{name}' holds elements of no size")
     return shape, dtype
 
 

@@ -20,6 +20,7 @@ from deploy.program.program import Program
 from deploy.report import summary
 from deploy.report.words.quantization import quantization_sentence
 from deploy.report.words.verdict import verdict
+from deploy.shown import shown
 from export.frontends.frontend import Request
 from export.frontends.table import read_model
 from export.run.options import Options
@@ -80,6 +81,9 @@ class Report:
         return load_mapping(self.path / "mapping.json")
 
     def __str__(self) -> str:
+        return shown(self._summary())
+
+    def _summary(self) -> str:
         if "written" not in self.json:
             return summary(self.json, self.path / "report.html")
         made = f"{self.path / self.json['written']}: {find_target(self.json['target']).made}"

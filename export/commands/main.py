@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from deploy.command import CommandParser, folder_argument, run_command, seed_argument
+from deploy.command import (
+    CommandParser,
+    add_memory,
+    folder_argument,
+    run_command,
+    seed_argument,
+)
 from deploy.errors import BadInput
 from export.deployment.skips import LOWERINGS
 from export.facade import Report, carry_out
@@ -37,10 +43,9 @@ exit status: 0 if every parity check held and every hard limit was respected, 1 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser().parse_args(given)
     # Which files are made does not depend on whether a run was resumed.
     command = shlex.join(["neuroclip-export", *(a for a in given if a != "--resume")])
-    return run_command("neuroclip-export", lambda: _export(options, command))
+    return run_command("neuroclip-export", lambda: _export(_parser().parse_args(given), command))
 
 
 class _Parser(CommandParser):
@@ -172,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="for Lava (default: 600)"
     )
+    add_memory(parser)
     return parser
 
 

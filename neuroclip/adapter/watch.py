@@ -13,7 +13,7 @@ from neuroclip.adapter.model import ChipAdapter
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.clip.model import Clip, encode_frames
 from neuroclip.clip.zero_shot import zero_shot_scores
-from neuroclip.data.events.frames import FrameOptions, span_of
+from neuroclip.data.events.frames import FrameOptions, require_frames, span_of
 from neuroclip.data.events.online import FrameStream, SliceFrame, packets
 from neuroclip.data.events.recording import Recording
 
@@ -87,6 +87,7 @@ def watch(
     The last scores are those that the whole recording gets offline: the frames are equal, each is
     encoded alone (so that features differ in their last bits), and the chip's state is carried.
     """
+    require_frames(recording, options)
     span = span_of(recording)
     stream = FrameStream(recording.width, recording.height, options, span)
 

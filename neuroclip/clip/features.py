@@ -18,7 +18,7 @@ from neuroclip.storage.cache import keep, read_cached
 # Counted up when the way from events to features changes, so that no old feature is read back.
 _VERSION = 1
 # Recordings whose frames are held at once: 10 frames of 256×256 each are 42 MB.
-_RECORDINGS_AT_ONCE = 64
+_RECORDINGS_AT_ONCE, _BYTES_AT_ONCE = 64, 64 << 20
 
 
 def dataset_features(
@@ -57,9 +57,16 @@ def _encoded(
     with tqdm(
         total=len(indices), desc=f"CLIP {clip.name}", unit="recording", disable=None
     ) as progress:
-        for start in range(0, len(indices), _RECORDINGS_AT_ONCE):
-            chunk = indices[start : start + _RECORDINGS_AT_ONCE]
-            gray = np.stack([frames(dataset.load(int(index)), options) for index in chunk])
-            parts.append(encode_frames(clip, gray, options))
-            progress.update(len(chunk))
+        held: list[NDArray[np.uint8]] = []
+        for number, index in enumerate(indices, start=1):
+            held.append(frames(dataset.load(int(index)), options))
+            room = min(_RECORDINGS_AT_ONCE, max(1, _BYTES_AT_ONCE // held[0].nbytes))
+            ends = number == len(indices) or len(held) == room
+            if not ends and held[-1].shape == held[0].shape:
+                continue
+            # Recordings of another sensor begin a new part.
+            for same in (held,) if held[-1].shape == held[0].shape else (held[:-1], held[-1:]):
+                parts.append(encode_frames(clip, np.stack(same), options))
+            progress.update(len(held))
+            held = []
     return np.concatenate(parts)

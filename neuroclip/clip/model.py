@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import open_clip
 import torch
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Meta, Struct, to_builtins
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
@@ -17,18 +16,21 @@ from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import read_json
+from deploy.reading import require_memory
 from neuroclip.clip.spec import ClipSpec, check_spec
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.threads import one_thread
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.storage.weights import check_tensors, fill_module, read_weights, weights_digest
 from neuroclip.text.prompts import fill, require_content
-from neuroclip.text.tokenizer import tokenize
+from neuroclip.text.tokenizer import VOCABULARY, tokenize
 
 # Files of a CLIP of our own configuration, in one folder.
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 # Numbers that OpenAI's archives keep as tensors beside the weights.
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+# Sizes of a CLIP of our own.
+_Size = Annotated[int, Meta(ge=1, le=4096)]
 # Images at once on a CPU; the most on a GPU; and how many tell what each takes of its memory.
 _CPU_BATCH, _MAX_BATCH, _TRIAL = 256, 4096, 16
 
@@ -89,10 +91,32 @@ def own_clip(module: nn.Module, config: dict[str, Any], name: str, device: torch
     )
 
 
-class _Sizes(Struct):
-    embed_dim: int
-    vision_cfg: dict[str, Any]
-    text_cfg: dict[str, Any]
+class _Vision(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    layers: _Size | list[_Size]
+    width: _Size
+    image_size: _Size
+    head_width: _Size = 64
+    patch_size: _Size = 16
+
+
+class _Text(Struct, forbid_unknown_fields=True):
+    context_length: Annotated[int, Meta(ge=3, le=4096)]
+    vocab_size: Annotated[int, Meta(ge=VOCABULARY, le=1 << 16)]
+    width: _Size
+    heads: _Size
+    layers: _Size
+
+
+class _Sizes(Struct, forbid_unknown_fields=True):
+    embed_dim: _Size
+    vision_cfg: _Vision
+    text_cfg: _Text
+
+    @property
+    def layers(self) -> int:
+        """Layers of both towers."""
+        own = self.vision_cfg.layers
+        return self.text_cfg.layers + (sum(own) if isinstance(own, list) else own)
 
 
 class _OwnClip(Struct):
@@ -101,22 +125,59 @@ class _OwnClip(Struct):
 
 def load_own_clip(folder: Path, name: str, device: torch.device) -> Clip:
     """Load a CLIP that `neuroclip.clip.pretrain` wrote. Raises BadInput naming the file."""
-    config = asdict(read_json(folder / CONFIG_FILE, _OwnClip).clip)
-    path = folder / WEIGHTS_FILE
+    file, path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    sizes = read_json(file, _OwnClip).clip
+    config: dict[str, Any] = to_builtins(sizes)
     tensors = read_weights(path)
+    # A layer has weights: that many are not even outlined where the weight file does not hold them.
+    if sizes.layers > len(tensors):
+        raise BadInput(
+            f"{path}: {len(tensors)} tensors, its configuration has {sizes.layers} layers"
+        )
+    _require_images(file, sizes.vision_cfg)
     try:
-        _check_sizes(config, folder / CONFIG_FILE)
         # On the meta device first: nothing is allocated that the weight file does not hold.
         with torch.device("meta"):
             outline = build_own_clip(config)
-    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        check_tensors(outline, tensors, path)
+        module = build_own_clip(config)
+        fill_module(module, tensors, path)
+        clip = own_clip(module, config, name, device)
+        # Sizes that do not go together show when something goes through them.
+        _try(clip)
+    except BadInput:
+        raise
+    except Exception as error:  # open_clip and torch say by many types what does not go together
+        line = " ".join(str(error).split())
         raise BadInput(
-            f"{folder / CONFIG_FILE}: not a CLIP configuration: {type(error).__name__}: {error}"
+            f"{file}: not a CLIP configuration: {type(error).__name__}: {line}"
         ) from error
-    check_tensors(outline, tensors, path)
-    module = build_own_clip(config)
-    fill_module(module, tensors, path)
-    return own_clip(module, config, name, device)
+    return clip
+
+
+@torch.no_grad()
+def _try(clip: Clip) -> None:
+    """Encode one gray image and one text."""
+    side = clip.image_size
+    features = (
+        clip.module.encode_image(torch.zeros(1, 3, side, side, device=clip.device)),
+        clip.module.encode_text(clip.tokenize([""]).to(clip.device)),
+    )
+    if features[0].shape != features[1].shape:
+        raise ValueError("images and texts have features of different sizes")
+
+
+def _require_images(file: Path, vision: _Vision) -> None:
+    """Raise BadInput where one image takes more memory than there may be."""
+    side = vision.image_size
+    if isinstance(vision.layers, list):  # a resnet: its first layers are the largest
+        needed = 8 * 4 * vision.width * side**2
+    else:
+        tokens = (side // vision.patch_size) ** 2 + 1
+        needed = (
+            4 * tokens * (max(1, vision.width // vision.head_width) * tokens + 16 * vision.width)
+        )
+    require_memory(f"{file}: one image of {side} × {side} pixels: what it becomes", needed)
 
 
 def encoder_input(pixels: torch.Tensor, clip: Clip, options: FrameOptions) -> torch.Tensor:
@@ -193,21 +254,6 @@ def encode_text(clip: Clip, labels: Sequence[str], template: str) -> NDArray[np.
     with one_thread():
         features: torch.Tensor = clip.module.encode_text(tokens, normalize=True)
     return features.float().cpu().numpy()
-
-
-def _check_sizes(config: dict[str, Any], path: Path) -> None:
-    """Refuse sizes that are not small positive integers, before anything is built from them."""
-    for part, sizes in (("", config), ("vision_cfg.", config["vision_cfg"])):
-        for name, value in sizes.items():
-            if isinstance(value, dict):
-                continue
-            # A resnet has as many blocks as a list says in each of its stages.
-            each = value if name == "layers" and isinstance(value, list) else [value]
-            if not each or not all(type(v) is int and 0 < v <= 4096 for v in each):
-                raise BadInput(f"{path}: {part}{name} = {value!r} is not an integer in 1 … 4096")
-    for name, value in config["text_cfg"].items():
-        if not (type(value) is int and 0 < value <= 65_536):
-            raise BadInput(f"{path}: text_cfg.{name} = {value!r} is not an integer in 1 … 65536")
 
 
 def self_contained(name: str) -> bool:

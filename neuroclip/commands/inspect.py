@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.errors import BadInput
+from deploy.reading import opened
 
 if TYPE_CHECKING:
     from deploy.hardware.chip import Chip
@@ -72,11 +73,8 @@ def _say_changed(file: Path) -> None:
 
 def _is_json(path: Path) -> bool:
     """Whether a file is a JSON object, not an archive of arrays. Raises BadInput where it is neither."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(64).lstrip()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
+    with opened(path) as stream:
+        start = stream.read(64).lstrip()
     if not start.startswith((b"PK", b"{")):
         raise BadInput(f"{path}: neither a program ({PROGRAM}) nor a mapping ({MAPPING})")
     return start.startswith(b"{")

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from deploy.arithmetic.registers import MESSAGE_MAX, MESSAGE_MIN
 from deploy.errors import BadInput
 from deploy.files import read_npy, read_npz
+from deploy.reading import memory_limit
+
+# Messages are converted, compared and sent on: what they take while a network runs.
+_COPIES = 6
 
 Arrays = Mapping[str, NDArray[Any]]
 Spikes = Path | Arrays
@@ -58,9 +62,9 @@ def spike_arrays(source: str | Spikes) -> Arrays:
         return source
     path = Path(source)
     if path.suffix == ".npy":
-        return {"spikes": read_npy(path)}
+        return {"spikes": read_npy(path, memory_limit() // _COPIES)}
     if path.suffix == ".npz":
-        return read_npz(path)
+        return read_npz(path, memory_limit() // _COPIES)
     raise BadInput(f"{path}: spikes are read from .npy and .npz files")
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from deploy.arithmetic.registers import BIAS_EXP_MAX
 from deploy.errors import BadInput
 from deploy.files import write_json
+from deploy.reading import require_memory
 from neuroclip.spikeclip.chip import layers, readers
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
@@ -91,11 +92,22 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
             )
         labels, template = labels_and_template(raw)
         scales = _checked_scales(config, raw.get("scales"))
+        side = config.image_size
+        require_memory(
+            f"one image of {side} × {side} pixels in {config.steps} steps: what it becomes",
+            4 * config.steps * max(config.channels, config.tokenizer_channels[0]) * side**2,
+        )
         teacher, training = described(raw, "teacher", "training")
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     # What a configuration declares takes no memory before the files are known to hold it.
     held = {name: read_weights(folder / name) for name in (FLOAT_FILE, TEXT_FILE)}
+    # Nor does its outline take time.
+    if config.blocks + config.convolutions > len(held[FLOAT_FILE]):
+        raise BadInput(
+            f"{folder / FLOAT_FILE}: {len(held[FLOAT_FILE])} tensors, the configuration has "
+            f"{config.convolutions} convolutions and {config.blocks} blocks"
+        )
     with torch.device("meta"):
         outlines = {FLOAT_FILE: _outline(config), TEXT_FILE: SpikingTextEncoder(text).state_dict()}
     for name, tensors in held.items():
@@ -141,9 +153,10 @@ def _checked_scales(config: SpikeClipConfig, raw: Any) -> dict[str, int] | None:
     synapses = {layer.synapses for layer in layers(config)}
     biases = {x.neurons for x in layers(config)} | set(readers(config))
     biases |= {f"blocks.{b}.attention.fires" for b in range(config.blocks)}
+    known = synapses | biases
     for name, value in raw.items():
         low, high = (-_MAX_EXPONENT, _MAX_EXPONENT) if name in synapses else (0, BIAS_EXP_MAX)
-        if name not in synapses | biases:
+        if name not in known:
             raise BadInput(f"key 'scales.{name}' is unknown")
         if type(value) is not int or not low <= value <= high:
             raise BadInput(f"key 'scales.{name}' is {value!r}, expected {low} to {high}")

@@ -13,9 +13,15 @@ from deploy.files import read_npz, write_npz
 
 
 def cache_folder() -> Path:
-    """The cache folder: the environment variable NEUROCLIP_CACHE, else ~/.cache/neuroclip."""
+    """The cache folder: the environment variable NEUROCLIP_CACHE, else ~/.cache/neuroclip.
+
+    Raises BadInput where there is no home folder.
+    """
     chosen = os.environ.get("NEUROCLIP_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "neuroclip"
+    try:
+        return Path(chosen) if chosen else Path.home() / ".cache" / "neuroclip"
+    except RuntimeError as error:
+        raise BadInput(f"{error}; NEUROCLIP_CACHE names a folder for what is kept") from error
 
 
 def read_cached(name: str) -> dict[str, NDArray[Any]] | None:

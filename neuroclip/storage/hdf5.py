@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from deploy.errors import BadInput
+from deploy.reading import memory_limit, require_regular
 from neuroclip.storage.supervised import Died, supervised
 
 with suppress(ImportError):
@@ -43,20 +44,22 @@ def read_hdf5(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> dict[s
     libhdf5 crashes on, loops on, or takes more memory and time for than its size explains.
     """
     try:
-        if not path.is_file():
-            reason = "not a file" if path.exists() else "No such file or directory"
-            raise BadInput(f"{path}: cannot read: {reason}")
-        size = path.stat().st_size
+        size = require_regular(path)
         content = supervised(
             lambda: _packed_file(path, read),
             _SECONDS + _SECONDS_PER_BYTE * size,
-            _MEMORY + 3 * min(MAX_BYTES, _UNSTORED_BYTES + _DENSEST * size),
+            _MEMORY + 3 * min(most_bytes(), _UNSTORED_BYTES + _DENSEST * size),
         )
     except Died as error:
         raise BadInput(f"{path}: not a whole HDF5 file: {error}") from error
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror}") from error
     return _unpacked(content)
+
+
+def most_bytes() -> int:
+    """What is read of one file at most: it is handed over, and then held twice."""
+    return min(MAX_BYTES, memory_limit() // 3)
 
 
 def read_entries(path: Path, group: str = "node", kind: str = "a NIR file") -> dict[str, Any]:
@@ -120,19 +123,21 @@ class Budget:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.bytes, self.unstored, self.entries = MAX_BYTES, _UNSTORED_BYTES, MAX_ENTRIES
+        self.bytes, self.unstored, self.entries = most_bytes(), _UNSTORED_BYTES, MAX_ENTRIES
 
     def take(self, where: str, entry: h5py.Dataset) -> None:
         """Take what reading an entry costs. Raises BadInput where that is more than is left."""
         elements = math.prod(int(n) for n in entry.shape or ())
-        size = elements * max(entry.dtype.itemsize, 1)
+        # To read one element, libhdf5 makes the whole chunk that it lies in.
+        elements = max(elements, math.prod(entry.chunks or ())) if elements else 0
+        size = elements * max(entry.dtype.itemsize, entry.id.get_type().get_size(), 1)
         if entry.dtype.kind in "OSU" and elements > MAX_ENTRIES:
             size = self.bytes + 1
         self.bytes -= size
         if self.bytes < 0:
             raise BadInput(
                 f"{self.path}: entry '{where}' of shape {entry.shape} brings what is read over "
-                f"{MAX_BYTES} bytes"
+                f"{most_bytes()} bytes"
             )
         stored = entry.id.get_storage_size()
         self.unstored -= max(0, size - _DENSEST * stored)

@@ -17,9 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.reading import read_content
 
 # CIFAR-100's training part, the largest, has 155 MB.
 _MAX_BYTES = 1 << 29
+_MAX_DIMENSIONS = 32
+# Names of functions, of which there are some tens in a file; values may be named again, not joined again.
+_MAX_NAME = 200
 
 
 @dataclass(eq=False)
@@ -44,16 +48,12 @@ def plain_values(path: Path) -> Any:
     Text of Python 2 is bytes. Raises BadInput naming the file: none, too large, no pickle, or one whose
     instructions are not among those that make such values.
     """
+    # Of a file, `pickletools` would take as much memory as an instruction declares.
+    content = read_content(path, _MAX_BYTES, "a pickle")
     try:
-        size = path.stat().st_size
-        if size <= _MAX_BYTES:
-            # Of a file, `pickletools` would take as much memory as an instruction declares.
-            return value_of(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
+        return value_of(content)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not a pickle of plain values: {error}") from error
-    raise BadInput(f"{path}: {size} bytes exceed the {_MAX_BYTES} of a pickle")
 
 
 def bytes_array(value: Any) -> NDArray[np.uint8]:
@@ -67,14 +67,23 @@ def bytes_array(value: Any) -> NDArray[np.uint8]:
     try:
         _, shape, dtype, fortran, raw = value.state
         kind = dtype.arguments[0]
-        fits = all(type(n) is int and n >= 0 for n in shape) and math.prod(shape) == len(raw)
+        # What is wrong is not shown: of values that hold each other many times, text has no end.
+        fits = are_sizes(shape) and isinstance(raw, bytes) and math.prod(shape) == len(raw)
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadInput(f"an array without shape, type and content: {error}") from error
     if dtype.name != "numpy dtype" or kind not in ("u1", b"u1") or not fits:
-        raise BadInput(
-            f"an array of {len(raw)} bytes, shape {shape} and type {kind!r}, expected 'u1'"
-        )
+        told = f" of type {kind!r}" if isinstance(kind, str | bytes) and len(kind) < 9 else ""
+        raise BadInput(f"an array{told}, expected 'u1' and as many bytes as its shape says")
     return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+def are_sizes(value: Any) -> bool:
+    """Whether a value is a tuple of a few sizes that an array may have."""
+    return (
+        isinstance(value, tuple)
+        and len(value) <= _MAX_DIMENSIONS
+        and all(type(n) is int and 0 <= n < 1 << 40 for n in value)
+    )
 
 
 def _said(value: Any) -> str:
@@ -100,6 +109,7 @@ def value_of(content: bytes) -> Any:
     where they build none, or hold others than the plain ones.
     """
     stack: list[Any] = []
+    room = len(content)  # of text that becomes bytes
     marks: list[int] = []  # where in the stack
     memo: dict[int, Any] = {}
 
@@ -153,12 +163,18 @@ def value_of(content: bytes) -> Any:
         elif name == "GLOBAL":
             stack.append(Called(argument, None))
         elif name == "STACK_GLOBAL":
-            stack.append(Called(" ".join(popped(2)), None))
+            names = popped(2)
+            if not all(isinstance(name, str) and len(name) <= _MAX_NAME for name in names):
+                raise ValueError("it names a function by no name")
+            stack.append(Called(" ".join(names), None))
         elif name == "BINPERSID":
             stack.append(Persistent(popped(1)[0]))
         elif name in ("REDUCE", "NEWOBJ"):
             function, arguments = popped(2)
             stack.append(_call(function, arguments))
+            room -= len(stack[-1]) if isinstance(stack[-1], bytes) else 0
+            if room < 0:
+                raise ValueError("it holds more bytes than it is long")
         elif name == "BUILD":
             state = popped(1)[0]
             if isinstance(stack[-1], dict):

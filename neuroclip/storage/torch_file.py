@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from deploy.errors import BadInput
-from neuroclip.storage.plain_pickle import Called, Persistent, value_of
+from deploy.reading import opened_zip, require_memory
+from neuroclip.storage.plain_pickle import Called, Persistent, are_sizes, value_of
 
 # An index holds a hundred bytes or so a tensor; one of more than this is none.
 _MAX_INDEX = 64 << 20
@@ -47,15 +48,8 @@ def torch_tensors(path: Path) -> dict[str, Any]:
     entry: damaged, compressed, of torch before 1.6 (no zip file), or more than the file holds.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path, "torch file, a zip file since torch 1.6") as archive:
             return _named(path, archive)
-    except zipfile.BadZipFile as error:
-        raise BadInput(
-            f"{path}: no zip file: torch before 1.6 wrote this, or nobody; save its tensors as "
-            f".safetensors ({error})"
-        ) from error
-    except (OSError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise BadInput(f"{path}: not a readable torch file: {error}") from error
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not an index of tensors: {error}") from error
 
@@ -77,6 +71,7 @@ def _named(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         raise BadInput(f"{path}: entry '{order.filename}' is not 'little'")
     if entries[indices[0]].file_size > _MAX_INDEX:
         raise BadInput(f"{path}: an index of {entries[indices[0]].file_size} bytes")
+    require_memory(f"{path}: what it holds", sum(entry.file_size for entry in read))
     value = value_of(archive.read(indices[0]))
     if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
         value = value["state_dict"]
@@ -136,9 +131,10 @@ def _tensor(name: str, made: Called, storage: Any) -> Any:
     if not isinstance(named, Persistent):
         raise ValueError(f"tensor '{name}' is in {_said(named)}, expected a storage")
     values = storage(named)
-    numbers = (offset, *size, *stride)
-    if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError(f"tensor '{name}' has offset {offset}, size {size}, stride {stride}")
+    if not (are_sizes((offset,)) and are_sizes(size) and are_sizes(stride)):
+        raise ValueError(f"tensor '{name}' has an offset, a size or a stride that is none")
+    if len(size) != len(stride):
+        raise ValueError(f"tensor '{name}' has {len(size)} sizes and {len(stride)} strides")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     # A stride of 0 repeats a value: a tensor larger than all that its storage holds is none of a model.
     if math.prod(size) and (last >= len(values) or math.prod(size) > len(values)):

@@ -11,6 +11,7 @@ from torch import nn
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path
+from neuroclip.storage.safetensors_file import check_safetensors
 from neuroclip.storage.torch_file import torch_tensors
 
 
@@ -26,7 +27,10 @@ def save_tensors(
     # Copies, since safetensors refuses tensors that share memory.
     held = {name: x.detach().cpu().clone().contiguous() for name, x in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(held, temporary, None if metadata is None else dict(metadata))
+        try:
+            save_file(held, temporary, None if metadata is None else dict(metadata))
+        except SafetensorError as error:  # of a full disk, too
+            raise BadInput(f"{path}: cannot write: {_line(error)}") from error
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -35,9 +39,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises BadInput naming the file: absent, damaged, or not named tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise BadInput(f"{path}: no such weight file")
     if path.suffix == ".safetensors":
+        check_safetensors(path)
         try:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:

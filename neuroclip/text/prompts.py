@@ -1,5 +1,6 @@
 """Prompts: the sentence around a class name that the text encoder sees."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +8,9 @@ from deploy.errors import BadInput
 
 # For data sets that have no prompt of their own; CLIP's first template (Radford et al. 2021).
 DEFAULT_TEMPLATE = "a photo of a {}."
+
+# ImageNet-21k has 21 841 classes. Each is a sentence to encode and a neuron of the last layer.
+MAX_LABELS = 1 << 15
 
 
 def fill(labels: Sequence[str], template: str) -> list[str]:
@@ -19,9 +23,11 @@ def fill(labels: Sequence[str], template: str) -> list[str]:
     names = [label.strip() for label in labels]
     if "" in names:
         raise BadInput(f"labels: label {names.index('')} is empty")
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise BadInput(f"labels: label '{repeated[0]}' is given more than once")
+    if len(names) > MAX_LABELS:
+        raise BadInput(f"labels: {len(names)} labels, at most {MAX_LABELS} are read")
+    if len(set(names)) < len(names):
+        repeated = next(name for name, times in Counter(names).items() if times > 1)
+        raise BadInput(f"labels: label '{repeated}' is given more than once")
     if template.count("{}") != 1:
         raise BadInput(f"template '{template}': expected exactly one {{}} for the label")
     return [template.replace("{}", name) for name in names]

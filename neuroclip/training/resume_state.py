@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from deploy.errors import BadInput
+from neuroclip.storage.safetensors_file import check_safetensors
 from neuroclip.storage.weights import save_tensors
 
 History = list[dict[str, Any]]
@@ -61,6 +62,7 @@ def read_state(
 
     Raises BadInput naming the file: damaged, or the state of another training.
     """
+    check_safetensors(path)
     try:
         with safe_open(path, "pt") as file:
             record = file.metadata() or {}

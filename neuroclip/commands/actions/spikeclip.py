@@ -69,7 +69,8 @@ def train(
     a teacher of our own ("teacher"); with no stage all of them, the teacher in a folder of its own.
 
     teacher: the CLIP to learn from, in place of the configuration's. device: see `device_of`. minutes:
-    after so many, the state is kept and the command ends well; with `resume` the next one goes on. Under torchrun the processes share every batch. Raises BadInput
+    after so many, the state is kept and the command ends well; with `resume` the next one goes on.
+    Under torchrun the processes share every batch. Raises BadInput
     where there is no teacher.
     """
     if minutes is not None and not 0 < minutes < math.inf:

@@ -6,11 +6,13 @@ pixels moved in eight steps, which is centred on 256×256 (Lin et al. 2021, Fron
 15:726582, public loader).
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from deploy.errors import BadInput
+from deploy.reading import read_text
 from neuroclip.data.events.cards import ES_IMAGENET
 from neuroclip.data.events.dataset import EventDataset
 from neuroclip.data.events.folders import split_parts
@@ -22,6 +24,7 @@ CLASSES_FILE = "classes.txt"
 
 # 100 bytes a line for ES-ImageNet's 1.3 million recordings.
 _MAX_LABEL_BYTES = 200_000_000
+_MAX_LABEL = 1 << 20
 
 
 def es_imagenet_dataset(root: Path, seed: int = 0) -> EventDataset:
@@ -65,14 +68,7 @@ def _read_labels(root: Path, part: str) -> list[_Item]:
     path = root / LABEL_FILES[part]
     if not path.is_file():
         return []
-    try:
-        if path.stat().st_size > _MAX_LABEL_BYTES:
-            raise BadInput(f"{path}: more than {_MAX_LABEL_BYTES} bytes of labels")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not a text file: {error}") from error
+    text = read_text(path, _MAX_LABEL_BYTES, "a file of labels")
     found: list[_Item] = []
     known: dict[tuple[int, int], tuple[int, int]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -83,7 +79,7 @@ def _read_labels(root: Path, part: str) -> list[_Item]:
             label, rows, columns = map(int, numbers)
         except ValueError:
             file, label, rows, columns = "", -1, 0, 0
-        if label < 0 or file.startswith("/"):
+        if not 0 <= label < _MAX_LABEL or file.startswith("/"):
             raise BadInput(f"{path}: line {number}: {line!r} is not 'NAME CLASS ROWS COLUMNS'")
         size = rows, columns
         if size not in known and not 1 <= min(size) <= max(size) <= ES_IMAGENET_SIZE:
@@ -99,17 +95,16 @@ def _read_labels(root: Path, part: str) -> list[_Item]:
 def _class_names(root: Path, largest: int) -> list[str]:
     path = root / CLASSES_FILE
     if path.is_file():
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        names = [name for name in names if name]
+        lines = read_text(path, _MAX_LABEL_BYTES, "a list of classes").splitlines()
+        names = [line.strip() for line in lines if line.strip()]
     else:
         from open_clip import IMAGENET_CLASSNAMES
 
         path, names = Path("ImageNet's class names"), list(IMAGENET_CLASSNAMES)
     if largest >= len(names):
         raise BadInput(f"{path}: {len(names)} names, but label {largest} in {root}")
-    return [
-        f"{name} {label}" if names.count(name) > 1 else name for label, name in enumerate(names)
-    ]
+    times = Counter(names)
+    return [f"{name} {label}" if times[name] > 1 else name for label, name in enumerate(names)]
 
 
 def _load(root: Path, name: str, label: int, size: tuple[int, int]) -> Recording:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.reading import require_memory
 from neuroclip.data.events.recording import Recording
 
 # The paper's gray levels: no event, first polarity, second polarity.
@@ -95,6 +96,7 @@ def slice_of_events(recording: Recording, options: FrameOptions) -> NDArray[np.i
 
 def histograms(recording: Recording, options: FrameOptions) -> NDArray[np.int32]:
     """Event counts int32 [T, 2, height, width]; index 1 is the polarity bit."""
+    require_frames(recording, options)
     counts = np.empty((options.steps, 2, recording.height, recording.width), np.int32)
     pixel = pixel_numbers(recording)
     # Slice by slice, so that one slice's counts stay in a core's cache.
@@ -104,6 +106,16 @@ def histograms(recording: Recording, options: FrameOptions) -> NDArray[np.int32]
         own = np.bincount(pixel[start:end], minlength=counts[0].size)
         counts[step] = own.reshape(counts.shape[1:])
     return counts
+
+
+def require_frames(recording: Recording, options: FrameOptions) -> None:
+    """Raise BadInput where a recording's frames take more memory than there may be."""
+    width, height = recording.width, recording.height
+    # Counts of both polarities, once more while they are made, and gray values.
+    require_memory(
+        f"{recording.name}: {options.steps} frames of a sensor of {width}×{height}: what it declares",
+        20 * options.steps * width * height,
+    )
 
 
 def pixel_numbers(recording: Recording) -> NDArray[np.int64]:

@@ -65,8 +65,8 @@ class FrameStream:
         frames = []
         for start, end in pairwise([0, *map(int, ends)]):
             if end > start:
-                own = np.bincount(where[start:end], minlength=self.counts.size)
-                self.counts += own.astype(np.int32).reshape(self.counts.shape)
+                # In time of the events, however large the sensor.
+                np.add.at(self.counts.reshape(-1), where[start:end], 1)
                 self.events, self.t_us = self.events + end - start, int(events.t[end - 1])
             # An event of a later slice is there: this one gets no more.
             if end < len(events):

@@ -14,6 +14,9 @@ from neuroclip.data.events.formats import aedat, aedat4, dat, hdf5, nmnist, npz
 from neuroclip.data.events.formats.nmnist import NMNIST_HEIGHT, NMNIST_WIDTH
 from neuroclip.data.events.formats.raw import RawEvents, Sensor
 
+# Times a thousand slices, which `FrameOptions` allows, are still below 2^63.
+_LONGEST_US = 1 << 52
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
@@ -60,6 +63,8 @@ class Recording:
         t = self.t.astype(np.int64)
         if t[0] < 0:
             raise BadInput(f"{self.name}: event 0 has a negative time, {int(t[0])} µs")
+        if int(t[-1]) - int(t[0]) > _LONGEST_US:
+            raise BadInput(f"{self.name}: it lasts {int(t[-1]) - int(t[0])} µs, over a century")
         backwards = np.flatnonzero(t[1:] < t[:-1])
         if len(backwards):
             i = int(backwards[0]) + 1

@@ -1,6 +1,5 @@
 """Images in the folders of their classes, on disk or in a zip file."""
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deploy.errors import BadInput
+from deploy.reading import opened_zip, read_content
 from neuroclip.data.images.source import ImageSource
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -27,8 +27,7 @@ def folder_source(path: Path) -> ImageSource:
     names = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
 
     def read(name: str) -> bytes:
-        _check_size((path / name).stat().st_size)
-        return (path / name).read_bytes()
+        return read_content(path / name, _MAX_FILE, "an image")
 
     return _source(path, names, read)
 
@@ -37,11 +36,7 @@ def folder_source(path: Path) -> ImageSource:
 def zip_source(path: Path) -> Iterator[ImageSource]:
     """Images in a zip file, laid out as in a folder; within, they can be read. Raises BadInput too
     where it is damaged."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise BadInput(f"{path}: {error}") from error
-    with archive:
+    with opened_zip(path) as archive:
         names = sorted(n for n in archive.namelist() if not n.endswith("/"))
 
         def read(name: str) -> bytes:

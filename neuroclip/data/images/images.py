@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.errors import BadInput
+from deploy.reading import require_memory
 from neuroclip.data.events.digits import PICTURE_SIZE, digit_pictures, digits_split
 from neuroclip.data.images.folders import folder_source, zip_source
 from neuroclip.data.images.source import ImageSource, pixels
@@ -152,6 +153,9 @@ def _decoded(
     order = np.sort(np.concatenate([*parts.values()]))
     count = len(order) if samples is None else min(samples, len(order))
     order = to_draw(order, samples, seed)
+    require_memory(
+        f"{source.name}: its {count} images: what they are", count * size * size * channels
+    )
     if count * size * size * channels > _MAX_BYTES:
         raise BadInput(f"{source.name}: {count} images of {size}×{size} exceed {_MAX_BYTES} bytes")
     images = np.empty((count, channels, size, size), np.uint8)

@@ -7,8 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deploy.reading import require_memory
+
 # A larger picture is none that a data set for these sizes holds: 8192 × 8192 take 200 MB as colours.
-_MAX_PIXELS = 1 << 26
+_MAX_PIXELS, _MAX_SIDE = 1 << 26, 1 << 15
+# Of a pixel as it is decoded, converted and scaled.
+_BYTES = 12
 # Of PIL's modes with 16 bits a pixel, "I" is what some of its versions make of a gray PNG of 16 bits.
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
@@ -35,11 +39,16 @@ def pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
 
     Palettes and CMYK become colours, 16 bits become 8, what is under transparency shows (all as CLIP's
     own preprocessing has it, but 16 bits, which PIL alone would clip). Stretched bilinearly to the
-    square. Raises ValueError for more than 2^26 pixels.
+    square. Raises ValueError or BadInput for more than 2^26
+    pixels, or than memory holds.
     """
     width, height = image.size
     if width * height > _MAX_PIXELS:
         raise ValueError(f"its {width} × {height} pixels exceed {_MAX_PIXELS}")
+    # Of a row Pillow holds a pointer and more, however short it is.
+    if max(width, height) > _MAX_SIDE:
+        raise ValueError(f"its {width} × {height} pixels exceed a side of {_MAX_SIDE}")
+    require_memory(f"its {width} × {height} pixels: what they are", _BYTES * width * height)
     if image.mode in _SIXTEEN_BITS:
         deep = np.asarray(image).astype(np.int64)
         if deep.min() < 0 or deep.max() > 0xFFFF:

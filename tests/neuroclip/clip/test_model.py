@@ -126,7 +126,7 @@ def test_damaged_weights_are_refused_by_name(tmp_path: Path, damage: str) -> Non
         "unknown": "unknown tensor 'extra'",
         "shape": r"'ln_final.bias' has shape \(3,\), the model needs \(64,\)",
         "nan": "'ln_final.bias' holds NaN",
-        "absent": "no such weight file",
+        "absent": "No such file",
     }[damage]
     if damage == "missing":
         del tensors["ln_final.bias"]

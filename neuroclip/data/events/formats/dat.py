@@ -31,7 +31,7 @@ def read(path: Path) -> RawEvents:
     values = {
         name.lower(): int(value)
         for line in lines
-        for name, value in re.findall(r"(?i)\b(width|height|version)\s+(\d+)", line)
+        for name, value in re.findall(r"(?i)\b(width|height|version)\s+(\d{1,9})\b", line)
     }
     if len(content) < start + 2:
         raise BadInput(f"{path}: ends within its header of {start} bytes: truncated")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.data.events.formats.raw import MAX_EVENTS, RawEvents
+from neuroclip.data.events.formats.raw import RawEvents, check_count
 
 if TYPE_CHECKING:
     import h5py
@@ -49,8 +49,7 @@ def _events(path: Path, file: "h5py.File") -> dict[str, NDArray[Any]]:
 
     columns = _columns(path, file)
     longest, budget = max(len(entry) for entry, _ in columns), Budget(path)
-    if longest > MAX_EVENTS:
-        raise BadInput(f"{path}: {longest} events exceed the limit of {MAX_EVENTS}")
+    check_count(path, longest)
     for entry in dict.fromkeys(entry for entry, _ in columns):
         budget.take(entry.name, entry)
     found = {"sensor": np.array(_sensor(path, file), np.int64)}
@@ -104,6 +103,7 @@ def _microseconds(path: Path, t: NDArray[Any]) -> NDArray[Any]:
     """Times as integers of µs; floating-point columns are seconds."""
     if t.dtype.kind != "f":
         return t
+    t = t.astype(np.float64)  # a half would end at 65 504 µs
     bad = np.flatnonzero(~np.isfinite(t) | (np.abs(t) > math.ldexp(1, 42)))
     if len(bad):
         raise BadInput(f"{path}: event {int(bad[0])} has t = {t[bad[0]]} s")

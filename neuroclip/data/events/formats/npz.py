@@ -6,13 +6,15 @@
   polarity each (Lin et al. 2021, Front. Neurosci. 15:726582, public loader).
 """
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deploy.errors import BadInput
 from deploy.files import read_npz
-from neuroclip.data.events.formats.raw import RawEvents
+from neuroclip.data.events.formats.raw import RawEvents, check_count
 
 ES_IMAGENET_SIZE = 256
 """Side in pixels of the square that ES-ImageNet's pictures, of at most 254, are centred on."""
@@ -25,11 +27,7 @@ def read(path: Path, margin: tuple[int, int] = (0, 0)) -> RawEvents:
 
     Raises BadInput: unreadable, a field is missing or no number.
     """
-    try:
-        arrays = read_npz(path)
-    except (NotImplementedError, RuntimeError) as error:
-        # zipfile's words for an unknown compression, and for encryption.
-        raise BadInput(f"{path}: not a readable .npz file: {error}") from error
+    arrays = read_npz(path, wanted=lambda *head: _wanted(path, *head))
     if {"pos", "neg"} <= arrays.keys():
         for name in ("pos", "neg"):
             if arrays[name].ndim != 2 or arrays[name].shape[1] != 3:
@@ -56,3 +54,13 @@ def read(path: Path, margin: tuple[int, int] = (0, 0)) -> RawEvents:
                 raise BadInput(f"{path}: field '{field}' is not one integer")
         sensor = int(arrays["width"]), int(arrays["height"])
     return RawEvents(arrays["x"], arrays["y"], arrays["t"], arrays["p"], sensor)
+
+
+def _wanted(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether an array is one of events; what it declares is checked before it is read."""
+    if name not in (*_FIELDS, "pos", "neg", "width", "height"):
+        return False
+    if dtype.kind not in "biuf":
+        raise BadInput(f"{path}: '{name}' is {dtype}, expected numbers")
+    check_count(path, math.prod(shape))
+    return True

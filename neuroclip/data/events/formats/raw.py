@@ -1,5 +1,6 @@
 """What every reader of event files shares: its result, and bytes read under a limit."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.reading import opened, require_memory
 
-# 50 million events take 850 MB as a `Recording`; the recordings of classification data sets hold
-# some thousands to a few millions.
+# The recordings of classification data sets hold some thousands to a few millions.
 MAX_EVENTS = 50_000_000
+# Of an event as a file's columns, as a `Recording`, and while it is checked.
+_BYTES = 64
 
 Sensor = tuple[int, int]
 """Width and height of a sensor in pixels."""
@@ -30,16 +33,18 @@ class RawEvents:
     sensor: Sensor | None
 
 
+def check_count(path: Path, events: int) -> None:
+    """Raises BadInput where a file declares more events than there may be, or than memory holds."""
+    if events > MAX_EVENTS:
+        raise BadInput(f"{path}: {events} events exceed the limit of {MAX_EVENTS}")
+    require_memory(f"{path}: its {events} events: what it holds", events * _BYTES)
+
+
 def read_bytes(path: Path, event_bytes: int) -> bytes:
     """All bytes of an event file. Raises BadInput naming it: unreadable, too large, or empty."""
-    limit = MAX_EVENTS * event_bytes
-    try:
-        size = path.stat().st_size
-        if size > limit:
-            raise BadInput(f"{path}: {size} bytes of events exceed the limit of {limit}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
+    with opened(path) as stream:
+        check_count(path, os.fstat(stream.fileno()).st_size // event_bytes)
+        content = stream.read(MAX_EVENTS * event_bytes)
     if not content:
         raise BadInput(f"{path}: the recording holds zero events")
     return content
