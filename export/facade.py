@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from deploy.emulate.trace import load_trace
 from deploy.errors import BadInput
-from deploy.files import staged
 from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.hardware.mapping import load_mapping
+from deploy.output import claim
 from deploy.program.file import load_program
 from deploy.program.program import Program
 from deploy.report import summary
@@ -154,13 +154,20 @@ def export(
 
 def carry_out(model: Any, request: Request, options: Options) -> Report:
     """Read a model and run it, as `export` and the command do."""
-    # An output folder that cannot be written is refused before any work is done for it.
-    with staged(options.out, ()):
-        pass
+    claim(options.out, _inputs(model, request, options))
     stages = Stages()
     with stages.time("data"):
         deployment = read_model(model, request)
     return Report(options.out, run(deployment, options, stages))
+
+
+def _inputs(model: Any, request: Request, options: Options) -> dict[str, object]:
+    """Whatever may be the path of something that is read, by what a person calls it."""
+    if isinstance(model, str) and ".py:" in model:
+        model = model.rpartition(":")[0]
+    given = {"MODEL": model, "--chip": options.chip, "--coefficients": options.coefficients}
+    names = ("data", "data_root", "calibrate", "weights", "clip", "pretrained")
+    return given | {f"--{n.replace('_', '-')}": getattr(request, n) for n in names}
 
 
 def _given(

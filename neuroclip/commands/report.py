@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the report or the comparison; a page that is gone is written again."""
     from deploy.emulate.trace import load_trace
     from deploy.files import write_text
+    from deploy.output import claim_page
     from deploy.program.file import load_program
     from deploy.report import compare, compare_html, summary, write_report
     from deploy.report.words.read import read_report
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         other = read_report(options.other / "report.json")
         _say_changed(options.other, other)
         if options.html is not None:
+            claim_page(options.html)
             write_text(options.html, compare_html(report, other))
         print(compare(report, other))
         return 0

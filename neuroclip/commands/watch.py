@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         if value is not None:
             raise BadInput(f"--{name} {value}: a checkpoint has its own; leave one of them out")
     format_of(options.checkpoint)
-    spec = given_clip(options)
+    given = given_clip(options)
     from neuroclip.commands.actions.watch import watch_on_chip
 
-    return watch_on_chip(options.recording, options.checkpoint, spec, options.sensor)
+    return watch_on_chip(options.recording, options.checkpoint, given, options.sensor)

@@ -11,6 +11,7 @@ from torch import nn
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path
+from deploy.output import WRITTEN_BY
 from neuroclip.storage.safetensors_file import check_safetensors
 from neuroclip.storage.torch_file import torch_tensors
 
@@ -23,12 +24,12 @@ def save_weights(path: Path, module: nn.Module) -> None:
 def save_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named tensors, and text about them, as safetensors, atomically."""
+    """Write named tensors, and text about them, as safetensors that are known as ours, atomically."""
     # Copies, since safetensors refuses tensors that share memory.
     held = {name: x.detach().cpu().clone().contiguous() for name, x in tensors.items()}
     with atomic_path(path) as temporary:
         try:
-            save_file(held, temporary, None if metadata is None else dict(metadata))
+            save_file(held, temporary, WRITTEN_BY | dict(metadata or {}))
         except SafetensorError as error:  # of a full disk, too
             raise BadInput(f"{path}: cannot write: {_line(error)}") from error
 

@@ -566,7 +566,7 @@ def test_a_pipe_in_place_of_a_graph(graph: Path) -> None:
     graph.unlink()
     os.mkfifo(graph)
     try:
-        with pytest.raises(BadInput, match="not a file"):
+        with pytest.raises(BadInput, match="is a pipe, expected a file"):
             read_nir(graph)
     finally:
         graph.unlink()

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from deploy.files import staged, write_json
+from deploy.files import write_json
+from deploy.output import claim
 from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint, save_checkpoint
 from neuroclip.adapter.model import AdapterConfig, Cut
 from neuroclip.adapter.train import Examples, Recipe, train_adapter
@@ -21,7 +22,7 @@ from neuroclip.clip.model import encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.variants import variant_features
 from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
-from neuroclip.commands.actions.asked import Source
+from neuroclip.commands.actions.asked import Source, clip_inputs
 from neuroclip.compute.distributed import finish, rank
 from neuroclip.data.events.catalogue import EventDataset, few_shot, open_dataset, without_bad
 from neuroclip.text.labels import split_labels
@@ -56,9 +57,7 @@ def train(
     """
     if hidden is not None and not 1 <= hidden <= MAX_HIDDEN:
         raise BadInput(f"--hidden {hidden}: expected 1 to {MAX_HIDDEN} neurons")
-    # A folder that cannot be written is refused before any work is done for it.
-    with staged(out, ()):
-        pass
+    claim(out, source.inputs | clip_inputs(spec))
     encoder = load_clip(spec)
     dataset = opened(source, seed, ("train", "validation"))
     frames = replace(dataset.card.frames, **frame_options)

@@ -16,6 +16,16 @@ class Source:
     root: str | None
     skip_bad: bool
 
+    @property
+    def inputs(self) -> dict[str, object]:
+        """What is read, by option."""
+        return {"--data": self.data, "--data-root": self.root}
+
+
+def clip_inputs(spec: ClipSpec | None) -> dict[str, object]:
+    """What is read of a CLIP that a person names, by option."""
+    return {} if spec is None else {"--clip": spec.model, "--pretrained": spec.pretrained}
+
 
 @dataclass(frozen=True)
 class Runs:

@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from deploy.files import staged, write_json
+from deploy.files import write_json
+from deploy.output import claim
 from neuroclip.clip.model import Clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import Accuracy, accuracy
-from neuroclip.commands.actions.asked import Source
+from neuroclip.commands.actions.asked import Source, clip_inputs
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import finish, meet, rank, shared
 from neuroclip.data.images.images import ImageDataset, Part, open_images
@@ -86,9 +87,7 @@ def train(
     device_of(device)
     first = rank() == 0
     if first:
-        # A folder that cannot be written is refused before any work is done for it.
-        with staged(out, ()):
-            pass
+        claim(out, {"--config": config} | source.inputs | clip_inputs(teacher))
     done = []
     try:
         for each in stages:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from deploy.errors import BadInput
-from deploy.files import staged, write_json, write_text
+from deploy.files import write_json, write_text
+from deploy.output import claim
 from neuroclip.adapter.methods import CHIP, Task
 from neuroclip.adapter.model import AdapterConfig
 from neuroclip.adapter.tables import (
@@ -21,7 +22,7 @@ from neuroclip.adapter.tables import (
 from neuroclip.adapter.train import Recipe
 from neuroclip.clip.model import Clip, load_clip
 from neuroclip.commands.actions.adapter import opened
-from neuroclip.commands.actions.asked import Runs
+from neuroclip.commands.actions.asked import Runs, clip_inputs
 from neuroclip.results.plots import plot_accuracy, plot_operations
 
 
@@ -104,9 +105,7 @@ def _prepared(runs: Runs, fewest: int, shots: int) -> tuple[Clip, dict[int, Task
     for name, value in (("shots", fewest), ("seeds", runs.seeds), ("jobs", runs.jobs)):
         if value < 1:
             raise BadInput(f"--{name} {value}: at least one is needed")
-    # A folder that cannot be written is refused before any work is done for it.
-    with staged(runs.out, ()):
-        pass
+    claim(runs.out, runs.source.inputs | clip_inputs(runs.clip))
     encoder = load_clip(runs.clip)
     tasks = {}
     for seed in range(runs.seeds):

@@ -17,11 +17,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train for some minutes, and keep the best epoch."""
-    from deploy.files import staged
+    from deploy.output import claim
 
-    # A folder that cannot be written is refused before any work is done for it.
-    with staged(options.out, ()):
-        pass
+    claim(options.out)
     from neuroclip.clip.pretrain import train_digits_clip
 
     trained = train_digits_clip(options.out, options.seed, options.epochs)

@@ -127,5 +127,5 @@ def test_other_arrays_are_refused(tmp_path):
         (tmp_path / "held").write_bytes(pickle.dumps(array, 4))
         with pytest.raises(BadInput, match=says):
             bytes_array(plain_values(tmp_path / "held"))
-    with pytest.raises(BadInput, match="none: No such file"):
+    with pytest.raises(BadInput, match="none: cannot read: No such file"):
         plain_values(tmp_path / "none")
