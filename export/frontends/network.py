@@ -76,6 +76,11 @@ def from_network(
     if len({sent.shape[:2] for sent in inputs.values()}) > 1:
         sizes = {name: sent.shape[:2] for name, sent in inputs.items()}
         raise BadInput(f"spikes: the inputs have different samples and steps {sizes}")
+    if network.timesteps not in (None, first.shape[1]):
+        raise BadInput(
+            f"spikes of {first.shape[1]} steps: the network was read on {network.timesteps}, over which a "
+            "bias of its read-out is spread; convert it on a sample of as many"
+        )
     for kind, values in (("labels", labels), ("float_predictions", float_predictions)):
         if values is None:
             continue

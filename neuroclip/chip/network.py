@@ -57,6 +57,8 @@ class ChipNetwork(nn.Module):
         self.past: dict[str, Tensor] = {}
         self.notes: tuple[str, ...] = ()
         """How it came about, a line each."""
+        self.timesteps: int | None = None
+        """How many steps a sample must have, where a bias is spread over them."""
 
     def neuron(self, name: str) -> ChipNeuron:
         """The neurons of the population called `name`."""

@@ -13,6 +13,7 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from deploy.errors import BadInput
 from deploy.program.program import BIAS_MANT_MAX, BIAS_MANT_MIN, VTH_MAX, Shape
 from neuroclip.chip.recurrence import (
     ChipRegisters,
@@ -166,9 +167,15 @@ def run(network: nn.Module, messages: Messages) -> Any:
     Every module but the neurons sees [N, T, …] as well, so it must take any leading dimensions. A
     network whose attribute `steps_only` is true, since it has loops, goes step by step.
     """
+    wanted, length = getattr(network, "timesteps", None), _leading(messages)[1]
+    if wanted is not None and wanted != length:
+        raise BadInput(
+            f"samples of {length} steps: the network was read on {wanted}, over which a bias of its read-out "
+            "is spread; convert it on a sample of as many"
+        )
     if getattr(network, "steps_only", False):
         network.reset_mem()
-        steps = [network(_step(messages, t)) for t in range(_leading(messages)[1])]
+        steps = [network(_step(messages, t)) for t in range(length)]
         if isinstance(steps[0], tuple):
             return tuple(torch.stack(parts, dim=1) for parts in zip(*steps, strict=True))
         return torch.stack(steps, dim=1)

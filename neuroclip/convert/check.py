@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.convert.kinds import decay, values
+from neuroclip.convert.kinds import decay, resets_late, values
 from neuroclip.convert.traced import Feed, Graph, Population
 from neuroclip.linear.maps import apply
 
@@ -68,6 +68,22 @@ def _windows(population: Population, images: Values) -> Values:
     return _flat(seen[:, :, ::sy, ::sx].max(axis=(4, 5)))
 
 
+def require_sum(graph: Graph, population: Population, given: Values) -> None:
+    """Raise BadInput where the sums of an integrator over all steps are not those that were returned."""
+    sent, steps = _Sent(graph), graph.observation.steps
+    size = _flat(given).shape
+    constant = np.broadcast_to(population.constant.reshape(-1), size)
+    total: Values = constant * float(steps)
+    magnitude: Values = np.abs(total)
+    for step in range(steps):
+        for feed in population.feeds:
+            messages = sent.at(feed.source, step)
+            total = total + _applied(feed, messages)
+            magnitude = magnitude + np.abs(_applied(_absolute(feed), np.abs(messages)))
+    magnitude = np.maximum(magnitude, magnitude.max() / 16)
+    _require(graph, population, steps - 1, "sum over time", total, _flat(given), magnitude)
+
+
 def _compare(graph: Graph, sent: _Sent, population: Population, step: int) -> int:
     name, neuron = population.name, population.neuron
     call = graph.calls(name)[step]
@@ -84,6 +100,9 @@ def _compare(graph: Graph, sent: _Sent, population: Population, step: int) -> in
     magnitude = np.maximum(magnitude, magnitude.max() / 16)
     before = graph.calls(name)[step - 1] if step else None
     mem = _flat(before.mem) if before is not None else np.zeros(size)
+    late = resets_late(neuron)
+    if late and before is not None:
+        mem = np.where(_flat(before.spk) != 0, 0.0, mem)
     leak = decay(neuron, "beta", population.shape)
     if call.syn is not None:
         syn = _flat(before.syn) if before is not None and before.syn is not None else np.zeros(size)
@@ -100,7 +119,7 @@ def _compare(graph: Graph, sent: _Sent, population: Population, step: int) -> in
         if wrong.any() or not np.isin(spk, (0, 1)).all():
             wrong = wrong if wrong.any() else ~np.isin(spk, (0, 1))
             raise _differs(graph, population, step, "spike", fires, spk, wrong)
-        potential = np.where(spk != 0, 0.0, potential)
+        potential = potential if late else np.where(spk != 0, 0.0, potential)
     _require(graph, population, step, "membrane potential", potential, _flat(call.mem), magnitude)
     return 2 * spk.size
 

@@ -88,8 +88,6 @@ def require_plain(model: nn.Module) -> None:
             raise BadInput(
                 f"module '{name}': a threshold of {float(neuron.threshold.min()):g} is negative"
             )
-        if isinstance(neuron, snn.RSynaptic) and neuron.reset_mechanism != "none":
-            raise late_reset(name)
 
 
 def quantized_layers(model: nn.Module) -> frozenset[str]:
@@ -121,12 +119,23 @@ def quantized_layers(model: nn.Module) -> frozenset[str]:
     return frozenset(found)
 
 
+def resets_late(neuron: Any) -> bool:
+    """Whether neurons hold the potential they fired at and clear it as the next step begins.
+
+    Leaky by default: its spikes are those of a reset at once. snnTorch's others clear the next step's
+    input with it, and are refused.
+    """
+    return bool(
+        type(neuron) is snn.Leaky and neuron.reset_mechanism == "zero" and neuron.reset_delay
+    )
+
+
 def late_reset(name: str) -> BadInput:
     """The refusal of an RSynaptic that resets."""
     return BadInput(
-        f"module '{name}': RSynaptic of this snnTorch cannot reset within the step: with "
-        "reset_delay=False and its state as arguments it resets one step late, with init_hidden it "
-        "stops; use RLeaky, or Synaptic with a Linear from its spikes"
+        f"module '{name}': RSynaptic of this snnTorch cannot reset within the step: whatever reset_delay "
+        "says, it resets one step late and takes that step's input with it (with reset_delay=False and "
+        "init_hidden it stops); use RLeaky, or Synaptic with a Linear from its spikes"
     )
 
 

@@ -1,6 +1,6 @@
 """What a forward returned: which population's spikes or potentials, in the order in which they stand."""
 
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from neuroclip.convert.kinds import resets_late
+from neuroclip.convert.readouts import read_out, summed
 from neuroclip.convert.traced import Graph, Population, relay
-from neuroclip.convert.watch.labels import Foreign, Layered, Sent, Summed
+from neuroclip.convert.watch.labels import Foreign, Sent, Summed
 from neuroclip.convert.watch.observe import Returned
 from neuroclip.convert.ways import Way, decoded, foreign
 from neuroclip.linear.maps import Listed, is_diagonal
 
+Shorter = Callable[[], Graph | None]
 Quantity = Literal["spikes", "potential"]
 
 
@@ -32,19 +35,22 @@ class Place:
 class Reading:
     """A returned tensor: `quantity` of the population `name`. told: what of it, in words.
 
-    place: of the tensor whose values are that quantity; None where none is.
+    place: of the tensor whose values are that quantity; None where none is. timesteps: how many steps a
+    sample must have for it, where that matters.
     """
 
     name: str
     quantity: Quantity
     told: str
     place: Place | None = None
+    timesteps: int | None = None
 
 
-def readings(graph: Graph, output: str | None) -> tuple[Reading, ...]:
+def readings(graph: Graph, output: str | None, shorter: Shorter) -> tuple[Reading, ...]:
     """What is read, the answer first: what the forward returns first, or the neurons called `output`.
 
-    Raises BadInput for a returned tensor whose meaning a chip's read-out does not have.
+    shorter: the graph of a run that is a step shorter, where there is one. Raises BadInput for a returned
+    tensor whose meaning a chip's read-out does not have.
     """
     number, returned = 0, [r for r in graph.observation.returned if r.labels.any()]
     if returned:
@@ -62,19 +68,19 @@ def readings(graph: Graph, output: str | None) -> tuple[Reading, ...]:
         others = []
         for one in returned:
             try:
-                others.append(_read(graph, one, False))
+                others.append(_read(graph, one, False, shorter))
             except BadInput:
                 continue  # the person said what the answer is
         return (first, *(r for r in others if r.name != output))
     if not returned:
         raise BadInput("model: what its forward returns comes from no layer")
-    first = _read(graph, returned[0], True)
+    first = _read(graph, returned[0], True, shorter)
     if first.place is not None:
         first = replace(first, place=replace(first.place, number=number))
-    return (first, *(_read(graph, one, False) for one in returned[1:]))
+    return (first, *(_read(graph, one, False, shorter) for one in returned[1:]))
 
 
-def _read(graph: Graph, one: Returned, answers: bool) -> Reading:
+def _read(graph: Graph, one: Returned, answers: bool, shorter: Shorter) -> Reading:
     """The meaning of one returned tensor. answers: it is the first."""
     labels = one.labels
     if not labels.all():
@@ -86,13 +92,25 @@ def _read(graph: Graph, one: Returned, answers: bool) -> Reading:
     kinds = [graph.reader.watch.origins[i] for i in sorted(origins)]
     if all(isinstance(origin, Sent) for origin in kinds):
         return _sent(graph, one, answers)
-    if all(isinstance(origin, Summed) for origin in kinds):
-        return _counted(graph, one)
     for origin in kinds:
         if isinstance(origin, Foreign):
             raise foreign("output", origin)
-    name = next((o.name for o in kinds if isinstance(o, Layered)), "output")
-    raise BadInput(f"module '{name}': its last layer is no neuron, so nothing of it can be read")
+    if all(isinstance(origin, Summed) for origin in kinds):
+        counted = _counted(graph, one)
+        if counted is not None:
+            return counted
+    index = next(i for i, r in enumerate(graph.observation.returned) if r is one)
+
+    def other() -> tuple[Graph, Returned] | None:
+        less = shorter()
+        return None if less is None else (less, less.observation.returned[index])
+
+    name, fixed = read_out(graph, one, other)
+    for_steps = f", its bias spread over {graph.observation.steps} steps" if fixed else ""
+    return Reading(
+        name, "potential", f"sums over time, '{name}'{for_steps}", Place(0, None),
+        graph.observation.steps if fixed else None,
+    )  # fmt: skip
 
 
 def _axis(values: NDArray[np.int64], size: int) -> int | None:
@@ -191,7 +209,10 @@ def _potential(population: Population, told: str, whole: bool, answers: bool) ->
             "says nothing once they fire; return their spikes first, let them never reset "
             f"(reset_mechanism='none'), or say output='{population.name}'"
         )
-    return Reading(population.name, "potential", f"membrane potential of {told} after its reset")
+    late = ", which the module shows before it" if resets_late(population.neuron) else ""
+    return Reading(
+        population.name, "potential", f"membrane potential of {told} after its reset{late}"
+    )
 
 
 def _relayed(
@@ -212,34 +233,30 @@ def _relayed(
     return Reading(made, "spikes", f"a choice of the spikes of {told}", place)
 
 
-def _counted(graph: Graph, one: Returned) -> Reading:
-    """Spikes summed over all steps, or averaged."""
+def _counted(graph: Graph, one: Returned) -> Reading | None:
+    """Spikes of one layer summed over all steps, or averaged; None where they are weighted too."""
     labels = one.labels
     refusal = BadInput(
-        "output: it is a sum, but not of the spikes of one layer over all of its steps; return the "
-        "spikes themselves"
+        "output: it is a sum, but not over every step alike of spikes; return the spikes themselves"
     )
+    if len(labels) != graph.observation.samples:
+        raise refusal
     try:
-        ways, constant = graph.reader.ways("output", labels.reshape(len(labels), -1))
+        found = summed(graph, labels)
     except BadInput as error:
         raise refusal from error
-    total = graph.observation.steps
-    steps = Counter(way.step for way in ways)
-    sources = {way.source for way in ways}
-    kinds = {way.key for way in ways}
-    plain = all(_plain(graph, way) for way in ways) and not constant.any()
-    if not plain or len(sources) != 1 or len(kinds) != 1 or steps != Counter(range(total)):
+    if found is None:
         raise refusal
-    (name,) = (source.name for source in sources)
-    population = graph.populations[name]
-    if population.integrates:
+    if len(found.ways) != 1 or found.constant.any():
+        return None
+    (way,) = found.ways
+    if not _plain(graph, way) or not _uniform(way):
+        return None
+    name = way.source.name
+    if graph.populations[name].integrates:
         raise BadInput(
             f"output: the spikes of '{name}', which never resets, are summed; a chip reads its membrane "
             "potential: return that"
-        )
-    if ways[0].links and ways[0].whole(name).map is not None and not _uniform(ways[0]):
-        raise BadInput(
-            f"output: a weighted sum of the spikes of '{name}'; return the spikes themselves"
         )
     return Reading(name, "spikes", f"spikes of '{name}', counted", Place(0, None))
 
@@ -255,7 +272,7 @@ def _plain(graph: Graph, way: Way) -> bool:
 def _uniform(way: Way) -> bool:
     """Every neuron's own spike times one positive factor."""
     made = way.whole("output").map
-    return (
+    return made is None or (
         isinstance(made, Listed)
         and is_diagonal(made)
         and bool((made.weight == made.weight[0]).all())

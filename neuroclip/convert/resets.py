@@ -1,7 +1,8 @@
 """Resets that the chip and NIR do not have, turned into the one they have, and what that changes.
 
 A chip's neuron, and a NIR one, is set to zero within the step in which it fires. snnTorch's default
-subtracts the threshold, one step late: a network trained so fires otherwise on a chip.
+subtracts the threshold, one step late: a network trained so fires otherwise on a chip. Leaky set to zero
+one step late fires as the chip does: only the potential that it shows at a spike is another.
 """
 
 import copy
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deploy.errors import BadInput
-from neuroclip.convert.kinds import late_reset, neurons
+from neuroclip.convert.kinds import late_reset, neurons, resets_late
 
 # The neurons that can reset within the step.
 _NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky)
@@ -46,15 +47,19 @@ class ResetEffect:
 def require_chip_resets(model: nn.Module) -> None:
     """Raise BadInput naming the first neuron whose reset neither NIR nor the chip can express."""
     for name, neuron in neurons(model):
+        if isinstance(neuron, snn.RSynaptic) and neuron.reset_mechanism != "none":
+            raise late_reset(name)
         if neuron.reset_mechanism == "subtract":
             raise BadInput(
                 f"module '{name}': reset_mechanism 'subtract' cannot be expressed in NIR, nor does it "
                 "exist on the chip; convert with neuroclip.convert.resets.with_chip_reset, whose effect "
                 "reset_effect measures, or train with reset_mechanism='zero', reset_delay=False"
             )
-        if neuron.reset_mechanism == "zero" and getattr(neuron, "reset_delay", True):
+        late = neuron.reset_mechanism == "zero" and getattr(neuron, "reset_delay", True)
+        if late and not resets_late(neuron):
             raise BadInput(
-                f"module '{name}': reset_delay=True resets one step late, the chip and NIR at once; "
+                f"module '{name}': reset_delay=True resets one step late, and {type(neuron).__name__} "
+                "takes that step's input with it; the chip and NIR reset at once; "
                 "convert with neuroclip.convert.resets.with_chip_reset, whose effect reset_effect measures, "
                 "or train with reset_delay=False"
             )

@@ -91,6 +91,7 @@ class Understood:
         """The chip network of it."""
         network = _Conversion(self.graph, self.message_max, self.quantized).network(self.read)
         network.notes = self.notes
+        network.timesteps = next((r.timesteps for r in self.read if r.timesteps), None)
         return network
 
 
@@ -135,7 +136,18 @@ def understood(
         return graph, require_faithful(graph)
 
     graph, compared = attempt(model, called, make, layout, read)
-    answers = readings(graph, output)
+
+    def shorter() -> Graph | None:
+        steps = graph.observation.steps - 1
+        less = {name: x[:, :steps] for name, x in make(steps).items()}
+        if steps < 1:
+            return None
+        try:
+            return attempt(model, called, lambda _: less, graph.observation.layout, read)[0]
+        except BadInput:
+            return None  # it makes a number of steps of its own
+
+    answers = readings(graph, output, shorter)
     notes = (*_notes(graph, compared, ran_on, answers), *told)
     return Understood(graph, answers, largest, quantized, notes)
 
@@ -194,6 +206,10 @@ def _notes(graph: Graph, compared: int, ran_on: str, read: tuple[Reading, ...]) 
     return tuple(notes)
 
 
+# What a network has beside its modules: names that people give to modules of theirs.
+_EMPTY = ChipNetwork({}, {}, (), ())
+
+
 class _Conversion:
     """Populations by name, each with what comes in."""
 
@@ -224,7 +240,7 @@ class _Conversion:
         plain = path.replace(".", "_")
         taken = {*self.names.values(), *self.modules}
         number, name = 1, plain
-        while name in taken:
+        while name in taken or hasattr(_EMPTY, name):
             number += 1
             name = f"{plain}_{number}"
         return name

@@ -125,7 +125,7 @@ def _population(graph: Graph, neurons: Neurons, message_max: Mapping[str, int]) 
     shape = neurons.shape
     for way in ways:
         delay = 0 if way.step is None else steps - 1 - way.step
-        feeds.append(_feed(graph, name, way, delay, message_max, shape))
+        feeds.append(feed_of(graph, name, way, delay, message_max, shape))
     if isinstance(neurons.neuron, RECURRENT):
         loop = _recurrent(f"{name}.recurrent", neurons.neuron, shape)
         feeds.append(Feed(f"{name}.recurrent", name, replace(loop, bias=None), 1))
@@ -138,7 +138,7 @@ def _population(graph: Graph, neurons: Neurons, message_max: Mapping[str, int]) 
     if not feeds:
         raise BadInput(f"module '{name}': nothing that is sent reaches it")
     graph.populations[name] = Population(
-        name, neurons.neuron, shape, _named_apart(feeds), constant.reshape(shape)
+        name, neurons.neuron, shape, named_apart(feeds), constant.reshape(shape)
     )
 
 
@@ -188,9 +188,10 @@ def _changed(
     )
 
 
-def _feed(
+def feed_of(
     graph: Graph, target: str, way: Way, delay: int, message_max: Mapping[str, int], shape: Shape
 ) -> Feed:
+    """A way into neurons of a shape as what comes in from a population or an input."""
     source = way.source.name
     if way.source.pooled is not None:
         source = _pool(graph, way.source, message_max)
@@ -246,7 +247,8 @@ def relay(
     return name
 
 
-def _named_apart(feeds: list[Feed]) -> tuple[Feed, ...]:
+def named_apart(feeds: list[Feed]) -> tuple[Feed, ...]:
+    """The same, those of one name numbered."""
     used: Counter[str] = Counter()
     named = []
     for feed in feeds:

@@ -265,6 +265,11 @@ def foreign(reader: str, origin: Foreign) -> BadInput:
             f"module '{origin.where}': {origin.layer} is not supported; expected Linear, Conv2d, "
             "AvgPool2d, MaxPool2d after a neuron, BatchNorm, Flatten, Dropout, Identity or a neuron"
         )
+    if reader == "output":
+        return BadInput(
+            f"output: what is returned is made by operation '{origin.where}', which is no layer of a chip; "
+            "return what goes into it"
+        )
     return BadInput(
         f"module '{reader}': it reads what operation '{origin.where}' makes, which is no layer of a chip; "
         "supported are layers, sums, factors, moves of elements, avg_pool2d and max_pool2d"

@@ -89,7 +89,10 @@ def test_a_network_that_steps_through_time_itself_is_measured_too() -> None:
     ("neuron", "message"),
     [
         (snn.Leaky(0.5), "module '1': reset_mechanism 'subtract' cannot be expressed in NIR"),
-        (snn.Leaky(0.5, reset_mechanism="zero"), "module '1': reset_delay=True resets one step"),
+        (
+            snn.Synaptic(0.5, 0.5, reset_mechanism="zero"),
+            "module '1': reset_delay=True resets one step late, and Synaptic takes that step's input",
+        ),
     ],
 )
 def test_what_nir_cannot_express_is_named(neuron: nn.Module, message: str) -> None:

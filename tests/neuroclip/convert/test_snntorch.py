@@ -250,8 +250,8 @@ def test_padding_after_pooling_that_leaves_a_rest_is_a_matrix() -> None:
     [
         ([nn.Linear(2, 2), snn.Leaky(0.5)], "module '1': reset_mechanism 'subtract'"),
         (
-            [nn.Linear(2, 2), snn.Leaky(0.5, reset_mechanism="zero")],
-            "module '1': reset_delay=True",
+            [nn.Linear(2, 2), snn.RLeaky(0.5, all_to_all=False, reset_mechanism="zero")],
+            "module '1': reset_delay=True resets one step late, and RLeaky takes that step's input",
         ),
         ([nn.Linear(2, 2), nn.ReLU(), snn.Leaky(0.5, **KEPT)], "module '1': ReLU is not supported"),
         ([nn.Conv2d(1, 1, 3), snn.Leaky(0.5, **KEPT)], "model: give the shape of its input"),
