@@ -41,6 +41,23 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+class _Version(argparse.Action):
+    """Looked up only where it is asked for: the metadata of what is installed take their time to read."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('neuroclip')}")
+        parser.exit()
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add `--version`."""
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the version of the package and exit"
+    )
+
+
 def run_command(name: str, action: Callable[[], int]) -> int:
     """Run a command's action and return the exit status: its own, or that of what went wrong.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.command import (
     CommandParser,
     add_memory,
+    add_version,
     folder_argument,
     run_command,
     seed_argument,
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_version(parser)
     add = parser.add_argument
     add(
         "model",

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Protocol
 
-from deploy.command import CommandParser, add_memory, run_command
+from deploy.command import CommandParser, add_memory, add_version, run_command
 from neuroclip.commands import (
     diff,
     evaluate,
     inspect,
+    models,
     report,
     sweep,
     table,
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "table": table,
     "sweep": sweep,
     "watch": watch,
+    "models": models,
     "inspect": inspect,
     "diff": diff,
     "verify": verify,
@@ -127,6 +129,7 @@ def _usage() -> Parser:
         + "\n".join(lines),
         f"examples:\n{_indented(first)}\n\n`neuroclip COMMAND --help` lists the options of a command.",
     )
+    add_version(parser)
     parser.add_argument("command", metavar="COMMAND", choices=[n for n in COMMANDS if " " not in n])
     return parser
 

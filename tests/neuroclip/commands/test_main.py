@@ -382,3 +382,25 @@ print(status, sorted({"torch", "lava", "open_clip", "sklearn"} & set(sys.modules
         text=True,
     )
     assert result.stdout.splitlines()[-1] == "0 []" and result.stderr == ""
+
+
+# ---------------------------------------------------------------- models, --version
+
+
+def test_every_bundled_model_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from neuroclip.storage.checkpoint_files import BUNDLED
+
+    assert main(["models"]) == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert listed >= {name for names in BUNDLED.values() for name in names} | {"digits-clip"}
+
+
+@pytest.mark.parametrize("command", ["neuroclip", "neuroclip-export"])
+def test_the_version(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import neuroclip
+    from export.commands.main import main as export
+
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit({"neuroclip": main, "neuroclip-export": export}[command](["--version"]))
+    assert ended.value.code in (0, None)
+    assert capsys.readouterr().out == f"{command} {neuroclip.__version__}\n"
