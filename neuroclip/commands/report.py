@@ -35,14 +35,14 @@ def run(options: argparse.Namespace) -> int:
     from deploy.report.words.read import read_report
 
     report = read_report(options.run_folder / "report.json")
-    _say_changed(options.run_folder, report)
     if options.other is not None:
         other = read_report(options.other / "report.json")
-        _say_changed(options.other, other)
         if options.html is not None:
             claim_page(options.html)
             write_text(options.html, compare_html(report, other))
         print(compare(report, other))
+        _say_changed(options.run_folder, report)
+        _say_changed(options.other, other)
         return 0
     if options.html is not None:
         raise BadInput(
@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         recorded = folder / "trace.npz"
         write_report(page, report, load_trace(recorded) if recorded.exists() else {}, program)
     print(summary(report, page))
+    _say_changed(folder, report)
     return 0 if report["ok"] else 1
 
 
