@@ -59,9 +59,8 @@ def read_out(
     """
     total = _total(graph, one)
     steps = graph.observation.steps
-    other = None
-    if total.constant.any() and (less := shorter()) is not None:
-        other = _total(*less)
+    less = shorter()
+    other = None if less is None else _total(*less)
     gain, fixed = _gain(total, other, steps)
     shape = one.labels.shape[1:]
     feeds = []

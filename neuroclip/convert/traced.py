@@ -172,6 +172,13 @@ def _delay(way: Way, step: int) -> int:
 def _changed(
     name: str, step: int, last: int, ways: tuple[Way, ...], reference: tuple[Way, ...]
 ) -> BadInput:
+    norms = [_norms(some) for some in (ways, reference)]
+    if norms[0] != norms[1] and len(norms[0]) == len(norms[1]):
+        return BadInput(
+            f"module '{name}': a norm of its own for each step ('{norms[0][0]}' at step {step}, "
+            f"'{norms[1][0]}' at step {last}) does not exist on the chip; use one BatchNorm for all steps"
+        )
+
     def told(ways: tuple[Way, ...], at: int) -> str:
         said = []
         for way in ways:
@@ -186,6 +193,11 @@ def _changed(
         f"module '{name}': what it reads changes from step to step ({told(ways, step)}; "
         f"{told(reference, last)}); a chip does the same at every step"
     )
+
+
+def _norms(ways: tuple[Way, ...]) -> list[str]:
+    """The batch norms on the way, by name."""
+    return sorted({x.name for way in ways for x in way.links if "batch_norm" in x.key[:2]})
 
 
 def feed_of(

@@ -143,11 +143,14 @@ class Reader:
     def _from(self, reader: str, origin: Origin, places: Labels) -> Found:
         """Ways and constant of elements [N, f] of what one origin made."""
         if isinstance(origin, Sent):
-            return (self._sent(reader, origin, places),), np.zeros(places.shape[1])
+            return self._sent(reader, origin, places), np.zeros(places.shape[1])
         if isinstance(origin, Constant):
             values = origin.values.reshape(-1)[places]
             if (values != values[:1]).any():
-                raise self._mixed(reader)
+                raise OtherLayout(
+                    f"module '{reader}': it reads values that do not come from the input and differ from "
+                    "sample to sample, as noise does; a chip adds the same to each"
+                )
             return (), values[0]
         if isinstance(origin, Summed):
             return self._sum(reader, origin, places)
@@ -156,7 +159,7 @@ class Reader:
         assert isinstance(origin, Foreign)
         raise foreign(reader, origin)
 
-    def _sent(self, reader: str, origin: Sent, places: Labels) -> Way:
+    def _sent(self, reader: str, origin: Sent, places: Labels) -> tuple[Way, ...]:
         if origin.quantity in ("mem", "syn"):
             word = "membrane potential" if origin.quantity == "mem" else "synaptic current"
             raise BadInput(
@@ -167,13 +170,15 @@ class Reader:
         shape = origin.shape[len(origin.axes) - 1 :]
         if (samples != np.arange(self.batch)[:, None]).any() or (features != features[:1]).any():
             raise self._mixed(reader)
-        if (steps != steps[0, 0]).any():
-            raise OtherLayout(
-                f"module '{reader}': it reads several steps of '{origin.name}' at once; a step of a "
-                "chip reads what was sent in one"
-            )
-        step = None if steps[0, 0] < 0 else int(steps[0, 0])
-        return Way(Source(origin.name, shape), step).then(_choice_of(shape, features[0]))
+        if (steps != steps[:1]).any():
+            raise self._mixed(reader)
+        source, size, found = Source(origin.name, shape), places.shape[1], []
+        for step in np.unique(steps[0]):
+            here = np.flatnonzero(steps[0] == step)
+            way = Way(source, None if step < 0 else int(step))
+            way = way.then(_choice_of(shape, features[0, here]))
+            found.append(way.then(_choice(way.shape(), size, here)))
+        return tuple(found)
 
     def _sum(self, reader: str, origin: Summed, places: Labels) -> Found:
         found: list[Way] = []
@@ -260,20 +265,37 @@ def decoded(origin: Sent, places: Labels) -> tuple[Labels, Labels, Labels]:
 
 def foreign(reader: str, origin: Foreign) -> BadInput:
     """The refusal of what no layer of a chip does."""
+    if origin.layer.startswith("BatchNorm"):
+        return BadInput(
+            f"module '{origin.where}': without running statistics it norms by what is in the batch; "
+            "train it with track_running_stats=True"
+        )
     if origin.layer:
         return BadInput(
             f"module '{origin.where}': {origin.layer} is not supported; expected Linear, Conv2d, "
             "AvgPool2d, MaxPool2d after a neuron, BatchNorm, Flatten, Dropout, Identity or a neuron"
         )
+    operation = origin.where.rpartition(".")[2]
     if reader == "output":
         return BadInput(
             f"output: what is returned is made by operation '{origin.where}', which is no layer of a chip; "
-            "return what goes into it"
+            + _HINTS.get(operation, "return what goes into it")
         )
     return BadInput(
         f"module '{reader}': it reads what operation '{origin.where}' makes, which is no layer of a chip; "
-        "supported are layers, sums, factors, moves of elements, avg_pool2d and max_pool2d"
+        + _HINTS.get(
+            operation,
+            "supported are layers, sums, factors, moves of elements, avg_pool2d and max_pool2d",
+        )
     )
+
+
+_HINTS = {
+    "dropout": "it stays on in evaluation: pass training=self.training",
+    "batch_norm": "it norms by what is in the batch: pass training=self.training",
+    "bernoulli": "draw the spikes before, and give them as the sample",
+    "gt": "neurons written out in tensors are not read; use snn.Leaky",
+}
 
 
 def _choice_of(shape: Shape, features: NDArray[np.int64]) -> Link | None:

@@ -18,14 +18,11 @@ from neuroclip.convert.watch.labels import (
     MOVES,
     READS,
     WRITES,
-    Layered,
     Summed,
     Watch,
     tensors_in,
 )
-
-Arguments = tuple[Any, ...]
-Named = dict[str, Any]
+from neuroclip.convert.watch.layers import LAYERS, Arguments, Named, Rule, picked
 
 
 def watched(watch: Watch, func: Any, args: Arguments, named: Named) -> Any:
@@ -138,15 +135,6 @@ def _write(watch: Watch, func: Any, args: Arguments, named: Named) -> None:
         _in_place(watch, target, before)
 
 
-def _pick(
-    args: Arguments, named: Mapping[str, Any], place: int, name: str, default: Any = None
-) -> Any:
-    return args[place] if len(args) > place else named.get(name, default)
-
-
-Rule = Callable[[Watch, Arguments, Named, Tensor], bool]
-
-
 def _array(labels: Tensor, shape: torch.Size) -> np.ndarray:
     return np.array(labels.expand(shape).numpy())
 
@@ -171,8 +159,8 @@ def _summed(watch: Watch, made: Tensor, parts: list[tuple[Any, float]]) -> bool:
 
 def _add(sign: float) -> Rule:
     def rule(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-        a, b = _pick(args, named, 0, "input"), _pick(args, named, 1, "other")
-        factor = sign * float(_pick(args, named, 2, "alpha", 1))
+        a, b = picked(args, named, 0, "input"), picked(args, named, 1, "other")
+        factor = sign * float(picked(args, named, 2, "alpha", 1))
         return _summed(watch, made, [(a, 1.0), (b, factor)])
 
     return rule
@@ -184,7 +172,7 @@ def _rsub(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
 
 def _scaled(invert: bool) -> Rule:
     def rule(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-        a, b = _pick(args, named, 0, "input"), _pick(args, named, 1, "other")
+        a, b = picked(args, named, 0, "input"), picked(args, named, 1, "other")
         if len(args) > 2 or "rounding_mode" in named:
             return False
         tracked = [isinstance(x, Tensor) and watch.labels(x) is not None for x in (a, b)]
@@ -234,137 +222,30 @@ def _reduced(mean: bool) -> Rule:
     return rule
 
 
-def _layer(
-    watch: Watch, made: Tensor, kind: str, source: Tensor, axes: int, weights: tuple[Tensor | None, ...],
-    **arguments: Any,
-) -> bool:  # fmt: skip
-    """Label a tensor as a layer's sums; the last `axes` of its input are what one row holds."""
-    labels = watch.labels(source)
-    if labels is None or any(w is not None and watch.labels(w) is not None for w in weights):
+def _where(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
+    first, second, third = (*args, *named.values())[:3]
+    mask, yes, no = (first, second, third) if first.dtype == torch.bool else (second, first, third)
+    return _chosen(watch, mask, yes, no, made)
+
+
+def _masked(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
+    mask, value = picked(args, named, 1, "mask"), picked(args, named, 2, "value")
+    return _chosen(watch, mask, value, args[0], made)
+
+
+def _chosen(watch: Watch, mask: Tensor, yes: Any, no: Any, made: Tensor) -> bool:
+    """Elements of one where a constant mask holds, of the other elsewhere."""
+    if watch.labels(mask) is not None:
         return False
-    name = watch.place(kind)
-    arrays = [None if w is None else w.detach().cpu().double().numpy() for w in weights]
-    key = (
-        name,
-        kind,
-        *(watch.digest(w) for w in weights),
-        *sorted((k, str(v)) for k, v in arguments.items()),
-    )
-    # A pool of three axes has no channels: each row of the first is an image of its own.
-    plane = (1,) if "pool" in kind and source.ndim == 3 else ()
-    axes -= len(plane)
-    watch.made(
-        made, Layered, name, kind=kind, source=(*plane, *source.shape[source.ndim - axes :]),
-        target=(*plane, *made.shape[made.ndim - axes :]), inputs=np.array(labels.numpy()),
-        arguments={"weights": arrays, **arguments}, key=key,
-    )  # fmt: skip
+    labels = [
+        watch.known(x if isinstance(x, Tensor) else torch.full((), float(x))) for x in (yes, no)
+    ]
+    watch.set_labels(made, torch.where(mask, labels[0], labels[1]).expand(made.shape).clone())
     return True
 
 
-def _linear(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    weights = _pick(args, named, 1, "weight"), _pick(args, named, 2, "bias")
-    return _layer(watch, made, "linear", _pick(args, named, 0, "input"), 1, weights)
-
-
-def _product(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    source, weight = args[0], _pick(args, named, 1, "other", named.get("mat2"))
-    if watch.labels(source) is None or weight.ndim != 2:
-        return False
-    with watch.pause():
-        turned = weight.detach().T
-    return _layer(watch, made, "linear", source, 1, (turned, None))
-
-
-def _convolved(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-    source, weight, bias, stride, padding, dilation, groups = (
-        _pick(args, named, i, n, d)
-        for i, (n, d) in enumerate(zip(names, (None, None, None, 1, 0, 1, 1), strict=True))
-    )
-    return _layer(
-        watch, made, "conv2d", source, 3, (weight, bias), stride=stride, padding=padding,
-        dilation=dilation, groups=groups,
-    )  # fmt: skip
-
-
-def _averaged(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    names = (
-        "input",
-        "kernel",
-        "stride",
-        "padding",
-        "ceil_mode",
-        "count_include_pad",
-        "divisor_override",
-    )
-    defaults = (None, named.get("kernel_size"), None, 0, False, True, None)
-    source, kernel, stride, padding, ceil, include, divisor = (
-        _pick(args, named, i, n, d) for i, (n, d) in enumerate(zip(names, defaults, strict=True))
-    )
-    return _layer(
-        watch, made, "avg_pool2d", source, 3, (), kernel=kernel,
-        stride=kernel if stride in (None, []) else stride,
-        padding=padding, plain=not ceil and include and divisor is None,
-    )  # fmt: skip
-
-
-def _adapted(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    source = _pick(args, named, 0, "input")
-    sizes = list(zip(source.shape[-2:], made.shape[-2:], strict=True))
-    if any(n % k for n, k in sizes):
-        return False
-    kernel = tuple(n // k for n, k in sizes)
-    return _layer(
-        watch,
-        made,
-        "avg_pool2d",
-        source,
-        3,
-        (),
-        kernel=kernel,
-        stride=kernel,
-        padding=0,
-        plain=True,
-    )
-
-
-def _largest(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    names = ("input", "kernel", "stride", "padding", "dilation", "ceil_mode")
-    defaults = (None, named.get("kernel_size"), None, 0, 1, False)
-    source, kernel, stride, padding, dilation, ceil = (
-        _pick(args, named, i, n, d) for i, (n, d) in enumerate(zip(names, defaults, strict=True))
-    )
-    return _layer(
-        watch, made, "max_pool2d", source, 3, (), kernel=kernel,
-        stride=kernel if stride in (None, []) else stride, padding=padding,
-        plain=not ceil and dilation in (1, (1, 1), [1, 1]),
-    )  # fmt: skip
-
-
-def _normalised(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    names = (
-        "input",
-        "running_mean",
-        "running_var",
-        "weight",
-        "bias",
-        "training",
-        "momentum",
-        "eps",
-    )
-    defaults = (None, None, None, None, None, False, 0.1, 1e-5)
-    source, mean, variance, weight, bias, training, _, eps = (
-        _pick(args, named, i, n, d) for i, (n, d) in enumerate(zip(names, defaults, strict=True))
-    )
-    if training or mean is None:
-        return False
-    return _layer(
-        watch, made, "batch_norm", source, source.ndim - 1, (weight, bias, mean, variance), eps=eps
-    )
-
-
 def _dropped(watch: Watch, args: Arguments, named: Named, made: Tensor) -> bool:
-    if _pick(args, named, 2, "training", True):
+    if picked(args, named, 2, "training", True):
         return False
     watch.set_labels(made, watch.known(args[0]))
     return True
@@ -375,8 +256,6 @@ _RULES: Mapping[str, Rule] = {
     "mul": _scaled(False), "rmul": _scaled(False), "multiply": _scaled(False),
     "div": _scaled(True), "truediv": _scaled(True), "true_divide": _scaled(True), "divide": _scaled(True),
     "neg": _negated, "sum": _reduced(False), "mean": _reduced(True),
-    "linear": _linear, "matmul": _product, "mm": _product,
-    "conv2d": _convolved, "avg_pool2d": _averaged, "adaptive_avg_pool2d": _adapted,
-    "max_pool2d": _largest, "batch_norm": _normalised,
+    "where": _where, "masked_fill": _masked, **LAYERS,
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout"), _dropped),
 }  # fmt: skip
