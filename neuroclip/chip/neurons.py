@@ -5,7 +5,7 @@ state until `reset_mem()`; or, by `run`, whole samples that start from cleared s
 same spikes and gradients; whole samples are several times faster.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -98,20 +98,29 @@ class ChipNeuron(snn.Synaptic):
 
     def _samples(self, a: Tensor) -> Tensor:
         assert a.shape[2:] == self.shape, f"sums {tuple(a.shape)} into neurons {self.shape}"
-        flat, bias = a.flatten(2), self.integer_bias().expand(self.shape).flatten()
-        registers = self._registers()
+        if not self.records and channels_last(a):
+            # Neurons in the order in which the convolution before them left its sums: no copy.
+            moved = self._recurrence(a.movedim(2, -1), lambda x: x.movedim(0, -1))
+            return moved.movedim(-1, 2)
+        return self._recurrence(a, lambda x: x)
+
+    def _recurrence(self, a: Tensor, order: Callable[[Tensor], Tensor]) -> Tensor:
+        """Sums [N, T, *shape], the shape ordered by `order` → spikes, or v's, in that order."""
+        shape = a.shape[2:]
+        flat, bias = a.flatten(2), order(self.integer_bias().expand(self.shape)).flatten()
+        registers = self._registers(order)
         if self.records:
             states = chip_states(flat, bias, registers)
-            u, v, s = (x.unflatten(2, self.shape) for x in states)
+            u, v, s = (x.unflatten(2, shape) for x in states)
             self.states = [(u, v, s)]
             return v if self.kind == "integrator" else s
         reads = self.kind == "integrator"
         out = chip_recurrence(flat, bias, registers, self.spike_grad, reads)
-        return out.unflatten(2, self.shape)
+        return out.unflatten(2, shape)
 
-    def _registers(self) -> ChipRegisters:
+    def _registers(self, order: Callable[[Tensor], Tensor]) -> ChipRegisters:
         du, dv, vth = (
-            self.register(x).flatten().contiguous() for x in (self.du, self.dv, self.vth)
+            order(self.register(x)).flatten().contiguous() for x in (self.du, self.dv, self.vth)
         )
         return ChipRegisters(4095 - du, 4096 - dv, V_UNIT * vth)
 
@@ -150,11 +159,21 @@ class FloatNeuron(snn.Leaky):
         """Input currents → spikes."""
         if not self.whole_samples:
             return super().forward(x)
+        if channels_last(x):
+            return self._samples(x.movedim(2, -1)).movedim(-1, 2)
+        return self._samples(x)
+
+    def _samples(self, x: Tensor) -> Tensor:
         shape = x.shape[2:]
         flat = x.flatten(2)
         decay = self.beta.to(torch.float32).expand(flat.shape[2]).contiguous()
         threshold = float(self.threshold)
         return float_recurrence(flat, decay, threshold, self.spike_grad).unflatten(2, shape)
+
+
+def channels_last(x: Tensor) -> bool:
+    """Whether sums [N, T, C, H, W] lie in memory as [N, T, H, W, C]."""
+    return x.ndim == 5 and x.movedim(2, -1).is_contiguous() and not x.is_contiguous()
 
 
 Messages = Tensor | Mapping[str, Tensor]

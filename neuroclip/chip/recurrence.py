@@ -27,7 +27,9 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deploy.arithmetic.integers import STATE_SHIFT, UV_LIMIT
@@ -100,7 +102,11 @@ def chip_recurrence(
 
 
 def float_recurrence(x: Tensor, decay: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
-    """Spikes of every step of m ← decay·m + x, reset to 0: float32 [N, T, neurons]."""
+    """Spikes of every step of m ← decay·m + x, reset to 0: [N, T, neurons] of x's type, float32 or
+    bfloat16; states are float32.
+    """
+    if x.dtype == torch.bfloat16 and x.shape[1] == 1 and _compiled(x):
+        return _HalfStep.apply(x, threshold, surrogate)
     return _Float.apply(x, decay, threshold, surrogate)
 
 
@@ -249,6 +255,7 @@ class _Float(torch.autograd.Function):
         ctx: Any, x: Tensor, decay: Tensor, threshold: float, surrogate: Surrogate
     ) -> Tensor:
         # Mixed precision may have made the currents bfloat16; the states are float32 always.
+        given = x.dtype
         x = x.detach().to(torch.float32).contiguous()
         gpu = _gpu_kernels(x)
         m, spikes = torch.empty_like(x), torch.empty_like(x)
@@ -270,7 +277,7 @@ class _Float(torch.autograd.Function):
                 state = torch.where(m[:, t] > threshold, 0.0, m[:, t])
         ctx.save_for_backward(m, decay)
         ctx.threshold, ctx.surrogate = threshold, surrogate
-        return spikes
+        return spikes.to(given)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
@@ -299,6 +306,45 @@ class _Float(torch.autograd.Function):
             gx[:, t] = kept + (gradient[:, t] - back * m[:, t]) * slope[:, t]
             back = gx[:, t] * decay
         return gx, None, None, None
+
+
+class _HalfStep(torch.autograd.Function):
+    """One step from cleared state in bfloat16: spikes where x is above the threshold."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
+        x = x.detach().contiguous()
+        ctx.save_for_backward(x)
+        ctx.threshold, ctx.surrogate = threshold, surrogate
+        spikes = torch.empty_like(x)
+
+        def part(n: slice) -> None:
+            kernels.half_forward(_bits(x[n]), threshold, _bits(spikes[n]))
+
+        _over_samples(part, len(x))
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        gradient = gradient.to(torch.bfloat16).contiguous()
+        gx = torch.empty_like(gradient)
+        surrogate = ctx.surrogate
+
+        def part(n: slice) -> None:
+            kernels.half_backward(
+                _bits(gradient[n]), _bits(x[n]), _bits(gx[n]), ctx.threshold,
+                _KINDS[surrogate.kind], surrogate.width,
+            )  # fmt: skip
+
+        _over_samples(part, len(x))
+        return gx, None, None
+
+
+def _bits(x: Tensor) -> NDArray[np.int16]:
+    """The memory of a contiguous bfloat16 tensor."""
+    found: NDArray[np.int16] = x.view(torch.int16).flatten().numpy()
+    return found
 
 
 def _gpu_kernels(x: Tensor) -> ModuleType | None:

@@ -191,3 +191,26 @@ def float_backward(
                 potential = kept + (gradient[n, t, i] - back[i] * before) * slope
                 gx[n, t, i] = potential
                 back[i] = potential * decay[i]
+
+
+@njit(nogil=True, cache=_CACHE, error_model="numpy")  # type: ignore[misc, unused-ignore]
+def half_forward(x: Array, threshold: float, spikes: Array) -> None:
+    """Spikes where x > threshold, each the bits of bfloat16 as int16 [F]: float32's upper half."""
+    level = np.float32(threshold)
+    for i in range(len(x)):
+        at = np.int32(np.int32(x[i]) << 16).view(np.float32)
+        spikes[i] = np.int16(0x3F80) if at > level else np.int16(0)
+
+
+@njit(nogil=True, cache=_CACHE, error_model="numpy")  # type: ignore[misc, unused-ignore]
+def half_backward(
+    gradient: Array, x: Array, gx: Array, threshold: float, kind: int, width: float
+) -> None:
+    """gx = gradient·σ'(x − threshold), bits as `half_forward` has them."""
+    level, wide = np.float32(threshold), np.float32(width)
+    for i in range(len(x)):
+        at = np.int32(np.int32(x[i]) << 16).view(np.float32)
+        given = np.int32(np.int32(gradient[i]) << 16).view(np.float32)
+        made = np.float32(given * _surrogate(at - level, kind, wide)).view(np.int32)
+        # To the nearest, ties away from zero.
+        gx[i] = np.int16(np.int32(made + np.int32(0x8000)) >> 16)

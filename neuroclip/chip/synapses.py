@@ -122,10 +122,17 @@ class ChipConv2d(ChipLinear):
     ) -> None:
         super().__init__(weight, exponent)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        self.rough = False
+        """In training, sums of 8 significant bits: twice as fast where a processor has bfloat16."""
 
     def forward(self, messages: Tensor) -> Tensor:
         """Synaptic sums a, integers [..., C_out, H', W']."""
-        images, weight = _exactly(messages.flatten(0, -4), self.integer_weight())
+        images, weight = messages.flatten(0, -4), self.integer_weight()
+        if self.rough and self.training:
+            # Weights and small messages are exact in bfloat16; sums are rounded, to integers.
+            images, weight = images.to(torch.bfloat16), weight.to(torch.bfloat16)
+        else:
+            images, weight = _exactly(images, weight)
         shape = self.stride, self.padding, self.dilation, self.groups
         with _without_tf32(images):
             sums = nn.functional.conv2d(images, weight, None, *shape)

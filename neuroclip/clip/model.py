@@ -17,6 +17,7 @@ from tqdm import tqdm
 from deploy.errors import BadInput
 from deploy.files import read_json
 from deploy.reading import require_memory
+from neuroclip.clip.convolutional_tower import NAME, WIDTHS
 from neuroclip.clip.spec import ClipSpec, check_spec
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.threads import one_thread
@@ -31,6 +32,7 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 # Sizes of a CLIP of our own.
 _Size = Annotated[int, Meta(ge=1, le=4096)]
+_Tower = Annotated[str, Meta(pattern=f"^{NAME}({'|'.join(map(str, WIDTHS))})$")]
 # Images at once on a CPU; the most on a GPU; and how many tell what each takes of its memory.
 _CPU_BATCH, _MAX_BATCH, _TRIAL = 256, 4096, 16
 
@@ -92,9 +94,12 @@ def own_clip(module: nn.Module, config: dict[str, Any], name: str, device: torch
 
 
 class _Vision(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    layers: _Size | list[_Size]
-    width: _Size
+    # What is left out is open_clip's default.
     image_size: _Size
+    layers: _Size | list[_Size] = 12
+    width: _Size = 768
+    # timm has many towers; only those are built whose sizes are known here.
+    timm_model_name: _Tower | None = None
     head_width: _Size = 64
     patch_size: _Size = 16
 
@@ -115,7 +120,7 @@ class _Sizes(Struct, forbid_unknown_fields=True):
     @property
     def layers(self) -> int:
         """Layers of both towers."""
-        own = self.vision_cfg.layers
+        own = 0 if self.vision_cfg.timm_model_name else self.vision_cfg.layers
         return self.text_cfg.layers + (sum(own) if isinstance(own, list) else own)
 
 
@@ -170,7 +175,9 @@ def _try(clip: Clip) -> None:
 def _require_images(file: Path, vision: _Vision) -> None:
     """Raise BadInput where one image takes more memory than there may be."""
     side = vision.image_size
-    if isinstance(vision.layers, list):  # a resnet: its first layers are the largest
+    if vision.timm_model_name is not None:
+        needed = 4 * max(WIDTHS) * side**2
+    elif isinstance(vision.layers, list):  # a resnet: its first layers are the largest
         needed = 8 * 4 * vision.width * side**2
     else:
         tokens = (side // vision.patch_size) ** 2 + 1

@@ -33,6 +33,14 @@ def device_of(name: str | None = None) -> torch.device:
     return torch.device("cuda", index)
 
 
+@torch.no_grad()
+def channels_last_(module: nn.Module) -> None:
+    """Lay out the weights of convolutions, and so what these compute, with the channels last."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 def compiled(module: nn.Module, apart: type[nn.Module]) -> Callable[..., Any]:
     """A module by torch.compile, with the same parameters; those of a kind `apart` run as they are.
 

@@ -12,6 +12,7 @@ from deploy.arithmetic.registers import BIAS_EXP_MAX
 from deploy.errors import BadInput
 from deploy.files import write_json
 from deploy.reading import require_memory
+from neuroclip.data.images.images import Shares
 from neuroclip.spikeclip.chip import layers, readers
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
@@ -37,7 +38,7 @@ class SpikeCheckpoint:
     """A SpikeCLIP: image side in floating point and, once fine-tuned, on the chip; its text side.
 
     labels, template: what its texts were made of. teacher: what it learned from. training: how, for
-    the reader.
+    the reader. shares: how the images that it learned from were shared out.
     """
 
     model: SpikeClip
@@ -47,6 +48,7 @@ class SpikeCheckpoint:
     template: str
     teacher: Mapping[str, Any]
     training: Mapping[str, Any]
+    shares: Shares = Shares()  # noqa: RUF009 - frozen
 
     def text(self, labels: tuple[str, ...]) -> Tensor:
         """L2-normalised features of labels in the template. Raises BadInput as `fill` does."""
@@ -72,6 +74,7 @@ def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
             "scales": None if chip is None else dict(chip.scales),
             "teacher": dict(checkpoint.teacher),
             "training": dict(checkpoint.training),
+            "shares": asdict(checkpoint.shares),
         },
     )
 
@@ -98,6 +101,8 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
             4 * config.steps * max(config.channels, config.tokenizer_channels[0]) * side**2,
         )
         teacher, training = described(raw, "teacher", "training")
+        # Checkpoints from before a data set's shares could be chosen have none.
+        shares = typed("shares", raw, Shares) if "shares" in raw else Shares()
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     # What a configuration declares takes no memory before the files are known to hold it.
@@ -115,7 +120,9 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     model, encoder = SpikeClip(config), SpikingTextEncoder(text)
     fill_module(model, held[FLOAT_FILE], folder / FLOAT_FILE)
     fill_module(encoder, held[TEXT_FILE], folder / TEXT_FILE)
-    made = SpikeCheckpoint(model.eval(), encoder.eval(), None, labels, template, teacher, training)
+    made = SpikeCheckpoint(
+        model.eval(), encoder.eval(), None, labels, template, teacher, training, shares
+    )
     if scales is None:
         return made
     learned = read_weights(folder / CHIP_FILE)
@@ -129,7 +136,14 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     state = {n.removeprefix(prefix): x for n, x in learned.items() if n.startswith(prefix)}
     chip.encoder.load_state_dict(state, strict=False)
     return SpikeCheckpoint(
-        made.model, made.text_encoder, chip.eval(), made.labels, template, teacher, training
+        made.model,
+        made.text_encoder,
+        chip.eval(),
+        made.labels,
+        template,
+        teacher,
+        training,
+        shares,
     )
 
 
@@ -151,8 +165,7 @@ def _checked_scales(config: SpikeClipConfig, raw: Any) -> dict[str, int] | None:
     if not isinstance(raw, dict):
         raise BadInput(f"key 'scales' is {raw!r}, expected an object")
     synapses = {layer.synapses for layer in layers(config)}
-    biases = {x.neurons for x in layers(config)} | set(readers(config))
-    biases |= {f"blocks.{b}.attention.fires" for b in range(config.blocks)}
+    biases = set(readers(config)) | {f"blocks.{b}.attention.fires" for b in range(config.blocks)}
     known = synapses | biases
     for name, value in raw.items():
         low, high = (-_MAX_EXPONENT, _MAX_EXPONENT) if name in synapses else (0, BIAS_EXP_MAX)

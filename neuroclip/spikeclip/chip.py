@@ -1,6 +1,6 @@
 """The deployable encoder on the chip's arithmetic: the float one's modules, their parts replaced.
 
-All synapses into the residual stream share one power of two, so that the stream is a sum of integer
+All synapses into a residual stream share one power of two, so that the stream is a sum of integer
 currents. A neuron that reads it has a bias of its own, which starts as the sum of the branches'.
 Biases are multiples of 2^(T − 1) where the registers allow it: what a leak of a half does to them, and
 to weights, in T steps leaves no remainder, so that the chip's truncation changes nothing and a simulator
@@ -23,7 +23,6 @@ from neuroclip.linear.affine import pair
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.encoder import DECAY, SURROGATE, Encoder, NormedConv2d, float_encoder
 
-STREAM = "stream"
 # A layer whose largest weight is below this rounds to nothing: weights are even.
 _COARSEST = 8
 # Of a connection that only counts spikes: the smallest even weight.
@@ -35,36 +34,55 @@ Scales = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Layer:
-    """Synapses by module path and the neurons that they drive, or the stream."""
+    """Synapses by module path and the stream that they add to: each stage of the tokenizer begins one,
+    the last of which the blocks go on with; neurons that only one layer drives read one of their own.
+    """
 
     synapses: str
-    neurons: str
+    stream: str
+
+
+@dataclass(frozen=True)
+class StreamReader:
+    """Which stream some neurons read, and how many branches it has by then."""
+
+    stream: str
+    branches: int
 
 
 def layers(config: SpikeClipConfig) -> tuple[Layer, ...]:
     """Every convolution of the deployable encoder, in order."""
+    stages = config.stages
     found = [
-        Layer(f"tokenizer.synapses.{i}", f"tokenizer.fires.{i}")
-        for i in range(config.convolutions - 1)
+        Layer(f"tokenizer.synapses.{i}", f"stage{stages[i]}") for i in range(config.convolutions)
     ]
-    found.append(Layer(f"tokenizer.synapses.{config.convolutions - 1}", STREAM))
+    last = found[-1].stream
     for b in range(config.blocks):
         block = f"blocks.{b}"
         found += [Layer(f"{block}.attention.{x}", f"{block}.attention.fires_{x}") for x in "qkv"]
         found += [
-            Layer(f"{block}.project", STREAM),
+            Layer(f"{block}.project", last),
             Layer(f"{block}.expand", f"{block}.hidden"),
-            Layer(f"{block}.contract", STREAM),
+            Layer(f"{block}.contract", last),
         ]
     return tuple(found)
 
 
-def readers(config: SpikeClipConfig) -> dict[str, int]:
-    """The neurons that read the stream, and how many branches it has by then."""
-    found: dict[str, int] = {}
+def readers(config: SpikeClipConfig) -> dict[str, StreamReader]:
+    """All neurons but the attention's own, and what they read."""
+    stages = config.stages
+    found = {
+        f"tokenizer.fires.{i}": StreamReader(f"stage{stages[i]}", stages[: i + 1].count(stages[i]))
+        for i in range(config.convolutions - 1)
+    }
+    last, before = f"stage{stages[-1]}", stages.count(stages[-1])
     for b in range(config.blocks):
-        found |= {f"blocks.{b}.enter": 1 + 2 * b, f"blocks.{b}.middle": 2 + 2 * b}
-    return found | {"last": 1 + 2 * config.blocks}
+        block = f"blocks.{b}"
+        found[f"{block}.enter"] = StreamReader(last, before + 2 * b)
+        own = [*(f"attention.fires_{x}" for x in "qkv"), "hidden"]
+        found |= {f"{block}.{x}": StreamReader(f"{block}.{x}", 1) for x in own}
+        found[f"{block}.middle"] = StreamReader(last, before + 2 * b + 1)
+    return found | {"last": StreamReader(last, before + 2 * config.blocks)}
 
 
 @torch.no_grad()
@@ -97,32 +115,23 @@ def chip_encoder(config: SpikeClipConfig, scales: Scales) -> Encoder:
     """
     made = float_encoder(require_deployable(config))
     side, width = config.side, config.width
-    sides = {}
+    units: dict[str, float] = {}
+    sizes: dict[str, tuple[int, int, int]] = {}
     rows = config.image_size
-    for i in range(config.convolutions):
-        rows //= 2 if config.strides(i) else 1
-        sides[f"tokenizer.fires.{i}"] = rows
     for layer in layers(config):
         exponent = _exponent(scales, layer.synapses)
         old = made.get_submodule(layer.synapses)
         assert isinstance(old, NormedConv2d)
         conv = old.conv
         weight, stride, padding = conv.weight, pair(conv.stride), pair(conv.padding)
+        rows //= stride[0]
         synapses = ChipConv2d(torch.zeros_like(weight), exponent, stride, padding)
         _replace(made, layer.synapses, synapses)
-        if layer.neurons == STREAM:
-            continue
-        messages = config.message_max if layer.synapses == "tokenizer.synapses.0" else 1
-        rows = sides.get(layer.neurons, side)
-        shape = (conv.out_channels, rows, rows)
-        unit = 2.0**exponent * messages
-        _replace(
-            made, layer.neurons, _chip_neuron(config.threshold, scales, layer.neurons, shape, unit)
-        )
-    unit = 2.0 ** _exponent(scales, layers(config)[-1].synapses)
-    for name in readers(config):
-        neuron = _chip_neuron(config.threshold, scales, name, (width, side, side), unit)
-        _replace(made, name, neuron)
+        units[layer.stream] = 2.0**exponent * _messages(config, layer)
+        sizes[layer.stream] = (conv.out_channels, rows, rows)
+    for name, reader in readers(config).items():
+        shape, unit = sizes[reader.stream], units[reader.stream]
+        _replace(made, name, _chip_neuron(config.threshold, scales, name, shape, unit))
     for b in range(config.blocks):
         name = f"blocks.{b}.attention"
         ones = ChipConv2d(torch.full((width, 1, side, side), float(ONE)), 0, groups=width)
@@ -136,11 +145,12 @@ def chip_encoder(config: SpikeClipConfig, scales: Scales) -> Encoder:
 
 def constrain_(config: SpikeClipConfig, chip: Encoder) -> None:
     """Keep every synaptic sum within the 21 bits that the chip and all simulators share."""
-    stream = [x.synapses for x in layers(config) if x.neurons == STREAM]
-    shares = _shares({name: _synapses(chip, name).weight for name in stream})
+    shares = _shares(
+        config, {x.synapses: _synapses(chip, x.synapses).weight for x in layers(config)}
+    )
     for layer in layers(config):
         synapses = _synapses(chip, layer.synapses)
-        synapses.constrain_(_sum_max(config) / _load(config, layer.synapses, shares))
+        synapses.constrain_(_sum_max(config) * shares[layer.synapses] / _messages(config, layer))
 
 
 def require_deployable(config: SpikeClipConfig) -> SpikeClipConfig:
@@ -156,16 +166,14 @@ def require_deployable(config: SpikeClipConfig) -> SpikeClipConfig:
 def _biases(config: SpikeClipConfig, encoder: Encoder, folded: Mapping[str, tuple[Tensor, Tensor]]
             ) -> dict[str, Tensor]:  # fmt: skip
     """Bias [C, 1, 1] of each population of neurons."""
-    found: dict[str, Tensor] = {}
-    branches = []
+    branches: dict[str, list[Tensor]] = {}
     for layer in layers(config):
         bias = folded[layer.synapses][1][:, None, None]
-        if layer.neurons == STREAM:
-            branches.append(bias)
-        else:
-            found[layer.neurons] = bias
-    for name, count in readers(config).items():
-        found[name] = torch.stack(branches[:count]).sum(dim=0)
+        branches.setdefault(layer.stream, []).append(bias)
+    found = {
+        name: torch.stack(branches[x.stream][: x.branches]).sum(dim=0)
+        for name, x in readers(config).items()
+    }
     for b in range(config.blocks):
         name = f"blocks.{b}.attention"
         found[f"{name}.fires"] = encoder.get_submodule(f"{name}.total").offset.detach()
@@ -175,18 +183,19 @@ def _biases(config: SpikeClipConfig, encoder: Encoder, folded: Mapping[str, tupl
 def _scales(
     config: SpikeClipConfig, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]
 ) -> dict[str, int]:
-    stream = [x.synapses for x in layers(config) if x.neurons == STREAM]
-    shares = _shares({name: weights[name] for name in stream})
-    found = {}
+    shares = _shares(config, weights)
+    found: dict[str, int] = {}
+    units: dict[str, int] = {}
     for layer in layers(config):
-        room = round(_sum_max(config) / _load(config, layer.synapses, shares))
+        messages = _messages(config, layer)
+        room = round(_sum_max(config) * shares[layer.synapses] / messages)
         exponent = weight_exponent(weights[layer.synapses], 1, room)
-        messages = config.message_max if layer.synapses == "tokenizer.synapses.0" else 1
         while 2 * config.threshold * 2.0**exponent * messages > VTH_MAX:
             exponent -= 1
+        # As coarse as the stream's coarsest branch.
         found[layer.synapses] = exponent
-    # As coarse as the coarsest branch.
-    found |= dict.fromkeys(stream, min(found[name] for name in stream))
+        units[layer.stream] = min(exponent, units.get(layer.stream, exponent))
+    found |= {x.synapses: units[x.stream] for x in layers(config)}
     for name, weight in weights.items():
         largest = float(weight.abs().max()) * 2.0 ** found[name]
         if 0 < largest < _COARSEST:
@@ -194,10 +203,12 @@ def _scales(
                 f"spikeclip: layer '{name}': that no sum may leave 21 bits leaves its weights no more "
                 f"than ±{largest:.2g}; give the model a larger sum_factor, or fewer channels"
             )
-    units = {x.neurons: 2.0 ** found[x.synapses] for x in layers(config)}
-    units["tokenizer.fires.0"] *= config.message_max
+    pixels = layers(config)[0].stream
     for name, bias in biases.items():
-        unit = float(ONE) if name.endswith(".fires") else units.get(name, units[STREAM])
+        reader = readers(config).get(name)
+        unit = float(ONE) if reader is None else 2.0 ** units[reader.stream]
+        if reader is not None and reader.stream == pixels:
+            unit *= config.message_max
         found[name] = max(bias_exponent(bias, V_UNIT * unit), min(config.steps - 1, BIAS_EXP_MAX))
     return found
 
@@ -207,21 +218,22 @@ def _sum_max(config: SpikeClipConfig) -> int:
     return SYNAPTIC_SUM_MAX * config.sum_factor
 
 
-def _load(config: SpikeClipConfig, name: str, shares: Mapping[str, float]) -> float:
-    """By how much the largest sum of some synapses alone must stay below the limit."""
-    if name == "tokenizer.synapses.0":
-        return config.message_max
-    return 1 / shares.get(name, 1.0)
+def _messages(config: SpikeClipConfig, layer: Layer) -> int:
+    """The largest message that synapses carry: a spike's, but for the pixels'."""
+    return config.message_max if layer.synapses == "tokenizer.synapses.0" else 1
 
 
-def _shares(weights: Mapping[str, Tensor]) -> dict[str, float]:
-    """The part of the stream's largest sum that each of its branches gets, at least half of an
-    equal one."""
+def _shares(config: SpikeClipConfig, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    """The part of its stream's largest sum that each branch gets, at least half of an equal one."""
     rows = {
         n: max(1e-30, float(w.detach().flatten(1).abs().sum(1).max())) for n, w in weights.items()
     }
-    total, equal = sum(rows.values()), 1 / len(rows)
-    return {name: (row / total + equal) / 2 for name, row in rows.items()}
+    found: dict[str, float] = {}
+    for stream in {x.stream for x in layers(config)}:
+        names = [x.synapses for x in layers(config) if x.stream == stream]
+        total, equal = sum(rows[n] for n in names), 1 / len(names)
+        found |= {n: (rows[n] / total + equal) / 2 for n in names}
+    return found
 
 
 def _chip_neuron(

@@ -22,7 +22,10 @@ class SpikeClipConfig:
     variant: "paper" (max pools on real values, q·kᵀ·v, learned time weights, token mean of the
     residual stream) or "deployable" (strides, spike-driven attention, geometric time weights, token
     mean of spikes). width: channels of a token. convolutions: of the tokenizer, the last two as wide
-    as a token, those before them half as wide each; halvings: how often they halve the image. ratio:
+    as a token, those before them half as wide each; halvings: how often they halve the image. depths:
+    instead of convolutions, a tokenizer of stages, each twice as wide as the one before and, but for the
+    first, at half its rows and columns (the first one too, where there are as many halvings): so many 3×3
+    convolutions of each, beside the one that begins it, add to a residual stream of that stage. ratio:
     hidden channels of an MLP per channel. features: of the embedding, the teacher's. threshold: of
     v ← v + (x − v)/2, and attention_threshold that of the attention's own neuron. time_ratio:
     a step's weight in the read-out over that of the next one (deployable). message_max: pixels are
@@ -38,6 +41,7 @@ class SpikeClipConfig:
     width: int = 384
     convolutions: int = 5
     halvings: int = 2
+    depths: tuple[int, ...] = ()
     blocks: int = 4
     heads: int = 8
     ratio: int = 4
@@ -61,7 +65,9 @@ class SpikeClipConfig:
             raise BadInput(
                 f"spikeclip: variant '{self.variant}' is neither 'paper' nor 'deployable'"
             )
-        if not 0 <= self.halvings < self.convolutions:
+        if self.depths:
+            self._check_depths()
+        elif not 0 <= self.halvings < self.convolutions:
             raise BadInput(
                 f"spikeclip: {self.halvings} halvings need more than {self.convolutions} convolutions"
             )
@@ -69,7 +75,7 @@ class SpikeClipConfig:
             raise BadInput(
                 f"spikeclip: image_size {self.image_size} is no multiple of {1 << self.halvings}"
             )
-        narrowest = 1 << max(0, self.convolutions - 2)
+        narrowest = 1 << max(0, (len(self.depths) or self.convolutions - 1) - 1)
         if self.width % narrowest or self.width % self.heads:
             raise BadInput(
                 f"spikeclip: width {self.width} is no multiple of {narrowest} (the tokenizer) and "
@@ -84,9 +90,39 @@ class SpikeClipConfig:
         if self.message_max > _PIXEL_MAX:
             raise BadInput(f"spikeclip: message_max {self.message_max} exceeds {_PIXEL_MAX}")
 
+    def _check_depths(self) -> None:
+        """A tokenizer of stages counts its own convolutions."""
+        stages = len(self.depths)
+        if self.variant == "paper":
+            raise BadInput("spikeclip: depths are of the variant 'deployable' only")
+        if stages > 8 or not all(0 <= depth <= 64 for depth in self.depths):
+            raise BadInput(f"spikeclip: depths {self.depths}, expected up to 8 of 0 to 64")
+        if self.halvings not in (stages - 1, stages):
+            raise BadInput(
+                f"spikeclip: {stages} stages (depths) halve {stages - 1} or {stages} times, not "
+                f"{self.halvings}"
+            )
+        if self.convolutions != stages + sum(self.depths):
+            raise BadInput(
+                f"spikeclip: convolutions {self.convolutions}, those of depths {self.depths} are "
+                f"{stages + sum(self.depths)}"
+            )
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Of each convolution of the tokenizer the stage that it is in (of a chain, its own)."""
+        depths = self.depths or (0,) * self.convolutions
+        return tuple(stage for stage, depth in enumerate(depths) for _ in range(1 + depth))
+
+    def adds(self, index: int) -> bool:
+        """True where the tokenizer's convolution `index` adds to its stage's residual stream."""
+        return index > 0 and self.stages[index] == self.stages[index - 1]
+
     @property
     def tokenizer_channels(self) -> tuple[int, ...]:
         """Channels after each convolution of the tokenizer: 48, 96, 192, 384, 384 of the paper's."""
+        if self.depths:
+            return tuple(self.width >> (len(self.depths) - 1 - stage) for stage in self.stages)
         last = self.convolutions - 2
         return tuple(self.width >> max(0, last - i) for i in range(self.convolutions))
 
@@ -106,4 +142,6 @@ class SpikeClipConfig:
     def strides(self, index: int) -> bool:
         """True where the tokenizer's convolution `index` halves the image (by a pool after it, in
         the paper's variant)."""
+        if self.depths:
+            return not self.adds(index) and self.stages[index] >= len(self.depths) - self.halvings
         return self.convolutions - 1 - self.halvings <= index < self.convolutions - 1

@@ -139,12 +139,15 @@ class Block(nn.Module):
 class Tokenizer(nn.Module):
     """Convolutions with neurons (and, in the paper's variant, pools) between: images → stream.
 
+    adds: where a convolution's currents are added to those that the neurons before it read.
+
     The first convolution sees the same image at every step and is computed once for all `steps`.
     """
 
     def __init__(self, synapses: Sequence[nn.Module], fires: Sequence[nn.Module],
-                 pools: Sequence[bool], steps: int) -> None:  # fmt: skip
+                 pools: Sequence[bool], adds: Sequence[bool], steps: int) -> None:  # fmt: skip
         super().__init__()
+        self.adds = tuple(adds)
         self.steps = steps
         self.synapses, self.fires = nn.ModuleList(synapses), nn.ModuleList(fires)
         self.pools = tuple(pools)
@@ -153,7 +156,9 @@ class Tokenizer(nn.Module):
         """Pixels [N, 1, C, H, W] → currents [N, T, width, side, side]."""
         x = self.synapses[0](x).expand(-1, self.steps, -1, -1, -1)
         for i, synapses in enumerate(self.synapses):
-            x = synapses(self.fires[i - 1](x)) if i else x
+            if i:
+                made = synapses(self.fires[i - 1](x))
+                x = x + made if self.adds[i] else made
             if self.pools[i]:
                 pooled = functional.max_pool2d(x.flatten(0, -4), 3, 2, 1)
                 x = pooled.unflatten(0, x.shape[:-3])
@@ -189,6 +194,7 @@ def float_encoder(config: SpikeClipConfig) -> Encoder:
         ],
         [neurons(theta) for _ in halves[1:]],
         [half and paper for half in halves],
+        [config.adds(i) for i in range(config.convolutions)],
         config.steps,
     )
     blocks = [float_block(config) for _ in range(config.blocks)]

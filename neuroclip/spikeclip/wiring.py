@@ -81,10 +81,14 @@ def encoder_wiring(
 
 @dataclass(eq=False)
 class Stream:
-    """A residual stream: its branches, and those that no stage has added to the sum yet."""
+    """A residual stream: its branches, and those that no stage of relays has added to the sum yet.
+
+    last: that of the tokens, the one that relays may hold; those before it go by fan-in.
+    """
 
     branches: list[Feed]
     waiting: list[Feed]
+    last: bool
 
     def add(self, branch: Feed) -> None:
         """One more branch."""
@@ -94,23 +98,37 @@ class Stream:
 
 def wire_tokenizer(wiring: Wiring, encoder: Encoder, source: str) -> Stream:
     """The tokenizer's neurons; returns the stream that they start."""
-    synapses, fires = encoder.tokenizer.synapses, encoder.tokenizer.fires
-    for i, neurons in enumerate(fires):
-        feeds = [(f"token{i + 1}_conv", source, synapses[i])]
-        source = wiring.add(f"token{i + 1}", neurons, feeds)
-    return start_stream((f"token{len(synapses)}_conv", source, synapses[-1]))
+    tokenizer = encoder.tokenizer
+    begins = [not adds for adds in tokenizer.adds]
+    first = tokenizer.synapses[0]
+    stream = start_stream(("token1_conv", source, first), last=not any(begins[1:]))
+    for i, synapses in enumerate(tokenizer.synapses):
+        branch = (f"token{i + 1}_conv", source, synapses)
+        if not begins[i]:
+            stream.add(branch)
+        elif i:
+            stream = start_stream(branch, last=not any(begins[i + 1 :]))
+        if i == len(tokenizer.fires):
+            break
+        name, neurons = f"token{i + 1}", tokenizer.fires[i]
+        if begins[i] and begins[i + 1]:
+            source = wiring.add(name, neurons, [branch])
+        else:
+            source = wire_reader(wiring, name, neurons, stream)
+    return stream
 
 
-def start_stream(branch: Feed) -> Stream:
+def start_stream(branch: Feed, last: bool = True) -> Stream:
     """A stream of one branch."""
-    return Stream([branch], [branch])
+    return Stream([branch], [branch], last)
 
 
 def wire_reader(wiring: Wiring, name: str, neurons: nn.Module, stream: Stream) -> str:
     """Neurons that read the sum of every branch of the stream so far; returns their name."""
     branches = tuple((x, relay_name(x, name)) for x, _, _ in stream.branches)
-    wiring.readers.append(Reader(name, branches))
-    if wiring.skips == "fan-in":
+    if stream.last:
+        wiring.readers.append(Reader(name, branches))
+    if wiring.skips == "fan-in" or not stream.last:
         feeds = [(relay_name(x, name), source, y) for x, source, y in stream.branches]
         return wiring.add(name, neurons, feeds)
     stage = stage_name(len(wiring.readers))

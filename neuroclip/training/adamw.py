@@ -1,4 +1,4 @@
-"""A stage of training by AdamW, with a short warm-up and a cosine."""
+"""A stage of training by AdamW, with a short warm-up and a cosine; or by Muon, and a line."""
 
 import math
 import time
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from neuroclip.compute.parallel import share_norms
 from neuroclip.training import loop
 from neuroclip.training.loop import Session, Stage
+from neuroclip.training.muon import muon
 
 # Beyond it the gradient of a batch is scaled down: spiking layers now and then have steep ones.
 _CLIP_NORM = 1.0
@@ -24,22 +25,22 @@ def fit(
     loss_of: Callable[[Tensor], Tensor],
     evaluate: Callable[[], dict[str, Any]],
     session: Session,
+    begins: Callable[[int], None] = lambda _: None,
+    orthogonal_rate: float | None = None,
 ) -> list[dict[str, Any]]:
     """Train `module` in place, on the device where it lies; arguments as `neuroclip.training.loop.fit`'s.
 
     The history's entries hold the "examples_per_second" of their epochs' steps too.
+    orthogonal_rate: convolutions take Muon's steps at it, and the learning rate falls in a line.
     """
     share_norms(module)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
     fused = parameters[0].device.type == "cuda"
-    optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, fused=fused)
+    optimizer = _optimizer(stage, module, orthogonal_rate, fused)
+    share = _warm_cosine if orthogonal_rate is None else _warm_line
 
     def schedule(epoch: int, step: int, steps: int) -> float:
-        return _warm_cosine((epoch - 1) * steps + step, stage.epochs * steps)
+        return share((epoch - 1) * steps + step, stage.epochs * steps)
 
     begun, seen = 0.0, 0
 
@@ -58,7 +59,27 @@ def fit(
         return evaluate() | {"examples_per_second": speed}
 
     stage = replace(stage, clip_norm=_CLIP_NORM)
-    return loop.fit(stage, module, optimizer, examples, counted, timed, schedule, session, True)
+    return loop.fit(stage, module, optimizer, examples, counted, timed, schedule, session, True,
+                    begins)  # fmt: skip
+
+
+def _optimizer(
+    stage: Stage, module: nn.Module, orthogonal_rate: float | None, fused: bool
+) -> torch.optim.Optimizer:
+    if orthogonal_rate is not None:
+        return muon(module, stage.learning_rate, orthogonal_rate, stage.weight_decay)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=stage.learning_rate, fused=fused)
+
+
+def _warm_line(step: int, steps: int) -> float:
+    """The share of the learning rate: a fiftieth of all steps to warm up, then a line to zero."""
+    warm = max(1, steps // 50)
+    return (step + 1) / warm if step < warm else (steps - step) / (steps - warm)
 
 
 def _warm_cosine(step: int, steps: int) -> float:

@@ -81,13 +81,15 @@ def fit(
     schedule: Callable[[int, int, int], float],
     session: Session = Session(),
     together: bool = False,
+    begins: Callable[[int], None] = lambda _: None,
 ) -> History:
     """Train `module` in place and leave it as it was after its best epoch; returns the history.
 
     loss_of: indices int64 of a batch → mean loss of this process's part of it. evaluate: the
     validation of an epoch, a dict that holds "validation", higher is better; the start counts as an
     epoch. schedule: share of the learning rate of (epoch from 1, step in it from 0, steps of an epoch).
-    `module` may have `constrain_`, run after every step. together: with all processes of torchrun.
+    `module` may have `constrain_`, run after every step. together: with all processes of torchrun. begins:
+    told the number of each epoch, from 1, and of one that goes on.
 
     On a CPU the same seed gives the same weights, killed and resumed or not, on the same number of
     threads. Raises OutOfTime, and BadInput where a kept state is damaged or of another training.
@@ -120,6 +122,7 @@ def fit(
     for epoch in range(state.place.epoch, stage.epochs + 1):
         # What is random in an epoch follows from the seed and its number.
         torch.manual_seed(stage.seed * 1_000_003 + epoch)
+        begins(epoch)
         batches = torch.randperm(examples).to(device).split(stage.batch)
         begun, total = 0, torch.zeros((), dtype=torch.float64, device=device)
         if epoch == state.place.epoch and state.place.step:
@@ -132,7 +135,8 @@ def fit(
             if len(index) < stage.smallest_batch:
                 continue
             for group in optimizer.param_groups:
-                group["lr"] = stage.learning_rate * schedule(epoch, step, steps)
+                share = group.get("share", 1.0)
+                group["lr"] = stage.learning_rate * share * schedule(epoch, step, steps)
             loss = loss_of(index)
             if together:
                 loss = loss * share_of(len(index))

@@ -21,7 +21,7 @@ from neuroclip.clip.zero_shot import Accuracy, accuracy
 from neuroclip.commands.actions.asked import Source, clip_inputs
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import finish, meet, rank, shared
-from neuroclip.data.images.images import ImageDataset, Part, open_images
+from neuroclip.data.images.images import ImageDataset, Part, Shares, open_images
 from neuroclip.results.plots import plot_history
 from neuroclip.spikeclip.checkpoint import (
     SpikeCheckpoint,
@@ -116,11 +116,18 @@ def _trained(
     device: str | None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     if stage == "teacher":
-        dataset = opened(source, settings.model, settings.limit, seed)
+        dataset = opened(source, settings.model, settings.limit, seed, settings.shares)
         templates = dict.fromkeys((settings.template, *settings.templates))
         recipe = replace(settings.recipe, seed=seed)
         return train_teacher(
-            settings.own_teacher, recipe, dataset, tuple(templates), out, session, device
+            settings.own_teacher,
+            recipe,
+            dataset,
+            tuple(templates),
+            settings.labels,
+            out,
+            session,
+            device,
         )
     settings = replace(settings, teacher=found_teacher(settings.teacher, out))
     before = load_spikeclip(out) if stage == "finetune" else None
@@ -128,7 +135,7 @@ def _trained(
     if before is not None and before.teacher.get("digest") != teacher.digest:
         raise BadInput(f"{out}: was aligned with another teacher than '{settings.teacher.model}'")
     model_config = settings.model if before is None else before.model.config
-    dataset = opened(source, model_config, settings.limit, seed)
+    dataset = opened(source, model_config, settings.limit, seed, settings.shares)
     torch.manual_seed(seed)
     if before is None:
         made, history = _align(settings, teacher, dataset, session, seed)
@@ -175,6 +182,7 @@ def _align(
         model.cpu().eval(), encoder.cpu().eval(), None, dataset.class_names, settings.template,
         spec_of(teacher, ClipSpec(settings.teacher.model, settings.teacher.pretrained)),
         {"data": dataset.name, "recipe": asdict(recipe), "best": _best(history)},
+        settings.shares,
     )  # fmt: skip
     return made, history
 
@@ -217,7 +225,9 @@ def _pairs(
     settings: Settings, teacher: Clip, model: SpikeClip, dataset: ImageDataset, source: str
 ) -> tuple[Pairs, Pairs]:
     def of_part(part: NDArray[np.int64]) -> NDArray[np.float32]:
-        return image_features(teacher, settings.teacher, dataset.images[part]).numpy()
+        mixed = settings.recipe.mixed_precision
+        images = dataset.images[part]
+        return image_features(teacher, settings.teacher, images, mixed=mixed).numpy()
 
     found = []
     for index in (dataset.train, dataset.validation):
@@ -249,7 +259,7 @@ def evaluate(
     so many times the image is shown, instead of the model's own number.
     """
     loaded = load_spikeclip(checkpoint)
-    dataset = opened(source, loaded.model.config, None, seed, split)
+    dataset = opened(source, loaded.model.config, None, seed, loaded.shares, split)
     if dataset.class_names != loaded.labels:
         raise BadInput(
             f"{source.data}: its classes are not those of {checkpoint}, {list(loaded.labels)}"
@@ -291,7 +301,12 @@ def scored(
 
 
 def opened(
-    source: Source, config: SpikeClipConfig, limit: int | None, seed: int, part: Part | None = None
+    source: Source,
+    config: SpikeClipConfig,
+    limit: int | None,
+    seed: int,
+    shares: Shares,
+    part: Part | None = None,
 ) -> ImageDataset:
     """The images of a data set, or of a part of it, at the size of a model; skipped ones are counted."""
     dataset = open_images(
@@ -303,6 +318,7 @@ def opened(
         source.skip_bad,
         limit,
         part,
+        shares=shares,
     )
     if rank() > 0:
         return dataset

@@ -22,10 +22,21 @@ from neuroclip.data.split import stratified_split, to_draw
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
-# Of data without a test part of its own: the share kept for it; and that of the rest for validation.
-_TEST_SHARE, _VALIDATION_SHARE = 0.2, 0.1
 # Bytes of pixels held at once.
 _MAX_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How images are shared out: test, of data without a test part of its own; validation, of the rest."""
+
+    test: float = 0.2
+    validation: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("test", "validation"):
+            if not 0 < getattr(self, name) < 1:
+                raise BadInput(f"shares: {name} {getattr(self, name)} is not between 0 and 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +66,21 @@ def open_images(
     limit: int | None = None,
     part: Part | None = None,
     samples: int | None = None,
+    shares: Shares = Shares(),
 ) -> ImageDataset:
     """A data set of images, each made `size` × `size` of `channels` (1 gray, 3 colours).
 
     name_or_path: "digits", one of `IMAGE_SETS` (found below `root`, never downloaded), a folder or a
     zip file of `train/<class>/…` and, where there is one, `test/<class>/…` (or `val`), or of
-    `<class>/…`. seed: of the split, which depends on nothing that is in the images; validation is a
-    tenth of the training images. limit: images per class at most of training and of test. part: the
-    only one that is decoded, the others being empty; samples: so many of its images, drawn by `seed`.
+    `<class>/…`. seed, shares: of the split, which depends on nothing that is in the images. limit:
+    images per class at most of training and of test. part: the only one that is decoded, the others
+    being empty; samples: so many of its images, drawn by `seed`.
     Raises BadInput naming the file: none, unreadable (unless skip_bad), a class without images.
     """
     if name_or_path == "digits":
         return _only(_digits(channels), part, samples, seed)
     with _opened(name_or_path, root) as source:
-        parts = _split(source, seed, limit)
+        parts = _split(source, seed, limit, shares)
         if part is not None:
             parts = {n: i if n == part else i[:0] for n, i in parts.items()}
         found = _decoded(source, parts, size, channels, skip_bad, samples if part else None, seed)
@@ -135,13 +147,15 @@ def _only(dataset: ImageDataset, part: Part | None, samples: int | None, seed: i
     )  # fmt: skip
 
 
-def _split(source: ImageSource, seed: int, limit: int | None) -> dict[Part, NDArray[np.int64]]:
-    """Parts: the test images that there are, or a fifth; of the others a tenth for validation."""
+def _split(
+    source: ImageSource, seed: int, limit: int | None, shares: Shares
+) -> dict[Part, NDArray[np.int64]]:
+    """Parts: the test images that there are, or a share of all; of the others one for validation."""
     rest, test = (_at_most(source, source.tests == is_test, limit) for is_test in (False, True))
     if not len(test):
-        kept, held = _cut(source.labels[rest], _TEST_SHARE, seed)
+        kept, held = _cut(source.labels[rest], shares.test, seed)
         rest, test = rest[kept], rest[held]
-    train, validation = _cut(source.labels[rest], _VALIDATION_SHARE, seed)
+    train, validation = _cut(source.labels[rest], shares.validation, seed)
     return {"train": rest[train], "validation": rest[validation], "test": test}
 
 

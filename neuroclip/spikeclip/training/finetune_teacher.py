@@ -20,7 +20,7 @@ from neuroclip.clip.model import Clip
 from neuroclip.compute.parallel import own
 from neuroclip.data.images.images import ImageDataset
 from neuroclip.spikeclip.training.pairs import Pairs
-from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented, mixed_precision
+from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.training.teacher import TeacherConfig, clip_input
 from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
@@ -75,18 +75,19 @@ def class_teacher(
     scale = float(clip.module.logit_scale.detach().exp())
     module: _Probe | _Tower = _Probe(scale, text)
     inputs, held = train.features, validation.features
-    varied: Callable[[Tensor], Tensor] = lambda features: features  # noqa: E731
+    mirrors = Mirrors(recipe, len(train.labels), clip.device)
+    varied: Callable[[Tensor, Tensor], Tensor] = lambda features, _: features  # noqa: E731
     if config.finetune == "full":
         module = _Tower(clip, config.normalisation, scale, text).to(clip.device)
         inputs, held = (
             torch.from_numpy(dataset.images[part]).to(clip.device)
             for part in (dataset.train, dataset.validation)
         )
-        varied = lambda images: augmented(recipe, images.float())  # noqa: E731
+        varied = lambda images, mirrored: augmented(recipe, images.float(), mirrored)  # noqa: E731
 
     def loss_of(index: Tensor) -> Tensor:
         with mixed_precision(recipe, clip.device):
-            logits = module(own(varied(inputs[index])))
+            logits = module(own(varied(inputs[index], mirrors(index))))
         return functional.cross_entropy(logits.float(), train.labels[own(index)])
 
     def accuracy() -> float:
@@ -99,7 +100,7 @@ def class_teacher(
         stage = Stage(config.finetune, config.finetune_epochs, rate, recipe.weight_decay,
                       recipe.batch, recipe.seed, identity)  # fmt: skip
         history = fit(stage, module, len(train.labels), loss_of,
-                      lambda: {"validation": accuracy()}, session)  # fmt: skip
+                      lambda: {"validation": accuracy()}, session, mirrors.begins)  # fmt: skip
     return ClassTeacher(torch.softmax(_logits(module, inputs), dim=-1), accuracy(), history)
 
 

@@ -18,8 +18,9 @@ class SpikeRecipe:
     temperature: by which cosines are multiplied. flip, shift: a mirror image half of the time, up to
     so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
     loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: convolutions and matrix
-    products of the teacher and of the float model in bfloat16; states stay float32, and whatever is
-    quantized stays exact. compile: the float model by torch.compile.
+    products of the teacher and of the float model in bfloat16, states staying float32; of the quantized
+    model the sums of training steps only, evaluation being exact. orthogonal_rate: convolutions in
+    floating point take Muon's steps at it, AdamW's where None. compile: the float model by torch.compile.
     """
 
     epochs: int = 30
@@ -38,6 +39,7 @@ class SpikeRecipe:
     spike_rate: float | None = None
     spike_penalty: float = 1.0
     mixed_precision: bool = False
+    orthogonal_rate: float | None = None
     compile: bool = False
     seed: int = 0
 
@@ -57,14 +59,34 @@ def mixed_precision(recipe: SpikeRecipe, device: torch.device) -> torch.autocast
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision)
 
 
-def augmented(recipe: SpikeRecipe, sent: Tensor) -> Tensor:
-    """Images shifted and mirrored at random, where they lie, with torch's generator of that device."""
+class Mirrors:
+    """Which images are mirrored: a random half of them in odd epochs, the other half in even ones.
+
+    An image is then seen both ways in any two epochs, where a draw each time leaves half of the images
+    as they were (Jordan 2024, arXiv:2404.00498).
+    """
+
+    def __init__(self, recipe: SpikeRecipe, examples: int, device: torch.device) -> None:
+        random = torch.Generator().manual_seed(recipe.seed)
+        self.half = (torch.rand(examples, generator=random) < 0.5).to(device)
+        self.even = False
+
+    def begins(self, epoch: int) -> None:
+        """An epoch, from 1."""
+        self.even = epoch % 2 == 0
+
+    def __call__(self, index: Tensor) -> Tensor:
+        """Whether each of these examples is mirrored in this epoch."""
+        return self.half[index] ^ self.even
+
+
+def augmented(recipe: SpikeRecipe, sent: Tensor, mirrored: Tensor) -> Tensor:
+    """Images shifted at random by torch's generator, and mirrored where asked, where they lie."""
     if recipe.flip:
-        mirrored = torch.rand(len(sent), device=sent.device) < 0.5
         sent = torch.where(mirrored[:, None, None, None], sent.flip(-1), sent)
     if recipe.shift:
         n, size = recipe.shift, sent.shape[-1]
-        padded = functional.pad(sent, (n, n, n, n))
+        padded = functional.pad(sent, (n, n, n, n), "reflect")
         moves = torch.randint(0, 2 * n + 1, (len(sent), 2), device=sent.device)
         each = torch.arange(size, device=sent.device)
         rows, columns = (moves[:, i, None] + each for i in (0, 1))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from deploy.errors import BadInput
 from deploy.files import read_json
 from neuroclip.clip.spec import BUNDLED
+from neuroclip.data.images.images import Shares
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.config_files import config_file
 from neuroclip.spikeclip.training.recipe import SpikeRecipe
@@ -34,7 +35,7 @@ class Settings:
     template: of the class sentences. templates, labels: of the sentences that the text encoder learns
     besides, every label in every template, "@NAME" being all class names of a data set. limit: images
     per class at most. own_teacher: sizes of the one that `--stage teacher` trains, for where no
-    pretrained CLIP can be had.
+    pretrained CLIP can be had. shares: how images without a test part of their own are shared out.
     """
 
     model: SpikeClipConfig
@@ -46,6 +47,7 @@ class Settings:
     labels: tuple[str, ...]
     limit: int | None
     own_teacher: TeacherSizes
+    shares: Shares
 
 
 def read_settings(name_or_file: str) -> Settings:
@@ -75,6 +77,7 @@ def _settings(raw: Mapping[str, Any]) -> Settings:
         "labels",
         "limit",
         "own_teacher",
+        "shares",
     }
     unknown = sorted(raw.keys() - keys)
     if unknown:
@@ -108,6 +111,7 @@ def _settings(raw: Mapping[str, Any]) -> Settings:
         with_vocabularies(lists["labels"]),
         limit,
         _part("own_teacher", raw, TeacherSizes()),
+        _part("shares", raw, Shares()),
     )
 
 

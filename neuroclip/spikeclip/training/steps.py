@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from neuroclip.chip.neurons import FloatNeuron
-from neuroclip.compute.devices import compiled
+from neuroclip.chip.synapses import ChipConv2d
+from neuroclip.compute.devices import channels_last_, compiled
 from neuroclip.compute.parallel import batch_mean, own
 from neuroclip.spikeclip.model import (
     ChipSpikeClip,
@@ -27,7 +28,7 @@ from neuroclip.spikeclip.model import (
 )
 from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
 from neuroclip.spikeclip.training.pairs import Pairs
-from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented, mixed_precision
+from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented, mixed_precision
 from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
 
@@ -120,6 +121,9 @@ def finetune(
     if model.config.variant == "paper":
         return None, history
     chip = quantized_model(model, text).to(text.device)
+    channels_last_(chip)
+    for synapses in (m for m in chip.modules() if isinstance(m, ChipConv2d)):
+        synapses.rough = recipe.mixed_precision
     stage = _stage("quantized", recipe.quantized_epochs, recipe.quantized_learning_rate, recipe,
                    model, train, validation)  # fmt: skip
     history += _fit(
@@ -136,6 +140,8 @@ def features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Ten
 
     Raises BadInput where torch.compile is asked for and does not work.
     """
+    # Convolutions are faster so, and the neurons take sums as they lie.
+    channels_last_(model)
     call: Callable[[Tensor], Tensor] = model
     if recipe.compile:
         # The neurons have kernels of their own.
@@ -153,11 +159,12 @@ def _fit(
     validation: Pairs, loss_of: Callable[[Tensor, Tensor], Tensor], score: Callable[[slice], Tensor],
     session: Session,
 ) -> list[dict[str, Any]]:  # fmt: skip
+    mirrors = Mirrors(recipe, len(train.labels), train.labels.device)
     with firing_rates(model) as rates:
 
         def loss(index: Tensor) -> Tensor:
             # Every process draws for the whole batch, so that all draw what one would.
-            sent = own(augmented(recipe, train.sent[index]))
+            sent = own(augmented(recipe, train.sent[index], mirrors(index)))
             found = loss_of(sent, own(index))
             if recipe.spike_rate is not None:
                 seen = batch_mean(torch.stack(list(rates.values())), len(index))
@@ -176,7 +183,8 @@ def _fit(
             each = {name: total / len(validation.labels) for name, total in sums.items()}
             return {"validation": float(torch.cat(values).mean()), "rates": each}
 
-        return fit(stage, model, len(train.labels), loss, evaluate, session)
+        rate = recipe.orthogonal_rate if isinstance(model, SpikeClip) else None
+        return fit(stage, model, len(train.labels), loss, evaluate, session, mirrors.begins, rate)
 
 
 def _stage(

@@ -1,5 +1,7 @@
 """The CLIP that a SpikeCLIP learns from, and its features of images."""
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from deploy.errors import BadInput
 from neuroclip.clip.model import CONFIG_FILE, Clip, load_clip
 from neuroclip.clip.spec import ClipSpec, check_spec
+from neuroclip.storage.cache import keep, read_cached
 
 OWN = "own"
 """The name of the teacher that `--stage teacher` trains."""
@@ -69,9 +72,23 @@ def found_teacher(config: TeacherConfig, out: Path) -> TeacherConfig:
 
 @torch.no_grad()
 def image_features(
-    clip: Clip, config: TeacherConfig, images: NDArray[np.uint8], progress: bool = True
-) -> Tensor:
-    """L2-normalised features float32 [N, C] of images uint8 [N, 1 or 3, H, W]."""
+    clip: Clip, config: TeacherConfig, images: NDArray[np.uint8], progress: bool = True,
+    mixed: bool = False,
+) -> Tensor:  # fmt: skip
+    """L2-normalised features float32 [N, C] of images uint8 [N, 1 or 3, H, W].
+
+    mixed: in bfloat16. Kept in the cache folder under the hash of weights, settings and images.
+    """
+    key = hashlib.sha256(
+        json.dumps(
+            [clip.digest, config.normalisation, clip.device.type, mixed, images.shape]
+        ).encode()
+    )
+    key.update(np.ascontiguousarray(images).data)
+    name = f"teacher-{key.hexdigest()[:32]}.npz"
+    kept = (read_cached(name) or {}).get("features")
+    if kept is not None and kept.ndim == 2 and len(kept) == len(images):
+        return torch.from_numpy(kept)
     parts = []
     starts = range(0, len(images), _BATCH)
     bar = tqdm(
@@ -80,8 +97,12 @@ def image_features(
     for start in bar:
         x = torch.from_numpy(images[start : start + _BATCH]).to(torch.float32)
         x = clip_input(clip, config.normalisation, x)
-        parts.append(clip.module.encode_image(x, normalize=True).float().cpu())
-    return torch.cat(parts)
+        with torch.autocast(clip.device.type, torch.bfloat16, enabled=mixed):
+            made = clip.module.encode_image(x)
+        parts.append(functional.normalize(made.float(), dim=-1).cpu())
+    features = torch.cat(parts)
+    keep(name, {"features": features.numpy()})
+    return features
 
 
 def clip_input(clip: Clip, normalisation: str, images: Tensor) -> Tensor:
