@@ -90,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="output folder (default: demo)",
     )
-    add("--chip", default="loihi2", metavar="NAME|FILE", help="chip description (default: loihi2)")
+    add(
+        "--chip",
+        metavar="NAME|FILE",
+        help="chip description (default: the smallest of loihi2, kapoho-point and hala-point that has "
+        "cores enough)",
+    )
     add(
         "--coefficients",
         metavar="NAME|FILE",
@@ -106,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--skips",
         choices=LOWERINGS,
-        help="residual skips of a SpikeCLIP: every branch drives every later reader (fan-in, the "
-        "default), or graded relays send on the running sum (stream; Loihi 2 only)",
+        help="residual skips of a SpikeCLIP: every branch drives every later reader (fan-in), or "
+        "graded relays send on the running sum (stream; Loihi 2 only); the default is the model's",
     )
     add("--dt", type=_seconds, default=1e-4, metavar="SECONDS", help="of one step (default: 1e-4)")
     add(

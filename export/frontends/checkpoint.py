@@ -52,9 +52,7 @@ def from_checkpoint(
     if format_of(model) == SPIKECLIP:
         if clip is not None or pretrained is not None:
             raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
-        return from_spikeclip(
-            model, data, samples, labels, seed, dt, data_root, skip_bad, skips or "fan-in"
-        )
+        return from_spikeclip(model, data, samples, labels, seed, dt, data_root, skip_bad, skips)
     if skips is not None:
         raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
     checkpoint = load_checkpoint(model)

@@ -32,14 +32,15 @@ def from_spikeclip(
     dt: float,
     data_root: str | None = None,
     skip_bad: bool = False,
-    skips: Skips = "fan-in",
+    skips: Skips | None = None,
 ) -> Deployment:
     """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
 
     labels: "a,b,c", other names for the same encoder, "@NAME" being those of a known data set; as many
     as the data has classes are taken to be its classes in order. data: the digits by default, of a model
     trained on them. data_root, skip_bad: see `open_images`; only the images that run are decoded.
-    skips: how the residual stream is lowered (`deploy.program.residual_stream`). Raises BadInput
+    skips: how the residual stream is lowered (`deploy.program.residual_stream`), by default as a stream
+    where the tokenizer has one of stages, else by fan-in. Raises BadInput
     naming the file and the value; the paper's variant, whose attention no chip holds, by name; and a
     stream whose sums no relay
     holds.
@@ -61,7 +62,7 @@ def from_spikeclip(
     data = "digits" if data is None else data
     dataset = open_images(
         data, config.image_size, config.channels, seed, data_root, skip_bad,
-        part="test", samples=samples,
+        part="test", samples=samples, shares=checkpoint.shares,
     )  # fmt: skip
     names, chip = checkpoint.labels, checkpoint.chip
     if labels is None:
@@ -72,6 +73,8 @@ def from_spikeclip(
     sent = messages(config, torch.from_numpy(dataset.images))
     text = checkpoint.text(names)
     scores = [checkpoint.model.scores(part, text) for part in sent.split(_BATCH)]
+    # With stages of 3×3 kernels each reader's own copy of them would take most of the cores.
+    skips = skips or ("stream" if config.depths else "fan-in")
     network = chip.network(skips)
     ranges = {INPUT: (0, config.message_max)}
     wiring = chip.wiring()

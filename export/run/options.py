@@ -21,7 +21,7 @@ class Options:
 
     target: str
     out: Path
-    chip: str = "loihi2"
+    chip: str | None = None
     coefficients: str | None = None
     dt: float = 1e-4
     record: Record = "spikes"

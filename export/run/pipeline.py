@@ -16,6 +16,7 @@ from deploy.hardware.mapping import save_mapping
 from deploy.jobs import cluster
 from deploy.map.compared import comparison
 from deploy.map.partition import require_fit, search
+from deploy.map.system import SYSTEMS, smallest_system
 from deploy.map.validate import require_valid
 from deploy.program.program import Program, registers
 from deploy.prove.proof import prove, require
@@ -76,16 +77,20 @@ def _run(
     deployment: Deployment, options: Options, target: Target, stages: Stages, out: Path
 ) -> dict[str, Any]:
     """The run; what is written goes to `options.out`, chunks that are done are kept in `out`."""
-    chip = load_chip(options.chip)
+    named = None if options.chip is None else load_chip(options.chip)
     sets = _coefficients(options.coefficients)
     with stages.time("lower"):
         program = lowered(deployment, options.dt)
+        chip = named or load_chip(SYSTEMS[0])
         require_fan_in(program, chip, deployment.model)
         proof = prove(program, deployment.timesteps)
         if options.strict:
             require(proof)
         latency = target.latency(program)
-        require_fit(program, chip)
+        if named is None:
+            chip = smallest_system(program)
+        else:
+            require_fit(program, chip)
         target.check(program, deployment.timesteps)
     warnings = [*deployment.notes, *proof.warnings]
     with stages.time("write"):

@@ -143,3 +143,46 @@ def test_the_compiled_exponential_is_the_librarys():
     true = np.exp(-z.astype(np.float64))
     assert (np.abs(found / true - 1)[z <= 16] < 1e-5).all()
     assert (np.abs(found - true)[z > 16] < 1e-12).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, KINDS, st.integers(1, 3))
+def test_sums_with_the_channels_last_are_the_same_neurons(
+    seed: int, surrogate: Surrogate, steps: int
+) -> None:
+    """Registers and biases of each neuron go with it; so do gradients."""
+    rng = np.random.default_rng(seed)
+    neuron, _ = neuron_and_sums(rng, (3, 4, 5), 60, surrogate, 64.0 * 60)
+    for network in (neuron, FloatNeuron(0.5, 1.0, surrogate)):
+        found = []
+        values = torch.from_numpy(rng.integers(-60, 61, (2, steps, 3, 4, 5))).float() / 10
+        weight = torch.from_numpy(rng.normal(size=values.shape)).float()
+        for last in (False, True):
+            sums = values.movedim(2, -1).contiguous().movedim(-1, 2) if last else values
+            sums = sums.detach().requires_grad_()
+            network.zero_grad()
+            out = run(network, sums)
+            (out * weight).sum().backward()
+            bias = neuron.bias.grad if network is neuron else torch.zeros(1)
+            found.append((out.detach(), sums.grad, bias))
+        for one, other in zip(*found, strict=True):
+            assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+        assert torch.equal(found[0][0], found[1][0])
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, KINDS)
+def test_one_step_in_bfloat16_is_the_steps_of_float32(seed: int, surrogate: Surrogate) -> None:
+    """The same spikes; gradients to a rounding of 8 bits."""
+    torch.manual_seed(seed % 2**31)
+    x = (3 * torch.randn(4, 1, 30)).bfloat16()
+    weight = torch.randn(4, 1, 30).bfloat16()
+    found = []
+    for given in (x, x.float()):
+        sums = given.clone().requires_grad_()
+        out = recurrence.float_recurrence(sums, torch.full((30,), 0.5), 1.0, surrogate)
+        assert out.dtype == given.dtype
+        (out * weight.to(given.dtype)).sum().backward()
+        found.append((out.float(), sums.grad.float()))
+    assert torch.equal(found[0][0], found[1][0]) and 0 < found[0][0].mean() < 1
+    assert torch.allclose(found[0][1], found[1][1], rtol=2**-7, atol=1e-30)

@@ -10,7 +10,7 @@ pytest.importorskip("sklearn")
 from PIL import Image
 
 from deploy.errors import BadInput
-from neuroclip.data.images.images import open_images
+from neuroclip.data.images.images import Shares, open_images
 from neuroclip.data.split import to_draw
 
 
@@ -57,6 +57,9 @@ def test_a_folder_and_a_zip_file_are_alike(tmp_path, zipped, parts):
     assert (found.images[:, 0, 0, 0] == np.where(found.labels == 0, 10, 200)).all()
     again = open_images(path, 8, 3, seed=1)
     assert np.array_equal(again.validation, found.validation)
+    other = open_images(path, 8, 3, seed=1, shares=Shares(test=0.5, validation=0.25))
+    assert len(other.test) == (20 if len(parts) == 2 else len(content) // 2)
+    assert len(other.validation) == round(0.25 * (len(content) - len(other.test)))
     limited = open_images(path, 8, 3, limit=4)
     assert len(limited.labels) == 8 * len(parts)
 

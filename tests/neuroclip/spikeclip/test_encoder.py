@@ -66,16 +66,21 @@ def test_the_papers_attention_is_its_formula(make_encoder):
     assert torch.equal(out, expected) and 0 < out.mean() < 1
 
 
+# Stages that begin at the image's size, or at half of it; each with a stream, or one without.
+STAGES = replace(SMALL, convolutions=4, halvings=1, depths=(1, 1))
+HALVED = replace(SMALL, convolutions=4, halvings=2, depths=(0, 2), blocks=1)
+
+
 @pytest.mark.parametrize("skips", ["fan-in", "stream"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_network_is_the_modules(make_encoder, seed, skips):
-    chip, _ = quantized(SMALL, make_encoder(SMALL, seed))
-    side = SMALL.side
+@pytest.mark.parametrize("config", [SMALL, STAGES, HALVED])
+def test_the_network_is_the_modules(make_encoder, config, skips):
+    chip, _ = quantized(config, make_encoder(config, config.halvings))
+    side = config.side
     synapses = ChipConv2d(torch.randn(3, 8, side, side), 4)
     integrators = ChipNeuron(torch.zeros(3, 1, 1), unit=64 * 16, kind="integrator", dv=1024)
     wiring = encoder_wiring(chip, (2, 8, 8), (synapses, integrators), skips)
     network = wiring.network(("readout",))
-    sent = pixels(SMALL)
+    sent = pixels(config)
     with torch.no_grad():
         spikes = run(chip, sent)
         expected = run(integrators, synapses(spikes))
@@ -106,26 +111,33 @@ def test_the_chip_is_nearly_the_float_model(make_encoder):
     assert (a != b).float().mean() < 0.5 * (a != b.roll(1, 0)).float().mean()
 
 
-def test_sums_stay_within_the_portable_range(make_encoder):
-    """Every reader of the stream together with all its branches, after training moved weights."""
-    chip, _ = quantized(SMALL, make_encoder(SMALL, 3))
+@pytest.mark.parametrize("config", [SMALL, STAGES, HALVED])
+def test_sums_stay_within_the_portable_range(make_encoder, config):
+    """Every reader of a stream together with all its branches, after training moved weights."""
+    chip, _ = quantized(config, make_encoder(config, 3))
     from neuroclip.spikeclip.chip import constrain_, layers
 
     with torch.no_grad():
         for module in chip.modules():
             if isinstance(module, ChipConv2d) and module.weight.requires_grad:
                 module.weight.mul_(1000)
-    constrain_(SMALL, chip)
-    total = 0.0
-    for layer in layers(SMALL):
+    constrain_(config, chip)
+    totals = {}
+    for layer in layers(config):
         rows = chip.get_submodule(layer.synapses).integer_weight().abs().flatten(1).sum(1).max()
-        if layer.stream == layers(SMALL)[-1].stream:
-            total += float(rows)
-        elif layer.synapses == "tokenizer.synapses.0":
-            assert rows * SMALL.message_max <= SYNAPTIC_SUM_MAX
-        else:
-            assert rows <= SYNAPTIC_SUM_MAX
-    assert 0 < total <= SYNAPTIC_SUM_MAX
+        sent = config.message_max if layer.synapses == "tokenizer.synapses.0" else 1
+        totals[layer.stream] = totals.get(layer.stream, 0.0) + float(rows) * sent
+    assert all(0 < total <= SYNAPTIC_SUM_MAX for total in totals.values())
+
+
+def test_stages_add_to_streams_of_their_own():
+    """Twice as wide and half as long from stage to stage; what begins one adds to none."""
+    config = SpikeClipConfig(width=64, convolutions=6, halvings=2, depths=(0, 1, 2))
+    assert config.tokenizer_channels == (16, 32, 32, 64, 64, 64) and config.side == 8
+    assert [config.strides(i) for i in range(6)] == [False, True, False, True, False, False]
+    assert [config.adds(i) for i in range(6)] == [False, False, True, False, True, True]
+    early = replace(config, halvings=3)
+    assert early.strides(0) and early.side == 4
 
 
 def test_the_papers_variant_is_refused_by_name(make_encoder):
@@ -145,6 +157,10 @@ def test_the_papers_variant_is_refused_by_name(make_encoder):
         ({"message_max": 256}, "message_max 256"),
         ({"variant": "other"}, "variant 'other'"),
         ({"threshold": -1.0}, "threshold -1.0"),
+        ({"depths": (1, 1)}, "convolutions 3, those of depths"),
+        ({"depths": (0, 1), "halvings": 3}, "2 stages .* halve 1 or 2 times"),
+        ({"depths": (0, -1)}, "up to 8 of 0 to 64"),
+        ({"depths": (0, 1), "variant": "paper"}, "'deployable' only"),
     ],
 )
 def test_sizes_are_checked(change, message):

@@ -28,7 +28,7 @@ from neuroclip.spikeclip.model import SpikeClip, firing_rates
 from neuroclip.spikeclip.text import teacher_text
 from neuroclip.spikeclip.training.finetune_teacher import class_teacher
 from neuroclip.spikeclip.training.pairs import pairs_of
-from neuroclip.spikeclip.training.recipe import SpikeRecipe, augmented
+from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented
 from neuroclip.spikeclip.training.settings import read_settings
 from neuroclip.spikeclip.training.steps import features_of
 from neuroclip.spikeclip.training.teacher import TeacherConfig, image_features
@@ -64,8 +64,8 @@ def few(monkeypatch):
     """The digits, a few of them."""
     whole = commands.open_images
 
-    def opened(*arguments):
-        found = whole(*arguments)
+    def opened(*arguments, **more):
+        found = whole(*arguments, **more)
         return replace(found, train=found.train[:60], validation=found.validation[:30])
 
     monkeypatch.setattr(commands, "open_images", opened)
@@ -213,12 +213,19 @@ def test_the_papers_variant_trains_and_has_no_chip(config, tmp_path, refused):
     refused(export_cli.main, out, "--target", "emulator", "--out", tmp_path / "x", says=["q·kᵀ·v"])
 
 
+TRANSFORMER = {"epochs": 1, "layers": 1, "width": 32, "heads": 1, "features": 16,
+               "image_size": 16, "text_width": 32, "text_layers": 1}  # fmt: skip
+CONVOLUTIONAL = {"tower": "convolutional", "epochs": 1, "width": 16, "features": 16, "image_size": 16,
+                 "text_width": 32, "text_layers": 1, "learning_rate": 5e-3, "orthogonal_rate": 0.1,
+                 "batch": 20, "smoothing": 0.2, "caption_epochs": 2}  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [TRANSFORMER, CONVOLUTIONAL])
 @pytest.mark.usefixtures("few")
-def test_a_teacher_of_our_own_teaches(tmp_path, refused):
+def test_a_teacher_of_our_own_teaches(tmp_path, refused, sizes):
     """Stage by stage, beside its pupil or in settings by its path, or all stages with one command."""
     raw = TINY | {
-        "own_teacher": {"epochs": 1, "layers": 1, "width": 32, "heads": 1, "features": 16,
-                        "image_size": 16, "text_width": 32, "text_layers": 1},
+        "own_teacher": sizes,
         "teacher": {"model": "own", "normalisation": "clip"},
     }  # fmt: skip
     path = tmp_path / "own.json"
@@ -384,14 +391,22 @@ def test_bundled_settings_are_whole():
 def test_shifted_images_are_shifted_images():
     sent = torch.arange(16.0).reshape(1, 1, 4, 4).repeat(40, 1, 1, 1) + 1
     torch.manual_seed(0)
-    made = augmented(SpikeRecipe(shift=1), sent)
-    padded = torch.nn.functional.pad(sent[0, 0], (1, 1, 1, 1))
+    recipe = SpikeRecipe(shift=1, flip=True)
+    mirrors = Mirrors(recipe, 40, sent.device)
+    every = torch.arange(40)
+    made = augmented(replace(recipe, flip=False), sent, mirrors(every))
+    padded = torch.nn.functional.pad(sent[:1, 0], (1, 1, 1, 1), "reflect")[0]
     windows = [padded[y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
     found = {i for image in made[:, 0] for i, w in enumerate(windows) if torch.equal(w, image)}
     assert found == set(range(9)) and made.shape == sent.shape
-    torch.manual_seed(0)
-    flipped = augmented(SpikeRecipe(flip=True), sent)
-    assert {bool((x == sent[0]).all()) for x in flipped} == {True, False}
+    odd, even = [], []
+    for epoch in (1, 2, 3, 4):
+        mirrors.begins(epoch)
+        flipped = augmented(replace(recipe, shift=0), sent, mirrors(every))
+        (even, odd)[epoch % 2].append([bool((x == sent[0]).all()) for x in flipped])
+    # Each image both ways in any two epochs.
+    assert odd[0] == odd[1] == [not same for same in even[0]] and even[0] == even[1]
+    assert 5 < sum(odd[0]) < 35
 
 
 def test_the_fused_neuron_has_the_gradient_of_autograd():
