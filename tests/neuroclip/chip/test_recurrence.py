@@ -178,11 +178,11 @@ def test_one_step_in_bfloat16_is_the_steps_of_float32(seed: int, surrogate: Surr
     x = (3 * torch.randn(4, 1, 30)).bfloat16()
     weight = torch.randn(4, 1, 30).bfloat16()
     found = []
-    for given in (x, x.float()):
-        sums = given.clone().requires_grad_()
+    for currents in (x, x.float()):
+        sums = currents.clone().requires_grad_()
         out = recurrence.float_recurrence(sums, torch.full((30,), 0.5), 1.0, surrogate)
-        assert out.dtype == given.dtype
-        (out * weight.to(given.dtype)).sum().backward()
+        assert out.dtype == currents.dtype
+        (out * weight.to(currents.dtype)).sum().backward()
         found.append((out.float(), sums.grad.float()))
     assert torch.equal(found[0][0], found[1][0]) and 0 < found[0][0].mean() < 1
     assert torch.allclose(found[0][1], found[1][1], rtol=2**-7, atol=1e-30)
