@@ -71,6 +71,11 @@ class Report:
         return load_program(self.path / "program.npz")
 
     @cached_property
+    def chip_program(self) -> Program:
+        """What is mapped: the network in the steps of a chip, with what waiting messages take."""
+        return load_program(self.path / "chip_program.npz")
+
+    @cached_property
     def trace(self) -> dict[str, NDArray[Any]]:
         """{"NODE/s": messages [samples, time, *shape]}; "NODE/u", "NODE/v" too by `record="all"`."""
         return load_trace(self.path / "trace.npz")

@@ -9,7 +9,9 @@
     program = nc.load("runs/mine/program.npz")
     trace = nc.emulate(program, {"input": spikes})   # every spike and state
     proof = nc.prove(program, timesteps=10)          # which register edges can be reached at all
-    mapping = nc.partition(program, nc.load_chip("loihi2"))
+    chip = nc.load_chip("loihi2")
+    on_chip = nc.lower_to_chip(program, chip)        # a step a layer, with what waiting messages take
+    mapping = nc.partition(on_chip.timed.program, chip)
 
 `model` is a torch module, a checkpoint's folder or bundled name, or the path of a `.nir` or `.net` file.
 What is wrong with an input raises `deploy.errors.BadInput`, in one line that names file, node and value.
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from deploy.compare.parity import compare
     from deploy.emulate.reference import emulate
     from deploy.hardware.chip import load_chip
+    from deploy.map.lower import lower_to_chip
     from deploy.map.partition import partition
     from deploy.program.file import load_program as load
     from deploy.program.program import Program
@@ -41,6 +44,7 @@ __all__ = [
     "export",
     "load",
     "load_chip",
+    "lower_to_chip",
     "partition",
     "prove",
 ]
@@ -53,6 +57,7 @@ _WHERE = {
     "export": "export.facade:export",
     "load": "deploy.program.file:load_program",
     "load_chip": "deploy.hardware.chip:load_chip",
+    "lower_to_chip": "deploy.map.lower:lower_to_chip",
     "partition": "deploy.map.partition:partition",
     "prove": "deploy.prove.proof:prove",
 }

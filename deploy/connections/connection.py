@@ -63,7 +63,7 @@ class Connection(ABC):
         a[target] += (Σ weight[target, source]·message[source]) << exponent    for messages of t − delay
 
     with weights even, in [−254, 254]; an exponent of −7..7, a negative one shifting the sum right
-    (floor); and a delay of 0..62 steps.
+    (floor); and a delay of 0..62 steps, the first of which a chip's connection takes by itself.
 
     kind: the name of the kind in files. pattern: how its targets share their sources. weight: int32,
     the weights that it holds, in a shape of its own. source_size, target_size: numbers of neurons.
@@ -85,6 +85,11 @@ class Connection(ABC):
         def source_size(self) -> int: ...
         @property
         def target_size(self) -> int: ...
+
+    @property
+    def synaptic_delay(self) -> int:
+        """Steps that a chip's synapses have to delay: those beyond the one that each connection takes."""
+        return max(0, self.delay - 1)
 
     @abstractmethod
     def listed(self) -> SynapseList:

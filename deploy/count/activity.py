@@ -78,9 +78,10 @@ def activity(found: tuple[Fan, ...], sent: Dict[str, NDArray[Any]]) -> Activity:
     made = Activity(*(np.zeros((*leading, len(found)), np.int64) for _ in range(5)))
     for i, fan in enumerate(found):
         for source, (neurons, effective, dense) in fan.listening.operations.items():
-            heard = sent[source][..., neurons].astype(np.int64)
-            made.synaptic_ops[..., i] += heard @ effective
-            made.synaptic_ops_dense[..., i] += heard @ dense
+            # Sums of whole numbers below 2^53 are exact in float64, whose products are fast.
+            heard = sent[source][..., neurons].astype(np.float64) @ np.stack([effective, dense], 1)
+            made.synaptic_ops[..., i] += heard[..., 0].astype(np.int64)
+            made.synaptic_ops_dense[..., i] += heard[..., 1].astype(np.int64)
         for source, neurons in fan.arriving.items():
             made.packets_in[..., i] += sent[source][..., neurons].sum(axis=-1, dtype=np.int64)
         for part in fan.core.slices:

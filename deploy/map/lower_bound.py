@@ -76,5 +76,5 @@ def _parts_of_a_word(chip: Chip, c: Connection) -> int:
     if whole.times * int(whole.size.sum()) < c.synapse_count():
         return 0
     lengths = np.arange(1, min(c.target_size, amount(chip.neurons)) + 1)
-    words = axon_words(chip, lengths, c.delay > 0, whole.indexed)
+    words = axon_words(chip, lengths, c.synaptic_delay > 0, whole.indexed)
     return int((words * _WORD // lengths).min())

@@ -58,6 +58,7 @@ def partition(
 ) -> Mapping:
     """Map a program onto a chip with few packets and hops.
 
+    program: as the chip holds it, in its steps (`deploy.map.lower`): what messages wait in has its cost.
     messages: {node: integers [*shape]} that each neuron and input sent, as `Trace.messages`.
     tries: hypergraph partitions, of which the best is taken. deterministic: False lets the library
     search in ways that differ from run to run. library: False leaves it out.

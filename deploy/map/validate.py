@@ -191,7 +191,7 @@ def synapse_formats(program: Program, chip: Chip, mapping: Mapping) -> Found:
         held = {name for name, _ in _neurons_on(core)}
         return len(
             {
-                f"{type(c).__name__}/{c.exponent}/{c.delay != 0}"
+                f"{type(c).__name__}/{c.exponent}/{c.delay >= 2}"
                 for c in program.connections
                 if c.target in held
             }
@@ -220,15 +220,16 @@ def message_bits(program: Program, chip: Chip, mapping: Mapping) -> Found:
 
 
 def max_delay(program: Program, chip: Chip, mapping: Mapping) -> Found:
-    """Steps that a synapse is delayed by."""
+    """Steps that a synapse is delayed by, beyond the one of every connection."""
     limit = amount(chip.max_delay)
     for c in program.connections:
-        if c.delay > limit:
+        steps = c.delay - 1
+        if steps > limit:
             message = (
-                f"layer '{c.target}': the delay of {c.delay} steps of '{c.name}' exceeds the limit of "
-                f"{limit} by {c.delay - limit}"
+                f"layer '{c.target}': the delay of {c.delay} steps of '{c.name}' needs {steps} in its "
+                f"synapses, beyond the limit of {limit} by {steps - limit}"
             )
-            yield Violation("max_delay", c.name, c.delay, limit, message)
+            yield Violation("max_delay", c.name, steps, limit, message)
 
 
 LIMIT_RULES = (
@@ -309,7 +310,7 @@ _LISTS: dict[type[Connection], Callable[[Any, Targets], Lists]] = {
 
 def _memory(chip: Chip, c: Connection, targets: Targets) -> int:
     """Words of the lists that one connection needs for the targets."""
-    delayed = c.delay != 0
+    delayed = c.delay >= 2
     if isinstance(c, Conv2d) and chip.shared_kernels.value == 1:
         outputs, inputs, height, width = c.weight.shape
         channels = set(np.unravel_index(targets, c.target_shape)[0].tolist())

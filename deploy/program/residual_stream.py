@@ -125,12 +125,14 @@ def as_stream(program: Program, readers: Sequence[Reader]) -> Program:
     return Program(program.inputs, tuple(populations), tuple(connections), program.outputs)
 
 
-def relay(name: str, source: str, target: str, shape: tuple[int, ...]) -> Connection:
-    """Neuron i to neuron i of populations of a shape, every message as it is."""
+def relay(
+    name: str, source: str, target: str, shape: tuple[int, ...], weight: int = WEIGHT
+) -> Connection:
+    """Neuron i to neuron i of populations of a shape, by default every message as it is."""
     if len(shape) == 3:
-        weight = np.full((shape[0], 1, 1, 1), WEIGHT, np.int32)
-        return Conv2d(name, source, target, weight, shape[1:], groups=shape[0], exponent=EXPONENT)
-    return one_to_one(name, source, target, int(np.prod(shape)), WEIGHT, exponent=EXPONENT)
+        kernels = np.full((shape[0], 1, 1, 1), weight, np.int32)
+        return Conv2d(name, source, target, kernels, shape[1:], groups=shape[0], exponent=EXPONENT)
+    return one_to_one(name, source, target, int(np.prod(shape)), weight, exponent=EXPONENT)
 
 
 def _require_same(first: Connection, other: Connection) -> None:

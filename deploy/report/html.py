@@ -98,5 +98,5 @@ def _tiles(report: object) -> list[tuple[str, str, str]]:
         ("neurocores", used, f"{of}{available}".strip()),
         ("synaptic operations", count(at(report, "counts", "synaptic_ops", "total")), each),
         ("energy", energy, each + over),
-        ("time", words.latency_sentence(report), each),
+        ("time", words.stream_time(report), each),
     ]

@@ -11,6 +11,7 @@ from deploy.hardware.chip import Chip, amount, load_chip
 from deploy.map.core.costs import core_report
 from deploy.map.cut.orders import orders
 from deploy.map.cut.slices import by_layer
+from deploy.map.lower import lower_to_chip
 from deploy.neurons import Neurons, is_lif, is_plain
 from deploy.program.file import digest
 from deploy.program.program import Program
@@ -157,6 +158,16 @@ def _obstacles(program: Program, proof: Proof) -> list[str]:
 
 def _cost(program: Program, chip: Chip) -> list[str]:
     """Neurons, synapse words and cores per population; or why the network does not fit."""
+    said = []
+    try:
+        on_chip = lower_to_chip(program, chip)
+        program = on_chip.timed.program
+        if on_chip.timed.held:
+            said = [f"branches of different depth meet by {on_chip.way}"]
+    except BadInput as error:
+        said = [f"no chip runs this: {error}"]
+    except CheckFailed as error:
+        return [f"does not fit: {error}"]
     try:
         mapping = by_layer(program, chip, orders(program))
     except CheckFailed as error:
@@ -173,6 +184,7 @@ def _cost(program: Program, chip: Chip) -> list[str]:
     total = sum(p.size for p in program.populations)
     rows.append(["total", str(total), str(sum(words.values())), str(report["used"])])
     return [
+        *said,
         *aligned(["population", "neurons", "synapse words", "cores"], rows, "lrrr"),
         f"{report['used']} of {chip.cores} cores; a core holds {amount(chip.neurons)} neurons and "
         f"{amount(chip.synapse_words)} synapse words",

@@ -62,10 +62,14 @@ def summary(report: object, path: Path | None = None) -> str:
     if (crossed := words.crossed(report)) is not None:
         rows.append(("register edges", crossed))
     rows.append(("cores", words.cores(report)))
+    if (lowered := words.lowered(report)) is not None:
+        rows.append(("a step a layer", lowered))
+    if (assumed := words.assumed(report)) is not None:
+        rows.append(("if assumed wrongly", assumed))
     operations = at(report, "counts", "synaptic_ops", "total")
     rows.append(("synaptic operations", _per_inference(count(operations))))
     rows.append(("energy", _per_inference(words.energy_sentence(report))))
-    rows.append(("time", _per_inference(words.latency_sentence(report))))
+    rows.append(("time", words.latency_sentence(report)))
     against = words.against(report)
     if against is not None:
         rows.append(("like for like", against))

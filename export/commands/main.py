@@ -176,6 +176,11 @@ def _parser() -> argparse.ArgumentParser:
         help="also run the recorded samples core by core, each with its own neurons and synapses",
     )
     add(
+        "--assumptions",
+        action="store_true",
+        help="also cores, chips and packets if each unpublished limit of the chip were otherwise",
+    )
+    add(
         "--resume",
         action="store_true",
         help="go on where a killed run of the same stopped; keep a finished one",

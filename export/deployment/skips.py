@@ -14,6 +14,7 @@ from deploy.emulate.trace import Trace, record_bytes
 from deploy.errors import BadInput, CheckFailed
 from deploy.hardware.chip import Chip
 from deploy.hardware.mapping import Mapping
+from deploy.map.lower import OnChip, lower_to_chip
 from deploy.map.partition import partition
 from deploy.program.program import Program
 from deploy.program.residual_stream import Reader, as_stream
@@ -55,7 +56,7 @@ def lowerings(
 
 def skips_json(
     held: Lowerings,
-    program: Program,
+    exported: OnChip,
     chip: Chip,
     mapping: Mapping,
     inputs: Messages,
@@ -67,26 +68,31 @@ def skips_json(
 ) -> dict[str, Any]:
     """The report's `skips`: {"lowering", "costs": {lowering: figures}, "refused", "equal"}.
 
-    trace: of the emulator's run of `program` on all of these inputs. costs: of each lowering the
-    figures of `deploy.count.lowering_costs`, null where there is no program or it does not fit the chip;
+    exported: the program of the chosen lowering in the steps of the chip, as mapped; the other one is
+    brought there in the same way. trace: of the emulator's run on all of these inputs. costs: of each
+    lowering the figures of `deploy.count.lowering_costs`, null where there is no program or it does not
+    fit the chip;
     refused: {lowering: why not}. equal: both lowerings compared, the exported one first, in every
     recorded spike and state of what both have.
     Raises CheckFailed where a spike, a state, or a neuron's number of messages differs.
     """
     of = trace.samples, trace.timesteps
+    sent = exported.timed.with_relays(trace.messages)
     costs: dict[str, Any] = {
-        held.chosen: lowering_cost(program, chip, mapping, trace.messages, *of)
+        held.chosen: lowering_cost(exported.timed.program, chip, mapping, sent, *of)
     }
     if held.program is None:
         found = {"costs": costs | {held.other: None}, "refused": {held.other: held.refused}}
         return {"lowering": held.chosen, **found, "equal": None}
     messages, parity = _compared(held, trace, inputs, jobs)
-    refused, other = {}, None
+    refused, other, program = {}, None, held.program
     try:
-        other = partition(held.program, chip, messages, seed=seed, tries=tries)
+        timed = lower_to_chip(program, chip, seed).timed
+        program, messages = timed.program, timed.with_relays(messages)
+        other = partition(program, chip, messages, seed=seed, tries=tries)
     except CheckFailed as error:
         refused[held.other] = str(error)
-    costs[held.other] = lowering_cost(held.program, chip, other, messages, *of)
+    costs[held.other] = lowering_cost(program, chip, other, messages, *of)
     return {
         "lowering": held.chosen,
         "costs": costs,

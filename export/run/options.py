@@ -32,6 +32,7 @@ class Options:
     jobs: int = 1
     workers: str | None = None
     by_core: bool = False
+    assumptions: bool = False
     resume: bool = False
     lava_python: Path | None = None
     timeout: float = 600.0
@@ -39,7 +40,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not find_target(self.target).runs:
-            for name in ("workers", "by_core"):
+            for name in ("workers", "by_core", "assumptions"):
                 if getattr(self, name):
                     raise BadInput(
                         f"--{name.replace('_', '-')}: target '{self.target}' runs nothing"

@@ -23,6 +23,7 @@ from deploy.hardware.mesh import distances
 from deploy.map.core.costs import core_report
 from deploy.program.program import Program
 from deploy.program.residual_stream import repeated
+from deploy.program.timed import Timed
 from deploy.prove.proof import Proof
 from deploy.report.words.read import SCHEMA
 from deploy.report.words.verdict import verdict
@@ -30,6 +31,7 @@ from export.deployment.deployment import Deployment, most_active
 from export.quantization.fidelity import FLOAT_GRAPH, quantization_json
 from export.run.executors import Runs
 from export.run.options import Options
+from export.run.timing import timed_run
 from export.run.versions import versions
 from neuroclip.results.statistics import wilson_interval
 
@@ -41,9 +43,9 @@ class Found:
     """All that a run found.
 
     latency: chip steps by population. watched: the populations that can leave their registers.
-    recorded: what inputs and populations sent in the samples of which recordings are kept. compared:
-    the mapping beside others, and which candidate won. skips: of both lowerings. crossed: the
-    target's own entry, under its name.
+    on_chip: the program as it is mapped. compared: the mapping beside others, and which candidate won.
+    skips: of both lowerings. lowered: how messages wait on the chip. crossed: the target's own entry,
+    under its name.
     """
 
     deployment: Deployment
@@ -55,10 +57,11 @@ class Found:
     latency: Mapping[str, int]
     runs: Runs
     watched: Collection[str]
+    on_chip: Timed
     mapping: CoreMapping
-    recorded: Mapping[str, NDArray[Any]]
     compared: Any
     skips: Mapping[str, Any] | None
+    lowered: Mapping[str, Any]
     crossed: Mapping[str, Any] | None
     warnings: Sequence[str]
 
@@ -93,8 +96,9 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
         "parity": parity_json(runs.pairs),
         **_costs(found),
         "sanafe": None,
-        "cores": core_report(program, chip, mapping) | found.compared,
-        "new_labels": exchange_cost(program, chip, mapping, deployment.label_layers)
+        "lowered": found.lowered,
+        "cores": core_report(found.on_chip.program, chip, mapping) | found.compared,
+        "new_labels": exchange_cost(found.on_chip.program, chip, mapping, deployment.label_layers)
         if deployment.label_layers
         else None,
         "skips": found.skips,
@@ -109,21 +113,28 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _costs(found: Found) -> dict[str, Any]:
-    """Counts and what follows from them: energy, latency, the ANN beside, traffic on the mesh."""
-    deployment, program, chip = found.deployment, found.program, found.chip
+    """Counts and what follows from them: energy, latency, the ANN beside, traffic on the mesh.
+
+    All are of the program that the chip runs, relays included; the ANN is of the network without.
+    """
+    deployment, chip, of = found.deployment, found.chip, found.on_chip
     mapping, trace = found.mapping, found.runs.trace
     size = deployment.samples, deployment.timesteps
-    counts = count(program, trace.messages, *size, mapping, chip)
+    counts = count(of.program, of.with_relays(trace.messages), *size, mapping, chip)
     assert counts.traffic is not None
-    tables = fans(program, mapping)
+    tables = fans(of.program, mapping)
     way = distances(chip, [core.index for core in mapping.cores])
     readers = () if deployment.skips is None else deployment.skips.readers
+    per_step = of.with_relays(trace.per_step)
+    clock = timed_run(
+        of, found.program, deployment.inputs, trace, tables, found.sets, way, found.options.jobs
+    )
     return {
         "counts": counts_json(counts)
-        | {"per_step": step_counts(program, trace.per_step, counts.samples, tables)},
+        | {"per_step": step_counts(of.program, per_step, counts.samples, tables)},
         **energy_report(counts, found.sets),
-        **latency_report(tables, found.recorded, found.sets, way),
-        "baseline": baseline(program, counts, repeated(readers)),
+        **latency_report(clock, deployment.timesteps, of.fill),
+        "baseline": baseline(found.program, counts, repeated(readers)),
         "traffic": traffic_report(chip, mapping, counts.traffic, counts.samples),
     }
 

@@ -11,13 +11,16 @@ from deploy.count.energy import Coefficients, bundled_coefficients, load_coeffic
 from deploy.emulate.trace import Record, Trace, save_trace
 from deploy.errors import BadInput, CheckFailed, ToolError
 from deploy.files import read_json, staged, write_json, write_npz
-from deploy.hardware.chip import load_chip
+from deploy.hardware.chip import Chip, load_chip
 from deploy.hardware.mapping import save_mapping
 from deploy.jobs import cluster
+from deploy.map.assumptions import assumptions
 from deploy.map.compared import comparison
-from deploy.map.partition import require_fit, search
+from deploy.map.lower import OnChip
+from deploy.map.partition import search
 from deploy.map.system import SYSTEMS, smallest_system
 from deploy.map.validate import require_valid
+from deploy.program.file import save_program
 from deploy.program.program import Program, registers
 from deploy.prove.proof import prove, require
 from deploy.report import write_report
@@ -30,6 +33,7 @@ from export.run.executors import by_core, emulator_executor, run_all, torch_exec
 from export.run.fits import require_fan_in
 from export.run.kept import forget, keep
 from export.run.lowered import lowered, through_files
+from export.run.on_chip import lowered_json, on_chip
 from export.run.options import Options
 from export.run.outcome import Found, report_json
 from export.run.silence import silence
@@ -69,7 +73,8 @@ def _output_files(target: Target, out: Path) -> tuple[str, ...]:
     of_targets = [file for each in map(find_target, BUILT_IN) for file in each.files]
     with suppress(BadInput, KeyError, TypeError):  # no report, or none that says it
         of_targets += find_target(read_json(out / "report.json")["target"]).files
-    first = dict.fromkeys(("model.nir", "program.npz", *of_targets, *target.files))
+    ours = "model.nir", "program.npz", "chip_program.npz"
+    first = dict.fromkeys((*ours, *of_targets, *target.files))
     return (*first, INPUTS, "trace.npz", "mapping.json", "report.html", "report.json")
 
 
@@ -87,10 +92,6 @@ def _run(
         if options.strict:
             require(proof)
         latency = target.latency(program)
-        if named is None:
-            chip = smallest_system(program)
-        else:
-            require_fit(program, chip)
         target.check(program, deployment.timesteps)
     warnings = [*deployment.notes, *proof.warnings]
     with stages.time("write"):
@@ -98,6 +99,14 @@ def _run(
         program = job.program
         warnings += [job.no_graph] if job.no_graph else []
         warnings += target.write(job)
+    with stages.time("lower"):
+
+        def fit(chip: Chip) -> tuple[OnChip, list[str]]:
+            return on_chip(program, chip, options.seed)
+
+        chip, (chipped, refused) = smallest_system(fit) if named is None else (named, fit(named))
+        warnings += refused
+        save_program(options.out / "chip_program.npz", chipped.timed.program)
     found = [*_ours(deployment, program, options.jobs)]
     if (theirs := target.executor(job)) is not None:
         if theirs.name in {executor.name for executor in found}:
@@ -117,39 +126,42 @@ def _run(
         deployment = replace(deployment, float_predictions=runs.float_predictions)
     with stages.time("map"):
         # Neurons that were seen to talk with each other go together.
-        sent = runs.trace.messages
-        searched = search(program, chip, sent, seed=options.seed, tries=options.tries)
+        sent, held = chipped.timed.with_relays(runs.trace.messages), chipped.timed.program
+        searched = search(held, chip, sent, seed=options.seed, tries=options.tries)
         mapping = searched.mapping
-        require_valid(program, chip, mapping)
+        require_valid(held, chip, mapping)
         beside = {
-            "comparison": comparison(
-                program, chip, mapping, sent, deployment.samples, options.seed
-            ),
+            "comparison": comparison(held, chip, mapping, sent, deployment.samples, options.seed),
             "found_by": searched.to_json(deployment.samples),
         }
+    if options.assumptions:
+        with stages.time("assumptions"):
+            beside["assumptions"] = assumptions(held, chip, sent, deployment.samples, options.seed)
     if options.by_core:
         with stages.time("by-core"):
-            pair = by_core(deployment, program, mapping, runs.trace)
+            pair = by_core(deployment, chipped.timed.in_sample_time, mapping, runs.trace)
         runs = replace(runs, pairs=(*runs.pairs, pair))
     skips = None
     if deployment.skips is not None:
         with stages.time("skips"):
             skips = skips_json(
-                *(deployment.skips, program, chip, mapping, deployment.inputs, runs.trace),
+                *(deployment.skips, chipped, chip, mapping, deployment.inputs, runs.trace),
                 seed=options.seed,
                 tries=options.tries,
                 jobs=options.jobs,
             )
     kept_samples = len(next(iter(runs.trace.s.values())))
     inputs = {name: x[:kept_samples] for name, x in deployment.inputs.items()}
-    recorded = {**inputs, **runs.trace.s}
+    with stages.time("compare"):
+        steps_equal = lowered_json(chipped, program, inputs, runs.trace)
+    recorded = chipped.timed.with_relays({**inputs, **runs.trace.s})
     with stages.time(target.name):
-        crossed = target.cross_check(job, Mapped(chip, mapping, recorded))
+        crossed = target.cross_check(job, Mapped(chip, mapping, recorded, held))
     with stages.time("report"):
         report = report_json(
             Found(
-                deployment, options, program, chip, sets, proof, latency, runs, watched, mapping,
-                recorded, beside, skips, crossed, warnings,
+                deployment, options, program, chip, sets, proof, latency, runs, watched,
+                chipped.timed, mapping, beside, skips, steps_equal, crossed, warnings,
             ),
             stages.seconds,
         )  # fmt: skip

@@ -60,12 +60,14 @@ class Job:
 class Mapped:
     """What a run has shown by its end: the program on its cores, and what was sent.
 
-    sent: recorded messages {source: integers [samples, time, *shape]}, inputs included.
+    sent: recorded messages {source: integers [samples, time, *shape]}, inputs included. program: what
+    is on the cores, in the steps of the chip (`deploy.program.timed`), with its relays.
     """
 
     chip: Chip
     mapping: CoreMapping
     sent: Arrays
+    program: Program
 
 
 class Target:

@@ -19,6 +19,8 @@ neuroclip inspect demo/mapping.json
 neuroclip inspect demo"""
 
 PROGRAM, MAPPING = "program.npz", "mapping.json"
+# What was mapped, in the steps of the chip; runs of before it have the program alone.
+ON_CHIP = "chip_program.npz"
 DEFAULT_CHIP = "loihi2"
 
 
@@ -86,8 +88,9 @@ def _inspect_mapping(path: Path, chip_name: str | None) -> int:
     from deploy.program.file import load_program
     from deploy.report.inspect_mapping import inspect_mapping
 
-    mapping, beside = load_mapping(path), path.parent / PROGRAM
-    program = load_program(beside) if beside.is_file() else None
+    mapping = load_mapping(path)
+    beside = [file for name in (ON_CHIP, PROGRAM) if (file := path.parent / name).is_file()]
+    program = load_program(beside[0]) if beside else None
     chip = _chip(mapping.chip, chip_name)
     broken = [] if program is None or chip is None else validate(program, chip, mapping)
     print(inspect_mapping(mapping, program, chip, broken))

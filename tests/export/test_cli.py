@@ -38,6 +38,7 @@ FILES = {
     "model.nir",
     "program.npz",
     "inputs.npz",
+    "chip_program.npz",
     "trace.npz",
     "mapping.json",
     "report.html",

@@ -13,6 +13,8 @@
                      per population; the bias is per neuron and does not count
     synapse formats  distinct (kind, exponent, delayed or not) of the incoming connections
 
+A synapse is delayed where its connection takes more than one step (`deploy.program.timed`).
+
 The validator counts the same costs with code of its own (`deploy.map.validate`).
 """
 
@@ -66,7 +68,7 @@ def axon_words(chip: Chip, targets: Ints, delayed: bool, indexed: bool = False) 
 def connection_words(chip: Chip, c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
     """Synapse words of each part that holds these targets (see `deploy.connections.connection`): int64."""
     held = c.stored(targets, part, parts, bool(amount(chip.shared_kernels)))
-    words = axon_words(chip, held.size, c.delay > 0, held.indexed)
+    words = axon_words(chip, held.size, c.synaptic_delay > 0, held.indexed)
     return held.times * np.bincount(held.part, words, parts).astype(np.int64)
 
 
@@ -118,7 +120,7 @@ def neuron_groups(program: Program) -> Groups:
 
 def synapse_formats(connections: Iterable[Connection]) -> set[tuple[str, int, bool]]:
     """The distinct (kind, exponent, delayed or not) of connections."""
-    return {(c.kind, c.exponent, c.delay > 0) for c in connections}
+    return {(c.kind, c.exponent, c.synaptic_delay > 0) for c in connections}
 
 
 def core_report(program: Program, chip: Chip, mapping: Mapping) -> dict[str, Any]:

@@ -138,10 +138,11 @@ def _check_delays(program: Program, chip: Chip, population: Neurons) -> None:
     """Delays of a population's inputs that the chip has."""
     for c in program.into(population.name):
         limit = amount(chip.max_delay)
-        if c.delay > limit:
+        if c.synaptic_delay > limit:
             raise CheckFailed(
-                f"layer '{population.name}': the delay of {c.delay} steps of '{c.name}' exceeds the "
-                f"{limit} of '{chip.name}' by {c.delay - limit}; shorten it, or add a relay layer"
+                f"layer '{population.name}': the delay of {c.delay} steps of '{c.name}', "
+                f"{c.synaptic_delay} of them in its synapses, exceeds the {limit} of '{chip.name}' by "
+                f"{c.synaptic_delay - limit}; shorten it, or add a relay layer"
             )
 
 

@@ -250,9 +250,68 @@ def between(ends: tuple[int | float, int | float] | None, form: Form) -> str:
     return low if low == high else f"{low} – {high}"
 
 
-def latency_sentence(report: object) -> str:
-    """The range of the time of an inference over all sets that say how long operations take."""
+def assumed(report: object) -> str | None:
+    """How many cores and chips the network takes if one assumption about the chip is wrong, where that
+    was asked for: the ends, and which assumption makes the largest."""
+    found = at(report, "cores", "assumptions")
+    rows = [r for r in items(at(found, "rows")) if number(at(r, "cores")) is not None]
+    if not rows:
+        return None
+    low, high = (end(rows, key=lambda r: at(r, "cores")) for end in (min, max))
+
+    def said(row: object) -> str:
+        chips = at(row, "chips")
+        of = f"{count(at(row, 'cores'))} cores on {count(chips)} chip{'s' if chips != 1 else ''}"
+        return f"{of} if {str(at(row, 'limit')).replace('_', ' ')} is {count(at(row, 'value'))}"
+
+    return (
+        f"{said(low)}, {said(high)}, the others between ({count(len(rows))} changes, one at a time)"
+    )
+
+
+def stream_time(report: object) -> str:
+    """The range of the time of an inference in a stream of them."""
     return between(pair(at(report, "latency_range_s")), seconds)
+
+
+def latency_sentence(report: object) -> str:
+    """The range of the time of an inference over all sets that say how long operations take.
+
+    In a stream of them and alone; a report from before they were told apart has one range.
+    """
+    stream = stream_time(report)
+    alone = pair(at(report, "alone_range_s"))
+    if alone is None:
+        return stream if stream == NOT_MEASURED else f"{stream} per inference"
+    return f"{stream} per inference in a stream, {between(alone, seconds)} for one alone"
+
+
+def lowered(report: object) -> str | None:
+    """How messages wait where branches of different depth meet on the chip; None where none has to."""
+    found = at(report, "lowered")
+    way, refused = at(found, "way"), mapping(at(found, "refused"))
+    if not way or not (mapping(at(found, "cores")).keys() - {way} or refused):
+        return None
+    if at(found, "depth") == 0:
+        return f"{way}: {refused.get(way, NOT_MEASURED)}"
+    held = [f"{count(at(found, 'cores', str(way)))} cores"]
+    held += [
+        f"{count(at(found, key))} {name}"
+        for key, name in (("delayed", "connections delayed"), ("relay_neurons", "relay neurons"))
+        if at(found, key)
+    ]
+    others = [
+        f"{name} {'would not fit' if n is None else f'would take {count(n)}'}"
+        for name, n in mapping(at(found, "cores")).items()
+        if name != way
+    ]
+    took = f"{way}: {', '.join(held)}; {', '.join(others)}"
+    samples = at(found, "equal", "samples")
+    return (
+        took
+        if samples is None
+        else f"{took}; every spike and state equal on {count(samples)} samples"
+    )
 
 
 def parts_of_stages(timings: Mapping[str, object]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from deploy.errors import BadInput
 from deploy.program.pipeline_latency import latency_steps
 from deploy.program.program import Program
-from export.targets.lava.parts.align import aligned
+from deploy.program.timed import timed
 from export.targets.lava.parts.arguments import check_size, runs_as_conv
 from export.targets.lava.parts.neurons import stock_interval
 
@@ -33,11 +33,13 @@ def stock_program(program: Program, timesteps: int) -> tuple[Program, frozenset[
                 f"node '{c.name}': with delay {c.delay}, Lava's stock processes carry messages into "
                 "the next sample; `run_lava` and the emulator clear them"
             )
-    made, relays = aligned(program)
+    # Without delays of its own a program's branches meet by relays alone.
+    of = timed(program)
+    made = of.in_sample_time
     for c in made.connections:
         if not runs_as_conv(made, c):
             check_size(c)
-    return made, relays
+    return made, frozenset(of.relays)
 
 
 def build_network(program: Program, timesteps: int) -> Any:

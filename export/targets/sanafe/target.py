@@ -22,5 +22,5 @@ class SanaFe(Target):
         """`sanafe` of the report, see `export.targets.sanafe.check.cross_check`."""
         from export.targets.sanafe.check import cross_check
 
-        where = job.out, job.program, mapped.chip, mapped.mapping, mapped.sent
+        where = job.out, mapped.program, mapped.chip, mapped.mapping, mapped.sent
         return cross_check(*where, timeout=job.timeout)

@@ -10,7 +10,7 @@ import pytest
 from deploy.count.activity import fans
 from deploy.count.energy import LATENCIES, bundled_coefficients, energy, load_coefficients
 from deploy.count.operations import count
-from deploy.count.step_time import latency, latency_report
+from deploy.count.step_time import Clock, Pipeline, latency, latency_report
 from deploy.errors import BadInput
 from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import Core, Mapping, Slice
@@ -73,13 +73,64 @@ def test_time_by_hand() -> None:
 
 
 def test_a_report_has_every_set_with_latencies_and_the_range_over_them() -> None:
-    report = latency_report(fans(PROGRAM, MAPPING), SENT, bundled_coefficients())
+    report = reported(bundled_coefficients())
     assert [entry["coefficients"] for entry in report["latency"]] == [SET]
     assert report["latency"][0]["samples"] == 2
     assert report["latency_range_s"] == report["latency"][0]["inference_s"]
     json.dumps(report, allow_nan=False)
-    none = latency_report(fans(PROGRAM, MAPPING), SENT, [load_coefficients("horowitz45nm")])
-    assert none == {"latency": [], "latency_range_s": None}
+    none = reported([load_coefficients("horowitz45nm")])
+    assert none == {"latency": [], "latency_range_s": None, "alone_range_s": None}
+
+
+def reported(sets: Any) -> dict[str, Any]:
+    clock = Clock(fans(PROGRAM, MAPPING), sets)
+    clock.add(SENT)
+    return latency_report(clock, 2, 0)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7])
+@pytest.mark.parametrize("fill", [1, 3])
+def test_a_stream_and_an_inference_alone_step_by_step(chunk: int, fill: int) -> None:
+    """Every source shifted by its lag, by hand: what is shifted is timed as it stands."""
+    rng = np.random.default_rng(fill)
+    samples, timesteps, lag = 7, 3, {"x": 0, "a": 1, "b": 2}
+    sent = {
+        "x": rng.integers(0, 2, (samples, timesteps, 2)),
+        "a": rng.integers(0, 2, (samples, timesteps, 2)),
+        "b": rng.integers(0, 2, (samples, timesteps, 1)),
+    }
+    tables, coefficients = fans(PROGRAM, MAPPING), load_coefficients(SET)
+    clock = Clock(tables, [coefficients], pipeline=Pipeline(lag, fill))
+    for start in range(0, samples, chunk):
+        clock.add({name: x[start : start + chunk] for name, x in sent.items()})
+    (found,) = clock.latencies()
+    assert clock.latencies()[0].inference == found.inference  # asking changes nothing
+
+    def shifted(values: np.ndarray, steps: int, lag: int) -> np.ndarray:
+        late = np.zeros((1, steps, values.shape[-1]), np.int64)
+        rows = values.reshape(-1, values.shape[-1])[: max(0, steps - lag)]
+        late[0, lag : lag + len(rows)] = rows
+        return late
+
+    def whole(part: slice, steps: int) -> Any:
+        late = {name: shifted(x[part], steps, lag[name]) for name, x in sent.items()}
+        timed = latency(tables, late, coefficients)
+        assert timed is not None
+        return timed
+
+    stream = whole(slice(None), samples * timesteps + fill)
+    assert found.inference == pytest.approx([x / samples for x in stream.inference], rel=1e-12)
+    assert found.step == pytest.approx(stream.step, rel=1e-12)
+    assert found.slowest_core == stream.slowest_core
+    each = [whole(slice(i, i + 1), timesteps + fill) for i in range(samples)]
+    alone = [np.mean([e.inference[i] for e in each]) for i in (0, 1)]
+    assert found.alone == pytest.approx(alone, rel=1e-12)
+    slowest = [max(e.slowest_step[i] for e in (*each, stream)) for i in (0, 1)]
+    assert found.slowest_step == pytest.approx(slowest, rel=1e-12)
+    assert len(found.per_step) == timesteps + fill
+    report = latency_report(clock, timesteps, fill)
+    assert report["alone_range_s"] == list(found.alone)
+    assert report["latency"][0]["stream_steps"] == samples * timesteps + fill
 
 
 def test_hops_cost_energy_once_cores_are_placed() -> None:

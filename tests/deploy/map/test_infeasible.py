@@ -46,7 +46,7 @@ def sparse(sources: int, targets: int, fan_in: int) -> Program:
 
 def recurrent(size: int) -> Program:
     program = dense(4, size)
-    own = Dense("rec", "l0", "l0", np.zeros((size, size), np.int32), delay=1)
+    own = Dense("rec", "l0", "l0", np.zeros((size, size), np.int32), delay=2)
     return replace(program, connections=(*program.connections, own))
 
 
@@ -123,11 +123,11 @@ CASES: list[tuple[str, Callable[[], Program], Chip, tuple[str, ...]]] = [
         "delay",
         lambda: dense(4, 5, delay=40),
         chip(max_delay=31),
-        ("'l0'", "delay of 40", "'fc0'", "by 9", "relay"),
+        ("'l0'", "delay of 40", "'fc0'", "by 8", "relay"),
     ),
     (
         "words of delayed synapses",
-        lambda: dense(3_000, 9, delay=1),
+        lambda: dense(3_000, 9, delay=2),
         chip(synapse_words=2_999),
         ("'l0'", "synapse words", "by 1"),
     ),

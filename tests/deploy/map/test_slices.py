@@ -34,7 +34,7 @@ def network(*sizes: int, delay: int = 0, vth: Any = 100, recurrent: int | None =
     ]
     if recurrent is not None:
         n = sizes[recurrent + 1]
-        own = Dense("rec", f"l{recurrent}", f"l{recurrent}", np.zeros((n, n), np.int32), delay=1)
+        own = Dense("rec", f"l{recurrent}", f"l{recurrent}", np.zeros((n, n), np.int32), delay=2)
         connections.append(own)
     populations = tuple(
         make_population(name, (n,), vth=vth) for name, n in zip(names[1:], sizes[1:], strict=True)

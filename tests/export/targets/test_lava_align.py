@@ -20,7 +20,7 @@ from deploy.program.file import save_program
 from deploy.program.pipeline_latency import extra_steps, latency_steps
 from deploy.program.program import Output, Program, make_input, make_population
 from deploy.program.residual_stream import as_stream
-from export.targets.lava.parts.align import aligned
+from deploy.program.timed import timed
 from export.targets.lava.script import write_lava_script
 
 needs_lava = pytest.mark.skipif(
@@ -81,7 +81,8 @@ def data(program, seed, samples, timesteps):
 @given(seed=st.integers(0, 2**32 - 1))
 def test_relays_change_nothing_but_the_way(seed):
     program = skipping(seed)
-    made, relays = aligned(program)
+    of = timed(program)
+    made, relays = of.in_sample_time, of.relays
     assert not any(extra_steps(made, latency_steps(made)).values())
     own, latency = latency_steps(program), latency_steps(made)
     assert own == {name: steps for name, steps in latency.items() if name not in relays}
@@ -111,15 +112,16 @@ def test_one_chain_of_relays_serves_all_that_its_source_drives():
         ),
         (),
     )
-    made, relays = aligned(program)
+    of = timed(program)
+    made, relays = of.in_sample_time, of.relays
     assert relays == {"in.relay1", "in.relay2'", "in.relay3"}
     found = {c.name: c.source for c in made.connections if c.name.startswith("in>")}
     assert found == {
         "in>n0": "in", "in>n1": "in.relay1", "in>n2": "in.relay2'", "in>n3": "in.relay3",
     }  # fmt: skip
     straight = replace(program, connections=program.connections[4:])
-    assert aligned(straight)[1] == frozenset()
-    assert aligned(straight)[0].connections == straight.connections
+    assert not timed(straight).relays
+    assert timed(straight).in_sample_time.connections == straight.connections
 
 
 STOCK = """
@@ -192,7 +194,7 @@ def equal_in_stock_lava(folder, program, inputs):
 @pytest.mark.parametrize(("seed", "timesteps"), [(0, 5), (1, 1), (5, 2)])
 def test_stock_processes_hold_short_branches_back(tmp_path, seed, timesteps):
     program = skipping(seed)
-    assert aligned(program)[1]
+    assert timed(program).relays
     expected = equal_in_stock_lava(tmp_path, program, data(program, seed, 4, timesteps))
     assert sum(expected.s[o.source].any() for o in program.outputs) >= 3
 

@@ -29,6 +29,7 @@ def facts(run: Run) -> dict[str, Any]:
         "candidates": mapping(at(cores, "found_by", "candidates")),
         "hidden": hidden,
         "use": [_use(name, shares) for name, shares in mapping(at(cores, "utilisation")).items()],
+        "assumed": _assumed(at(cores, "assumptions")),
         "resources": [name.replace("_", " ") for name in resources],
         "listed": [
             (index, slices(core), [percent(numbers(at(core, "load")).get(r)) for r in resources])
@@ -48,6 +49,20 @@ def _use(resource: str, shares: object) -> dict[str, Any]:
         "max": at(shares, "used_max"),
         "share": number(at(shares, "max")),
     }
+
+
+def _assumed(found: object) -> list[list[Any]]:
+    """A row of each assumption that was changed, after the one of the chip as it is taken to be."""
+    rows = [("as assumed", "", "", at(found, "as_assumed"))] if found else []
+    for row in items(at(found, "rows")):
+        name = str(at(row, "limit")).replace("_", " ")
+        rows.append((name, count(at(row, "assumed")), count(at(row, "value")), row))
+    return [
+        [*names, *(count(at(row, key)) for key in ("cores", "chips", "packets"))]
+        if not at(row, "refused")
+        else [*names, "does not fit", "", ""]
+        for *names, row in rows
+    ]
 
 
 def _maps(cores: object, listed: dict[int, Any]) -> tuple[list[tuple[str, Drawing]], int]:

@@ -17,7 +17,16 @@ def facts(run: Run) -> dict[str, Any]:
     return {
         "curves": [drawn for e in sets if (drawn := _steps(e)) is not None],
         "rows": [_row(e) for e in sets],
+        "steps": _pipeline(sets[0]) if sets else None,
     }
+
+
+def _pipeline(entry: object) -> dict[str, int | float] | None:
+    """Steps of one inference alone, and of a stream of so many samples."""
+    keys = {"alone": "alone_steps", "stream": "stream_steps", "samples": "samples"}
+    found = {name: number(at(entry, key)) for name, key in keys.items()}
+    known = {name: n for name, n in found.items() if n is not None}
+    return known if len(known) == len(keys) else None
 
 
 def _row(entry: object) -> dict[str, Any]:
