@@ -44,13 +44,16 @@ class OnChip:
     refused: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """The report's `lowered`: {"way", "cores", "refused", "relays", "relay_neurons", "delayed",
-        "latency_steps", "depth", "fill"}; delayed: connections that wait in their synapses."""
+        """The report's `lowered`: {"way", "cores", "refused", "relayed", "longest", "relays",
+        "relay_neurons", "delayed", "latency_steps", "depth", "fill"}; relayed, longest: as of `timed`;
+        delayed: connections that wait in their synapses."""
         of = self.timed
         return {
             "way": self.way,
             "cores": self.cores,
             "refused": self.refused,
+            "relayed": None if of.relayed is None else list(of.relayed),
+            "longest": of.longest,
             "relays": len(of.relays),
             "relay_neurons": sum(of.program.population(name).size for name in of.relays),
             "delayed": sum(c.synaptic_delay > 0 for c in of.program.connections),

@@ -39,6 +39,7 @@ class Timed:
     in_sample_time: the same nodes with the delays of the program it was made of, in which relays take
     no time. latency: {population: steps behind the input}, relays included. relays: {relay: the node
     whose messages it passes on}. held: {connection of the program it was made of: steps held back}.
+    relayed, longest: with what `timed` was asked for it, so that it can be made again.
     """
 
     program: Program
@@ -46,6 +47,8 @@ class Timed:
     latency: Mapping[str, int]
     relays: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
+    relayed: tuple[str, ...] | None = None
+    longest: int = DELAY_MAX
 
     @property
     def depth(self) -> int:
@@ -118,7 +121,9 @@ def timed(
     def made(connections: list[Connection]) -> Program:
         return Program(program.inputs, tuple(populations), tuple(connections), program.outputs)
 
-    return Timed(made(late), made(plain), latency, relays, {n: k for n, k in held.items() if k})
+    waiting = {name: steps for name, steps in held.items() if steps}
+    asked = None if relayed is None else tuple(sorted(relayed))
+    return Timed(made(late), made(plain), latency, relays, waiting, asked, longest)
 
 
 def _relay(source: Input | Neurons, name: str) -> tuple[Neurons, int]:

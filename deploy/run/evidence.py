@@ -13,9 +13,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 INPUTS = "inputs.npz"
 LABELS = "labels"
+ON_CHIP = "chip_program.npz"
 # What another run of the same program, inputs and mapping writes again, byte for byte.
 _IDENTIFYING = ("program.npz", INPUTS, "trace.npz", "mapping.json")
-_FILES = ("model.nir", *_IDENTIFYING)
+_FILES = ("model.nir", *_IDENTIFYING, ON_CHIP)
 # All inputs are kept up to this size in memory, else those of the recorded samples.
 _MAX_BYTES = 64 << 20
 

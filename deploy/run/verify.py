@@ -18,8 +18,9 @@ from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.hardware.mapping import load_mapping
 from deploy.map.validate import validate
 from deploy.program.file import load_program
-from deploy.program.program import Program
-from deploy.run.evidence import INPUTS, LABELS, changed, data_sha256
+from deploy.program.program import Program, equal
+from deploy.program.timed import Timed, timed
+from deploy.run.evidence import INPUTS, LABELS, ON_CHIP, changed, data_sha256
 
 # Recordings that the replay holds at a time.
 _CHUNK_BYTES = 256 << 20
@@ -47,6 +48,12 @@ class _Run:
     labels: NDArray[Any] | None
     trace: Arrays
     mapping: CoreMapping
+    timed: Timed | None
+
+    @property
+    def on_chip(self) -> Program:
+        """What was mapped."""
+        return self.program if self.timed is None else self.timed.program
 
     @property
     def samples(self) -> int:
@@ -72,7 +79,9 @@ def verify(folder: Path, report: Mapping[str, Any]) -> list[Checked]:
         return [*checked, Checked("replay", None, why)]
     run = _read(folder, report)
     messages, replayed = _replayed(run)
-    checked += [_data(run), replayed, *_mapped(run, messages)]
+    if run.timed is not None:
+        messages = run.timed.with_relays(messages)
+    checked += [_data(run), replayed, _lowered(run), *_mapped(run, messages)]
     return checked
 
 
@@ -94,7 +103,29 @@ def _read(folder: Path, report: Mapping[str, Any]) -> _Run:
         raise BadInput(f"{folder / INPUTS}: input '{odd[0]}' is not in it and the program alike")
     trace = load_trace(folder / "trace.npz") if (folder / "trace.npz").is_file() else {}
     mapping = load_mapping(folder / "mapping.json")
-    return _Run(folder, report, program, arrays, labels, trace, mapping)
+    return _Run(folder, report, program, arrays, labels, trace, mapping, _timed(program, report))
+
+
+def _timed(program: Program, report: Mapping[str, Any]) -> Timed | None:
+    """The program in the steps of a chip, as the report says; None where it was mapped as it is."""
+    said = report.get("lowered")
+    if not isinstance(said, dict) or not said.get("depth"):
+        return None
+    relayed, longest = said.get("relayed"), said.get("longest")
+    names = relayed is None or (
+        isinstance(relayed, list) and all(isinstance(n, str) for n in relayed)
+    )
+    if not names or not isinstance(longest, int) or longest < 1:
+        raise BadInput(f"report.json: key 'lowered' says no way of waiting: {relayed}, {longest}")
+    return timed(program, relayed, longest)
+
+
+def _lowered(run: _Run) -> Checked:
+    """What was mapped against the program in the steps of a chip."""
+    if not (run.folder / ON_CHIP).is_file():
+        return Checked("lowered", None, f"the run keeps no {ON_CHIP}")
+    holds = equal(load_program(run.folder / ON_CHIP), run.on_chip)
+    return Checked("lowered", holds, f"{ON_CHIP} is the program in the steps of a chip")
 
 
 def _data(run: _Run) -> Checked:
@@ -141,7 +172,7 @@ def _mapped(run: _Run, messages: Arrays) -> list[Checked]:
         why = f"'{run.mapping.chip}' is no bundled chip"
         return [Checked("mapping", None, why), Checked("counts", None, why)]
     chip = load_chip(run.mapping.chip)
-    broken = validate(run.program, chip, run.mapping)
+    broken = validate(run.on_chip, chip, run.mapping)
     found = broken[0].message if broken else f"{len(run.mapping.cores)} cores within {chip.name}"
     mapping = Checked("mapping", not broken, found)
     if broken:
@@ -155,7 +186,7 @@ def _counts(run: _Run, messages: Arrays, chip: Chip) -> Checked:
         return Checked("counts", None, why)
     steps = next(iter(run.inputs.values())).shape[1]
     try:
-        counted = to_json(count(run.program, messages, run.samples, steps, run.mapping, chip))
+        counted = to_json(count(run.on_chip, messages, run.samples, steps, run.mapping, chip))
     except (BadInput, CheckFailed) as error:
         return Checked("counts", False, str(error))
     said = run.report.get("counts")

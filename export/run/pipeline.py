@@ -25,7 +25,7 @@ from deploy.program.program import Program, registers
 from deploy.prove.proof import prove, require
 from deploy.report import write_report
 from deploy.report.words.read import SCHEMA
-from deploy.run.evidence import INPUTS, evidence, kept_inputs
+from deploy.run.evidence import INPUTS, ON_CHIP, evidence, kept_inputs
 from export.deployment.deployment import Deployment
 from export.deployment.skips import skips_json
 from export.quantization.fidelity import quantization_json
@@ -73,7 +73,7 @@ def _output_files(target: Target, out: Path) -> tuple[str, ...]:
     of_targets = [file for each in map(find_target, BUILT_IN) for file in each.files]
     with suppress(BadInput, KeyError, TypeError):  # no report, or none that says it
         of_targets += find_target(read_json(out / "report.json")["target"]).files
-    ours = "model.nir", "program.npz", "chip_program.npz"
+    ours = "model.nir", "program.npz", ON_CHIP
     first = dict.fromkeys((*ours, *of_targets, *target.files))
     return (*first, INPUTS, "trace.npz", "mapping.json", "report.html", "report.json")
 
@@ -106,7 +106,7 @@ def _run(
 
         chip, (chipped, refused) = smallest_system(fit) if named is None else (named, fit(named))
         warnings += refused
-        save_program(options.out / "chip_program.npz", chipped.timed.program)
+        save_program(options.out / ON_CHIP, chipped.timed.program)
     found = [*_ours(deployment, program, options.jobs)]
     if (theirs := target.executor(job)) is not None:
         if theirs.name in {executor.name for executor in found}:

@@ -15,7 +15,7 @@ from neuroclip.commands.main import main
 def test_a_run_verifies_itself(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(run)]) == 0
     told = capsys.readouterr().out
-    for claim in ("files", "data", "replay", "mapping", "counts"):
+    for claim in ("files", "data", "replay", "lowered", "mapping", "counts"):
         assert f"{claim:<9} holds: " in told
 
 
@@ -51,8 +51,9 @@ def labels(run: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "fallen"),
     [
-        (entry("program.npz", "/weight"), {"files", "replay", "counts"}),
-        (entry("program.npz", "/vth"), {"files", "replay", "counts"}),
+        (entry("program.npz", "/weight"), {"files", "replay", "lowered", "counts"}),
+        (entry("program.npz", "/vth"), {"files", "replay", "lowered", "counts"}),
+        (entry("chip_program.npz", "/weight"), {"files", "lowered"}),
         (entry("trace.npz", "/s"), {"files", "replay"}),
         (entry("trace.npz", "/v"), {"files", "replay"}),
         (labels, {"files", "data"}),
