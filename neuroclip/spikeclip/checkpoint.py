@@ -12,6 +12,7 @@ from deploy.arithmetic.registers import BIAS_EXP_MAX
 from deploy.errors import BadInput
 from deploy.files import write_json
 from deploy.reading import require_memory
+from neuroclip.chip.synapses import ChipConv2d
 from neuroclip.data.images.images import Shares
 from neuroclip.spikeclip.chip import layers, readers
 from neuroclip.spikeclip.config import SpikeClipConfig
@@ -27,10 +28,14 @@ from neuroclip.storage.checkpoint_files import (
 )
 from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
 
-FORMAT, VERSION = SPIKECLIP, 1
+FORMAT, VERSION = SPIKECLIP, 2
+# Version 1 kept all tensors in float32.
+_READ = (1, VERSION)
 FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"
 
 _MAX_EXPONENT = 64
+# Of the encoder's tensors in the chip's file.
+_PREFIX = "encoder/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +61,15 @@ class SpikeCheckpoint:
 
 
 def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
-    """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
-    save_tensors(folder / FLOAT_FILE, checkpoint.model.state_dict())
-    save_tensors(folder / TEXT_FILE, checkpoint.text_encoder.state_dict())
+    """Write a checkpoint; the configuration comes last, so that a folder with it is whole.
+
+    What the chip holds in 8 bits is written in 8 bits, other matrices in float16.
+    """
+    save_tensors(folder / FLOAT_FILE, _halved(checkpoint.model.state_dict()))
+    save_tensors(folder / TEXT_FILE, _halved(checkpoint.text_encoder.state_dict()))
     chip = checkpoint.chip
     if chip is not None:
-        save_tensors(folder / CHIP_FILE, _learned(chip))
+        save_tensors(folder / CHIP_FILE, _learned(chip) | _integers(chip))
     write_json(
         folder / CONFIG_FILE,
         {
@@ -85,9 +93,12 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     Raises BadInput naming the file and the entry: missing, damaged, a pickle, tensors of another
     shape or variant, NaN.
     """
-    folder, raw = read_config(name_or_folder, FORMAT, VERSION)
+    folder, raw = read_config(name_or_folder, FORMAT, *_READ)
     path = folder / CONFIG_FILE
     try:
+        if isinstance(raw.get("model"), dict):
+            # Checkpoints from before tokenizers of stages, and shares of the images, have neither.
+            raw["model"] = {"depths": []} | raw["model"]
         config, text = typed("model", raw, SpikeClipConfig), typed("text", raw, TextConfig)
         if config.features != text.features:
             raise BadInput(
@@ -101,7 +112,6 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
             4 * config.steps * max(config.channels, config.tokenizer_channels[0]) * side**2,
         )
         teacher, training = described(raw, "teacher", "training")
-        # Checkpoints from before a data set's shares could be chosen have none.
         shares = typed("shares", raw, Shares) if "shares" in raw else Shares()
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
@@ -125,15 +135,14 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     )
     if scales is None:
         return made
-    learned = read_weights(folder / CHIP_FILE)
+    learned = _reals(scales, read_weights(folder / CHIP_FILE))
     features = made.text(made.labels)
     projection = torch.zeros(config.features, config.width)
     check_named(
         _learned(ChipSpikeClip(config, scales, projection, features)), learned, folder / CHIP_FILE
     )
     chip = ChipSpikeClip(config, scales, learned["projection"], features)
-    prefix = "encoder/"
-    state = {n.removeprefix(prefix): x for n, x in learned.items() if n.startswith(prefix)}
+    state = {n.removeprefix(_PREFIX): x for n, x in learned.items() if n.startswith(_PREFIX)}
     chip.encoder.load_state_dict(state, strict=False)
     return SpikeCheckpoint(
         made.model,
@@ -151,7 +160,39 @@ def _learned(chip: ChipSpikeClip) -> dict[str, Tensor]:
     """The tensors that training moves, as a checkpoint keeps them."""
     found: dict[str, Tensor] = {"projection": chip.readout.weight}
     trained = (x for x in chip.encoder.named_parameters() if x[1].requires_grad)
-    return found | {f"encoder/{name}": parameter for name, parameter in trained}
+    return found | {f"{_PREFIX}{name}": parameter for name, parameter in trained}
+
+
+def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices in float16 where it can hold them; vectors are few and stay as they are."""
+
+    def halved(x: Tensor) -> Tensor:
+        half = x.to(torch.float16)
+        return half if x.ndim > 1 and bool(torch.isfinite(half).all()) else x
+
+    return {name: halved(x) for name, x in tensors.items()}
+
+
+def _integers(chip: ChipSpikeClip) -> dict[str, Tensor]:
+    """The encoder's trained weights as the chip holds them, halved since they are even: int8."""
+    found = {}
+    for name in {layer.synapses for layer in layers(chip.config)}:
+        synapses = chip.encoder.get_submodule(name)
+        assert isinstance(synapses, ChipConv2d)
+        found[f"{_PREFIX}{name}.weight"] = (synapses.integer_weight() / 2).to(torch.int8)
+    return found
+
+
+def _reals(scales: Mapping[str, int], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that `_integers` rounded, as real numbers: a power of two's multiples of them."""
+
+    def real(name: str, x: Tensor) -> Tensor:
+        exponent = scales.get(name.removeprefix(_PREFIX).removesuffix(".weight"))
+        if x.dtype != torch.int8 or exponent is None:
+            return x
+        return x.to(torch.float32) * 2.0 ** (1 - exponent)
+
+    return {name: real(name, x) for name, x in tensors.items()}
 
 
 def _outline(config: SpikeClipConfig) -> dict[str, Tensor]:

@@ -40,7 +40,9 @@ def format_of(name_or_folder: str | Path) -> str:
     return str(found)
 
 
-def read_config(name_or_folder: str | Path, kind: str, version: int) -> tuple[Path, dict[str, Any]]:
+def read_config(
+    name_or_folder: str | Path, kind: str, *versions: int
+) -> tuple[Path, dict[str, Any]]:
     """The folder of a checkpoint, or of a bundled model by name, and its configuration.
 
     Raises BadInput naming the folder or the file: missing, or of another format or version.
@@ -48,8 +50,9 @@ def read_config(name_or_folder: str | Path, kind: str, version: int) -> tuple[Pa
     folder = _folder(name_or_folder, BUNDLED[kind])
     path = folder / CONFIG_FILE
     raw = read_json(path)
-    if not isinstance(raw, dict) or raw.get("format") != kind or raw.get("version") != version:
-        raise BadInput(f"{path}: not a {kind} configuration of version {version}")
+    if not isinstance(raw, dict) or raw.get("format") != kind or raw.get("version") not in versions:
+        known = " or ".join(map(str, versions))
+        raise BadInput(f"{path}: not a {kind} configuration of version {known}")
     return folder, raw
 
 
