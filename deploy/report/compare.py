@@ -32,7 +32,8 @@ def compare_rows(a: object, b: object) -> list[Row]:
     rows.append(_same("result", verdict(a).word, verdict(b).word))
     rows.append(_same("chip", words.chip(a) or None, words.chip(b) or None))
     rows += [_figure(key, at(a, key), at(b, key), count) for key in ("samples", "timesteps")]
-    for executor in words.TITLES:
+    shown = words.titles(a) | words.titles(b)
+    for executor in (e for e in words.TITLES if e in shown):
         rows += _accuracy(executor, a, b)
     for kind, key in (("spike", "spike_mismatches"), ("state", "state_mismatches")):
         rows.append(_figure(f"{kind} mismatches", _mismatches(a, key), _mismatches(b, key), count))

@@ -45,7 +45,8 @@ def summary(report: object, path: Path | None = None) -> str:
     rows += [("but", doubt) for doubt in found.doubts]
     rows.append(("run", f"{words.size(report)}, seed {words.recorded(report, 'seed')}"))
     if any(words.accuracy(report, executor) for executor in words.TITLES):
-        rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in words.TITLES.items()]
+        titles = words.titles(report)
+        rows += [(f"accuracy {title}", _accuracy(report, e)) for e, title in titles.items()]
     else:
         rows += [("accuracy", NOT_MEASURED), ("predicted", _predicted(report))]
     quantization = quantization_sentence(report)

@@ -45,7 +45,8 @@ class Deployment:
     integer messages [samples, time, *shape]}, and input_ranges: the smallest and largest message
     that their encoder lets through. labels: int64 [samples], and class_names of the predictions,
     where they are known. predict: a trace of the samples in a slice → class of each.
-    float_predictions: those of the model before quantization. host, chip: what runs where, in words.
+    float_predictions: those of the model before quantization; untuned_predictions: those of the integers
+    before they were trained on as such. host, chip: what runs where, in words.
     notes: what else its reader found, warnings of the report; silent_note: one for a run in which
     nothing fires. quantization: how the graph became
     integers, where it was not trained as such. label_layers: the connections that other labels
@@ -74,6 +75,7 @@ class Deployment:
     quantization: Quantization | None = None
     skipped: int = 0
     data_set: str | None = None
+    untuned_predictions: NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:

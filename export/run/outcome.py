@@ -152,6 +152,8 @@ def _right(deployment: Deployment, runs: Runs) -> dict[str, NDArray[np.bool_] | 
     others = runs.predictions.keys() - {"torch", FLOAT_GRAPH, *ours}
     names = ours | {name: name for name in sorted(others)}
     predicted = {"float": deployment.float_predictions}
+    if deployment.untuned_predictions is not None:
+        predicted["untuned"] = deployment.untuned_predictions
     predicted |= {key: runs.predictions.get(executor) for key, executor in names.items()}
     labels = deployment.labels
     return {

@@ -10,8 +10,19 @@ QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential 
 Form = Callable[[object], str]
 # The two sides of the comparison with an ANN, and the ANN in one pass.
 SIDES = ("snn_j", "ann_j", "ann_one_pass_j")
-# The four accuracies and how they are written for a reader.
-TITLES = {"float": "float", "quantized": "quantized", "emulator": "emulator", "lava": "Lava"}
+# The accuracies and how they are written for a reader.
+TITLES = {
+    "float": "float",
+    "untuned": "untuned",
+    "quantized": "quantized",
+    "emulator": "emulator",
+    "lava": "Lava",
+}
+
+
+def titles(report: object) -> dict[str, str]:
+    """Those of a report: only a network that was trained on further has one before that."""
+    return {e: t for e, t in TITLES.items() if e != "untuned" or accuracy(report, e) is not None}
 
 
 def recorded(report: object, key: str) -> str:

@@ -11,7 +11,8 @@ from deploy.report.words.section import Run
 
 def facts(run: Run) -> dict[str, Any]:
     """One row per executor: share correct, 95 % interval, correct of all; none where none has any."""
-    entries = {title: words.accuracy(run.report, e) for e, title in words.TITLES.items()}
+    titles = words.titles(run.report)
+    entries = {title: words.accuracy(run.report, e) for e, title in titles.items()}
     ends = [
         x
         for entry in entries.values()
