@@ -17,7 +17,8 @@ from neuroclip.convert.outputs import Place, Quantity
 from neuroclip.convert.snntorch import Understood
 from neuroclip.convert.watch.calls import Signature, at_place, call
 from neuroclip.convert.watch.labels import tensors_in
-from neuroclip.convert.watch.observe import Layout, clear
+from neuroclip.convert.watch.layout import Layout
+from neuroclip.convert.watch.observe import clear
 
 
 @dataclass(frozen=True)

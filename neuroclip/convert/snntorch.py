@@ -21,6 +21,7 @@ from deploy.errors import BadInput
 from deploy.program.program import Shape
 from neuroclip.chip.network import INPUT, ChipNetwork, Wire
 from neuroclip.chip.neurons import ChipNeuron
+from neuroclip.chip.recurrence import Surrogate
 from neuroclip.chip.synapses import V_UNIT, ChipSumPool2d
 from neuroclip.convert.check import require_faithful
 from neuroclip.convert.kinds import prepared, quantized_layers, require_kinds, require_plain
@@ -38,7 +39,8 @@ from neuroclip.convert.parts import (
 from neuroclip.convert.resets import require_chip_resets
 from neuroclip.convert.traced import Graph, Population, traced
 from neuroclip.convert.watch.calls import Signature, signature
-from neuroclip.convert.watch.observe import Layout, Observation
+from neuroclip.convert.watch.layout import Layout
+from neuroclip.convert.watch.observe import Observation
 from neuroclip.convert.watch.sample import Sample, attempt, given_sample, input_shape, random_sample
 
 
@@ -293,8 +295,9 @@ class _Conversion:
         self._fires_at_once(population)
 
     def _fires_at_once(self, population: Population) -> None:
-        # Both registers clear what was there: the sum alone decides, and one spike is enough.
+        # Both registers clear what was there: the sum alone decides, and one spike is enough. The
+        # gradient passes where no spike or one came, on either side of the threshold.
         self.modules[self.names[population.name]] = ChipNeuron(
             torch.zeros([1] * len(population.shape)), unit=2.0 * V_UNIT, shape=population.shape,
-            du=4095, dv=4095, vth=0,
+            du=4095, dv=4095, vth=1, surrogate=Surrogate(width=1.5),
         )  # fmt: skip

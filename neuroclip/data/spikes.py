@@ -1,11 +1,12 @@
 """Spikes: the integer messages that a network is sent, in a file or as arrays.
 
 A `.npy` file holds [samples, time, ...]; a `.npz` file, as arrays do, `spikes` of that shape, or an
-array for each input of the network under its name, and perhaps `labels` [samples].
+array for each input of the network under its name, and perhaps `labels` [samples] and the
+`class_names` that they number.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from deploy.reading import memory_limit
 
 # Messages are converted, compared and sent on: what they take while a network runs.
 _COPIES = 6
+
+# Arrays that are no spikes.
+_OF_CLASSES = ("labels", "class_names")
 
 Arrays = Mapping[str, NDArray[Any]]
 Spikes = Path | Arrays
@@ -84,6 +88,39 @@ def input_spikes(source: str | Spikes, names: list[str], model: str) -> Messages
         )
     inputs = {name: spikes for name, (spikes, _) in found.items()}
     return Messages(inputs, next(iter(found.values()))[1])
+
+
+def all_spikes(source: str | Spikes) -> Messages:
+    """The messages of a source whose network is not known: of one input, called "spikes", or of each.
+
+    Raises BadInput as `input_spikes` does.
+    """
+    arrays = spike_arrays(source)
+    names = [name for name in arrays if name not in _OF_CLASSES]
+    found = input_spikes(source, ["spikes"] if "spikes" in names or not names else names, "model")
+    return replace(
+        found, class_names=_class_names(arrays, found.labels, called(source, whole=True))
+    )
+
+
+def _class_names(arrays: Arrays, labels: NDArray[np.int64] | None, path: str) -> tuple[str, ...]:
+    """The names that the data bring, or the numbers of the labels."""
+    named = arrays.get("class_names")
+    if labels is None:
+        return ()
+    if int(labels.min()) < 0:
+        raise BadInput(f"{path}: 'labels' holds {labels.min()}; classes are counted from 0")
+    if named is None:
+        return tuple(map(str, range(int(labels.max()) + 1)))
+    if named.ndim != 1 or named.dtype.kind != "U":
+        raise BadInput(
+            f"{path}: 'class_names' is {named.dtype} of shape {named.shape}, expected text"
+        )
+    if int(labels.max()) >= len(named):
+        raise BadInput(
+            f"{path}: 'labels' holds {labels.max()}, and there are {len(named)} class names"
+        )
+    return tuple(map(str, named))
 
 
 def read_spikes(

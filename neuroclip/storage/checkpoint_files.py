@@ -12,10 +12,11 @@ from deploy.files import read_json
 from neuroclip.text.prompts import fill
 
 CONFIG_FILE = "config.json"
-ADAPTER, SPIKECLIP = "neuroclip-adapter", "spikeclip"
+ADAPTER, SPIKECLIP, NETWORK = "neuroclip-adapter", "spikeclip", "network"
 BUNDLED = {
     ADAPTER: ("neuroclip-digits", "neuroclip-digits-paper"),
     SPIKECLIP: ("spikeclip-digits", "spikeclip-cifar10-small"),
+    NETWORK: (),
 }
 """The models that come with the package, by the format of their configuration."""
 DEFAULT_MODEL = "neuroclip-digits"
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 
 def format_of(name_or_folder: str | Path) -> str:
-    """What kind of model a checkpoint is, `ADAPTER` or `SPIKECLIP`; its weights are not looked at.
+    """What kind of model a checkpoint is: `ADAPTER`, `SPIKECLIP` or `NETWORK`; weights are not looked at.
 
     Raises BadInput naming the folder or the file: missing, or of no format that is known.
     """

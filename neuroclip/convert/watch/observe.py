@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import snntorch as snn
@@ -23,10 +23,8 @@ from torch.nn.modules.module import (
 from deploy.errors import BadInput
 from neuroclip.convert.watch.calls import Signature, at_place, call, places
 from neuroclip.convert.watch.labels import Labels, Sent, Watch, tensors_in
+from neuroclip.convert.watch.layout import Layout
 from neuroclip.convert.watch.operations import watched
-
-Layout = Literal["step", "batch-first", "time-first", "static"]
-"""What one call of the model takes: [N, …] of one step, [N, T, …], [T, N, …], or [N, …] of all steps."""
 
 _STATES = ("mem", "syn", "spk")
 

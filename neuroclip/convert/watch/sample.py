@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from deploy.errors import BadInput
 from deploy.program.program import Shape
 from neuroclip.convert.watch.calls import Signature, first_states
-from neuroclip.convert.watch.observe import Layout, Observation, OtherLayout, observe
+from neuroclip.convert.watch.layout import Layout
+from neuroclip.convert.watch.observe import Observation, OtherLayout, observe
 from neuroclip.convert.watch.where import where
 
 Found = TypeVar("Found")

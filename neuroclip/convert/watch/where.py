@@ -7,7 +7,7 @@ from pathlib import Path
 # What stops in a library or in here was called from a line of theirs.
 _NOT_THEIRS = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
-    *(str(Path(__file__).parents[2] / ours) for ours in ("deploy", "export", "neuroclip")),
+    *(str(Path(__file__).parents[3] / ours) for ours in ("deploy", "export", "neuroclip")),
     "<",
 )
 

@@ -52,7 +52,8 @@ class EventDataset:
     card: what is known of the data set; names: one per recording (a path or an item's name); labels:
     int64 [recordings]; class_names: the words of the labels; train, validation, test: sorted int64
     indices, disjoint; load: index → Recording (raises BadInput naming the file); evidence: by what the
-    data set was recognised, or why it was not; known: whether it was.
+    data set was recognised, or why it was not; known: whether it was. own_test: the test part is the data
+    set's own; otherwise the split was drawn here.
     """
 
     card: DatasetCard
@@ -66,6 +67,7 @@ class EventDataset:
     evidence: str = "by its name"
 
     known: bool = True
+    own_test: bool = True
 
     @property
     def name(self) -> str:

@@ -80,6 +80,7 @@ def folder_dataset(root: Path, seed: int = 0, card: DatasetCard | None = None) -
         load=lambda index: read_recording(paths[index], default=sensor),
         evidence=evidence,
         known=known,
+        own_test=_official(np.array(is_test)),
     )
 
 
@@ -87,7 +88,7 @@ def split_parts(
     labels: NDArray[np.int64], is_test: NDArray[np.bool_], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Train, validation and test as `folder_dataset` describes them, sorted int64 indices."""
-    official = bool(is_test.any() and not is_test.all())
+    official = _official(is_test)
     pool = np.flatnonzero(~is_test) if official else np.arange(len(labels))
     smallest = int(np.bincount(labels[pool])[np.unique(labels[pool])].min())
     size = min(SHOT_POOL + VALIDATION_POOL, smallest // 2)
@@ -99,6 +100,11 @@ def split_parts(
     if official:
         return np.sort(np.concatenate([train, rest])), validation, np.flatnonzero(is_test)
     return train, validation, rest
+
+
+def _official(is_test: NDArray[np.bool_]) -> bool:
+    """Whether the folder keeps a test part of its own."""
+    return bool(is_test.any() and not is_test.all())
 
 
 def _class_folders(root: Path) -> Iterator[tuple[str, Path]]:
