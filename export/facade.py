@@ -1,5 +1,6 @@
 """`export` and its `Report`: the whole job of `neuroclip-export`, for Python. See `import neuroclip`."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -57,7 +58,10 @@ class Report:
 
     @property
     def accuracy(self) -> Mapping[str, Any]:
-        """{"float", "quantized", "emulator", "lava"}: {"value", "low", "high", …} each, or None."""
+        """{"float", "quantized", "emulator", "lava"}: {"value", "low", "high", …} each, or None.
+
+        Of a network that was trained on the chip's arithmetic, "untuned" is that before.
+        """
         return self.json["accuracy"]
 
     @property
@@ -110,7 +114,7 @@ class Report:
 
 def export(
     model: Any = None,
-    data: str | Path | ArrayLike | Mapping[str, ArrayLike] | None = None,
+    data: Any = None,
     labels: str | Sequence[str] | ArrayLike | None = None,
     *,
     target: str = "emulator",
@@ -122,7 +126,8 @@ def export(
     model: a torch module (a chip network of `to_chip`, or a snnTorch network that becomes one), a
     checkpoint's folder or bundled name, the path of a `.nir` or `.net` file; by default the bundled
     demonstration. data: spikes, integers [samples, time, *shape], or an array for each input under its
-    name; or the path or name of recordings, images or a file of spikes. labels: of the samples, integers
+    name; a torch DataLoader or Dataset of (spikes, label); or the path or name of recordings, images or a
+    file of spikes. labels: of the samples, integers
     [samples], beside spikes; or names of classes, for a checkpoint. target: as `neuroclip-export --help`
     lists them. out: the folder that receives the files. options: every other option of the command,
     with _ for -: `samples=100, record="all", jobs=2, calibrate="few.npz", lava_python="python3.10"`.
@@ -146,9 +151,11 @@ def export(
             raise TypeError(f"export() has no option {name!r}; it has {', '.join(sorted(known))}")
     if "lava_python" in options:
         options["lava_python"] = Path(options["lava_python"])
-    if not isinstance(options.get("calibrate"), str | Path | None):
-        options["calibrate"] = _arrays(options["calibrate"])
     messages, names = _given(data, labels)
+    if not isinstance(options.get("calibrate"), str | Path | None):
+        # Of the same data, calibration takes other samples than are evaluated.
+        same = options["calibrate"] is data
+        options["calibrate"] = messages if same else _arrays(options["calibrate"])
     if not str(out):
         raise BadInput("out: an empty name is no folder")
     given = options | {"target": target, "out": Path(out), "data": messages, "labels": names}
@@ -176,7 +183,7 @@ def _inputs(model: Any, request: Request, options: Options) -> dict[str, object]
 
 
 def _given(
-    data: str | Path | ArrayLike | Mapping[str, ArrayLike] | None,
+    data: Any,
     labels: str | Sequence[str] | ArrayLike | None,
 ) -> tuple[str | Spikes | None, str | None]:
     """The data with the labels of its samples, and the names of classes."""
@@ -193,10 +200,20 @@ def _given(
     return given, names
 
 
-def _arrays(data: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
-    """Arrays by name; those of torch from whatever device they are on."""
+def _arrays(data: Any) -> dict[str, NDArray[Any]]:
+    """Arrays by name; those of torch from whatever device they are on, or all that a loader gives."""
+    if is_loader(data):
+        from neuroclip.network.loader import loader_arrays
+
+        return loader_arrays(data)
     named = data if isinstance(data, Mapping) else {"spikes": data}
     return {
         name: np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
         for name, values in named.items()
     }
+
+
+def is_loader(data: object) -> bool:
+    """Whether data are a DataLoader or a Dataset of torch's, which whoever made one has imported."""
+    loading = sys.modules.get("torch.utils.data")
+    return loading is not None and isinstance(data, loading.DataLoader | loading.Dataset)

@@ -22,6 +22,7 @@ from export.frontends.frontend import Request
 from export.frontends.table import frontend_lines
 from export.run.options import Options
 from export.targets.table import find_target, target_lines
+from neuroclip.convert.watch.layout import LAYOUTS
 
 DESCRIPTION = """Export a trained model to a neuromorphic target and prove, spike for spike, that what
 runs there is what was trained. Without MODEL: the bundled NeuroCLIP demonstration."""
@@ -35,6 +36,9 @@ EXAMPLES = """examples:
   neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
   neuroclip-export float.nir --data spikes.npz --calibrate few.npz --target emulator
   neuroclip-export mine.py:Net --weights w.safetensors --data spikes.npz --target lava
+  neuroclip-export mine.py:Net --weights w.pt --data path/to/N-MNIST --frame-ms 10 --steps 30 \
+      --target emulator
+  neuroclip-export runs/mine --target lava --samples 20  a network trained by `neuroclip train network`
   neuroclip-export float.nir --data path/to/N-MNIST --frame-ms 1 --steps 300 --target emulator
 
 exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
@@ -121,14 +125,34 @@ def _parser() -> argparse.ArgumentParser:
         help="of a NIR graph's time constants (default: euler)",
     )
     add("--weights", metavar="FILE", help="of a network in a Python file (.safetensors, .pt)")
-    add("--calibrate", metavar="DATA", help="choose the scales of a float graph on these data")
+    add(
+        "--layout",
+        choices=LAYOUTS,
+        help="what a call of a module's forward takes: one step, or all steps, samples or time first, or "
+        "one input for all steps (default: found by trying)",
+    )
+    add(
+        "--output",
+        metavar="NEURONS",
+        help="the neurons of a module that answer (default: what its forward returns first)",
+    )
+    add(
+        "--calibrate",
+        metavar="DATA",
+        help="choose the scales of a float graph, or of a module in a Python file, on these data",
+    )
     add(
         "--frame-ms",
         type=_seconds,
         metavar="MS",
-        help="of event recordings as a NIR graph's input (default: 1)",
+        help="length of the frames that event recordings become (default for a NIR graph: 1)",
     )
-    add("--steps", type=_positive, metavar="N", help="frames of each recording (default: 300)")
+    add(
+        "--steps",
+        type=_positive,
+        metavar="N",
+        help="frames of each recording (default for a NIR graph: 300)",
+    )
     add(
         "--record",
         choices=("none", "spikes", "all"),

@@ -1,8 +1,8 @@
 """Which samples calibration sees: never one that is evaluated."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.data.spikes import Spikes
+from neuroclip.data.spikes import Messages as Evaluation
+from neuroclip.data.spikes import Spikes, called
 
 Messages = Mapping[str, NDArray[Any]]
 
@@ -23,8 +24,10 @@ _HELD_OUT = 4
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """inputs: {input: messages [samples, time, *shape]}; positions: of these samples in their data."""
+    """name: of the data; inputs: {input: messages [samples, time, *shape]}; positions: of these samples
+    in their data."""
 
+    name: str
     inputs: Messages
     positions: tuple[int, ...]
     notes: tuple[str, ...]
@@ -49,6 +52,33 @@ def evaluated(name: str, total: int, samples: int | None) -> int:
     return total - min(RECORDINGS, max(1, total // _HELD_OUT))
 
 
+def apart(
+    read: Callable[[str | Spikes, int | None], Evaluation],
+    data: str | Spikes,
+    calibrate: str | Spikes,
+    samples: int | None,
+) -> tuple[Evaluation, Chosen]:
+    """The samples to evaluate, and those to calibrate on, none of which is evaluated.
+
+    read: so many samples of data, or all. calibrate: other data, or the same, of which the samples after
+    those evaluated are taken, and a note says so. Raises BadInput where none is left for either.
+    """
+    if not same_data(data, calibrate):
+        found = read(data, samples)
+        return found, unseen(
+            called(calibrate, whole=True), read(calibrate, RECORDINGS).inputs, 0, found.inputs
+        )
+    name = called(data, whole=True)
+    everything = read(data, None if samples is None else samples + RECORDINGS)
+    total = len(next(iter(everything.inputs.values())))
+    count = evaluated(name, total, samples)
+    found = everything.first(count)
+    rest = {node: messages[count:] for node, messages in everything.inputs.items()}
+    chosen = unseen(name, rest, count, found.inputs)
+    split = f"{name}: calibrated on samples {count}..{total - 1}, evaluated on the {count} before"
+    return found, replace(chosen, notes=(split, *chosen.notes))
+
+
 def unseen(name: str, calibration: Messages, first: int, evaluated: Messages) -> Chosen:
     """The samples of calibration data that are not among those evaluated, by their messages.
 
@@ -70,7 +100,7 @@ def unseen(name: str, calibration: Messages, first: int, evaluated: Messages) ->
             "left out of calibration",
         )
     inputs = {node: messages[kept] for node, messages in calibration.items()}
-    return Chosen(inputs, tuple(first + i for i in kept), notes)
+    return Chosen(name, inputs, tuple(first + i for i in kept), notes)
 
 
 def _digests(inputs: Messages) -> list[bytes]:

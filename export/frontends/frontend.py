@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment
 from export.nir_format.normal.neurons import Discretisation
+from neuroclip.convert.watch.layout import LAYOUTS, Layout
 from neuroclip.data.spikes import Spikes
 
 # What any front end may be asked for; of the rest, each says what it takes.
@@ -26,6 +27,7 @@ _CHOICES = {
     "skips": get_args(Skips),
     "discretisation": get_args(Discretisation),
     "net_decay": get_args(NetDecay),
+    "layout": LAYOUTS,
 }
 
 
@@ -36,8 +38,8 @@ class Request:
     data: a path or name, or the messages themselves: {"spikes": integers [samples, time, *shape],
     "labels": int64 [samples]}, an array for each input under its name where there are several. labels:
     names of classes; clip, pretrained: of an adapter whose CLIP is not the bundled one; class_names,
-    float_predictions: of a torch module, see
-    `export.frontends.network.from_network`. Raises BadInput for a value that cannot be.
+    float_predictions, layout, output: of a torch module, see `export.frontends.module.from_module`.
+    Raises BadInput for a value that cannot be.
     """
 
     data: str | Spikes | None = None
@@ -56,6 +58,8 @@ class Request:
     steps: int | None = None
     net_decay: NetDecay = "auto"
     weights: str | None = None
+    layout: Layout | None = None
+    output: str | None = None
     class_names: tuple[str, ...] = ()
     float_predictions: ArrayLike | None = None
 

@@ -5,51 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
 
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
-from export.frontends.frontend import Request
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import ChipNetwork
-from neuroclip.data.spikes import Messages, Spikes, called, input_spikes, spike_arrays
-
-# Of the data, how many samples a person's module is run on to see what it does.
-_RUN_ON = 4
-
-
-def from_module(model: nn.Module, request: Request) -> Deployment:
-    """A deployment of a chip network, or of a snnTorch network that becomes one, on spikes.
-
-    Raises BadInput where there are no spikes, and naming the module that the chip cannot do.
-    """
-    if request.data is None:
-        raise BadInput("a torch module brings no data; give it spikes [samples, time, *shape]")
-    sent = _spikes(request.data)
-    if not isinstance(model, ChipNetwork):
-        from neuroclip.convert.snntorch import to_chip
-
-        largest = max(max(1, int(x.max()), -int(x.min())) for x in sent.inputs.values())
-        few = sent.first(_RUN_ON).inputs
-        model = to_chip(model, few.get("spikes", few), message_max=largest)
-    sent = sent.first(request.samples)
-    floats = request.float_predictions
-    return from_network(
-        model,
-        sent.inputs.get("spikes", sent.inputs),
-        sent.labels,
-        data=called(request.data),
-        class_names=tuple(request.class_names),
-        float_predictions=None if floats is None else np.asarray(floats)[: request.samples],
-        dt=request.dt,
-    )
-
-
-def _spikes(data: str | Spikes) -> Messages:
-    """Those of the only input, called spikes, or of each input by its name."""
-    names = [name for name in spike_arrays(data) if name != "labels"]
-    return input_spikes(data, ["spikes"] if "spikes" in names or not names else names, "model")
 
 
 def from_network(

@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, most_active
-from export.frontends.calibration import RECORDINGS, evaluated, same_data, unseen
+from export.frontends.calibration import apart
 from export.graph.graph import Graph
 from export.graph.time_scale import dt_note, long_note
 from export.nir_format.normal.neurons import DEFAULT_DT, Discretisation
@@ -71,12 +71,11 @@ def from_nir(
         )
         return Messages({names[0]: messages}, labels, class_names)
 
-    exact = calibrate is not None and inexact(normalised, {}) is None
-    shared = not exact and same_data(data, calibrate)
-    everything = read(data, samples if samples is None or not shared else samples + RECORDINGS)
-    total, name = len(everything.inputs[names[0]]), called(data, whole=True)
-    count = evaluated(name, total, samples) if shared else samples
-    found = everything.first(count)
+    chosen = None
+    if calibrate is not None and inexact(normalised, {}) is not None:
+        found, chosen = apart(read, data, calibrate, samples)
+    else:
+        found = read(data, samples).first(samples)
     deployment = Deployment(
         model=model.name,
         data=called(data),
@@ -93,23 +92,10 @@ def from_nir(
         notes=tuple(filter(None, (long_note(normalised, dt),))),
         silent_note=dt_note(normalised, dt),
     )
-    other = None if calibrate is None or shared else read(calibrate, RECORDINGS).inputs
-    if exact or calibrate is None:
+    if chosen is None:
         return _on_chip(deployment, normalised, dt=dt)
-    if other is None:
-        assert count is not None
-        rest = {node: messages[count:] for node, messages in everything.inputs.items()}
-        chosen = unseen(name, rest, count, found.inputs)
-        split = (
-            f"{name}: calibrated on samples {count}..{total - 1}, evaluated on the {count} before"
-        )
-        notes = (split, *chosen.notes)
-    else:
-        name = called(calibrate, whole=True)
-        chosen = unseen(name, other, 0, found.inputs)
-        notes = chosen.notes
-    deployment = replace(deployment, notes=(*deployment.notes, *notes))
-    return _on_chip(deployment, normalised, chosen.inputs, name, chosen.positions, dt=dt)
+    deployment = replace(deployment, notes=(*deployment.notes, *chosen.notes))
+    return _on_chip(deployment, normalised, chosen.inputs, chosen.name, chosen.positions, dt=dt)
 
 
 def _on_chip(deployment: Deployment, graph: Graph, *calibration: Any, dt: float) -> Deployment:

@@ -13,6 +13,7 @@ from deploy.plugins import installed, loaded
 from deploy.program.program import Program
 from export.deployment.deployment import Deployment
 from export.frontends.frontend import COMMON, Frontend, Request
+from neuroclip.storage.checkpoint_files import NETWORK, format_of
 
 GROUP = "neuroclip.frontends"
 
@@ -102,7 +103,7 @@ def _program(model: Any, request: Request) -> Deployment:
 
 
 def _module(model: Any, request: Request) -> Deployment:
-    from export.frontends.network import from_module
+    from export.frontends.module import from_module
 
     return from_module(model, request)
 
@@ -131,6 +132,10 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
             f"a checkpoint needs torch and what belongs to it ({error}): "
             "pip install '.[learn]' in the repository (a .nir file needs none of it)"
         ) from error
+    if model is not None and format_of(str(model)) == NETWORK:
+        from export.frontends.trained_network import from_trained_network
+
+        return from_trained_network(str(model), request)
     if request.data is not None and not isinstance(request.data, str | Path):
         raise BadInput(
             "a checkpoint reads recordings or images; give their path or name, not arrays"
@@ -150,10 +155,16 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
     )
 
 
+OF_MODULES = frozenset(
+    {
+        "class_names", "float_predictions", "layout", "output", "calibrate", "frame_ms", "steps",
+        "data_root", "skip_bad",
+    }
+)  # fmt: skip
 CHECKPOINT = Frontend(
     "checkpoint",
     "checkpoint",
-    "a trained NeuroCLIP or SpikeCLIP: its folder, or the name of a bundled one",
+    "a trained NeuroCLIP, SpikeCLIP or network of your own: its folder, or the name of a bundled one",
     _checkpoint,
     takes=frozenset({"labels", "clip", "pretrained", "data_root", "skip_bad", "skips"}),
 )
@@ -181,14 +192,14 @@ BUILT_IN = (
         "FILE.py:NAME, a snnTorch network, or a class or function that makes one",
         _python,
         (".py",),
-        frozenset({"weights", "class_names", "float_predictions"}),
+        OF_MODULES | {"weights"},
     ),
     Frontend(
         "module",
         "torch module",
         "in Python: a chip network, or a snnTorch network that becomes one",
         _module,
-        takes=frozenset({"class_names", "float_predictions"}),
+        takes=OF_MODULES,
         knows=_is_module,
     ),
     CHECKPOINT,

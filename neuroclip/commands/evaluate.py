@@ -13,9 +13,10 @@ from neuroclip.commands.options.groups import (
     source,
 )
 
-HELP = "accuracy of a trained adapter or SpikeCLIP"
+HELP = "accuracy of a trained adapter, SpikeCLIP or network of your own"
 EXAMPLES = """\
 neuroclip evaluate runs/adapter --data path/to/N-MNIST
+neuroclip evaluate runs/mine --data path/to/N-MNIST --split validation
 neuroclip evaluate spikeclip-cifar10-small --data cifar10-train.zip --steps 1,2,4"""
 
 
@@ -24,7 +25,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", nargs="?", help="folder or bundled name (default: neuroclip-digits)"
     )
-    add_source(parser, "data set as the model was trained on: events, or images", "items")
+    add_source(
+        parser,
+        "data set as the model was trained on: events, images, or spikes of a network (default: digits, "
+        "or what the network was trained on)",
+        "items",
+    )
+    parser.set_defaults(data=None)
     parser.add_argument(
         "--split", choices=("validation", "test"), default="test", help="which part of the data"
     )
@@ -45,13 +52,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; of what kind the model is stands in its configuration."""
-    from neuroclip.storage.checkpoint_files import DEFAULT_MODEL, SPIKECLIP, format_of
+    from neuroclip.storage.checkpoint_files import DEFAULT_MODEL, NETWORK, SPIKECLIP, format_of
 
     checkpoint = DEFAULT_MODEL if options.checkpoint is None else options.checkpoint
-    if format_of(checkpoint) == SPIKECLIP:
+    kind, data = format_of(checkpoint), options.data
+    options.data = "digits" if data is None else data
+    if kind in (NETWORK, SPIKECLIP):
         for option in ("clip", "pretrained"):
             if getattr(options, option) is not None:
-                raise BadInput(f"--{option}: {checkpoint} is a SpikeCLIP, which needs no CLIP")
+                raise BadInput(f"--{option}: {checkpoint} needs no CLIP; it is a {kind}")
+    if kind == SPIKECLIP:
         images = image_source(options)
         from neuroclip.commands.actions.spikeclip import evaluate as evaluate_spikeclip
 
@@ -67,6 +77,12 @@ def run(options: argparse.Namespace) -> int:
     for option in ("replace", "expand", "steps"):
         if getattr(options, option):
             raise BadInput(f"--{option}: {checkpoint} is no SpikeCLIP, which alone has it")
+    if kind == NETWORK:
+        from neuroclip.commands.actions.network import evaluate as evaluate_network
+
+        return evaluate_network(
+            checkpoint, data, options.split, options.data_root, options.skip_bad
+        )
     events, spec = source(options), given_clip(options)
     from neuroclip.commands.actions.adapter import evaluate
 

@@ -19,7 +19,7 @@ from neuroclip.commands import (
     watch,
     zero_shot,
 )
-from neuroclip.commands.train import adapter, clip, spikeclip
+from neuroclip.commands.train import adapter, clip, network, spikeclip
 
 
 class Command(Protocol):
@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "train adapter": adapter,
     "train clip": clip,
     "train spikeclip": spikeclip,
+    "train network": network,
     "evaluate": evaluate,
     "table": table,
     "sweep": sweep,
