@@ -10,6 +10,7 @@ import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,14 +103,16 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def value_of(content: bytes) -> Any:
+def value_of(content: bytes | BytesIO) -> Any:
     """The value that a pickle's instructions build (Python's pickletools names and explains them).
 
-    In time proportional to them. Raises ValueError, IndexError, KeyError, TypeError or AttributeError
-    where they build none, or hold others than the plain ones.
+    A stream is read up to the end of its first pickle. In time proportional to them. Raises ValueError,
+    IndexError, KeyError, TypeError or AttributeError where they build none, or hold others than the plain
+    ones.
     """
     stack: list[Any] = []
-    room = len(content)  # of text that becomes bytes
+    # Of text that becomes bytes.
+    room = len(content) if isinstance(content, bytes) else content.getbuffer().nbytes
     marks: list[int] = []  # where in the stack
     memo: dict[int, Any] = {}
 

@@ -8,11 +8,13 @@ modules in place of a dict; the code beside it is not read.
 
     data.pkl    {name: tensor} or a module; a tensor names its storage, offset, size and stride
     data/KEY    the bytes of a storage
+
+Files of torch before 1.6 are one stream, see `torch_old`.
 """
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +23,12 @@ import torch
 from deploy.errors import BadInput
 from deploy.reading import opened_zip, require_memory
 from neuroclip.storage.plain_pickle import Called, Persistent, are_sizes, value_of
+from neuroclip.storage.torch_old import MAX_INDEX, is_old, old_index, said, storage_of
 
-# An index holds a hundred bytes or so a tensor; one of more than this is none.
-_MAX_INDEX = 64 << 20
 # Names of tensors: more than any network has, fewer than a made-up one can multiply.
 _MAX_NAMES = 1 << 17
-_STORAGES = {
-    "torch DoubleStorage": torch.float64,
-    "torch FloatStorage": torch.float32,
-    "torch HalfStorage": torch.float16,
-    "torch BFloat16Storage": torch.bfloat16,
-    "torch LongStorage": torch.int64,
-    "torch IntStorage": torch.int32,
-    "torch ShortStorage": torch.int16,
-    "torch CharStorage": torch.int8,
-    "torch ByteStorage": torch.uint8,
-    "torch BoolStorage": torch.bool,
-}
+# The bytes of a storage, by its key.
+Content = Callable[[str], bytes]
 
 
 def torch_tensors(path: Path) -> dict[str, Any]:
@@ -45,16 +36,19 @@ def torch_tensors(path: Path) -> dict[str, Any]:
 
     A dict under "state_dict" stands for the whole; names of a module's parts are joined by dots, and a
     leading "module." is dropped. Nothing in the file is run. Raises BadInput naming the file and the
-    entry: damaged, compressed, of torch before 1.6 (no zip file), or more than the file holds.
+    entry: damaged, compressed, of no torch, or more than the file holds.
     """
     try:
-        with opened_zip(path, "torch file, a zip file since torch 1.6") as archive:
-            return _named(path, archive)
+        if is_old(path):
+            return _named(path, *old_index(path))
+        with opened_zip(path, "torch file") as archive:
+            return _named(path, *_zip_index(path, archive))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not an index of tensors: {error}") from error
 
 
-def _named(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+def _zip_index(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Content]:
+    """The value of the index, and the bytes of a storage by its key."""
     entries = {entry.filename: entry for entry in archive.infolist()}
     indices = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(indices) != 1:
@@ -69,24 +63,25 @@ def _named(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         raise BadInput(f"{path}: its tensors are compressed or overlap, as torch writes none")
     if (order := entries.get(f"{folder}byteorder")) and archive.read(order) != b"little":
         raise BadInput(f"{path}: entry '{order.filename}' is not 'little'")
-    if entries[indices[0]].file_size > _MAX_INDEX:
+    if entries[indices[0]].file_size > MAX_INDEX:
         raise BadInput(f"{path}: an index of {entries[indices[0]].file_size} bytes")
     require_memory(f"{path}: what it holds", sum(entry.file_size for entry in read))
-    value = value_of(archive.read(indices[0]))
+    return value_of(archive.read(indices[0])), lambda key: archive.read(f"{folder}data/{key}")
+
+
+def _named(path: Path, value: Any, content: Content) -> dict[str, Any]:
     if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
         value = value["state_dict"]
     if not isinstance(value, dict) and not _is_module(value):
-        raise BadInput(f"{path}: holds {_said(value)}, expected named tensors")
+        raise BadInput(f"{path}: holds {said(value)}, expected named tensors")
     storages: dict[str, torch.Tensor] = {}
 
-    def storage(named: Any) -> torch.Tensor:
-        kind, maker, key, _, count = named.name
-        if kind != "storage" or not isinstance(maker, Called) or maker.name not in _STORAGES:
-            raise ValueError(f"a storage of {_said(maker)}")
-        if (known := f"{maker.name} {key}") not in storages:
-            content = bytearray(archive.read(f"{folder}data/{key}"))
-            made = torch.frombuffer(content, dtype=_STORAGES[maker.name]) if content else None
-            storages[known] = torch.empty(0, dtype=_STORAGES[maker.name]) if made is None else made
+    def storage(named: Persistent) -> torch.Tensor:
+        key, dtype, count = storage_of(named)
+        if (known := f"{dtype} {key}") not in storages:
+            held = bytearray(content(key))
+            made = torch.frombuffer(held, dtype=dtype) if held else None
+            storages[known] = torch.empty(0, dtype=dtype) if made is None else made
         if len(storages[known]) != count:
             raise ValueError(f"storage {key} has {len(storages[known])} values, its index {count}")
         return storages[known]
@@ -129,7 +124,7 @@ def _tensor(name: str, made: Called, storage: Any) -> Any:
         return made
     named, offset, size, stride = made.arguments[:4]
     if not isinstance(named, Persistent):
-        raise ValueError(f"tensor '{name}' is in {_said(named)}, expected a storage")
+        raise ValueError(f"tensor '{name}' is in {said(named)}, expected a storage")
     values = storage(named)
     if not (are_sizes((offset,)) and are_sizes(size) and are_sizes(stride)):
         raise ValueError(f"tensor '{name}' has an offset, a size or a stride that is none")
@@ -140,7 +135,3 @@ def _tensor(name: str, made: Called, storage: Any) -> Any:
     if math.prod(size) and (last >= len(values) or math.prod(size) > len(values)):
         raise ValueError(f"tensor '{name}' of size {size} lies outside its storage")
     return torch.as_strided(values, size, stride, offset)
-
-
-def _said(value: Any) -> str:
-    return value.name if isinstance(value, Called) else type(value).__name__

@@ -42,8 +42,13 @@ def assert_same(found, expected):
         assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_state_dict_is_what_was_saved(tmp_path, seed):
+# Since torch 1.6 a zip file, before it one stream.
+ZIPPED = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+
+
+@ZIPPED
+@pytest.mark.parametrize("seed", range(3))
+def test_a_state_dict_is_what_was_saved(tmp_path, seed, zipped):
     torch.manual_seed(seed)
     state = Net().state_dict()
     types = (torch.float64, torch.bfloat16, torch.int8, torch.uint8, torch.int16, torch.int32)
@@ -52,10 +57,12 @@ def test_a_state_dict_is_what_was_saved(tmp_path, seed):
     state |= {"part": whole[8:40].reshape(4, 8)[:, 2:5], "tied": whole[8:40]}
     held = [state, {"state_dict": state, "epoch": 3}, {f"module.{n}": x for n, x in state.items()}]
     for i, content in enumerate(held):
-        torch.save(content, tmp_path / f"{i}.pt")
+        torch.save(content, tmp_path / f"{i}.pt", _use_new_zipfile_serialization=zipped)
         assert_same(read_weights(tmp_path / f"{i}.pt"), state)
     torch.save(
-        {n: nn.Parameter(x) for n, x in state.items() if x.is_floating_point()}, tmp_path / "p.pt"
+        {n: nn.Parameter(x) for n, x in state.items() if x.is_floating_point()},
+        tmp_path / "p.pt",
+        _use_new_zipfile_serialization=zipped,
     )
     assert_same(
         read_weights(tmp_path / "p.pt"), {n: x for n, x in state.items() if x.is_floating_point()}
@@ -190,11 +197,34 @@ def test_parts_that_share_parts_do_not_multiply(tmp_path):
         torch_tensors(tmp_path / "many.pt")
 
 
-def test_random_bytes_are_refused_or_read(tmp_path):
-    torch.save({"a": torch.arange(6.0)}, tmp_path / "good.pt")
+def test_an_old_file_that_ends_early_or_late_is_refused(tmp_path):
+    path = tmp_path / "old.pt"
+    torch.save({"a": torch.arange(6.0)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert torch_tensors(path)["a"].tolist() == [0, 1, 2, 3, 4, 5]
+    count = content.rindex((6).to_bytes(8, "little"))
+    for changed in (
+        content[:-1],
+        content + b"x",
+        content[:count],
+        content[:count] + (7).to_bytes(8, "little") + content[count + 8 :],
+        content.replace(b"FloatStorage", b"EvilStoragee"),
+        content.replace(b"little_endian", b"lattle_endian"),
+        b"",
+    ):
+        path.write_bytes(changed)
+        with pytest.raises(BadInput, match=r"old\.pt"):
+            torch_tensors(path)
+
+
+@ZIPPED
+def test_random_bytes_are_refused_or_read(tmp_path, zipped):
+    torch.save(
+        {"a": torch.arange(6.0)}, tmp_path / "good.pt", _use_new_zipfile_serialization=zipped
+    )
     content = bytearray((tmp_path / "good.pt").read_bytes())
     rng = np.random.default_rng(0)
-    for _ in range(300):
+    for _ in range(200):
         changed = bytearray(content)
         for at in rng.integers(0, len(content), 4):
             changed[at] = rng.integers(256)
