@@ -3,7 +3,8 @@
 A run replaces and removes files by their names, so that what its folder holds is of one run. It does so
 only in a folder that is empty or ours. Ours is one that holds something that we wrote, by its content:
 
-    report.json, config.json, table.json, sweep.json    with the keys that only ours have
+    report.json, config.json, table.json, sweep.json,   with the keys that only ours have
+    unseen.json
     program.npz                                         with the header of a program
     *.safetensors                                       with our name in its metadata, or a training's state
     cells/, teacher/                                    with such a file in it
@@ -28,10 +29,12 @@ _KEYS: dict[str, tuple[frozenset[str], ...]] = {
     "report.json": (frozenset({"schema", "target", "ok"}),),
     "config.json": (
         frozenset({"format", "version", "labels", "template"}),
+        frozenset({"format", "version", "towers"}),
         frozenset({"clip", "training"}),
     ),
     "table.json": (frozenset({"data", "clip", "seeds"}),),
     "sweep.json": (frozenset({"data", "points"}),),
+    "unseen.json": (frozenset({"data", "clip", "rows"}),),
 }
 _CELL = frozenset({"identity", "result"})
 _MAX_HEAD = 16 << 20

@@ -1,27 +1,35 @@
-"""`neuroclip zero-shot`: event recordings classified by the texts of their labels alone."""
+"""`neuroclip zero-shot`: recordings or images classified by the texts of their labels alone."""
 
 import argparse
 
+from deploy.errors import BadInput
 from neuroclip.commands.options.groups import (
     add_clip,
-    add_events,
     add_frames,
     add_seed,
+    add_source,
     clip,
     frames,
+    image_source,
     source,
 )
+from neuroclip.data.images.told import holds_images
 
-HELP = "classify recordings by text alone"
+HELP = "classify recordings or images by text alone"
 EXAMPLES = """\
 neuroclip zero-shot --data digits
 neuroclip zero-shot --data path/to/N-MNIST --split validation
-neuroclip zero-shot --labels "three,eight" --template "the digit {}" """.rstrip()
+neuroclip zero-shot --labels "three,eight" --template "the digit {}"
+neuroclip zero-shot --clip runs/words --data cifar10-train.zip --replace "horse=zebra,ship=boat"
+neuroclip zero-shot --clip runs/words --data cifar10-train.zip --expand "@cifar100" """.rstrip()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add_events(parser)
+    what = (
+        "digits (bundled), or a folder of recordings, or of images, or a zip file of images; below "
+    )
+    add_source(parser, f"{what}--data-root nmnist, cifar10 and others", "items")
     add_clip(parser)
     add_frames(parser)
     parser.add_argument("--labels", help='class names, "a,b,c" (default: the data set\'s)')
@@ -34,11 +42,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the digits' still pictures in place of their events",
     )
+    images = parser.add_argument_group("of images only")
+    images.add_argument(
+        "--replace", metavar='"A=B,..."', help="other names for some classes (default: none)"
+    )
+    images.add_argument(
+        "--expand", metavar='"a,b,..."', help="names that are no class, added (default: none)"
+    )
     add_seed(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Classify, and print the accuracy and how the data set was recognised."""
+    if holds_images(options.data, options.data_root):
+        return _images(options)
+    for option in ("replace", "expand"):
+        if getattr(options, option) is not None:
+            raise BadInput(f"--{option}: {options.data} holds no images, which alone have it")
     data, spec = source(options), clip(options)
     from neuroclip.commands.actions.adapter import zero_shot
 
@@ -49,6 +69,26 @@ def run(options: argparse.Namespace) -> int:
         template=options.template,
         pictures=options.pictures,
         frame_options=frames(options),
+        split=options.split,
+        seed=options.seed,
+    )
+
+
+def _images(options: argparse.Namespace) -> int:
+    data, spec, given = image_source(options), clip(options), frames(options)
+    normalisation = given.pop("normalisation", "clip")
+    for option in (*given, *(["pictures"] if options.pictures else [])):
+        raise BadInput(f"--{option}: {options.data} holds images, and this is of recordings")
+    from neuroclip.commands.actions.images import zero_shot
+
+    return zero_shot(
+        data,
+        spec,
+        labels=options.labels,
+        replacing=options.replace,
+        expanding=options.expand,
+        template=options.template,
+        normalisation=normalisation,
         split=options.split,
         seed=options.seed,
     )

@@ -14,9 +14,12 @@ from neuroclip.commands.actions.asked import Source
 _FRAMES = ("steps", "slicing", "rendering", "threshold", "normalisation")
 
 
-def add_source(parser: argparse.ArgumentParser, what: str, items: str) -> None:
+def add_source(
+    parser: argparse.ArgumentParser, what: str, items: str, default: str | None = "digits"
+) -> None:
     """Add --data, --data-root and --skip-bad. what: that --data names; items: that may be bad."""
-    parser.add_argument("--data", default="digits", help=what)
+    shown = what if default else f"{what} (default: none)"
+    parser.add_argument("--data", default=default, help=shown)
     disk = parser.add_argument_group("data on disk")
     disk.add_argument(
         "--data-root", metavar="DIR", help="where data sets lie; --data may then be a name or a "

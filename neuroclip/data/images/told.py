@@ -1,0 +1,28 @@
+"""Whether a data set is one of still images or of event recordings, told before it is opened."""
+
+from pathlib import Path
+
+from neuroclip.data.events.recording import SUFFIXES as RECORDINGS
+from neuroclip.data.images.folders import SUFFIXES as IMAGES
+from neuroclip.data.images.torchvision_sets import IMAGE_SETS
+
+
+def holds_images(name_or_path: str, root: str | None) -> bool:
+    """True for a known set of images, a file (recordings come in folders), and a folder whose first file
+    of either kind, in the order of names, is an image."""
+    if name_or_path in IMAGE_SETS:
+        return True
+    path = Path(name_or_path)
+    if not path.exists() and root is not None:
+        path = Path(root) / name_or_path
+    if not path.is_dir():
+        return path.is_file()
+    waiting = [path]
+    while waiting:
+        folder = waiting.pop()
+        entries = sorted(folder.iterdir(), reverse=True)
+        for entry in reversed(entries):
+            if entry.suffix.lower() in IMAGES or entry.suffix in RECORDINGS:
+                return entry.suffix.lower() in IMAGES
+        waiting += [entry for entry in entries if entry.is_dir()]
+    return False
