@@ -5,32 +5,21 @@ import io
 import os
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 from deploy.errors import BadInput, ToolError
+from deploy.processes import ended_by_signals
 from deploy.reading import limit_memory
 from deploy.shown import shown
 
 # What a shell expects of a command that a signal ended: 128 + its number.
 _BY_SIGNAL = 128
-# Beside Ctrl-C: `kill`, and a terminal that was closed.
-_ENDING = ("SIGTERM", "SIGHUP")
 # How tqdm goes up a line.
 _UP = "\x1b[A"
-
-
-class Ended(KeyboardInterrupt):
-    """A signal that ends the command as Ctrl-C does: everything is cleaned up on the way out."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}")
-        self.number = number
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -73,7 +62,7 @@ def run_command(name: str, action: Callable[[], int]) -> int:
     if any(action == "error" for action, *_ in warnings.filters):
         # Who makes warnings errors means those of code of their own, not those of every library.
         warnings.filterwarnings("default")
-    with _ended_by_signals(), _shown_streams():
+    with ended_by_signals() as caught, _shown_streams():
         try:
             status = action()
             sys.stdout.flush()
@@ -81,6 +70,7 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         except ToolError as error:
             message, status = str(error), error.exit_status
         except KeyboardInterrupt as error:
+            caught()
             message = str(error) or "interrupted"
             status = _BY_SIGNAL + getattr(error, "number", signal.SIGINT)
         except BrokenPipeError:
@@ -162,26 +152,6 @@ def _discard(stream: io.TextIOBase | object) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
         os.close(nowhere)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Within, the signals that ask a process to end raise `Ended`, unless they are ignored (nohup)."""
-    held = {}
-
-    def end(number: int, _: FrameType | None) -> None:
-        raise Ended(number)
-
-    if threading.current_thread() is threading.main_thread():
-        for name in _ENDING:
-            number = getattr(signal, name, None)  # SIGHUP is not everywhere
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-                held[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, before in held.items():
-            signal.signal(number, before)
 
 
 def seed_argument(text: str) -> int:

@@ -54,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
+        _sweep(path.parent, suffix=_SUFFIX)
         temporary, lock = _locked_file(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot write: {error.strerror or error}") from error
@@ -105,12 +105,34 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
                 made.rmdir()
 
 
+@contextmanager
+def temporary_folder(
+    prefix: str, forget: Callable[[Path], None] = lambda _: None
+) -> Iterator[Path]:
+    """A folder of the system's temporary ones, which goes in the end; so do those that dead processes left.
+
+    prefix: of its name, no other program's. forget: removes what else goes with a folder.
+    """
+    root, lock = Path(tempfile.gettempdir()), None
+    _sweep(root, prefix, forget)
+    while lock is None:
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        with suppress(FileNotFoundError):  # swept by another process before it was locked
+            lock = _locked(folder)
+    try:
+        yield folder
+    finally:
+        forget(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
 def _hidden(folder: Path) -> tuple[Path, int]:
     """A new hidden folder inside `folder`, which is made where there is none, and its lock."""
     for left in reversed(range(_TRIES)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
+            _sweep(folder, suffix=_SUFFIX)
             made = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=folder))
             return made, _locked(made)
         except (FileNotFoundError, FileExistsError):
@@ -149,15 +171,21 @@ def _locked(path: Path) -> int:
     return descriptor
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what dead processes left: hidden files and folders of ours that nobody has locked."""
+def _sweep(
+    folder: Path,
+    prefix: str = _PREFIX,
+    forget: Callable[[Path], None] = lambda _: None,
+    suffix: str = "",
+) -> None:
+    """Remove what dead processes left: files and folders of ours that nobody has locked."""
     if fcntl is None:
         return
-    for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        with suppress(OSError):  # locked by a living process, or gone already
-            descriptor = os.open(left, os.O_RDONLY)
+    for left in folder.glob(f"{prefix}*{suffix}"):
+        with suppress(OSError):  # locked by a living process, another's, or gone already
+            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                forget(left)
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             finally:
                 os.close(descriptor)

@@ -4,7 +4,8 @@ set -eu
 
 uv=$(command -v uv || echo .tools/bin/uv)
 
-compile() { "$uv" pip compile --quiet --no-header --no-annotate --upgrade "$@" pyproject.toml; }
+compile() { "$uv" pip compile --quiet --no-header --no-annotate --upgrade --override overrides.txt \
+    "$@" pyproject.toml; }
 
 header() {
     echo "# $1"

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.reading import opened
+
 Arrays = Mapping[str, NDArray[Any]]
 
 INPUTS = "inputs.npz"
@@ -77,7 +79,7 @@ def changed(folder: Path, report: Mapping[str, Any]) -> list[str]:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from msgspec import Struct
 from tqdm import tqdm
 
+from deploy.decode import converted
 from deploy.errors import BadInput
 from deploy.files import read_json, write_json
 from neuroclip.adapter.methods import (
@@ -32,6 +33,7 @@ from neuroclip.adapter.train import Examples, Recipe
 from neuroclip.clip.features import dataset_features
 from neuroclip.clip.model import Clip, encode_text
 from neuroclip.clip.variants import variant_features
+from neuroclip.compute.processes import in_processes
 from neuroclip.data.events.catalogue import EventDataset, few_shot
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.results.statistics import paired_difference
@@ -69,6 +71,16 @@ class Cell:
         seen = "" if self.seen is None else f"-seen-{self.seen}"
         bits = f"-bits-{self.config.message_exponent}"
         return f"shots-{self.shots}-seed-{self.seed}{bits}{rate}{seen}.json"
+
+
+class _Result(Struct):
+    correct: dict[str, list[bool]]
+    operations: dict[str, float]
+
+
+class _Unseen(Struct):
+    seen: list[int]
+    accuracy: dict[str, dict[str, float]]
 
 
 def task_of(
@@ -117,20 +129,35 @@ def computed(
             kept = read_json(path)
             if not isinstance(kept, dict) or kept.get("identity") != identity:
                 raise BadInput(f"{path}: of another table; remove it or leave --resume out")
-            found[cell.name] = kept["result"]
+            found[cell.name] = _kept(path, cell, kept.get("result"))
         else:
             waiting.append((cell, identity))
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        delayed(_compute)(cell, with_shots(tasks[cell.seed], cell.shots), identity)
-        for cell, identity in waiting
+    work = (
+        (cell, with_shots(tasks[cell.seed], cell.shots), identity) for cell, identity in waiting
     )
+    done = in_processes(_compute, work, jobs)
     for name, identity, result in tqdm(done, total=len(waiting), desc="cells", disable=None):
         write_json(folder / name, {"identity": identity, "result": result})
         found[name] = result
     return [found[cell.name] for cell in cells]
 
 
-def _compute(cell: Cell, task: Task, identity: str) -> tuple[str, str, dict[str, Any]]:
+def _kept(path: Path, cell: Cell, result: Any) -> dict[str, Any]:
+    """What a kept cell holds, as `_compute` made it. Raises BadInput naming the file and the key."""
+    kind = _Unseen if cell.seen is not None else _Result
+    try:
+        converted(result, kind, "result")
+        wanted = () if cell.seen is not None else (CHIP,) if cell.only_chip else METHODS
+        for method in wanted:
+            if method not in result["correct"]:
+                raise BadInput(f"key 'result.correct' has no '{method}'")
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    return dict(result)
+
+
+def _compute(asked: tuple[Cell, Task, str]) -> tuple[str, str, dict[str, Any]]:
+    cell, task, identity = asked
     torch.set_num_threads(1)
     if cell.only_chip:
         return cell.name, identity, chip_accuracy(task, cell.config, cell.recipe)

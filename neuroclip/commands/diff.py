@@ -1,12 +1,12 @@
 """`neuroclip diff`: where two runs, programs or recorded traces first differ."""
 
 import argparse
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.errors import BadInput
+from deploy.reading import opened_zip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,9 +123,9 @@ def _side(path: Path) -> _Side:
 
 def _is_program(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             return "program.json.npy" in archive.namelist()
-    except Exception:
+    except BadInput:
         # Whatever it is, reading it as a trace says what is wrong with it.
         return False
 

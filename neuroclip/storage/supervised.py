@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from deploy.processes import die_with_parent
+
 # A child that neither works nor ends waits for a lock that some thread held when it was forked.
 _WALL_SECONDS = 60.0
 _FAILED = 3
@@ -30,11 +32,13 @@ def supervised(work: Callable[[], bytes], cpu_seconds: float, memory: int) -> by
     if not hasattr(os, "fork"):
         return work()
     receiving, sending = os.pipe()
+    parent = os.getpid()
     with warnings.catch_warnings():
         # Newer Pythons warn of threads; the child uses none, and leaves without cleaning up.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
+        die_with_parent(parent)
         _work(work, sending, cpu_seconds, memory)
     os.close(sending)
     found = None

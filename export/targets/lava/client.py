@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from deploy.emulate.reference import Messages, check_inputs
 from deploy.emulate.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
 from deploy.errors import BadInput
-from deploy.files import read_json
+from deploy.files import read_json, temporary_folder
 from deploy.program.file import save_program
 from deploy.program.pipeline_latency import latency_steps
 from deploy.program.program import Program
@@ -130,12 +129,8 @@ def _called(program: Program) -> str:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A job's folder, which goes in the end together with the shared memory named after it."""
-    folder = Path(tempfile.mkdtemp(prefix="neuroclip-lava-"))
-    try:
+    with temporary_folder("neuroclip-lava-", remove_shared_memory) as folder:
         yield folder
-    finally:
-        remove_shared_memory(folder)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(folder: Path, program: Program, inputs: Messages, job: Job, where: Slots) -> None:

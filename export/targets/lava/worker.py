@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 _memory: list[SharedMemory] = []
+_forks: list[int] = []
 
 
 def main(path: Path) -> int:
@@ -31,8 +32,15 @@ def main(path: Path) -> int:
         print(error, file=sys.stderr)
         return 3  # job.CANNOT_IMPORT, which needs numpy to be imported
     from deploy.files import write_json
+    from deploy.processes import die_with_parent
     from export.targets.lava.parts.job import RESULT
 
+    # Lava's own processes end with this one, even where nobody is left to end them.
+    os.register_at_fork(
+        before=lambda: _forks.append(os.getpid()),
+        after_in_child=lambda: die_with_parent(_forks[-1]),
+        after_in_parent=_forks.pop,
+    )
     try:
         write_json(path.parent / RESULT, _run(path))
     except Exception as error:

@@ -1,9 +1,9 @@
 """SANA-FE's run of our traffic: its counts must be ours; its energy and time stand beside ours."""
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from deploy.count.operations import Counts, count
 from deploy.count.packets import HOST
 from deploy.count.step_time import latency
 from deploy.errors import BadInput, CheckFailed
+from deploy.files import temporary_folder
 from deploy.hardware.chip import Chip
 from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.program.program import Program
@@ -117,10 +118,11 @@ def _samples(program: Program, mapping: CoreMapping, sent: Mapping[str, NDArray[
 
 
 def _run(architecture: Path, network: Path, steps: int, timeout: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "found.json"
+    with temporary_folder("neuroclip-sanafe-") as folder:
+        out = folder / "found.json"
         command = [sys.executable, str(Path(__file__).with_name("worker.py"))]
         command += [str(architecture.resolve()), str(network.resolve()), str(steps), str(out)]
+        command += [str(os.getpid())]
         try:
             done = subprocess.run(
                 command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False

@@ -1,4 +1,4 @@
-"""The process that runs SANA-FE: `worker.py ARCHITECTURE NETWORK STEPS OUT`, answered as JSON in OUT.
+"""The process that runs SANA-FE: `worker.py ARCHITECTURE NETWORK STEPS OUT PARENT`, answered in OUT.
 
 It imports nothing of ours, so that a crash of SANA-FE, which ends its process, ends this one alone.
 
@@ -7,13 +7,20 @@ It imports nothing of ours, so that a crash of SANA-FE, which ends its process, 
 """
 
 import csv
+import ctypes
 import json
+import os
+import signal
 import sys
 from importlib.metadata import version
 
 
-def main(architecture: str, network: str, steps: str, out: str) -> None:
-    """Simulate the network and write what SANA-FE counted."""
+def main(architecture: str, network: str, steps: str, out: str, parent: str) -> None:
+    """Simulate the network and write what SANA-FE counted; this process does not outlive its parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != int(parent):
+            return
     import sanafe
 
     arch = sanafe.load_arch(architecture)

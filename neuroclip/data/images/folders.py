@@ -16,7 +16,10 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # By content, whatever the name says: of others Pillow starts programs (Ghostscript, for PostScript).
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 # No picture of a data set is larger; a damaged or hostile archive may declare anything.
-_MAX_FILE = 1 << 28
+MAX_FILE = 1 << 28
+# Markers of JPEG (ITU-T T.81, table B.1): frames, the scan that ends the head, and those without content.
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SCAN, _BARE = 0xDA, {0x01, *range(0xD0, 0xD9)}
 
 
 def folder_source(path: Path) -> ImageSource:
@@ -27,7 +30,7 @@ def folder_source(path: Path) -> ImageSource:
     names = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
 
     def read(name: str) -> bytes:
-        return read_content(path / name, _MAX_FILE, "an image")
+        return read_content(path / name, MAX_FILE, "an image")
 
     return _source(path, names, read)
 
@@ -72,17 +75,38 @@ def _source(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> I
         # Underscores stand for spaces in the names of folders.
         class_names=tuple(name.replace("_", " ") for name in classes),
         title=lambda i: f"{path}: image '{files[i][1]}'",
-        read=lambda i: _opened(read(files[i][1])),
+        read=lambda i: decoded(read(files[i][1])),
     )
 
 
-def _opened(content: bytes) -> Image.Image:
+def decoded(content: bytes) -> Image.Image:
+    """An image of one of our formats. Raises ValueError, and what Pillow does where it is damaged."""
     try:
-        return Image.open(BytesIO(content), formats=_FORMATS)
+        image = Image.open(BytesIO(content), formats=_FORMATS)
     except UnidentifiedImageError:
         raise ValueError(f"it is none of {', '.join(_FORMATS)}") from None
+    if image.format == "JPEG":
+        _check_frames(content, image.size)
+    return image
+
+
+def _check_frames(content: bytes, size: tuple[int, int]) -> None:
+    """Raise ValueError unless the one frame of a JPEG has the size that Pillow has read.
+
+    Pillow before 13, the last for Python 3.10, has room for its size, and libjpeg fills that of a frame.
+    """
+    frames, at = [], 2
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _SCAN:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker in _FRAMES:
+            height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
+            frames.append((width, height))
+        # A byte of 255 before a marker fills; some markers have no content.
+        at += 1 if marker == 0xFF else 2 if marker in _BARE else 2 + length
+    if frames != [size]:
+        raise ValueError(f"a JPEG of {size[0]} × {size[1]} pixels with frames of {frames}")
 
 
 def _check_size(size: int) -> None:
-    if size > _MAX_FILE:
-        raise ValueError(f"its {size} bytes exceed {_MAX_FILE}")
+    if size > MAX_FILE:
+        raise ValueError(f"its {size} bytes exceed {MAX_FILE}")

@@ -104,7 +104,7 @@ def find_images(name_or_path: str, root: str | Path | None) -> Path | None:
     path = Path(name_or_path)
     if not path.exists() and root is not None:
         path = Path(root) / name_or_path
-    if not path.is_dir() and not zipfile.is_zipfile(path):
+    if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
         raise BadInput(
             f"{name_or_path}: no folder or zip file of images, and none of digits, "
             f"{', '.join(IMAGE_SETS)}"

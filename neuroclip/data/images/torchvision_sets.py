@@ -1,5 +1,6 @@
 """Published data sets of images below a data root, laid out as torchvision lays them out."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deploy.errors import BadInput
+from deploy.reading import read_content
 from neuroclip.data.images.class_names import class_names
+from neuroclip.data.images.folders import MAX_FILE, decoded
 from neuroclip.data.images.source import ImageSource
 from neuroclip.storage.plain_pickle import bytes_array, plain_values
 
@@ -34,6 +37,15 @@ _PARTS: dict[str, tuple[str, str, list[tuple[dict[str, str], bool]], str]] = {
         "stl10_binary", "STL10", [({"split": "train"}, False), ({"split": "test"}, True)], "labels",
     ),
     "caltech101": ("caltech101", "Caltech101", [({}, False)], "y"),
+}  # fmt: skip
+# Where an image of one lies.
+_FILES: dict[str, Callable[[Any, int], Path]] = {
+    "flowers102": lambda of, i: Path(of._image_files[i]),
+    "oxford-pets": lambda of, i: Path(of._images[i]),
+    "caltech101": lambda of, i: (
+        Path(of.root) / "101_ObjectCategories" / of.categories[of.y[i]]
+        / f"image_{of.index[i]:04d}.jpg"
+    ),
 }  # fmt: skip
 IMAGE_SETS = (*_CIFAR, *_PARTS)
 """The names by which `neuroclip.data.images.images.open_images` knows them."""
@@ -126,8 +138,12 @@ def _torchvision(name: str, root: Path) -> ImageSource:
 
     def read(index: int) -> Image.Image:
         part = int(np.searchsorted(starts, index, side="right")) - 1
-        image: Image.Image = held[part][int(index - starts[part])][0]
-        return image
+        own = int(index - starts[part])
+        if name not in _FILES:  # STL10's are arrays
+            image: Image.Image = held[part][own][0]
+            return image
+        # torchvision would open whatever Pillow can, by programs of others too.
+        return decoded(read_content(_FILES[name](held[part], own), MAX_FILE, "an image"))
 
     return ImageSource(
         name=name,

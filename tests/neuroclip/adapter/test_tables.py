@@ -103,9 +103,7 @@ def test_a_killed_table_goes_on(cells, results, task: Task, tmp_path: Path, monk
     computed(cells[:2], {0: task, 1: task}, folder, jobs=1, resume=False)
     done = []
     real = tables._compute
-    monkeypatch.setattr(
-        tables, "_compute", lambda cell, *a: done.append(cell.name) or real(cell, *a)
-    )
+    monkeypatch.setattr(tables, "_compute", lambda asked: done.append(asked[0].name) or real(asked))
     again = computed(cells, {0: task, 1: task}, folder, jobs=1, resume=True)
     assert done == [cell.name for cell in cells[2:]]
     assert again == results

@@ -1,0 +1,59 @@
+"""Independent trainings in processes of their own, none of which outlives the command."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from deploy.errors import CheckFailed
+from deploy.processes import die_with_parent
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_processes(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
+    """The results of work(item), as they come; with one job in this process.
+
+    work: a function of a module. However the caller stops, by an exception, a signal or its end, no
+    process is left. Raises CheckFailed where one of them was killed.
+    """
+    if jobs == 1:
+        yield from map(work, items)
+        return
+    # Started anew, not forked: torch's threads do not survive a fork. Items go as plain pickles, as
+    # multiprocessing's own would put tensors into shared memory.
+    context = multiprocessing.get_context("spawn")
+    pending: set[Future[R]] = set()
+    with ProcessPoolExecutor(jobs, context, _begin, (os.getpid(),)) as pool:
+        try:
+            for item in items:
+                pending.add(pool.submit(_run, work, pickle.dumps(item)))
+                if len(pending) >= 2 * jobs:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        except BrokenProcessPool as error:
+            raise CheckFailed(f"a process of a training was ended from outside: {error}") from error
+        finally:
+            if pending:
+                for process in multiprocessing.active_children():
+                    process.kill()
+
+
+def _run(work: Callable[[T], R], item: bytes) -> R:
+    return work(pickle.loads(item))  # of our own process
+
+
+def _begin(parent: int) -> None:
+    # Ctrl-C reaches every process of a terminal; it is the parent that answers.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    die_with_parent(parent)
