@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -160,6 +161,16 @@ def seed_argument(text: str) -> int:
     if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(f"seed {value} is not between 0 and 2^32 - 1")
     return value
+
+
+def sensor_argument(text: str) -> tuple[int, int]:
+    """argparse type of a sensor's size, "304x240": width and height in pixels."""
+    size = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text)
+    if size is None or not all(1 <= int(side) <= 65_536 for side in size.groups()):
+        raise argparse.ArgumentTypeError(
+            f"'{text}': expected WIDTHxHEIGHT in pixels, such as 128x128"
+        )
+    return int(size[1]), int(size[2])
 
 
 def folder_argument(text: str) -> Path:

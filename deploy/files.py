@@ -308,6 +308,19 @@ def read_npy(path: Path, limit: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
         raise BadInput(f"{path}: not a readable .npy file: {_line(error)}") from error
 
 
+def npy_kind(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array in an .npy file, which is not read. Raises BadInput as `read_npz` does."""
+    try:
+        with open(path, "rb") as stream:
+            return _read_npy_header(path, path.name, stream)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:  # numpy, tokenize: as above
+        raise BadInput(f"{path}: not a readable .npy file: {_line(error)}") from error
+
+
 def _read_npy_header(path: Path, name: str, stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
     readers = {

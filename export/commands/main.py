@@ -14,6 +14,7 @@ from deploy.command import (
     folder_argument,
     run_command,
     seed_argument,
+    sensor_argument,
 )
 from deploy.errors import BadInput
 from export.deployment.skips import LOWERINGS
@@ -85,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-bad",
         action="store_true",
         help="leave out images and recordings that cannot be read, and count them (default: stop)",
+    )
+    add(
+        "--sensor",
+        type=sensor_argument,
+        metavar="WxH",
+        help="pixels, of event recordings that do not say, such as 304x240",
     )
     add("--samples", type=_positive, metavar="N", help="only the first N samples of the test split")
     add(

@@ -39,19 +39,23 @@ def from_checkpoint(
     skips: Skips | None = None,
     clip: str | None = None,
     pretrained: str | None = None,
+    sensor: tuple[int, int] | None = None,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
     many as the data set has classes are taken to be its classes in order. data_root: where data sets
     lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
-    lowered (default: fan-in). clip, pretrained: of an adapter, see `ClipSpec` and `clip_of`. Raises
+    lowered (default: fan-in). clip, pretrained: of an adapter, see `ClipSpec` and `clip_of`. sensor: width
+    and height of recordings that do not say them. Raises
     BadInput naming the file and the value.
     """
     model = DEFAULT_MODEL if model is None else model
     if format_of(model) == SPIKECLIP:
         if clip is not None or pretrained is not None:
             raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
+        if sensor is not None:
+            raise BadInput(f"--sensor: {model} is a SpikeCLIP, which sees images")
         return from_spikeclip(model, data, samples, labels, seed, dt, data_root, skip_bad, skips)
     if skips is not None:
         raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
@@ -60,7 +64,8 @@ def from_checkpoint(
     encoder = clip_of(checkpoint, spec)
     data = "digits" if data is None else data
     one = Path(data).is_file()
-    dataset = _one_recording(Path(data)) if one else open_dataset(data, seed, data_root)
+    alone = _one_recording(Path(data), sensor) if one else None
+    dataset = open_dataset(data, seed, data_root, sensor) if alone is None else alone
     reasons: tuple[str, ...] = ()
     if skip_bad:
         dataset, reasons = without_bad(dataset, ("test",))
@@ -110,9 +115,9 @@ def _predict(adapter: ChipAdapter, trace: Trace, features: torch.Tensor) -> NDAr
     return adapter.scores_from_readout(readout, features).argmax(dim=1).numpy()
 
 
-def _one_recording(path: Path) -> EventDataset:
+def _one_recording(path: Path, sensor: tuple[int, int] | None) -> EventDataset:
     """A data set of one recording, of which nothing but the recording is known."""
-    recording = read_recording(path)
+    recording = read_recording(path, sensor)
     none = np.zeros(0, np.int64)
     zero = np.zeros(1, np.int64)
     return EventDataset(

@@ -51,6 +51,7 @@ class Request:
     pretrained: str | None = None
     data_root: str | None = None
     skip_bad: bool = False
+    sensor: tuple[int, int] | None = None
     skips: Skips | None = None
     discretisation: Discretisation | None = None
     calibrate: str | Spikes | None = None

@@ -1,5 +1,6 @@
 """A NIR file and its data, as a `Deployment`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def from_nir(
     frame_ms: float = 1.0,
     steps: int = 300,
     seed: int = 0,
+    sensor: tuple[int, int] | None = None,
 ) -> Deployment:
     """A graph, as it is or quantized, and its data: spikes, event recordings or a data set of them.
 
@@ -55,12 +57,12 @@ def from_nir(
     names = [source.name for source in normalised.inputs]
 
     def read(source: str | Spikes, count: int | None) -> Messages:
-        if is_spikes(source):
+        from neuroclip.data.events.event_counts import holds_events, read_event_frames
+
+        if isinstance(source, Mapping) or (is_spikes(source) and not holds_events(Path(source))):
             return input_spikes(source, names, model.name)
         if len(names) > 1:
             raise BadInput(f"{source}: {model.name} has {len(names)} inputs {names}; give an .npz")
-        from neuroclip.data.events.event_counts import read_event_frames
-
         messages, labels, class_names = read_event_frames(
             str(source),
             normalised.inputs[0].shape,
@@ -68,6 +70,7 @@ def from_nir(
             steps=steps,
             samples=count,
             seed=seed,
+            sensor=sensor,
         )
         return Messages({names[0]: messages}, labels, class_names)
 

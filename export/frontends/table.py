@@ -87,6 +87,7 @@ def _nir(model: Any, request: Request) -> Deployment:
         frame_ms=request.frame_ms or 1.0,
         steps=request.steps or 300,
         seed=request.seed,
+        sensor=request.sensor,
     )
 
 
@@ -152,6 +153,7 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
         skips=request.skips,
         clip=request.clip,
         pretrained=request.pretrained,
+        sensor=request.sensor,
     )
 
 
@@ -166,7 +168,7 @@ CHECKPOINT = Frontend(
     "checkpoint",
     "a trained NeuroCLIP, SpikeCLIP or network of your own: its folder, or the name of a bundled one",
     _checkpoint,
-    takes=frozenset({"labels", "clip", "pretrained", "data_root", "skip_bad", "skips"}),
+    takes=frozenset({"labels", "clip", "pretrained", "data_root", "skip_bad", "skips", "sensor"}),
 )
 BUILT_IN = (
     Frontend(
@@ -175,7 +177,7 @@ BUILT_IN = (
         "a NIR graph, of integers or of floats, which are quantized",
         _nir,
         (".nir",),
-        frozenset({"discretisation", "calibrate", "frame_ms", "steps"}),
+        frozenset({"discretisation", "calibrate", "frame_ms", "steps", "sensor"}),
     ),
     Frontend("net", ".net file", "lava-dl's network", _net, (".net",), frozenset({"net_decay"})),
     Frontend(

@@ -6,6 +6,7 @@ from deploy.errors import BadInput
 from neuroclip.commands.options.groups import (
     add_clip,
     add_seed,
+    add_sensor,
     add_source,
     given_clip,
     image_source,
@@ -36,6 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--split", choices=("validation", "test"), default="test", help="which part of the data"
     )
     add_clip(parser, of_checkpoint=True)
+    add_sensor(parser)
     add_seed(parser)
     spike = parser.add_argument_group("of a SpikeCLIP only")
     spike.add_argument(
@@ -61,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
         for option in ("clip", "pretrained"):
             if getattr(options, option) is not None:
                 raise BadInput(f"--{option}: {checkpoint} needs no CLIP; it is a {kind}")
+        if options.sensor is not None:
+            raise BadInput(f"--sensor: {checkpoint} sees no recordings; it is a {kind}")
     if kind == SPIKECLIP:
         images = image_source(options)
         from neuroclip.commands.actions.spikeclip import evaluate as evaluate_spikeclip

@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 
 from deploy.errors import BadInput
-from neuroclip.commands.options.groups import add_clip, add_frames, clip, frames, given_clip
+from neuroclip.commands.options.groups import (
+    add_clip,
+    add_frames,
+    add_sensor,
+    clip,
+    frames,
+    given_clip,
+)
 
 HELP = "classify a recording slice by slice as it comes in"
 EXAMPLES = """\
@@ -23,9 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--labels", help='class names, "a,b,c" (default: those of --like)')
     parser.add_argument("--template", help="prompt with one {} (default: that of --like)")
-    parser.add_argument(
-        "--sensor", metavar="WxH", help="pixels, of a file that does not say (default: --like's)"
-    )
+    add_sensor(parser, "--like's")
     add_clip(parser, of_checkpoint=True)
     add_frames(parser)
 

@@ -31,6 +31,8 @@ MAX_GROUP_DEPTH = 100
 # times, and only a file made for it holds nothing where it declares gigabytes.
 _UNSTORED_BYTES = 64 << 20
 _DENSEST = 100
+# The number of Prophesee's Event Compression Format among HDF5's filters.
+_ECF = 0x8ECF
 # Of processor time, for a file of any size (on a busy machine the fork of a process that holds torch took
 # 0.6 s of its own) and for each byte of it, and of memory beside the data.
 _SECONDS, _SECONDS_PER_BYTE = 2.0, 0.5e-6
@@ -43,15 +45,25 @@ def read_hdf5(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> dict[s
     Raises BadInput, one line naming the file: what `read` raises, unreadable, damaged, or a file that
     libhdf5 crashes on, loops on, or takes more memory and time for than its size explains.
     """
+
+    def work() -> dict[str, Any]:
+        with h5py.File(path, "r") as file:
+            return read(file)
+
+    return read_in_child(path, work, "a whole HDF5 file")
+
+
+def read_in_child(path: Path, read: Callable[[], dict[str, Any]], kind: str) -> dict[str, Any]:
+    """What `read` makes of a file in a child process, as `read_hdf5`; kind: what it should have been."""
     try:
         size = require_regular(path)
         content = supervised(
-            lambda: _packed_file(path, read),
+            lambda: _packed_file(path, read, kind),
             _SECONDS + _SECONDS_PER_BYTE * size,
             _MEMORY + 3 * min(most_bytes(), _UNSTORED_BYTES + _DENSEST * size),
         )
     except Died as error:
-        raise BadInput(f"{path}: not a whole HDF5 file: {error}") from error
+        raise BadInput(f"{path}: not {kind}: {error}") from error
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror}") from error
     return _unpacked(content)
@@ -102,19 +114,18 @@ def entry_of(path: Path, file: h5py.File, where: str) -> h5py.Dataset | None:
     return node
 
 
-def _packed_file(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> bytes:
+def _packed_file(path: Path, read: Callable[[], dict[str, Any]], kind: str) -> bytes:
     """What is read of a file, or the line that refuses it, packed."""
     try:
-        with h5py.File(path, "r") as file:
-            return _packed(read(file))
+        return _packed(read())
     except BadInput as error:
         refusal = str(error)
     except OSError as error:
-        refusal = f"{path}: cannot read: {error.strerror or 'not a whole HDF5 file'}"
+        refusal = f"{path}: cannot read: {error.strerror or f'not {kind}'}"
     except Exception as error:
         # Of a damaged file h5py raises errors of every kind.
         text = " ".join(str(error).split()) or type(error).__name__
-        refusal = f"{path}: not a whole HDF5 file: {text[:200]}"
+        refusal = f"{path}: not {kind}: {text[:200]}"
     return json.dumps({"refusal": refusal}).encode() + b"\n"
 
 
@@ -202,8 +213,18 @@ def _check_own(path: Path, where: str, entry: h5py.Dataset) -> None:
         if not h5py.h5z.filter_avail(code):
             raise BadInput(
                 f"{path}: entry '{where}' is compressed by filter {code} ({name.decode(errors='replace')}), "
-                "which is not installed here; it may be in the package hdf5plugin"
+                f"which is not installed here; {_remedy(code)}"
             )
+
+
+def _remedy(code: int) -> str:
+    """How to come by a compression: HDF5's registered filters are in hdf5plugin, Prophesee's is not."""
+    if code == _ECF:
+        return (
+            "no package has it: install Prophesee's hdf5_ecf and name its folder in HDF5_PLUGIN_PATH, or "
+            "export the recording as .raw or .csv"
+        )
+    return "it may be in the package hdf5plugin: pip install hdf5plugin"
 
 
 def _packed(entries: dict[str, Any]) -> bytes:

@@ -14,13 +14,13 @@ MAX_LABELS = 1 << 15
 
 
 def fill(labels: Sequence[str], template: str) -> list[str]:
-    """One prompt per label, in order: the template's `{}` replaced by the label.
+    """One prompt per label, in order: the template's `{}` replaced by the label, without underscores.
 
     Raises BadInput: no labels, an empty or repeated label, a template without exactly one `{}`.
     """
     if not labels:
         raise BadInput("labels: the list is empty, at least one label is needed")
-    names = [label.strip() for label in labels]
+    names = [label.replace("_", " ").strip() for label in labels]
     if "" in names:
         raise BadInput(f"labels: label {names.index('')} is empty")
     if len(names) > MAX_LABELS:

@@ -50,10 +50,11 @@ def train(
     variants: int,
     seed: int,
     resume: bool,
+    template: str | None = None,
 ) -> int:
     """Train an adapter on a few shots per class; the validation split picks the epoch.
 
-    recipe: what of the recipe is not its default.
+    recipe: what of the recipe is not its default. template: the prompt (default: the data set's).
     """
     if hidden is not None and not 1 <= hidden <= MAX_HIDDEN:
         raise BadInput(f"--hidden {hidden}: expected 1 to {MAX_HIDDEN} neurons")
@@ -61,7 +62,7 @@ def train(
     encoder = load_clip(spec)
     dataset = opened(source, seed, ("train", "validation"))
     frames = replace(dataset.card.frames, **frame_options)
-    template = dataset.card.template
+    template = template or dataset.card.template
     text = encode_text(encoder, dataset.class_names, template)
     shot_indices = few_shot(dataset, shots, seed)
     examples = Examples.of(
@@ -185,7 +186,7 @@ def evaluate(checkpoint: str, source: Source, spec: ClipSpec | None, split: str,
 
 def opened(source: Source, seed: int, parts: Sequence[str]) -> EventDataset:
     """A data set, with --skip-bad without the unreadable recordings of `parts`, which are counted."""
-    dataset = open_dataset(source.data, seed, source.root)
+    dataset = open_dataset(source.data, seed, source.root, source.sensor)
     if not source.skip_bad:
         return dataset
     total = sum(len(getattr(dataset, part)) for part in parts)

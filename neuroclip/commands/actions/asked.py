@@ -10,11 +10,15 @@ from neuroclip.clip.spec import ClipSpec
 
 @dataclass(frozen=True)
 class Source:
-    """Which data set: its name or path, where data sets lie, and whether bad items are left out."""
+    """Which data set: its name or path, where data sets lie, and whether bad items are left out.
+
+    sensor: width and height in pixels, of recordings that do not say them.
+    """
 
     data: str
     root: str | None
     skip_bad: bool
+    sensor: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """What `neuroclip watch` does: classify one recording slice by slice, as it comes in."""
 
-import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,14 +24,14 @@ def watch_by_text(
     *,
     labels: str | None,
     template: str | None,
-    sensor: str | None,
+    sensor: Sensor | None,
     frame_options: Mapping[str, Any],
 ) -> int:
     """Classify a recording slice by slice by text alone, as one of the data set on a card."""
     names = card.class_names if labels is None else split_labels(labels)
     if not names:
         raise BadInput(f"--like {card.name}: its labels are in its folder; give them by --labels")
-    events = _sensed(recording, sensor, card.sensor)
+    events = _read(recording, sensor, card.sensor)
     encoder, frames = load_clip(spec), replace(card.frames, **frame_options)
     running = ZeroShotScores(encode_text(encoder, names, template or card.template))
     show(watch(events, encoder, frames, running), names, recording)
@@ -39,24 +39,25 @@ def watch_by_text(
 
 
 def watch_on_chip(
-    recording: Path, checkpoint: str, spec: ClipSpec | None, sensor: str | None
+    recording: Path, checkpoint: str, spec: ClipSpec | None, sensor: Sensor | None
 ) -> int:
     """Classify a recording slice by slice with a checkpoint's adapter on the chip's arithmetic.
 
     spec: of its CLIP, where that is not the bundled one.
     """
-    events = _sensed(recording, sensor, None)
+    events = _read(recording, sensor, None)
     loaded = load_checkpoint(checkpoint)
     slices = watch(events, clip_of(loaded, spec), loaded.frames, ChipScores(loaded.chip_adapter))
     show(slices, loaded.labels, recording)
     return 0
 
 
-def _sensed(path: Path, sensor: str | None, default: Sensor | None) -> Recording:
-    """A recording; `sensor` is "WxH" as given. Raises BadInput as `read_recording` does."""
-    if sensor is None:
-        return read_recording(path, default=default)
-    size = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", sensor)
-    if size is None:
-        raise BadInput(f"--sensor {sensor}: expected WIDTHxHEIGHT in pixels, such as 128x128")
-    return read_recording(path, int(size[1]), int(size[2]))
+def _read(path: Path, sensor: Sensor | None, default: Sensor | None) -> Recording:
+    """A recording, its sensor given or not; says how many events stood behind later ones."""
+    recording = read_recording(path, sensor, default)
+    if recording.late:
+        print(
+            f"{path}: {recording.late} events stood behind later ones and were put in order",
+            file=sys.stderr,
+        )
+    return recording

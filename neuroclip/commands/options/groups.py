@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from deploy.command import folder_argument, seed_argument
+from deploy.command import folder_argument, seed_argument, sensor_argument
 from neuroclip.clip.spec import BUNDLED, ClipSpec, check_spec
 from neuroclip.commands.actions.asked import Source
 
@@ -37,6 +37,15 @@ def add_events(parser: argparse.ArgumentParser) -> None:
         "data set: digits (bundled) or a folder; below --data-root nmnist, cifar10dvs, es-imagenet"
     )
     add_source(parser, what, "recordings")
+    add_sensor(parser)
+
+
+def add_sensor(parser: argparse.ArgumentParser, default: str = "its data set's") -> None:
+    """Add --sensor, read by `deploy.command.sensor_argument`."""
+    parser.add_argument(
+        "--sensor", type=sensor_argument, metavar="WxH",
+        help=f"pixels, of recordings that do not say, such as 304x240 (default: {default})",
+    )  # fmt: skip
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +59,7 @@ def source(options: argparse.Namespace) -> Source:
     from neuroclip.data.events.catalogue import find_dataset
 
     find_dataset(options.data, options.data_root)
-    return Source(options.data, options.data_root, options.skip_bad)
+    return Source(options.data, options.data_root, options.skip_bad, options.sensor)
 
 
 def image_source(options: argparse.Namespace) -> Source:

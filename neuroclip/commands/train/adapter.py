@@ -31,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_events(parser)
     add_clip(parser)
     add_frames(parser)
+    parser.add_argument("--template", help="prompt with one {} (default: the data set's)")
     parser.add_argument("--shots", type=int, default=16, help="training recordings per class")
     parser.add_argument(
         "--cut", choices=("folded", "paper"), default="folded",
@@ -63,4 +64,5 @@ def run(options: argparse.Namespace) -> int:
         variants=options.variants,
         seed=options.seed,
         resume=options.resume,
+        template=options.template,
     )

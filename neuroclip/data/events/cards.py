@@ -10,23 +10,39 @@ from deploy.errors import BadInput
 from deploy.plugins import installed, loaded
 from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.formats.aedat import SENSORS
-from neuroclip.data.events.formats.nmnist import NMNIST_HEIGHT, NMNIST_WIDTH
+from neuroclip.data.events.formats.mat import ASL_DVS_SIZE
+from neuroclip.data.events.formats.nmnist import NCALTECH101_SIZE, NMNIST_HEIGHT, NMNIST_WIDTH
+from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.frames import FrameOptions
 
 GROUP = "neuroclip.datasets"
 """Entry points of this group are cards."""
 
 
-def _digits(folder: Path, seed: int) -> EventDataset:
+def _digits(folder: Path, seed: int, sensor: Sensor | None) -> EventDataset:
     from neuroclip.data.events.digits import digits_dataset
 
+    _refuse(sensor, "digits")
     return digits_dataset(seed)
 
 
-def _es_imagenet(folder: Path, seed: int) -> EventDataset:
+def _es_imagenet(folder: Path, seed: int, sensor: Sensor | None) -> EventDataset:
     from neuroclip.data.events.es_imagenet import es_imagenet_dataset
 
+    _refuse(sensor, "es-imagenet")
     return es_imagenet_dataset(folder, seed)
+
+
+def _dvs_gesture(folder: Path, seed: int, sensor: Sensor | None) -> EventDataset:
+    from neuroclip.data.events.dvs_gesture import dvs_gesture_dataset
+
+    _refuse(sensor, "dvs128-gesture")
+    return dvs_gesture_dataset(folder, seed)
+
+
+def _refuse(sensor: Sensor | None, name: str) -> None:
+    if sensor is not None:
+        raise BadInput(f"--sensor {sensor[0]}x{sensor[1]}: the sensor of '{name}' is known")
 
 
 # Prompts, the threshold of CIFAR10-DVS and the mirror (which makes other signs of digits): NeuroCLIP
@@ -39,6 +55,7 @@ NMNIST = DatasetCard(
     class_names=tuple(str(digit) for digit in range(10)),
     sensor=(NMNIST_WIDTH, NMNIST_HEIGHT),  # Orchard et al. 2015
     suffixes=(".bin", ".bs2"),
+    converted=r"\d{5}\.npz",
     template='A black and white photo of the Arabic numeral number: "{}".',
     frames=FrameOptions(slicing="time", rendering="intensity"),
 )
@@ -61,6 +78,7 @@ CIFAR10_DVS = DatasetCard(
     ),
     sensor=SENSORS["dvs128"],  # Li et al. 2017
     suffixes=(".aedat",),
+    converted=r"cifar10_[a-z]+_\d+\.npz",
     # Folders of cats and dogs alone are many things.
     fewest=3,
     template="A low quality stick figure of the object {}.",
@@ -77,6 +95,72 @@ ES_IMAGENET = DatasetCard(
     mirrored=True,
     opens=_es_imagenet,
 )
+# The classes of Caltech101 (Li et al. 2022), in their folders' spelling.
+NCALTECH101 = DatasetCard(
+    name="n-caltech101",
+    folders=("n-caltech101", "N-Caltech101", "Caltech101", "NCaltech101"),
+    class_names=(
+        "BACKGROUND_Google", "Faces", "Faces_easy", "Leopards", "Motorbikes", "accordion",
+        "airplanes", "anchor", "ant", "barrel", "bass", "beaver", "binocular", "bonsai", "brain",
+        "brontosaurus", "buddha", "butterfly", "camera", "cannon", "car_side", "ceiling_fan",
+        "cellphone", "chair", "chandelier", "cougar_body", "cougar_face", "crab", "crayfish",
+        "crocodile", "crocodile_head", "cup", "dalmatian", "dollar_bill", "dolphin", "dragonfly",
+        "electric_guitar", "elephant", "emu", "euphonium", "ewer", "ferry", "flamingo",
+        "flamingo_head", "garfield", "gerenuk", "gramophone", "grand_piano", "hawksbill",
+        "headphone", "hedgehog", "helicopter", "ibis", "inline_skate", "joshua_tree", "kangaroo",
+        "ketch", "lamp", "laptop", "llama", "lobster", "lotus", "mandolin", "mayfly", "menorah",
+        "metronome", "minaret", "nautilus", "octopus", "okapi", "pagoda", "panda", "pigeon",
+        "pizza", "platypus", "pyramid", "revolver", "rhino", "rooster", "saxophone", "schooner",
+        "scissors", "scorpion", "sea_horse", "snoopy", "soccer_ball", "stapler", "starfish",
+        "stegosaurus", "stop_sign", "strawberry", "sunflower", "tick", "trilobite", "umbrella",
+        "watch", "water_lilly", "wheelchair", "wild_cat", "windsor_chair", "wrench", "yin_yang",
+    ),
+    sensor=NCALTECH101_SIZE,
+    suffixes=(".bin",),
+    converted=r"image_\d{4}\.npz",
+    fewest=3,
+    mirrored=True,
+)  # fmt: skip
+NCARS = DatasetCard(
+    name="n-cars",
+    folders=("n-cars", "N-Cars", "NCARS", "Prophesee_Dataset_n_cars"),
+    class_names=("background", "cars"),
+    sensor=(120, 100),  # the largest cut-outs of Sironi et al. 2018
+    suffixes=(".dat",),
+    files=r"obj_\d+_td\.dat",
+    mirrored=True,
+)
+# The words of gesture_mapping.csv (Amir et al. 2017); left and right are the signs of some.
+DVS_GESTURE = DatasetCard(
+    name="dvs128-gesture",
+    folders=("dvs128-gesture", "DvsGesture", "DVSGesture", "DVS128Gesture", "DVS128 Gesture"),
+    class_names=(
+        "hand clapping", "right hand wave", "left hand wave", "right arm clockwise",
+        "right arm counter clockwise", "left arm clockwise", "left arm counter clockwise", "arm roll",
+        "air drums", "air guitar", "other gestures",
+    ),
+    numbers=tuple(str(number) for number in range(11)),
+    sensor=SENSORS["dvs128"],
+    suffixes=(".aedat",),
+    files=r"user\d+_[a-z_]+\.aedat",
+    converted=r"user\d+_[a-z_]+_\d+\.npz",
+    fewest=3,
+    marks=("trials_to_train.txt", "ibmGestureTrain"),
+    template="a photo of a person doing the gesture {}.",
+    opens=_dvs_gesture,
+)  # fmt: skip
+ASL_DVS = DatasetCard(
+    name="asl-dvs",
+    folders=("asl-dvs", "ASL-DVS", "ASLDVS", "ICCV2019_DVS_dataset"),
+    class_names=tuple("abcdefghiklmnopqrstuvwxy"),
+    sensor=ASL_DVS_SIZE,
+    suffixes=(".mat",),
+    files=r"[a-y]_\d+\.mat",
+    converted=r"[a-y]_\d+\.npz",
+    fewest=3,
+    template='a photo of a hand that signs the letter "{}".',
+)
+_OURS = (NMNIST, DIGITS, CIFAR10_DVS, ES_IMAGENET, NCALTECH101, NCARS, DVS_GESTURE, ASL_DVS)
 
 
 def cards() -> dict[str, DatasetCard]:
@@ -84,7 +168,7 @@ def cards() -> dict[str, DatasetCard]:
 
     Raises BadInput for an entry point that cannot be loaded, is no card, or takes a name again.
     """
-    known = {card.name: card for card in (NMNIST, DIGITS, CIFAR10_DVS, ES_IMAGENET)}
+    known = {card.name: card for card in _OURS}
     for entry in installed(GROUP):
         card = loaded(entry, DatasetCard)
         if card.name in known:

@@ -7,30 +7,37 @@ from deploy.errors import BadInput
 from neuroclip.data.events.cards import cards
 from neuroclip.data.events.dataset import EventDataset, few_shot, without_bad
 from neuroclip.data.events.folders import folder_dataset
+from neuroclip.data.events.formats.raw import Sensor
 
 __all__ = ["EventDataset", "few_shot", "find_dataset", "open_dataset", "without_bad"]
 
 
 def open_dataset(
-    name_or_path: str | Path, seed: int = 0, root: str | Path | None = None
+    name_or_path: str | Path,
+    seed: int = 0,
+    root: str | Path | None = None,
+    sensor: Sensor | None = None,
 ) -> EventDataset:
     """The bundled data set ("digits") or the folder at a path; `seed` fixes the split.
 
-    root: where data sets lie, see `find_dataset`. Raises BadInput as that, `folder_dataset` and
-    `es_imagenet_dataset` do.
+    root: where data sets lie, see `find_dataset`. sensor: of files that do not say it. Raises BadInput as
+    that, `folder_dataset`, `es_imagenet_dataset` and `dvs_gesture_dataset` do.
     """
     folder, known = find_dataset(name_or_path, root), cards()
     for card in known.values():
         if card.opens is None:
             continue
         if card.bundled and folder == Path(card.name):
-            return card.opens(folder, seed)
-        marks = [mark for mark in card.marks if (folder / mark).is_file()]
+            return card.opens(folder, seed, sensor)
+        marks = [mark for mark in card.marks if (folder / mark).exists()]
         if marks:
-            return replace(card.opens(folder, seed), evidence=f"by its {' and '.join(marks)}")
+            return replace(
+                card.opens(folder, seed, sensor), evidence=f"by its {' and '.join(marks)}"
+            )
     # A card without classes can be told by nothing but the name that is asked for.
     asked = known.get(str(name_or_path))
-    return folder_dataset(folder, seed, None if asked is None or asked.class_names else asked)
+    by_name = None if asked is None or asked.class_names else asked
+    return folder_dataset(folder, seed, by_name, sensor)
 
 
 def find_dataset(name_or_path: str | Path, root: str | Path | None = None) -> Path:

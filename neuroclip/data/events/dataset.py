@@ -12,7 +12,7 @@ from tqdm import tqdm
 from deploy.errors import BadInput
 from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.frames import FrameOptions
-from neuroclip.data.events.recording import Recording
+from neuroclip.data.events.recording import Recording, read_recording
 from neuroclip.text.prompts import DEFAULT_TEMPLATE
 
 
@@ -22,26 +22,31 @@ class DatasetCard:
 
     name: as `--data` below a data root and `--like` take it. folders: what its folder is usually
     called. class_names: its words, in the order of the labels; empty where its folder says them.
-    sensor: width and height in pixels, of its files that do not say them. suffixes: of its recordings
-    as they are released. fewest: so many of its classes make a folder worth a look. marks: files at its
-    top that it alone has. template: its prompt, with one {}. frames: how its recordings become frames.
-    mirrored: a recording seen in a mirror is still of its class. pictures: its still pictures are
-    bundled. opens: (folder, seed) → the data set, where it does not lie in class folders. bundled:
-    `opens` needs no folder.
+    numbers: what its class folders are called in that order, where not by those words. sensor: width and
+    height in pixels, of its files that do not say them. suffixes: of its recordings as they are released.
+    files, converted: patterns of its files' names in lower case, as released (where they are like no
+    other's) and as SpikingJelly converts them. fewest: so many of its classes make a folder worth a look.
+    marks: files or folders at its top that it alone has. template: its prompt, with one {}. frames: how
+    its recordings become frames. mirrored: a recording seen in a mirror is still of its class. pictures:
+    its still pictures are bundled. opens: (folder, seed, sensor) → the data set, where it does not lie in
+    class folders. bundled: `opens` needs no folder.
     """
 
     name: str
     folders: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     sensor: Sensor | None = None
     suffixes: tuple[str, ...] = ()
+    files: str = ""
+    converted: str = ""
     fewest: int = 2
     marks: tuple[str, ...] = ()
     template: str = DEFAULT_TEMPLATE
     frames: FrameOptions = field(default_factory=FrameOptions)
     mirrored: bool = False
     pictures: bool = False
-    opens: "Callable[[Path, int], EventDataset] | None" = None
+    opens: "Callable[[Path, int, Sensor | None], EventDataset] | None" = None
     bundled: bool = False
 
 
@@ -53,7 +58,8 @@ class EventDataset:
     int64 [recordings]; class_names: the words of the labels; train, validation, test: sorted int64
     indices, disjoint; load: index → Recording (raises BadInput naming the file); evidence: by what the
     data set was recognised, or why it was not; known: whether it was. own_test: the test part is the data
-    set's own; otherwise the split was drawn here.
+    set's own; otherwise the split was drawn here. late: of the recordings read so far, how many events
+    stood behind later ones (`Recording.late`), by name.
     """
 
     card: DatasetCard
@@ -68,6 +74,7 @@ class EventDataset:
 
     known: bool = True
     own_test: bool = True
+    late: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -76,13 +83,46 @@ class EventDataset:
 
     @property
     def described(self) -> str:
-        """Which data set it was taken for and why, in a few words."""
-        if self.known:
-            return f"'{self.name}', recognised {self.evidence}"
-        return f"'{self.name}', not a known one: {self.evidence}"
+        """Which data set it was taken for and why, and what of its recordings was put in order."""
+        told = "recognised" if self.known else "not a known one:"
+        late = ""
+        if self.late:
+            events, files = sum(self.late.values()), len(self.late)
+            late = (
+                f"; {events} event{'s' * (events > 1)} of {files} recording{'s' * (files > 1)} stood "
+                "behind later ones and were put in order"
+            )
+        return f"'{self.name}', {told} {self.evidence}{late}"
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def reader(
+    paths: Sequence[Path], given: Sensor | None, default: Sensor | None
+) -> tuple[Callable[[int], Recording], dict[str, int]]:
+    """A `load` for an `EventDataset` whose recordings are files, and the `late` that it counts in.
+
+    given: the sensor, as a person says it; default: of files that do not say theirs. The loader raises
+    BadInput as `read_recording` does, and for a recording of another sensor than those before it.
+    """
+    late: dict[str, int] = {}
+    sensors: list[Sensor] = []
+
+    def load(index: int) -> Recording:
+        recording = read_recording(paths[index], given, default)
+        sensor = recording.width, recording.height
+        if sensor != (sensors or [sensor])[0]:
+            raise BadInput(
+                f"{recording.name}: its sensor has {sensor[0]}×{sensor[1]} pixels, that of the recordings "
+                f"before {sensors[0][0]}×{sensors[0][1]}; --sensor is for files that do not say it"
+            )
+        sensors[:] = [sensor]
+        if recording.late:
+            late[recording.name] = recording.late
+        return recording
+
+    return load, late
 
 
 def few_shot(dataset: EventDataset, shots: int, seed: int) -> NDArray[np.int64]:

@@ -114,4 +114,4 @@ def _load(root: Path, name: str, label: int, size: tuple[int, int]) -> Recording
         path = nested
     # The public loader's own centring.
     rows, columns = ((ES_IMAGENET_SIZE - 2 - side) // 2 for side in size)
-    return checked_recording(path, read(path, (columns, rows)), None)
+    return checked_recording(path, read(path, margin=(columns, rows)), None)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.errors import BadInput
+from deploy.files import npy_kind, read_npz
 from deploy.program.program import Shape
+from neuroclip.data.events.formats.columns import named
 from neuroclip.data.events.recording import Recording, read_recording
 
 MAX_BYTES = 8 << 30
@@ -38,6 +41,26 @@ def frame_counts(recording: Recording, frame_ms: float, steps: int) -> NDArray[n
     return frames
 
 
+def holds_events(path: Path) -> bool:
+    """Whether an .npy or .npz file holds an event recording rather than spikes [samples, time, ...].
+
+    Told by the names, shapes and types of its arrays, which are not read. Raises BadInput where they
+    cannot be.
+    """
+    found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+    if path.suffix.lower() == ".npy":
+        found["array"] = npy_kind(path)
+    else:
+        read_npz(path, wanted=lambda *array: bool(found.update({array[0]: array[1:]})))
+    if {"pos", "neg"} <= found.keys() or named(list(found)) is not None:
+        return True
+    if len(found) != 1:
+        return False
+    ((shape, dtype),) = found.values()
+    table = dtype.names is None and len(shape) == 2 and shape[1] == 4
+    return table or (dtype.names is not None and named(dtype.names) is not None)
+
+
 def read_event_frames(
     data: str,
     shape: Shape,
@@ -46,23 +69,25 @@ def read_event_frames(
     steps: int,
     samples: int | None = None,
     seed: int = 0,
+    sensor: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, tuple[str, ...]]:
     """(frames uint8 [samples, steps, *shape], labels int64 [samples] or None, class names).
 
     data: an event recording, or a data set as `neuroclip.data.open_dataset` knows it, all of whose
     recordings are taken in an order drawn by `seed`, the first `samples` of them where it is given.
-    shape: of the graph's input, (2, height, width) of the sensor. Raises BadInput naming the file.
+    shape: of the graph's input, (2, height, width) of the sensor. sensor: of recordings that do not say
+    it. Raises BadInput naming the file.
     """
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     load: Callable[[int], Recording]
     if Path(data).is_file():
-        only = read_recording(Path(data))
+        only = read_recording(Path(data), sensor)
         order, load = np.zeros(1, np.int64), lambda _: only
     else:
         from neuroclip.data.events.catalogue import open_dataset
 
-        dataset = open_dataset(data, seed)
+        dataset = open_dataset(data, seed, sensor=sensor)
         order = np.random.default_rng(seed).permutation(len(dataset))[:samples]
         labels, classes, load = dataset.labels[order], dataset.class_names, dataset.load
     needed = len(order) * steps * int(np.prod(shape))

@@ -1,9 +1,11 @@
 """Event recordings in folders of classes: N-MNIST, CIFAR10-DVS, and any other set laid out so.
 
-- `Train/<class>/<recording>` and `Test/<class>/<recording>` (N-MNIST; either, in any case), or
+- `Train/<class>/<recording>` and `Test/<class>/<recording>` (N-MNIST; either, in any case, also
+  `training`, `n-cars_test` and the like), and perhaps `val`, or
 - `<class>/<recording>` (CIFAR10-DVS as released, and SpikingJelly's `events_np` folders).
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +14,35 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from neuroclip.data.events.cards import cards
-from neuroclip.data.events.dataset import DatasetCard, EventDataset
-from neuroclip.data.events.recognise import recognised
-from neuroclip.data.events.recording import SUFFIXES, read_recording
+from neuroclip.data.events.dataset import DatasetCard, EventDataset, reader
+from neuroclip.data.events.formats.raw import Sensor
+from neuroclip.data.events.recognise import CONVERTED, recognised
+from neuroclip.data.events.recording import SUFFIXES, is_recording
 from neuroclip.data.split import per_class_split
 
 # Recordings of every class for shots and for validation; few-shot needs few, test gets the rest.
 SHOT_POOL = 16
 VALIDATION_POOL = 4
 
+# Words in the names of folders of parts.
+_PARTS = {
+    "train": {"train", "training"},
+    "validation": {"val", "valid", "validation"},
+    "test": {"test", "testing"},
+}
 
-def folder_dataset(root: Path, seed: int = 0, card: DatasetCard | None = None) -> EventDataset:
+
+def folder_dataset(
+    root: Path, seed: int = 0, card: DatasetCard | None = None, sensor: Sensor | None = None
+) -> EventDataset:
     """The recordings under `root`, split by `seed`, read when they are asked for.
 
-    With a `Test` folder, test is that folder; otherwise everything outside the pool. The pool is,
-    of every class, 16 recordings for training (shots) and 4 for validation; of a class with fewer
-    than 40, half of them, a fifth of it for validation. With a `Test` folder, training keeps all of
-    `Train` that is not validation. Classes are the folder names, numbers in numeric order. card: what
-    the data set is; left out, see `recognised`.
+    With a `Test` folder, test is that folder, and with one for validation, validation is that; otherwise
+    everything outside the pool. The pool is, of every class, 16 recordings for training (shots) and 4 for
+    validation; of a class with fewer than 40, half of them, a fifth of it for validation. With a `Test`
+    folder, training keeps all of `Train` that is not validation. Classes are the folder names, numbers in
+    numeric order. card: what the data set is; left out, see `recognised`. sensor: of files that do not say
+    it, before the card's.
 
     Raises BadInput: no such folder, another layout, a class without recordings or with one.
     """
@@ -46,12 +59,12 @@ def folder_dataset(root: Path, seed: int = 0, card: DatasetCard | None = None) -
     number = {name: index for index, name in enumerate(class_names)}
     paths: list[Path] = []
     labels: list[int] = []
-    is_test: list[bool] = []
+    parts: list[str] = []
     for part, folder in found:
         own = _recordings(folder)
         paths += own
         labels += [number[folder.name]] * len(own)
-        is_test += [part == "test"] * len(own)
+        parts += [part] * len(own)
     if not paths:
         raise BadInput(f"{root}: no recordings ({', '.join(SUFFIXES)}) in its class folders")
     truth = np.array(labels, dtype=np.int64)
@@ -60,7 +73,8 @@ def folder_dataset(root: Path, seed: int = 0, card: DatasetCard | None = None) -
         name, count = class_names[int(counts.argmin())], int(counts.min())
         held = f"{count} recording" if count else "no recordings"
         raise BadInput(f"{root}: class '{name}' has {held}, at least 2 are needed")
-    train, validation, test = split_parts(truth, np.array(is_test), seed)
+    of = np.array(parts)
+    train, validation, test = split_parts(truth, of == "test", seed, of == "validation")
     evidence = "by its name"
     if card is None:
         card, evidence = recognised(class_names, paths, truth)
@@ -68,7 +82,9 @@ def folder_dataset(root: Path, seed: int = 0, card: DatasetCard | None = None) -
     if card is None:
         name = root.resolve().name
         card = DatasetCard(f"folder {name}" if name in cards() else name)
-    sensor = card.sensor
+    if card.numbers and set(class_names) <= set(card.numbers):
+        class_names = tuple(card.class_names[card.numbers.index(name)] for name in class_names)
+    load, late = reader(paths, sensor, card.sensor)
     return EventDataset(
         card=card,
         names=tuple(str(path) for path in paths),
@@ -77,19 +93,29 @@ def folder_dataset(root: Path, seed: int = 0, card: DatasetCard | None = None) -
         train=train,
         validation=validation,
         test=test,
-        load=lambda index: read_recording(paths[index], default=sensor),
+        load=load,
         evidence=evidence,
         known=known,
-        own_test=_official(np.array(is_test)),
+        own_test=official(of == "test"),
+        late=late,
     )
 
 
 def split_parts(
-    labels: NDArray[np.int64], is_test: NDArray[np.bool_], seed: int
+    labels: NDArray[np.int64],
+    is_test: NDArray[np.bool_],
+    seed: int,
+    is_validation: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Train, validation and test as `folder_dataset` describes them, sorted int64 indices."""
-    official = _official(is_test)
-    pool = np.flatnonzero(~is_test) if official else np.arange(len(labels))
+    own = official(is_test)
+    if is_validation is not None and is_validation.any():
+        rest = np.flatnonzero(~is_test & ~is_validation)
+        if own and len(rest):
+            return rest, np.flatnonzero(is_validation), np.flatnonzero(is_test)
+        # Without a test part, or one to train on, theirs is for test.
+        return split_parts(labels, is_test | is_validation, seed)
+    pool = np.flatnonzero(~is_test) if own else np.arange(len(labels))
     smallest = int(np.bincount(labels[pool])[np.unique(labels[pool])].min())
     size = min(SHOT_POOL + VALIDATION_POOL, smallest // 2)
     validation_size = size * VALIDATION_POOL // (SHOT_POOL + VALIDATION_POOL)
@@ -97,27 +123,55 @@ def split_parts(
         pool[part]
         for part in per_class_split(labels[pool], (size - validation_size, validation_size), seed)
     )
-    if official:
+    if own:
         return np.sort(np.concatenate([train, rest])), validation, np.flatnonzero(is_test)
     return train, validation, rest
 
 
-def _official(is_test: NDArray[np.bool_]) -> bool:
+def official(is_test: NDArray[np.bool_]) -> bool:
     """Whether the folder keeps a test part of its own."""
     return bool(is_test.any() and not is_test.all())
 
 
 def _class_folders(root: Path) -> Iterator[tuple[str, Path]]:
-    """(part, class folder) in a fixed order; part is "train", "test" or ""."""
-    parts = {child.name.lower(): child for child in _folders(root)}
-    if "events_np" in parts:
-        yield from _class_folders(parts["events_np"])
-    elif "train" in parts or "test" in parts:
-        for part in ("train", "test"):
+    """(part, class folder) in a fixed order; part is "train", "validation", "test" or "".
+
+    Raises BadInput where two folders are of one part, or class folders lie beside parts.
+    """
+    inside = _folders(root)
+    converted = [folder for folder in inside if folder.name.lower() == CONVERTED]
+    if converted:
+        yield from _class_folders(converted[0])
+        return
+    parts: dict[str, Path] = {}
+    classes = []
+    for folder in inside:
+        part = _part(folder)
+        if part is None:
+            classes.append(folder)
+        elif part in parts:
+            raise BadInput(f"{root}: '{parts[part].name}' and '{folder.name}' are both for {part}")
+        else:
+            parts[part] = folder
+    if parts:
+        beside = next((folder.name for folder in classes if _recordings(folder)), None)
+        if beside is not None:
+            shown = ", ".join(folder.name for folder in parts.values())
+            raise BadInput(
+                f"{root}: the recordings in '{beside}' are in none of its parts, {shown}"
+            )
+        for part in _PARTS:
             if part in parts:
                 yield from ((part, folder) for folder in _folders(parts[part]))
-    elif any(_recordings(folder) for folder in parts.values()):
-        yield from (("", folder) for folder in parts.values())
+    elif any(_recordings(folder) for folder in classes):
+        yield from (("", folder) for folder in classes)
+
+
+def _part(folder: Path) -> str | None:
+    """The part that a folder is for; a class may be called "train" as well, but holds recordings itself."""
+    words = set(re.split(r"[^a-z]+", folder.name.lower()))
+    part = next((part for part, names in _PARTS.items() if words & names), None)
+    return None if part is None or _recordings(folder) else part
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -128,7 +182,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _recordings(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    return sorted(path for path in folder.iterdir() if is_recording(path))
 
 
 def _class_order(name: str) -> tuple[int, str]:

@@ -2,12 +2,15 @@
 
 Ten folders called 0 … 9 may hold anything. A folder is recognised only where all of it fits a card:
 
-    classes   all among the card's, in the card's spelling
-    files     of the card's kinds, or .npz below `events_np`, where SpikingJelly puts converted ones
+    classes   all among the card's, in the card's spelling, or its numbers
+    files     of the card's kinds and names, or .npz below `events_np`, where SpikingJelly puts converted
+              ones, called as it calls them
     sensor    the first readable recording of each class says the card's; where the files say none,
-              their events lie within it and use it (some beyond three quarters of its longer side)
+              their events lie within it, and use it (some beyond three quarters of a side) where no
+              names of files tell the data set
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from neuroclip.data.events.cards import cards
 from neuroclip.data.events.dataset import DatasetCard
-from neuroclip.data.events.formats.raw import Sensor
+from neuroclip.data.events.formats.raw import Sensor, uses
 from neuroclip.data.events.recording import read_recording
 
 CONVERTED = "events_np"
@@ -38,7 +41,8 @@ def recognised(
     """
     misses = []
     for card in cards().values():
-        if card.opens is not None or not set(class_names) <= set(card.class_names):
+        own = set(class_names) <= set(card.class_names) or set(class_names) <= set(card.numbers)
+        if not own or not card.suffixes:
             continue
         if len(class_names) < card.fewest:
             misses.append(f"{len(class_names)} of {card.name}'s classes are too few to tell")
@@ -54,16 +58,22 @@ def recognised(
 
 
 def _kinds(paths: Sequence[Path]) -> list[str]:
-    return sorted({path.suffix for path in paths})
+    return sorted({path.suffix.lower() for path in paths})
 
 
 def _other_files(card: DatasetCard, paths: Sequence[Path]) -> str | None:
     """Why the files are not of the card's kinds, or None."""
     kinds = _kinds(paths)
     converted = kinds == [".npz"] and all(CONVERTED in path.parts for path in paths)
-    if converted or set(kinds) <= set(card.suffixes):
-        return None
-    return f"its files are {', '.join(kinds)} and not {', '.join(card.suffixes)}"
+    if not converted and not set(kinds) <= set(card.suffixes):
+        return f"its files are {', '.join(kinds)} and not {', '.join(card.suffixes)}"
+    pattern = card.converted if converted else card.files
+    other = next((p.name for p in paths if pattern and not _is_called(p, pattern)), None)
+    return None if other is None else f"a file is called {other}"
+
+
+def _is_called(path: Path, pattern: str) -> bool:
+    return re.fullmatch(pattern, path.name.lower()) is not None
 
 
 def _other_sensor(
@@ -82,13 +92,14 @@ def _other_sensor(
                 unsaid = True
                 reached = int(recording.x.max()), int(recording.y.max())
                 farthest = np.maximum(farthest, reached)
-            elif sensor != card.sensor:
+            elif sensor != card.sensor and not card.files:
                 return f"{paths[index].name} is of a sensor of {_size(sensor)}"
             break
     if not unsaid or card.sensor is None:
         return None
     reach = f"its events reach column {farthest[0]} and row {farthest[1]} of {_size(card.sensor)}"
-    fits = (farthest < card.sensor).all() and 4 * farthest.max() >= 3 * max(card.sensor)
+    inside = bool((farthest < card.sensor).all())
+    fits = inside if card.files else uses(card.sensor, int(farthest[0]), int(farthest[1]))
     return None if fits else reach
 
 

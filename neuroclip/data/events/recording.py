@@ -1,6 +1,7 @@
 """Event recordings: the type, its checks, and reading and writing the files that hold it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,19 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import write_npz
-from neuroclip.data.events.formats import aedat, aedat4, dat, hdf5, nmnist, npz
-from neuroclip.data.events.formats.nmnist import NMNIST_HEIGHT, NMNIST_WIDTH
+from neuroclip.data.events.formats import (
+    aedat,
+    aedat4,
+    dat,
+    es,
+    evt,
+    hdf5,
+    mat,
+    nmnist,
+    npy,
+    npz,
+    text,
+)
 from neuroclip.data.events.formats.raw import RawEvents, Sensor
 
 # Times a thousand slices, which `FrameOptions` allows, are still below 2^63.
@@ -24,7 +36,8 @@ class Recording:
 
     x, y: int32 [events], pixel column and row, 0 at the left and top; t: int64 [events], µs, never
     decreasing; p: uint8 [events], the polarity bit, 0 or 1; width, height: of the sensor, in
-    pixels; name: the file (or data set item) that error messages name.
+    pixels; name: the file (or data set item) that error messages name; late: how many of the events
+    stood in the file behind a later one (see `checked_recording`).
 
     Raises BadInput: no event, fields of different length, a value that is not an integer, an event
     outside the sensor, a polarity other than 0 and 1, negative or decreasing time.
@@ -37,6 +50,7 @@ class Recording:
     width: int
     height: int
     name: str
+    late: int = 0
 
     def __post_init__(self) -> None:
         for size, field in ((self.width, "width"), (self.height, "height")):
@@ -90,58 +104,98 @@ class Recording:
             raise BadInput(f"{self.name}: event {i} has {field} = {int(values[i])}, {what}")
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Path, Sensor | None], RawEvents]] = {
     ".bin": nmnist.read,
     ".bs2": nmnist.read,
     ".aedat": aedat.read,
     ".aedat4": aedat4.read,
     ".dat": dat.read,
+    ".raw": evt.read,
+    ".es": es.read,
+    ".csv": text.read,
+    ".txt": text.read,
+    ".npy": npy.read,
     ".npz": npz.read,
+    ".mat": mat.read,
     ".h5": hdf5.read,
     ".hdf5": hdf5.read,
 }
 SUFFIXES = tuple(_READERS)
-"""The kinds of event file that `read_recording` reads."""
+"""The kinds of event file that `read_recording` reads, in lower case; files may have them in any."""
+
+# Events may stand a little behind later ones, as they left the sensor's columns or a driver's buffers;
+# more than this is not a recording in order. No slice of a recording is as short.
+MAX_LATE_US = 1000
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a path is an event file by its name; what macOS leaves beside files (`._…`) is none."""
+    hidden = path.name.startswith("._")
+    return path.suffix.lower() in _READERS and not hidden and path.is_file()
 
 
 def read_recording(
-    path: Path,
-    width: int | None = None,
-    height: int | None = None,
-    default: Sensor | None = None,
+    path: Path, sensor: Sensor | None = None, default: Sensor | None = None
 ) -> Recording:
     """Read one event recording; its suffix, one of `SUFFIXES`, says of which kind it is.
 
-    The formats are described in `neuroclip.data.events.formats`. `width` and `height` (pixels) are the
-    sensor; `default` is the one of files that do not say it, N-MNIST's 34×34 for `.bin` and `.bs2`.
+    The formats are described in `neuroclip.data.events.formats`. sensor: width and
+    height in pixels, which the file must not contradict; default: of files that do not say it.
     Raises BadInput naming the file: unreadable, truncated, of another kind, a sensor that is not
     known or not the file's, or events that `Recording` refuses.
     """
     path = Path(path)
-    if path.suffix not in _READERS:
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
         raise BadInput(
             f"{path}: unknown event file type '{path.suffix}', expected one of {', '.join(SUFFIXES)}"
         )
-    events = _READERS[path.suffix](path)
-    given = None if width is None or height is None else (width, height)
-    if given and events.sensor and given != events.sensor:
+    events = _READERS[suffix](path, sensor or default)
+    if sensor and events.sensor and sensor != events.sensor:
         raise BadInput(
-            f"{path}: the sensor is {_size(events.sensor)} by the file, {_size(given)} as given"
+            f"{path}: the sensor is {_size(events.sensor)} by the file, {_size(sensor)} as given"
         )
-    if default is None and path.suffix in (".bin", ".bs2"):
-        default = NMNIST_WIDTH, NMNIST_HEIGHT
-    return checked_recording(path, events, given or default)
+    return checked_recording(path, events, sensor or default)
 
 
 def checked_recording(path: Path, events: RawEvents, sensor: Sensor | None) -> Recording:
     """A recording of what a reader returned; `sensor` is used where the file says none.
 
-    Raises BadInput: no sensor is known, or events that `Recording` refuses.
+    Events that stand up to `MAX_LATE_US` behind later ones are put in order, and counted. Raises
+    BadInput: no sensor is known, or events that `Recording` refuses.
     """
-    sensor = events.sensor or sensor
+    sensor = events.sensor or sensor or _likely(events)
     if sensor is None:
-        raise BadInput(f"{path}: the file does not say the sensor's size; it has to be given")
-    return Recording(events.x, events.y, events.t, events.p, *sensor, name=str(path))
+        reach = ""
+        if len(events.x) and len(events.y):
+            reach = f" (its events reach column {events.x.max()} and row {events.y.max()})"
+        raise BadInput(
+            f"{path}: the file does not say the sensor's size{reach}; it has to be given: "
+            "--sensor WIDTHxHEIGHT"
+        )
+    (x, y, t, p), late = _in_order(events)
+    return Recording(x, y, t, p, *sensor, name=str(path), late=late)
+
+
+def _likely(events: RawEvents) -> Sensor | None:
+    """The sensor of files that are laid out so, where all events lie within it."""
+    if events.likely is None or not len(events.x) or not len(events.y):
+        return None
+    inside = events.x.max() < events.likely[0] and events.y.max() < events.likely[1]
+    return events.likely if inside else None
+
+
+def _in_order(events: RawEvents) -> tuple[tuple[NDArray[Any], ...], int]:
+    """x, y, t, p in order of time, where none is too late, and how many were late."""
+    fields, t = (events.x, events.y, events.t, events.p), events.t
+    if t.ndim != 1 or t.dtype.kind not in "iu" or not (t[1:] < t[:-1]).any():
+        return fields, 0
+    behind = np.maximum.accumulate(t) - t
+    # Of other lengths or too late: `Recording` says so.
+    if behind.max() > MAX_LATE_US or len({len(field) for field in fields}) > 1:
+        return fields, 0
+    order = np.argsort(t, kind="stable")
+    return tuple(field[order] for field in fields), int(np.count_nonzero(behind))
 
 
 def _size(sensor: Sensor) -> str:

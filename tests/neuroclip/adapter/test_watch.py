@@ -157,7 +157,11 @@ def test_bad_usage(
 ) -> None:
     path = tmp_path / "one.npz"
     save_recording(path, digits[0].load(0))
-    assert cli.main(["watch", str(path), *extra]) == 2
+    try:
+        status = cli.main(["watch", str(path), *extra])
+    except SystemExit as usage:
+        status = usage.code
+    assert status == 2
     shown = capsys.readouterr()
     assert words in shown.err and shown.err.count("\n") == 1 and not shown.out
 

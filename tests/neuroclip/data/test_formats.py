@@ -17,7 +17,7 @@ def events_of(recording: Recording) -> list[tuple[int, ...]]:
     return list(zip(recording.x, recording.y, recording.p, recording.t, strict=True))
 
 
-def refused(path: Path, *words: str, **sensor: int) -> None:
+def refused(path: Path, *words: str, **sensor: tuple[int, int]) -> None:
     with pytest.raises(BadInput) as error:
         read_recording(path, **sensor)
     message = str(error.value)
@@ -192,7 +192,7 @@ def test_prophesee_agrees_with_expelliarmus(tmp_path: Path) -> None:
     assert [tuple(e[f] for f in "xypt") for e in theirs] == EVENTS
     written = tmp_path / "b.dat"
     wizard.save(str(written), theirs)
-    assert events_of(read_recording(written, 64, 48)) == EVENTS
+    assert events_of(read_recording(written, (64, 48))) == EVENTS
 
 
 def test_overflow_of_aedat3_time(tmp_path: Path) -> None:
@@ -231,10 +231,10 @@ def test_hdf5_layouts(tmp_path: Path, layout: str) -> None:
     assert events_of(back) == EVENTS and (back.width, back.height) == (64, 48)
     write_h5(path, layout, sensor_resolution=(48, 64))
     assert read_recording(path).width == 64
-    refused(path, "64×48 by the file, 48×64 as given", width=48, height=64)
+    refused(path, "64×48 by the file, 48×64 as given", sensor=(48, 64))
     write_h5(path, layout)
     refused(path, "sensor's size")
-    assert events_of(read_recording(path, 64, 48)) == EVENTS
+    assert events_of(read_recording(path, (64, 48))) == EVENTS
 
 
 def test_bad_hdf5(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_bad_hdf5(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name in "xytp":
             file.create_dataset(f"events/{name}", shape=(10**12,), dtype="u1", chunks=(1024,))
-    refused(path, "1000000000000 events exceed the limit", width=64, height=48)
+    refused(path, "1000000000000 events exceed the limit", sensor=(64, 48))
 
 
 def test_npz_of_others(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_npz_of_others(tmp_path: Path) -> None:
     x, y, p, t = (np.array(column) for column in zip(*EVENTS, strict=True))
     np.savez(tmp_path / "a.npz", t=t, x=x, y=y, p=p)
     refused(tmp_path / "a.npz", "has to be given")
-    assert events_of(read_recording(tmp_path / "a.npz", 128, 128)) == EVENTS
+    assert events_of(read_recording(tmp_path / "a.npz", (128, 128))) == EVENTS
     pos, neg = np.array([[7, 5, 1], [2, 3, 8]], np.uint8), np.array([[250, 9, 4]], np.uint8)
     np.savez(tmp_path / "es.npz", pos=pos, neg=neg)
     back = read_recording(tmp_path / "es.npz")
@@ -285,11 +285,16 @@ def test_npz_of_others(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("a.bs2", five_bytes()[:-1], "event 3 is cut"),
-        ("a.bin", five_bytes([(1, 1, 0, 9), (1, 1, 0, 8)]), "event 1 at 8 µs comes after"),
+        ("a.bin", five_bytes([(1, 1, 0, 1009), (1, 1, 0, 8)]), "event 1 at 8 µs comes after"),
         ("a.aedat", jaer_dvs128()[:-3], "event 3 is cut"),
-        ("a.aedat", jaer_dvs128([(5, 5, 1, 10), (5, 5, 0, 9)]), "event 1 at 9 µs comes after"),
+        ("a.aedat", jaer_dvs128([(5, 5, 1, 2010), (5, 5, 0, 9)]), "event 1 at 9 µs comes after"),
         ("a.aedat", jaer_dvs128([]), "zero events"),
-        ("a.aedat", davis346().replace(b"avis346", b"VS"), "the header names none of"),
+        ("a.aedat", davis346().replace(b"avis346", b"VS"), "DVSblue', is none of dvs128"),
+        (
+            "a.aedat",
+            davis346().replace(b"AEChip: eu.seebetter.ini.chips.davis.Davis346blue", b""),
+            "the header names none of",
+        ),
         ("a.aedat", caer_packets()[:-1], "declares 5 of 5 events of 8 bytes"),
         ("a.aedat", caer_packets()[:110], "packet header at byte"),
         ("a.aedat", caer_packets([(128, 3, 0, 4)]), "event 0 has x = 128, outside"),
@@ -300,7 +305,7 @@ def test_npz_of_others(tmp_path: Path) -> None:
         ("a.dat", prophesee(size="% Width 20\n% Height 48\n"), "event 1 has x = 33, outside"),
         ("a.dat", prophesee(size=""), "has to be given"),
         ("a.dat", prophesee()[:40], "not a Prophesee|truncated|events of type"),
-        ("a.dat", b"\0" * 16, "not a Prophesee .dat file"),
+        ("a.dat", b"\0" * 15, "are not whole events"),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else value,
 )

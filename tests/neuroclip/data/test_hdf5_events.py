@@ -120,7 +120,8 @@ def virtual(file: Any, name: str) -> None:
 def unknown_filter(file: Any, name: str) -> None:
     recipe = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     recipe.set_chunk((64,))
-    recipe.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, (2, 2))
+    # Prophesee's own, which no package has.
+    recipe.set_filter(0x8ECF, h5py.h5z.FLAG_OPTIONAL, (2, 2))
     space, kind = h5py.h5s.create_simple((500,)), h5py.h5t.NATIVE_UINT16
     h5py.h5d.create(file.id, name.encode(), kind, space, recipe)
 
@@ -149,7 +150,7 @@ HOSTILE = {
     "a name for another": ("x", lambda f, n: f.__setitem__(n, h5py.SoftLink("/events/y")), "SoftLink"),
     "raw bytes outside": ("x", outside, "in another file"),
     "virtual": ("x", virtual, "in another file"),
-    "filter": ("x", unknown_filter, "filter 32001"),
+    "filter": ("x", unknown_filter, "filter 36559"),
 }  # fmt: skip
 
 

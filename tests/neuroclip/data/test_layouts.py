@@ -52,7 +52,7 @@ def test_converted_cifar10dvs_needs_no_sensor(tmp_path: Path) -> None:
     """SpikingJelly keeps `events_np/<class>/*.npz` without the sensor's size."""
     for name in CIFAR10_DVS.class_names[:3]:
         for number in range(2):
-            path = tmp_path / "events_np" / name / f"{number}.npz"
+            path = tmp_path / "events_np" / name / f"cifar10_{name}_{number}.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
             np.savez(path, t=np.array([1, 2]), x=np.array([127, 0]), y=np.array([0, 9]), p=[0, 1])
     dataset = open_dataset(tmp_path)

@@ -38,13 +38,20 @@ def write_aedat(path: Path, seed: int, size: int = 128) -> None:
     path.write_bytes(b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n" + words.tobytes())
 
 
+def called(below: str, label: str, number: int, suffix: str) -> str:
+    """The name of a file; in SpikingJelly's folders those that N-MNIST and CIFAR10-DVS have."""
+    if "events_np" not in below:
+        return f"{number}{suffix}"
+    return f"{number:05d}{suffix}" if label.isdecimal() else f"cifar10_{label}_{number}{suffix}"
+
+
 def made(
     root: Path, below: str, classes: tuple[str, ...], suffix: str, write, *rest
 ) -> EventDataset:
     """A folder of two recordings a class, opened."""
     for label, name in enumerate(classes):
         for number in range(2):
-            path = root / below / name / f"{number}{suffix}"
+            path = root / below / name / called(below, name, number, suffix)
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, 2 * label + number, *rest)
     return open_dataset(root)
@@ -74,7 +81,7 @@ def test_a_known_data_set(tmp_path, below, classes, suffix, write, rest, card) -
     ("below", "classes", "suffix", "write", "rest", "why"),
     [
         # Other classes: more of them, others among them, the same in other words.
-        ("Train", (*DIGIT_NAMES, "10"), ".bin", write_bin, (), "no known data set's"),
+        ("Train", (*DIGIT_NAMES, "10"), ".bin", write_bin, (), "not dvs128-gesture, though"),
         ("Train", ("0", "1", "ten"), ".bin", write_bin, (), "no known data set's"),
         ("Train", ("zero", "one", "two"), ".bin", write_bin, (), "no known data set's"),
         ("Train", ("01", "02"), ".bin", write_bin, (), "no known data set's"),
@@ -140,7 +147,8 @@ def test_a_model_is_not_scored_on_other_words(tmp_path, refused, checkpoint_fold
 
 
 def test_cards() -> None:
-    assert list(cards()) == ["nmnist", "digits", "cifar10dvs", "es-imagenet"]
+    ours = ["nmnist", "digits", "cifar10dvs", "es-imagenet"]
+    assert list(cards()) == [*ours, "n-caltech101", "n-cars", "dvs128-gesture", "asl-dvs"]
     assert DIGITS.template == NMNIST.template and not NMNIST.mirrored and CIFAR10_DVS.mirrored
     assert ES_IMAGENET.frames.steps == 8
     with pytest.raises(BadInput, match="no data set 'fashion'"):

@@ -88,7 +88,7 @@ def test_nmnist_file_has_the_right_axes_polarity_and_time(tmp_path: Path) -> Non
     [
         (b"", "zero events"),
         (bytes(7), "truncated"),
-        (bytes([34, 0, 0, 0, 0]), "event 0 has x = 34, outside the sensor of 34×34"),
+        (bytes([34, 0, 0, 0, 0]), "its events reach column 34 and row 0); it has to be given"),
     ],
 )
 def test_bad_nmnist_files(tmp_path: Path, content: bytes, words: str) -> None:

@@ -1,4 +1,8 @@
-"""`.aedat` of jAER and cAER: AEDAT 2.0 (DVS128, DAVIS) and 3.1 (the packets of DVS128 Gesture).
+"""`.aedat` of jAER, v2e and cAER: AEDAT 2.0 (DVS128, DAVIS) and 3.1 (the packets of DVS128 Gesture).
+
+The chip stands in a line of the header of its own (`# AEChip: …`, `#Source 1: …`); what other lines mention,
+such as preferences, counts only where there is none. v2e's files name no chip: they are a DAVIS's, of which
+the size has to be given.
 
 tonic (1.7) unpacks the header's three values into two in its DVS128 readers, so that they raise on
 every file, and takes packets of every kind for events; the addresses are decoded here.
@@ -19,11 +23,14 @@ from neuroclip.data.events.formats.raw import (
     check_whole,
     header_lines,
     read_bytes,
+    unwrapped,
 )
 
 # Width and height by the chip's name in the header (jAER's and libcaer's device classes).
 SENSORS: dict[str, Sensor] = {
     "dvs128": (128, 128),
+    "davis128": (128, 128),
+    "davis208": (208, 192),
     "davis240": (240, 180),
     "davis346": (346, 260),
     "davis640": (640, 480),
@@ -33,8 +40,8 @@ _POLARITY_EVENT = 1
 _PACKET_HEADER = struct.Struct("<hhiiiiii")
 
 
-def read(path: Path) -> RawEvents:
-    """Read the polarity events of an AEDAT 2.0 or 3.1 file.
+def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
+    """Read the polarity events of an AEDAT 2.0 or 3.1 file; sensor: of a DAVIS, as v2e does not say it.
 
     Raises BadInput: unreadable, another version, an unknown chip, truncated.
     """
@@ -43,13 +50,32 @@ def read(path: Path) -> RawEvents:
     version = re.match(r"!AER-DAT(\d+)\.(\d+)", lines[0]) if lines else None
     if version is None:
         raise BadInput(f"{path}: the first line is not '#!AER-DAT…': not an .aedat file")
-    chip = next((c for c in SENSORS if any(c in line.lower() for line in lines)), None)
+    own = [line for line in lines if re.match(r"(?i)(AEChip|Source \d+) *:", line)]
+    chip = _chip(own or lines)
     if version[1] == "2":
+        if own and chip is None:
+            raise BadInput(f"{path}: its chip, {own[0][:80]!r}, is none of {', '.join(SENSORS)}")
+        simulated = any("AEDat2Output in v2e" in line for line in lines)
+        if simulated and chip is None:
+            if sensor is None:
+                raise BadInput(
+                    f"{path}: v2e's files do not say the sensor's size; it has to be given: "
+                    "--sensor 346x260 or 240x180"
+                )
+            return _read_davis(path, content[start:], sensor)
         return _read_version_2(path, content[start:], chip)
     if version[1] == "3":
         return _read_version_3(path, content, start, chip)
     wanted = "rename it to .aedat4" if version[1] == "4" else "expected 2.0 or 3.1"
     raise BadInput(f"{path}: AEDAT version {version[1]}.{version[2]}, {wanted}")
+
+
+def _chip(lines: list[str]) -> str | None:
+    """The chip of `SENSORS` that lines of a header name; none where they name two."""
+    text = "\n".join(lines).lower()
+    # Letters may follow or come before (eu…davis.Davis346blue), but no further digit.
+    found = [chip for chip in SENSORS if re.search(rf"{chip}(?!\d)", text)]
+    return found[0] if len(found) == 1 else None
 
 
 def _read_version_2(path: Path, data: bytes, chip: str | None) -> RawEvents:
@@ -59,10 +85,8 @@ def _read_version_2(path: Path, data: bytes, chip: str | None) -> RawEvents:
     with rows and columns exchanged: its files, known by their names, are read as they are upright
     (as SpikingJelly reads them).
     """
-    check_whole(path, len(data), 8)
-    words = np.frombuffer(data, np.dtype([("address", ">u4"), ("t", ">u4")]))
-    address, t = words["address"].astype(np.int64), words["t"].astype(np.int64)
     if chip in (None, "dvs128"):
+        address, t = _words(path, data)
         # x in bits 1–7, y in bits 8–14, OFF in bit 0; bit 15 marks a signal from outside.
         foreign = np.flatnonzero(address >> 16)
         if len(foreign):
@@ -77,9 +101,21 @@ def _read_version_2(path: Path, data: bytes, chip: str | None) -> RawEvents:
         if path.name.startswith("cifar10_"):
             column, row = row, column
         return RawEvents(column, row, t, 1 - (address & 1), (128, 128))
-    # DAVIS: bit 31 marks a sample of a picture, bit 10 a signal from outside; y in bits 22–30, x in
-    # bits 12–21, ON in bit 11.
-    width, height = SENSORS[chip]
+    return _read_davis(path, data, SENSORS[chip])
+
+
+def _words(path: Path, data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Addresses, and times in µs, whose 32 bits start again at 0."""
+    check_whole(path, len(data), 8)
+    words = np.frombuffer(data, np.dtype([("address", ">u4"), ("t", ">u4")]))
+    return words["address"].astype(np.int64), unwrapped(words["t"].astype(np.int64), 1 << 32)
+
+
+def _read_davis(path: Path, data: bytes, sensor: Sensor) -> RawEvents:
+    """DAVIS: bit 31 marks a sample of a picture, bit 10 a signal from outside; y in bits 22–30, x in
+    bits 12–21, ON in bit 11."""
+    width, height = sensor
+    address, t = _words(path, data)
     seen = (address >> 31 | address >> 10 & 1) == 0
     address, t = address[seen], t[seen]
     column, row = width - 1 - (address >> 12 & 1023), height - 1 - (address >> 22 & 511)

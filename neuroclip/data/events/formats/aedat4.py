@@ -4,12 +4,12 @@ import struct
 from pathlib import Path
 
 from deploy.errors import BadInput
-from neuroclip.data.events.formats.raw import RawEvents, read_bytes
+from neuroclip.data.events.formats.raw import RawEvents, Sensor, read_bytes
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 
 
-def read(path: Path) -> RawEvents:
+def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     """Read the first event stream. Raises BadInput: unreadable, damaged, or `aedat` is missing."""
     content = read_bytes(path, 16)
     if not content.startswith(_MAGIC):

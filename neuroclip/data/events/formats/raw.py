@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
@@ -23,7 +24,8 @@ Sensor = tuple[int, int]
 class RawEvents:
     """Events as a file holds them, not yet checked: integers [events] each, and the sensor.
 
-    sensor: None where neither the file nor its format says it.
+    sensor: None where neither the file nor its format says it. likely: the one of the data set whose
+    files are called or laid out so, unless an event lies outside it.
     """
 
     x: NDArray[Any]
@@ -31,6 +33,7 @@ class RawEvents:
     t: NDArray[Any]
     p: NDArray[Any]
     sensor: Sensor | None
+    likely: Sensor | None = None
 
 
 def check_count(path: Path, events: int) -> None:
@@ -59,15 +62,30 @@ def check_whole(path: Path, size: int, event_bytes: int) -> None:
         )
 
 
-def header_lines(content: bytes, mark: bytes) -> tuple[list[str], int]:
-    """The leading lines that start with `mark`, without it, and where the data begin."""
+def uses(sensor: Sensor, x: int, y: int) -> bool:
+    """Whether events up to a column and a row show a sensor: within it, and beyond ¾ of a side."""
+    return x < sensor[0] and y < sensor[1] and (4 * x >= 3 * sensor[0] or 4 * y >= 3 * sensor[1])
+
+
+def unwrapped(t: NDArray[np.int64], loop: int) -> NDArray[np.int64]:
+    """Times of a counter that starts again at 0 after loop - 1, each half a loop back being a new one."""
+    return t + loop * np.cumsum(np.diff(t, prepend=t[:1]) <= -(loop // 2), dtype=np.int64)
+
+
+def header_lines(content: bytes, mark: bytes, end_mark: bytes = b"") -> tuple[list[str], int]:
+    """The leading lines that start with `mark`, without it, and where the data begin.
+
+    end_mark: a line that is the last of them, where there is one. Bytes beyond ASCII are text, in
+    whatever encoding; the first event may start like a header, but holds bytes that no text does.
+    """
     lines, start = [], 0
     while content.startswith(mark, start):
         end = content.find(b"\n", start)
-        # A first data byte may equal the mark: a line that is not text is no header.
-        line = content[start : end if end >= 0 else len(content)]
-        if end < 0 or not line.rstrip(b"\r").isascii() or b"\0" in line:
+        line = content[start : end if end >= 0 else len(content)].rstrip(b"\r")
+        if end < 0 or any(byte < 32 and byte != 9 for byte in line) or 127 in line:
             break
-        lines.append(line[len(mark) :].decode("ascii").strip())
         start = end + 1
+        if end_mark and line == end_mark:
+            break
+        lines.append(line[len(mark) :].decode("utf-8", "replace").strip())
     return lines, start

@@ -1,0 +1,41 @@
+"""The header of Prophesee's `.raw` and `.dat` files: lines of text that start with "% ", key and value.
+
+It ends with the line "% end", or with the first line that does not start so (RAW and DAT file format,
+docs.prophesee.ai). A file may have none.
+"""
+
+import re
+from dataclasses import dataclass
+
+from neuroclip.data.events.formats.raw import Sensor, header_lines
+
+
+@dataclass(frozen=True)
+class Header:
+    """Keys in lower case and their values; size: the sensor's, where it is said; start: of the data."""
+
+    fields: dict[str, str]
+    sensor: Sensor | None
+    start: int
+
+
+def read_header(content: bytes) -> Header:
+    """The header of a file: width and height from `format`, `geometry`, or lines of their own."""
+    lines, start = header_lines(content, b"% ", b"% end")
+    fields: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(" ")
+        fields[key.lower()] = value.strip()
+    for part in fields.get("format", "").split(";")[1:]:
+        key, _, value = part.partition("=")
+        fields[f"format {key.strip().lower()}"] = value.strip()
+    return Header(fields, _sensor(fields), start)
+
+
+def _sensor(fields: dict[str, str]) -> Sensor | None:
+    for prefix in ("format ", ""):
+        size = [fields.get(f"{prefix}{side}", "") for side in ("width", "height")]
+        if all(re.fullmatch(r"\d{1,5}", side) for side in size):
+            return int(size[0]), int(size[1])
+    geometry = re.fullmatch(r"(\d{1,5})x(\d{1,5})", fields.get("geometry", ""))
+    return (int(geometry[1]), int(geometry[2])) if geometry else None

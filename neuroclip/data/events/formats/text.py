@@ -1,0 +1,137 @@
+"""`.csv` and `.txt`: an event a line, four or more columns apart by commas, semicolons, tabs or spaces.
+
+A line of names before them says which is which, in a comment too (`# t x y p`); without one see
+`columns`. A first line of two integers is the sensor's width and height (RPG's recordings). Lines that start
+with #, % or // are comments.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.errors import BadInput
+from neuroclip.data.events.formats.columns import from_columns, from_table, named
+from neuroclip.data.events.formats.raw import RawEvents, Sensor, read_bytes
+
+_COMMENTS = (b"#", b"%", b"//")
+# Of a file's bytes an event takes no fewer ("0 0 0 0\n"), and of lines before the events nobody has more.
+_LEAST_BYTES = 8
+_MAX_HEADER_LINES = 1000
+_MAX_COLUMNS = 64
+_TO_SPACES = bytes.maketrans(b",;\t\r", b"    ")
+
+
+def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
+    """Read events. Raises BadInput: unreadable, a line that is none, columns that cannot be told."""
+    content = read_bytes(path, _LEAST_BYTES)
+    if b"\0" in content[:1000]:
+        raise BadInput(f"{path}: not a text file")
+    names, said, start, lines = _head(path, content)
+    table = _numbers(path, content[start:].translate(_TO_SPACES), lines)
+    try:
+        found = named(names)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    if found is None:
+        return from_table(path, table, said)
+    columns, unit = found
+    if len(names) != table.shape[1]:
+        raise BadInput(f"{path}: {len(names)} names of columns, but {table.shape[1]} columns")
+    return from_columns(
+        path, {c: table[:, names.index(name)] for c, name in columns.items()}, unit, said
+    )
+
+
+def _head(path: Path, content: bytes) -> tuple[list[str], Sensor | None, int, int]:
+    """Names of columns or none, the sensor, where the events begin, and how many lines are before."""
+    names: list[str] = []
+    sensor: Sensor | None = None
+    start = number = 0
+    while start < len(content):
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        line = content[start:end].strip().removeprefix(b"\xef\xbb\xbf")
+        comment = line.startswith(_COMMENTS)
+        fields = _fields(line.lstrip(b"#%/! ") if comment else line)
+        if line and not comment and _is_numbers(fields):
+            size = [int(f) for f in fields if f.isdecimal()]
+            if len(fields) != 2 or len(size) != 2 or sensor:
+                break
+            sensor = (size[0], size[1])
+        elif line:
+            try:
+                is_names = named(fields) is not None
+            except BadInput as error:
+                if not comment:
+                    raise BadInput(f"{path}: {error}") from error
+                is_names = False
+            if is_names:
+                names = fields
+            elif not comment:
+                shown = line[:60].decode("utf-8", "replace")
+                raise BadInput(f"{path}: line {number + 1}: {shown!r} is no event")
+        number += 1
+        if number > _MAX_HEADER_LINES:
+            raise BadInput(f"{path}: {number} lines without an event")
+        start = end + 1
+    return names, sensor, start, number
+
+
+def _fields(line: bytes) -> list[str]:
+    text = line.decode("utf-8", "replace")
+    # "# Format is time (float s), x, y, polarity (0=off, 1=on)", as v2e says it.
+    text = re.sub(r"^.*?format\b[^:]*?(?::| is )", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"\([^)]*=[^)]*\)", "", text)
+    separator = next((s for s in (",", ";", "\t") if s in text), None)
+    return [part.strip() for part in text.split(separator)]
+
+
+def _is_numbers(fields: list[str]) -> bool:
+    try:
+        return bool([float(field) for field in fields if field])
+    except ValueError:
+        return False
+
+
+def _numbers(path: Path, text: bytes, lines: int) -> NDArray[Any]:
+    """Numbers [lines, columns]. Raises BadInput naming the first line that has another number of them."""
+    per_line = _tokens_per_line(text)
+    filled = per_line > 0
+    columns = int(per_line[filled][0]) if filled.any() else 0
+    if not 0 < columns <= _MAX_COLUMNS:
+        raise BadInput(f"{path}: the recording holds zero events")
+    wrong = np.flatnonzero(filled & (per_line != columns))
+    if len(wrong):
+        i = int(wrong[0])
+        raise BadInput(f"{path}: line {lines + i + 1} has {per_line[i]} values, {columns} before")
+    count = int(filled.sum()) * columns
+    whole = not any(mark in text for mark in (b".", b"e", b"E", b"n", b"N"))
+    # What is no number ends the reading of the rest.
+    values = _parsed(text, np.int64 if whole else np.float64)
+    if len(values) != count:
+        row = len(values) // columns
+        line = lines + int(np.flatnonzero(filled)[min(row, int(filled.sum()) - 1)]) + 1
+        raise BadInput(f"{path}: line {line} holds what is no number")
+    return values.reshape(-1, columns)
+
+
+def _parsed(text: bytes, kind: type) -> NDArray[Any]:
+    import warnings
+
+    with warnings.catch_warnings():
+        # That it stopped early is told by the number of values.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.fromstring(text, kind, sep=" ")
+
+
+def _tokens_per_line(text: bytes) -> NDArray[np.int64]:
+    byte = np.frombuffer(text, np.uint8)
+    if not len(byte):
+        return np.zeros(0, np.int64)
+    ends = np.flatnonzero(byte == 10)
+    blank = (byte == 32) | (byte == 10)
+    begins = np.flatnonzero(~blank & np.concatenate([[True], blank[:-1]]))
+    return np.bincount(np.searchsorted(ends, begins), minlength=len(ends) + 1)
