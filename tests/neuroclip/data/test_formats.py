@@ -275,7 +275,7 @@ def test_npz_of_others(tmp_path: Path) -> None:
     damaged = bytearray((tmp_path / "es.npz").read_bytes())
     damaged[damaged.index(b"PK\1\2") + 10] = 77
     (tmp_path / "damaged.npz").write_bytes(damaged)
-    refused(tmp_path / "damaged.npz", "not a readable .npz file")
+    refused(tmp_path / "damaged.npz", "packed by method 77")
     for bad in ({"pos": pos[:, :2]}, {"pos": pos * 0.5}):
         np.savez(tmp_path / "es.npz", **({"neg": neg} | bad))
         refused(tmp_path / "es.npz", "'pos'")

@@ -158,7 +158,8 @@ HOSTILE = {
 def test_a_hostile_column(tmp_path: Path, case: str) -> None:
     name, make, says = HOSTILE[case]
     line = refused(write(tmp_path / "a.h5", replaced(f"events/{name}", make)))
-    assert says is None or says in line, line
+    # What is declared may also be more than there is memory for, of which the test leaves little.
+    assert says is None or says in line or "more than the limit" in line, line
 
 
 def test_a_table_of_wide_items(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_late_events_are_put_in_order_and_counted(tmp_path: Path) -> None:
     dataset.load(0), dataset.load(1), dataset.load(1)
     assert "2 events of 2 recordings stood behind later ones" in dataset.described
     later = [*EVENTS, (1, 1, 1, EVENTS[-1][3] - 1001)]
-    path.write_bytes(text([f"{t} {x} {y} {p}" for x, y, p, t in later]))
+    path.write_bytes(text([f"{t} {x} {y} {p}" for x, y, p, t in later], "# t x y p"))
     with pytest.raises(BadInput, match="time is not sorted"):
         read_recording(path, SIZE)
 
