@@ -1,8 +1,8 @@
 """A convolutional network of the tutorials' size for N-MNIST: from here to a chip in two commands.
 
     neuroclip train network examples/nmnist_network.py:Net --data path/to/N-MNIST \\
-        --frame-ms 15 --steps 20 --out runs/nmnist
-    neuroclip-export runs/nmnist --target lava --samples 10 --out runs/nmnist-lava
+        --frame-ms 25 --steps 12 --out runs/nmnist
+    neuroclip-export runs/nmnist --data path/to/N-MNIST --target lava --samples 10 --out runs/nmnist-lava
 
 Any folder of N-MNIST's layout will do, a part of it too.
 """

@@ -32,6 +32,20 @@ def test_bring_your_own(tmp_path: Path) -> None:
     assert load_program(tmp_path / "program.npz").populations[-1].kind == "integrator"
 
 
+@pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
+def test_nmnist_network(tmp_path: Path, recordings_folder: Path) -> None:
+    from neuroclip.commands.main import main
+
+    model = f"{ROOT / 'examples' / 'nmnist_network.py'}:Net"
+    arguments = ["train", "network", model, "--data", str(recordings_folder), "--frame-ms", "0.06"]
+    short = ["--steps", "2", "--epochs", "1", "--quantized-epochs", "1", "--batch", "64"]
+    assert main([*arguments, *short, "--out", str(tmp_path / "run")]) == 0
+    from neuroclip.network.checkpoint import load_network
+
+    chip = load_network(tmp_path / "run").chip
+    assert chip.outputs == ("lif3",) and chip.inputs == {"input": (2, 34, 34)}
+
+
 def test_own_connection(tmp_path: Path) -> None:
     printed = dict(
         line.split(maxsplit=1) for line in example("own_connection.py", tmp_path).splitlines()

@@ -46,6 +46,8 @@ def from_module(model: nn.Module, request: Request) -> Deployment:
         return _calibrated(model, request, data, samples, count)
     found = data.messages(samples, count)
     floats: Any = request.float_predictions
+    if floats is not None and samples.frame is not None:
+        raise BadInput("float_predictions: of recordings the order is drawn; give them with spikes")
     floats = None if floats is None else np.asarray(floats)[: request.samples]
     if isinstance(model, ChipNetwork):
         network = model

@@ -184,3 +184,39 @@ def test_labels_choose_nothing_of_the_test(
         )
         found.append((tmp_path / name / "chip.safetensors").read_bytes())
     assert found[0] == found[1]
+
+
+TWO_INPUTS = """
+import snntorch as snn
+from torch import nn
+
+KEPT = {"reset_mechanism": "zero", "reset_delay": False, "init_hidden": True}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(2, 8, bias=False)
+        self.lif, self.fc = snn.Leaky(0.9, threshold=0.5, **KEPT), nn.Linear(8, 3)
+        self.out = snn.Leaky(0.9, threshold=0.5, **KEPT)
+
+    def forward(self, left, right):
+        return self.out(self.fc(self.lif(self.a(left) + self.b(right))))
+"""
+
+
+def test_several_inputs_are_trained_on_and_exported(spikes_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(TWO_INPUTS)
+    arrays = dict(np.load(spikes_file))
+    spikes = arrays.pop("spikes")
+    np.savez(tmp_path / "two.npz", left=spikes[..., :4], right=spikes[..., 4:], **arrays)
+    data, run = ("--data", tmp_path / "two.npz"), tmp_path / "run"
+    short = ("--epochs", 2, "--quantized-epochs", 1)
+    assert trained(f"{tmp_path / 'two.py'}:Net", *data, *short, "--out", run) == 0
+    out = tmp_path / "out"
+    assert export([str(run), *map(str, data), "--target", "emulator", "--out", str(out)]) == 0
+    report = read_json(out / "report.json")
+    assert report["samples"] == 12 and report["predictions"]["labels"] == ["low", "middle", "high"]
+    kept = read_json(run / "config.json")["accuracy"]["test"]
+    assert report["accuracy"]["float"]["correct"] == kept["float"]["correct"]
+    assert report["accuracy"]["emulator"]["correct"] == kept["tuned"]["correct"]
