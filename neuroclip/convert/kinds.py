@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deploy.errors import BadInput
+from neuroclip.convert.watch.labels import plain
 
 Values = NDArray[np.float64]
 
@@ -32,7 +33,7 @@ def neurons(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """(path, module) of every snnTorch neuron of a model."""
     for name, module in model.named_modules():
         if isinstance(module, snn.SpikingNeuron):
-            yield name, module
+            yield plain(name), module
 
 
 def require_kinds(model: nn.Module) -> None:
@@ -76,8 +77,8 @@ def _require_lapicque(name: str, neuron: Any) -> None:
 def require_plain(model: nn.Module) -> None:
     """Raise BadInput naming the first neuron that changes its spikes or states in a way no chip does."""
     for name, neuron in neurons(model):
-        if neuron.inhibition or neuron.state_quant:
-            raise BadInput(f"module '{name}': inhibition and state_quant do not exist on the chip")
+        if neuron.inhibition:
+            raise BadInput(f"module '{name}': inhibition does not exist on the chip")
         factor = float(neuron.graded_spikes_factor.reshape(-1)[0])
         if factor != 1 or bool((neuron.graded_spikes_factor != factor).any()):
             raise BadInput(
@@ -88,35 +89,6 @@ def require_plain(model: nn.Module) -> None:
             raise BadInput(
                 f"module '{name}': a threshold of {float(neuron.threshold.min()):g} is negative"
             )
-
-
-def quantized_layers(model: nn.Module) -> frozenset[str]:
-    """Paths of layers whose weights are quantized in training, as brevitas' QuantLinear's are.
-
-    Raises BadInput naming one whose weights no power of two and seven bits with a sign hold: the chip
-    would change them.
-    """
-    found = set()
-    for name, module in model.named_modules():
-        quantize = getattr(module, "quant_weight", None)
-        if not callable(quantize):
-            continue
-        held = quantize()
-        scale = held.scale.detach().cpu().double().reshape(-1).numpy()
-        mantissa, _ = np.frexp(scale)
-        if (mantissa != 0.5).any() or (scale != scale[0]).any():
-            odd = scale[mantissa != 0.5][0] if (mantissa != 0.5).any() else scale[0]
-            raise BadInput(
-                f"module '{name}': its weights are quantized in steps of {odd:g}; the chip keeps them where "
-                "all steps of a layer are one power of two"
-            )
-        largest = float(held.value.detach().abs().max()) / scale[0]
-        if largest > 127:
-            raise BadInput(
-                f"module '{name}': a quantized weight of {largest:g} steps; the chip keeps at most 127"
-            )
-        found.add(name)
-    return frozenset(found)
 
 
 def resets_late(neuron: Any) -> bool:

@@ -24,7 +24,7 @@ from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.recurrence import Surrogate
 from neuroclip.chip.synapses import V_UNIT, ChipSumPool2d
 from neuroclip.convert.check import require_faithful
-from neuroclip.convert.kinds import prepared, quantized_layers, require_kinds, require_plain
+from neuroclip.convert.kinds import prepared, require_kinds, require_plain
 from neuroclip.convert.outputs import Reading, readings
 from neuroclip.convert.parts import (
     Incoming,
@@ -36,6 +36,7 @@ from neuroclip.convert.parts import (
     synapses,
     with_matrix,
 )
+from neuroclip.convert.quantized import quantized_layers, require_states_kept, state_levels
 from neuroclip.convert.resets import require_chip_resets
 from neuroclip.convert.traced import Graph, Population, traced
 from neuroclip.convert.watch.calls import Signature, signature
@@ -115,7 +116,7 @@ def understood(
     for name, values in model.state_dict().items():
         if bool(torch.isnan(values).any()):
             raise BadInput(f"model: '{name}' holds NaN")
-    quantized = quantized_layers(model)
+    quantized, levels = quantized_layers(model), state_levels(model)
     called = signature(model, tuple(sample if isinstance(sample, Mapping) else _named(shape)))
     largest = dict.fromkeys(called.inputs, message_max)
     if sample is None:
@@ -135,6 +136,7 @@ def understood(
 
     def read(observation: Observation) -> tuple[Graph, int]:
         graph = traced(observation, largest)
+        require_states_kept(graph, levels, largest)
         return graph, require_faithful(graph)
 
     graph, compared = attempt(model, called, make, layout, read)

@@ -141,7 +141,7 @@ class Watch(TorchFunctionMode):
     def __init__(self, model: nn.Module, rules: Callable[..., Any]) -> None:
         super().__init__()
         self.rules = rules
-        self.names = {id(module): name for name, module in model.named_modules()}
+        self.names = {id(module): plain(name) for name, module in model.named_modules()}
         self.modules: list[nn.Module] = []
         self.origins: list[Origin] = []
         self.firsts: list[int] = []
@@ -257,6 +257,11 @@ class Watch(TorchFunctionMode):
             return func(*args, **named)
         with self.pause():
             return self.rules(self, func, args, named)
+
+
+def plain(path: str) -> str:
+    """A module's path without what torch.compile puts around it."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

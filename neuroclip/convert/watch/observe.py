@@ -22,7 +22,7 @@ from torch.nn.modules.module import (
 
 from deploy.errors import BadInput
 from neuroclip.convert.watch.calls import Signature, at_place, call, places
-from neuroclip.convert.watch.labels import Labels, Sent, Watch, tensors_in
+from neuroclip.convert.watch.labels import Labels, Sent, Watch, plain, tensors_in
 from neuroclip.convert.watch.layout import Layout
 from neuroclip.convert.watch.operations import watched
 
@@ -187,9 +187,15 @@ class _Watching:
         """{parameter: population and state that took it, as it is, for its own}."""
         self.returned_states: dict[str, int | str] = {}
         self.found = [
-            (name, module)
+            (plain(name), module)
             for name, module in model.named_modules()
             if isinstance(module, snn.SpikingNeuron)
+        ]
+        # Compiled code cannot be watched: what it was made of runs in its place.
+        self.compiled = [
+            (module, module.forward, inside)
+            for module in model.modules()
+            if isinstance(inside := module._modules.get("_orig_mod"), nn.Module)
         ]
 
     @contextmanager
@@ -206,12 +212,16 @@ class _Watching:
             clear(self.model)
             for name, neuron in self.found:
                 neuron.forward = self._noting(name, neuron, neuron.forward)
+            for module, _, inside in self.compiled:
+                module.forward = inside.__call__
             yield
         finally:
             for hook in hooks:
                 hook.remove()
             for _, neuron in self.found:
                 neuron.__dict__.pop("forward", None)
+            for compiled, forward, _ in self.compiled:
+                compiled.forward = forward
             for module, mode in modes.items():
                 module.training = mode
             clear(self.model)

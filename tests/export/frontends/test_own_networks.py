@@ -767,7 +767,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "a quantized state": (
         lambda: nn.Sequential(nn.Linear(6, 3), lif(init_hidden=True, state_quant=lambda x: x)),
-        "module '1': inhibition and state_quant",
+        "module '1': its state_quant is a function that is not known",
     ),
 }  # fmt: skip
 
