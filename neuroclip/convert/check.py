@@ -48,7 +48,7 @@ class _Sent:
             return _flat(observation.sample[name][:, step])
         population = self.graph.populations[name]
         if population.neuron is not None:
-            return _flat(self.graph.calls(name)[step].spk)
+            return _flat(self.graph.calls(name)[step].sent)
         if not population.windows:
             parts = [_applied(feed, self.at(feed.source, step)) for feed in population.feeds]
             return np.sum(parts, axis=0)

@@ -125,6 +125,10 @@ def exponent_of(neuron: Any, incoming: list[Incoming]) -> int:
     """
     weights = [torch.from_numpy(chip_map(one.name, one.affine).weight) for one in incoming]
     rooms = shares(incoming)
+    # A way without weight (a difference of the same spikes, a layer of zeros) asks for no scale.
+    held = [i for i, weight in enumerate(weights) if bool(weight.any())]
+    weights = [weights[i] for i in held] or [torch.ones(1, 1)]
+    rooms = [rooms[i] for i in held] or [SYNAPTIC_SUM_MAX]
     exponent = min(
         weight_exponent(weight, 1, round(room)) for weight, room in zip(weights, rooms, strict=True)
     )

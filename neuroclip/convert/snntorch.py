@@ -9,7 +9,7 @@ integers (`parts`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -42,7 +42,14 @@ from neuroclip.convert.traced import Graph, Population, traced
 from neuroclip.convert.watch.calls import Signature, signature
 from neuroclip.convert.watch.layout import Layout
 from neuroclip.convert.watch.observe import Observation
-from neuroclip.convert.watch.sample import Sample, attempt, given_sample, input_shape, random_sample
+from neuroclip.convert.watch.sample import (
+    Sample,
+    attempt,
+    given_sample,
+    input_shape,
+    probed,
+    random_sample,
+)
 
 
 def to_chip(
@@ -137,7 +144,9 @@ def understood(
     def read(observation: Observation) -> tuple[Graph, int]:
         graph = traced(observation, largest)
         require_states_kept(graph, levels, largest)
-        return graph, require_faithful(graph)
+        compared = require_faithful(graph)
+        _require_probed(graph, probed(model, observation, seed))
+        return graph, compared
 
     graph, compared = attempt(model, called, make, layout, read)
 
@@ -147,13 +156,33 @@ def understood(
         if steps < 1:
             return None
         try:
-            return attempt(model, called, lambda _: less, graph.observation.layout, read)[0]
+            return attempt(
+                model,
+                called,
+                lambda _: less,
+                graph.observation.layout,
+                lambda o: traced(o, largest),
+            )
         except BadInput:
             return None  # it makes a number of steps of its own
 
     answers = readings(graph, output, shorter)
     notes = (*_notes(graph, compared, ran_on, answers), *told)
     return Understood(graph, answers, largest, quantized, notes)
+
+
+def _require_probed(graph: Graph, probe: Observation) -> None:
+    """Raise BadInput where the graph differs from a run in which nothing is silent."""
+    counts = [
+        {name: len(neurons.calls) for name, neurons in seen.neurons.items()}
+        for seen in (graph.observation, probe)
+    ]
+    if counts[0] != counts[1]:
+        raise BadInput("model: how many steps its forward makes depends on its data")
+    try:
+        require_faithful(replace(graph, observation=probe))
+    except BadInput as error:
+        raise BadInput(f"{error} (on random inputs, all neurons sending random spikes)") from error
 
 
 def _named(shape: Shape | Mapping[str, Shape] | None) -> tuple[str, ...]:
@@ -190,7 +219,8 @@ def _notes(graph: Graph, compared: int, ran_on: str, read: tuple[Reading, ...]) 
     observation = graph.observation
     notes = [
         f"converted from a module that was run on {ran_on} ({observation.samples} × "
-        f"{observation.steps} steps): the network read from it gives its {compared} spikes and potentials",
+        f"{observation.steps} steps): the network read from it gives its {compared} spikes and potentials, "
+        "and those of a run on random inputs in which all neurons send random spikes",
         "read from it, the answer first: " + "; ".join(r.told for r in read),
     ]
     for name, place in observation.states.items():

@@ -35,10 +35,14 @@ class OtherLayout(BadInput):
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One step of neurons: the labels that it reads [N, *shape], what it fires and then holds."""
+    """One step of neurons: the labels that it reads [N, *shape], what it fires and then holds.
+
+    sent: what others were given as its spikes.
+    """
 
     labels: Labels
     spk: NDArray[np.float64]
+    sent: NDArray[np.float64]
     mem: NDArray[np.float64]
     syn: NDArray[np.float64] | None
 
@@ -101,13 +105,15 @@ def observe(
     layout: Layout,
     called: Signature,
     first: Mapping[str, Any],
+    drawn: torch.Generator | None = None,
 ) -> Observation:
     """Run a model on samples of its inputs [N, T, *shape] from cleared state, in evaluation mode.
 
-    first: what the states among its parameters start from. Raises BadInput where it decides by its data,
-    and whatever the model itself raises.
+    first: what the states among its parameters start from. drawn: where it is given, all neurons send
+    spikes that are drawn from it in place of their own, so that no way between them is silent. Raises
+    BadInput where it decides by its data, and whatever the model itself raises.
     """
-    watching = _Watching(model, sample)
+    watching = _Watching(model, sample, drawn)
     with watching.active():
         returned = _run(watching, sample, layout, called, first)
     if watching.watch.decided:
@@ -178,7 +184,10 @@ def _values(tensor: Tensor) -> NDArray[np.float64]:
 class _Watching:
     """A model whose neurons note what they are given and give, while it is active."""
 
-    def __init__(self, model: nn.Module, inputs: Collection[str]) -> None:
+    def __init__(
+        self, model: nn.Module, inputs: Collection[str], drawn: torch.Generator | None
+    ) -> None:
+        self.drawn = drawn
         self.model, self.inputs, self.watch = model, inputs, Watch(model, watched)
         self.neurons: dict[str, Neurons] = {}
         self.states: dict[str, Any] = {}
@@ -193,37 +202,37 @@ class _Watching:
         ]
         # Compiled code cannot be watched: what it was made of runs in its place.
         self.compiled = [
-            (module, module.forward, inside)
+            (module, inside)
             for module in model.modules()
             if isinstance(inside := module._modules.get("_orig_mod"), nn.Module)
         ]
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Within: the model is watched, in evaluation, from cleared state."""
+        """Within: the model is watched, in evaluation, from cleared state; it is then as it was."""
         stack = self.watch.modules
         hooks = [
             register_module_forward_pre_hook(lambda module, _: stack.append(module)),
             register_module_forward_hook(_popping(stack)),
         ]
-        modes = {module: module.training for module in self.model.modules()}
+        # Also what a forward keeps in attributes of its own: the next run starts as this one did.
+        held = {m: (dict(m.__dict__), dict(m._buffers)) for m in self.model.modules()}
         try:
             self.model.eval()
             clear(self.model)
             for name, neuron in self.found:
                 neuron.forward = self._noting(name, neuron, neuron.forward)
-            for module, _, inside in self.compiled:
+            for module, inside in self.compiled:
                 module.forward = inside.__call__
             yield
         finally:
             for hook in hooks:
                 hook.remove()
-            for _, neuron in self.found:
-                neuron.__dict__.pop("forward", None)
-            for compiled, forward, _ in self.compiled:
-                compiled.forward = forward
-            for module, mode in modes.items():
-                module.training = mode
+            for module, (attributes, buffers) in held.items():
+                module.__dict__.clear()
+                module.__dict__.update(attributes)
+                module._buffers.clear()
+                module._buffers.update(buffers)
             clear(self.model)
 
     def _noting(self, name: str, neuron: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -251,8 +260,9 @@ class _Watching:
                             self.taken[parameter] = (population.name, state)
                 out = forward(*args, **named)
                 spk = out[0] if isinstance(out, tuple) else out
-                self._keep(population, labels, spk)
-            return out
+                sent = spk if self.drawn is None else self._drawn(neuron, spk)
+                self._keep(population, labels, spk, sent)
+            return (sent, *out[1:]) if isinstance(out, tuple) else sent
 
         return noted
 
@@ -282,15 +292,23 @@ class _Watching:
                 raise ValueError(f"'{name}' starts as {tuple(before.shape)}")
             self.states[name] = after
 
-    def _keep(self, population: Neurons, labels: Labels, spk: Tensor) -> None:
+    def _drawn(self, neuron: Any, spk: Tensor) -> Tensor:
+        """Random spikes in place of a neuron's own, in its state too where it reads them."""
+        sent = (torch.rand(spk.shape, generator=self.drawn) < 0.5).to(spk.dtype)
+        if isinstance(getattr(neuron, "spk", None), Tensor):
+            neuron.spk = sent
+        return sent
+
+    def _keep(self, population: Neurons, labels: Labels, spk: Tensor, sent: Tensor) -> None:
         neuron, call = population.neuron, len(population.calls)
-        given = {"spk": spk, "mem": neuron.mem}
+        given = {"spk": sent, "mem": neuron.mem}
         if isinstance(getattr(neuron, "syn", None), Tensor):
             given["syn"] = neuron.syn
         for quantity, tensor in given.items():
             self.watch.made(tensor, Sent, population.name, quantity=quantity, call=call)
         held = {quantity: _values(tensor) for quantity, tensor in given.items()}
-        population.calls.append(Call(labels, held["spk"], held["mem"], held.get("syn")))
+        call_held = Call(labels, _values(spk), held["spk"], held["mem"], held.get("syn"))
+        population.calls.append(call_held)
 
     def _population(self, name: str, neuron: Any, states: Mapping[str, Tensor]) -> Neurons:
         """The population whose last state a call goes on from; a new one from a cleared state."""

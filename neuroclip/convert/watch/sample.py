@@ -133,6 +133,18 @@ def observed(model: nn.Module, called: Signature, sample: Sample, layout: Layout
     raise failed
 
 
+def probed(model: nn.Module, seen: Observation, seed: int) -> Observation:
+    """The same run again, its inputs and all spikes drawn at random: no way between neurons is silent."""
+    generator = torch.Generator().manual_seed(seed)
+    sample = {}
+    for name, values in seen.sample.items():
+        largest = max(1, int(np.ceil(np.abs(values).max())))
+        least = -largest if (values < 0).any() else 0
+        drawn = torch.randint(least, largest + 1, values.shape, generator=generator)
+        sample[name] = drawn.to(torch.float32)
+    return observe(model, sample, seen.layout, seen.called, seen.first, generator)
+
+
 def _steps(sample: Sample) -> int:
     return next(iter(sample.values())).shape[1]
 

@@ -336,3 +336,55 @@ def test_a_quantized_layer_beside_a_coarser_one_is_refused() -> None:
 
     with pytest.raises(BadInput, match="module 'fine': its quantized weights and what else drives"):
         to_chip(Beside())
+
+
+def test_a_way_without_weight_makes_no_scale_coarser() -> None:
+    """A difference of the same spikes, a layer of zeros, and both as all that neurons read."""
+
+    class Nothing(nn.Module):
+        def __init__(self, beside: bool) -> None:
+            super().__init__()
+            self.a, self.zero = nn.Linear(4, 4, bias=False), nn.Linear(4, 4)
+            self.lif, self.out, self.beside = snn.Leaky(0.5, **KEPT), snn.Leaky(0.5, **NEXT), beside
+            with torch.no_grad():
+                self.a.weight.copy_(2 * torch.eye(4))
+                self.zero.weight.zero_()
+                self.zero.bias.copy_(torch.tensor([0.5, 0.75, 1.0, 0.0]))
+
+        def forward(self, x):
+            spk = self.lif(self.a(x))
+            nothing = (spk - spk) + self.zero(spk)
+            return self.out(nothing + 2 * x if self.beside else nothing)
+
+    NEXT = KEPT | {"threshold": 1.25}
+    sample = (torch.rand(10, 6, 4, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    for beside in (True, False):
+        model = Nothing(beside)
+        expected = stepped(model, sample)
+        found = recorded(to_chip(model, sample), sample)
+        assert torch.equal(found["out"][2], expected["out"].double())
+        assert 0.1 < expected["out"].mean() < 0.9
+
+
+def test_a_run_leaves_a_module_as_it_was() -> None:
+    """What a forward keeps in attributes of its own is no part of the next run."""
+
+    class Keeps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.back, self.lif = (
+                nn.Linear(4, 3),
+                nn.Linear(3, 3, bias=False),
+                snn.Leaky(0.5, **KEPT),
+            )
+            self.last, self.calls = None, 0
+
+        def forward(self, x):
+            self.calls += 1
+            current = self.a(x) if self.last is None else self.a(x) + self.back(self.last)
+            self.last = self.lif(current)
+            return self.last
+
+    model = Keeps().train()
+    assert [(w.name, w.delay) for w in to_chip(model).wires] == [("a", 0), ("back", 1)]
+    assert model.last is None and model.calls == 0 and model.training
