@@ -29,6 +29,7 @@ from export.run.pipeline import run
 from export.run.stages import Stages
 from export.targets.table import find_target
 from neuroclip.data.spikes import Spikes
+from neuroclip.text.labels import joined_labels
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -188,7 +189,7 @@ def _given(
 ) -> tuple[str | Spikes | None, str | None]:
     """The data with the labels of its samples, and the names of classes."""
     if isinstance(labels, list | tuple) and all(isinstance(name, str) for name in labels):
-        labels = ",".join(map(str, labels))
+        labels = joined_labels(labels)
     names = labels if isinstance(labels, str) else None
     if data is None or isinstance(data, str | Path):
         if labels is not None and names is None:

@@ -114,8 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--labels",
-        metavar='"a,b,c"',
-        help="other class names for the same model, not retrained; @NAME: those of a data set",
+        metavar='"a,b,c"|FILE',
+        help="other class names for the same model, not retrained; CLASS=WORD: for that class of the "
+        "data, @NAME: those of a data set",
     )
     add("--clip", metavar="NAME|FOLDER", help="of an adapter whose CLIP is not the bundled one")
     add("--pretrained", metavar="TAG|FILE", help="weights of --clip, where it is open_clip's")

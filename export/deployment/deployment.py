@@ -13,6 +13,8 @@ from deploy.program.program import Program
 from deploy.run.evidence import data_sha256
 from export.deployment.skips import Lowerings
 from export.graph.graph import Graph
+from neuroclip.data.seen import UNRECORDED, Seen, left_out
+from neuroclip.text.labels import Labels, some
 
 Predict = Callable[[Trace, slice], NDArray[np.int64]]
 
@@ -52,7 +54,8 @@ class Deployment:
     integers, where it was not trained as such. label_layers: the connections that other labels
     exchange, where there is a text encoder. skipped: how many samples cannot be read and were left out.
     skips: the lowering of residual skips, and the other one, where there are any. data_set: which known
-    data set of events the data were taken for, and why.
+    data set of events the data were taken for, and why. seen: how many samples were left out since the
+    model has been trained on them.
     """
 
     model: str
@@ -76,6 +79,7 @@ class Deployment:
     skipped: int = 0
     data_set: str | None = None
     untuned_predictions: NDArray[np.int64] | None = None
+    seen: int = 0
 
     @property
     def samples(self) -> int:
@@ -100,8 +104,27 @@ def most_active(trace: Trace, output: str) -> NDArray[np.int64]:
     return flat.argmax(axis=1).astype(np.int64)
 
 
-def left_out(data: str, reasons: Sequence[str]) -> tuple[str, ...]:
+def unreadable(data: str, reasons: Sequence[str]) -> tuple[str, ...]:
     """The note of a deployment on samples that cannot be read; none where all can."""
     if not reasons:
         return ()
     return (f"{data}: {len(reasons)} samples cannot be read and are left out, first {reasons[0]}",)
+
+
+def label_notes(
+    labels: Labels, classes: Sequence[str], found: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """The note on classes of the data that no label stands for: of these no accuracy is stated."""
+    missing = [name for name, label in zip(classes, found, strict=True) if label < 0]
+    if not missing:
+        return ()
+    return (
+        f"no accuracy: no label stands for {len(missing)} of {len(classes)} classes of the data, "
+        f"{some(missing)}; give them as 'CLASS=WORD' (labels: {some(labels.names)})",
+    )
+
+
+def seen_notes(seen: Seen, count: int, total: int) -> tuple[str, ...]:
+    """The notes on test samples that a model has seen, and were left out, and on what nobody knows."""
+    notes = (left_out(count, total, "test"),) if count else ()
+    return notes if seen.complete else (*notes, UNRECORDED)

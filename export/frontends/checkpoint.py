@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
-from export.deployment.deployment import Deployment, left_out
+from export.deployment.deployment import Deployment, label_notes, seen_notes, unreadable
 from export.frontends.spikeclip import from_spikeclip
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
@@ -20,11 +20,11 @@ from neuroclip.clip.spec import BUNDLED, ClipSpec
 from neuroclip.data.events.catalogue import open_dataset, without_bad
 from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.recording import read_recording
+from neuroclip.data.images.vocabulary import read_labels
 from neuroclip.data.split import to_draw
-from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.spikeclip.wiring import Skips
 from neuroclip.storage.checkpoint_files import DEFAULT_MODEL, SPIKECLIP, format_of
-from neuroclip.text.labels import split_labels
+from neuroclip.text.labels import Labels, required, stands_for
 
 
 def from_checkpoint(
@@ -43,8 +43,8 @@ def from_checkpoint(
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
 
-    labels: "a,b,c", other class names for the same adapter, "@NAME" being those of a known data set; as
-    many as the data set has classes are taken to be its classes in order. data_root: where data sets
+    labels: other class names for the same adapter, see `read_labels`; accuracy is stated where every
+    class of the data has one. data_root: where data sets
     lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
     lowered (default: fan-in). clip, pretrained: of an adapter, see `ClipSpec` and `clip_of`. sensor: width
     and height of recordings that do not say them. Raises
@@ -69,25 +69,27 @@ def from_checkpoint(
     reasons: tuple[str, ...] = ()
     if skip_bad:
         dataset, reasons = without_bad(dataset, ("test",))
-    names, adapter = checkpoint.labels, checkpoint.chip_adapter
+    given, adapter = Labels(checkpoint.labels), checkpoint.chip_adapter
     if labels is not None:
-        names = with_vocabularies(split_labels(labels))
+        given = read_labels(labels)
+    names, classes = given.names, dataset.class_names
+    found = required(given, classes, data) if labels is None else stands_for(given, classes)
+    if labels is not None:
         text = torch.from_numpy(encode_text(encoder, names, checkpoint.template))
         adapter = relabelled(adapter, text).eval()
         checkpoint.float_adapter.text = text
-    indices = to_draw(dataset.test, samples, seed)[:samples]
-    features = dataset_features(encoder, dataset, indices, checkpoint.frames)
+    seen = checkpoint.seen | encoder.seen
+    known_test = dataset if one else dataset.without(seen, "test")
+    left_out = len(dataset.test) - len(known_test.test)
+    indices = to_draw(known_test.test, samples, seed)[:samples]
+    if not len(indices):
+        raise BadInput(f"{data}: the model has seen all {left_out} of its test recordings")
+    features = dataset_features(encoder, dataset, indices, checkpoint.frames, adapter.config.raw)
     x = torch.from_numpy(features)
     with torch.no_grad():
         messages = adapter.encode(x).numpy().astype(np.int16)
         float_predictions = checkpoint.float_adapter.scores(x).argmax(dim=1).numpy()
-    # Labels that are given stand for the classes in order; those of the model must be the same words.
-    known = len(names) == len(dataset.class_names)
-    if labels is None and known and names != dataset.class_names:
-        raise BadInput(
-            f"{data}: its classes {list(dataset.class_names)} are not the model's, {list(names)}; --labels "
-            "names them in the order of the data set's"
-        )
+    truth = None if one else found[dataset.labels[indices]]
     limit = adapter.config.message_max
     return Deployment(
         model=model,
@@ -96,15 +98,18 @@ def from_checkpoint(
         network=adapter.network,
         inputs={"input": messages},
         input_ranges={"input": (-limit, limit)},
-        labels=dataset.labels[indices] if known else None,
+        labels=truth if truth is not None and (truth >= 0).all() else None,
         class_names=names,
         predict=lambda trace, where: _predict(adapter, trace, x[where]),
         float_predictions=float_predictions,
         host=_host(checkpoint),
         chip=_chip(checkpoint),
-        notes=left_out(data, reasons),
+        notes=unreadable(data, reasons)
+        + seen_notes(seen, left_out, len(dataset.test))
+        + label_notes(given, classes, found),
         label_layers=("fc2",) if adapter.config.cut == "folded" else (),
         skipped=len(reasons),
+        seen=left_out,
         data_set=None if one else dataset.described,
     )
 

@@ -56,6 +56,8 @@ def from_nir(
         raise BadInput(f"{model.name}: {error}") from error
     names = [source.name for source in normalised.inputs]
 
+    notes: dict[str, None] = {}
+
     def read(source: str | Spikes, count: int | None) -> Messages:
         from neuroclip.data.events.event_counts import holds_events, read_event_frames
 
@@ -63,7 +65,7 @@ def from_nir(
             return input_spikes(source, names, model.name)
         if len(names) > 1:
             raise BadInput(f"{source}: {model.name} has {len(names)} inputs {names}; give an .npz")
-        messages, labels, class_names = read_event_frames(
+        messages, labels, class_names, told = read_event_frames(
             str(source),
             normalised.inputs[0].shape,
             frame_ms=frame_ms,
@@ -72,6 +74,7 @@ def from_nir(
             seed=seed,
             sensor=sensor,
         )
+        notes.update(dict.fromkeys(told))
         return Messages({names[0]: messages}, labels, class_names)
 
     chosen = None
@@ -92,7 +95,7 @@ def from_nir(
         float_predictions=None,
         host=("reading the output",),
         chip=("the whole graph",),
-        notes=tuple(filter(None, (long_note(normalised, dt),))),
+        notes=(*filter(None, (long_note(normalised, dt),)), *notes),
         silent_note=dt_note(normalised, dt),
     )
     if chosen is None:

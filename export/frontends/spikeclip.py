@@ -6,18 +6,18 @@ from numpy.typing import NDArray
 
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
-from export.deployment.deployment import Deployment, left_out
+from export.deployment.deployment import Deployment, label_notes, seen_notes, unreadable
 from export.deployment.skips import lowerings
 from export.lowering.exact import lower
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT
 from neuroclip.data.images.images import open_images
+from neuroclip.data.images.vocabulary import read_labels
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.chip import require_deployable
 from neuroclip.spikeclip.model import messages, relabelled, repeated
-from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.spikeclip.wiring import Skips
-from neuroclip.text.labels import split_labels
+from neuroclip.text.labels import Labels, required, stands_for
 
 _BATCH = 256
 
@@ -36,8 +36,8 @@ def from_spikeclip(
 ) -> Deployment:
     """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
 
-    labels: "a,b,c", other names for the same encoder, "@NAME" being those of a known data set; as many
-    as the data has classes are taken to be its classes in order. data: the digits by default, of a model
+    labels: other names for the same encoder, see `read_labels`; accuracy is stated where every class of
+    the data has one. data: the digits by default, of a model
     trained on them. data_root, skip_bad: see `open_images`; only the images that run are decoded.
     skips: how the residual stream is lowered (`deploy.program.residual_stream`), by default as a stream
     where the tokenizer has one of stages, else by fan-in. Raises BadInput
@@ -62,14 +62,16 @@ def from_spikeclip(
     data = "digits" if data is None else data
     dataset = open_images(
         data, config.image_size, config.channels, seed, data_root, skip_bad,
-        part="test", samples=samples, shares=checkpoint.shares,
+        part="test", samples=samples, shares=checkpoint.shares, seen=checkpoint.seen,
     )  # fmt: skip
-    names, chip = checkpoint.labels, checkpoint.chip
-    if labels is None:
-        _check_classes(data, dataset.class_names, names)
-    else:
-        names = with_vocabularies(split_labels(labels))
+    given, chip = Labels(checkpoint.labels), checkpoint.chip
+    if labels is not None:
+        given = read_labels(labels)
+    names, classes = given.names, dataset.class_names
+    found = required(given, classes, data) if labels is None else stands_for(given, classes)
+    if labels is not None:
         chip = relabelled(chip, checkpoint.text(names)).eval()
+    truth = found[dataset.labels]
     sent = messages(config, torch.from_numpy(dataset.images))
     text = checkpoint.text(names)
     scores = [checkpoint.model.scores(part, text) for part in sent.split(_BATCH)]
@@ -96,7 +98,7 @@ def from_spikeclip(
         network=network,
         inputs={INPUT: repeated(config, sent).numpy().astype(np.int16)},
         input_ranges=ranges,
-        labels=dataset.labels if len(dataset.class_names) == len(names) else None,
+        labels=truth if (truth >= 0).all() else None,
         class_names=names,
         predict=_predict,
         float_predictions=torch.cat(scores).argmax(dim=1).numpy(),
@@ -111,23 +113,14 @@ def from_spikeclip(
             f"read-out 'text': token mean, time weights, projection and {len(names)} labels in one "
             f"layer of {last.numel()} weights ({words} distinct), all that other labels exchange",
         ),
-        notes=left_out(data, dataset.skipped),
+        notes=unreadable(data, dataset.skipped)
+        + seen_notes(checkpoint.seen, dataset.seen, dataset.seen + len(dataset.labels))
+        + label_notes(given, classes, found),
         label_layers=("text",),
         skips=both,
         skipped=len(dataset.skipped),
+        seen=dataset.seen,
     )
-
-
-def _check_classes(data: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
-    """Refuse data of as many but other classes: its accuracy would mean nothing."""
-    if len(found) == len(expected) and found != expected:
-        index = next(
-            i for i, pair in enumerate(zip(found, expected, strict=True)) if len(set(pair)) > 1
-        )
-        raise BadInput(
-            f"{data}: class {index} is '{found[index]}', the model's is '{expected[index]}'; name its "
-            "classes in order by --labels"
-        )
 
 
 def _added_up(count: int) -> tuple[str, ...]:

@@ -84,6 +84,7 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
         and (found.crossed is None or found.crossed.get("ok") is not False),
         "samples": deployment.samples,
         "skipped": deployment.skipped,
+        "seen": deployment.seen,
         "timesteps": deployment.timesteps,
         "latency_steps": found.latency,
         "timings": seconds,

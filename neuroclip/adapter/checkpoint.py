@@ -20,6 +20,7 @@ from neuroclip.adapter.model import (
 from neuroclip.clip.model import Clip, load_clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.data.events.frames import FrameOptions
+from neuroclip.data.seen import UNKNOWN, Seen, read_seen, save_seen
 from neuroclip.storage.checkpoint_files import (
     ADAPTER,
     CONFIG_FILE,
@@ -43,8 +44,9 @@ class Checkpoint:
     """A trained adapter and all that its use needs.
 
     clip: the CLIP it was trained on, by name, for the reader; clip_digest: hash of its weights, by which
-    alone it is known again. labels, template: what its texts were made of. training: how it was
-    trained (recipe, data, shots, accuracy on validation), for the reader.
+    it is known again; clip_identity: hash of all that shapes its features (empty in older files). labels,
+    template: what its texts were made of. training: how it was trained (recipe, data, shots, accuracy on
+    validation), for the reader. seen: the samples that it and its CLIP were trained on.
     """
 
     clip: ClipSpec
@@ -55,6 +57,8 @@ class Checkpoint:
     float_adapter: FloatAdapter
     chip_adapter: ChipAdapter
     training: Mapping[str, Any]
+    seen: Seen = UNKNOWN
+    clip_identity: str = ""
 
     @property
     def config(self) -> AdapterConfig:
@@ -66,12 +70,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
     save_tensors(folder / FLOAT_FILE, checkpoint.float_adapter.state_dict())
     save_tensors(folder / CHIP_FILE, checkpoint.chip_adapter.learned())
+    save_seen(folder, checkpoint.seen)
     write_json(
         folder / CONFIG_FILE,
         {
             "format": FORMAT,
             "version": VERSION,
-            "clip": asdict(checkpoint.clip.named) | {"digest": checkpoint.clip_digest},
+            "clip": asdict(checkpoint.clip.named)
+            | {"digest": checkpoint.clip_digest, "identity": checkpoint.clip_identity},
             "frames": asdict(checkpoint.frames),
             "labels": list(checkpoint.labels),
             "template": checkpoint.template,
@@ -91,9 +97,11 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     folder, raw = read_config(name_or_folder, FORMAT, VERSION)
     path = folder / CONFIG_FILE
     try:
+        if isinstance(raw.get("adapter"), dict):
+            raw["adapter"] = {"raw": False} | raw["adapter"]  # older files have no such key
         config, scales = typed("adapter", raw, AdapterConfig), typed("scales", raw, ChipScales)
         frames, (labels, template) = typed("frames", raw, FrameOptions), labels_and_template(raw)
-        digest, clip = _clip(raw)
+        digest, identity, clip = _clip(raw)
         _check_ranges(config, scales, frames)
         (training,) = described(raw, "training")
     except BadInput as error:
@@ -118,8 +126,9 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
         )
     chip_adapter = from_learned(config, scales, learned)
     return Checkpoint(
-        clip, digest, frames, labels, template, float_adapter.eval(), chip_adapter.eval(), training
-    )
+        clip, digest, frames, labels, template, float_adapter.eval(), chip_adapter.eval(), training,
+        read_seen(folder), identity,
+    )  # fmt: skip
 
 
 def clip_of(checkpoint: Checkpoint, given: ClipSpec | None = None) -> Clip:
@@ -139,15 +148,23 @@ def clip_of(checkpoint: Checkpoint, given: ClipSpec | None = None) -> Clip:
             f"CLIP '{clip.name}': its weights {clip.digest[:12]} are not those the adapter was trained "
             f"on, {checkpoint.clip_digest[:12]}; name those by --clip and --pretrained"
         )
+    if checkpoint.clip_identity not in ("", clip.identity):
+        raise BadInput(
+            f"CLIP '{checkpoint.clip.model}': its architecture or its pixels' normalisation are not those "
+            "the adapter was trained on, though its weights are"
+        )
     return clip
 
 
-def _clip(raw: Mapping[str, Any]) -> tuple[str, ClipSpec]:
+def _clip(raw: Mapping[str, Any]) -> tuple[str, str, ClipSpec]:
     entry = raw.get("clip")
     if not isinstance(entry, dict) or not isinstance(entry.get("digest"), str):
         raise BadInput(f"key 'clip' is {entry!r}, expected an object with a digest")
-    spec = {name: value for name, value in entry.items() if name != "digest"}
-    return entry["digest"], typed("clip", {"clip": spec}, ClipSpec)
+    spec = {name: value for name, value in entry.items() if name not in ("digest", "identity")}
+    identity = entry.get("identity", "")
+    if not isinstance(identity, str):
+        raise BadInput(f"key 'clip.identity' is {identity!r}, expected text")
+    return entry["digest"], identity, typed("clip", {"clip": spec}, ClipSpec)
 
 
 def _check_ranges(config: AdapterConfig, scales: ChipScales, frames: FrameOptions) -> None:

@@ -18,7 +18,14 @@ from neuroclip.adapter.baselines import (
     tip_adapter,
 )
 from neuroclip.adapter.model import AdapterConfig, ChipAdapter, FloatAdapter, quantized, relabelled
-from neuroclip.adapter.train import Examples, Recipe, train_adapter, train_ann
+from neuroclip.adapter.train import (
+    Examples,
+    Recipe,
+    as_published,
+    train_adapter,
+    train_ann,
+    train_float,
+)
 from neuroclip.chip.neurons import run
 from neuroclip.chip.synapses import ChipLinear
 
@@ -27,15 +34,16 @@ Scores = dict[str, Tensor]
 # Rows of a table, in reading order.
 ZERO_SHOT, TIME_WEIGHTS = "zero-shot", "zero-shot, learned time weights"
 PROBE, TIP, CLIP_ADAPTER = "linear probe", "Tip-Adapter", "CLIP-Adapter (ANN)"
-PAPER_FLOAT, PAPER_CHIP = "paper's cut, float", "paper's cut, on the chip"
+PAPER_FLOAT, PAPER_CHIP = "NeuroCLIP as published, float", "NeuroCLIP as published, on the chip"
 ANN = "folded cut, ReLU for spikes (ANN)"
-FLOAT, AFTER, CHIP = (
+FLOAT, LONG, AFTER, CHIP = (
     "folded cut, float",
+    "folded cut, float, trained as long",
     "folded cut, quantized after training",
     "folded cut, on the chip",
 )
 METHODS = (
-    ZERO_SHOT, TIME_WEIGHTS, PROBE, TIP, CLIP_ADAPTER, PAPER_FLOAT, PAPER_CHIP, ANN, FLOAT, AFTER, CHIP,
+    ZERO_SHOT, TIME_WEIGHTS, PROBE, TIP, CLIP_ADAPTER, PAPER_FLOAT, PAPER_CHIP, ANN, FLOAT, LONG, AFTER, CHIP,
 )  # fmt: skip
 
 
@@ -43,17 +51,20 @@ METHODS = (
 class Task:
     """Features and labels of one split; `text` are the L2-normalised text features [labels, C].
 
-    train: with variants. validation, test: of the recordings themselves.
+    train: with variants. validation, test: of the recordings themselves. drawn: int64 [train], the place
+    of each shot in the draw of its class: fewer shots are those drawn first.
     """
 
     train: Examples
     validation: Examples
     test: Examples
     text: Tensor
+    drawn: Tensor
 
-    def plain(self, part: str) -> tuple[Tensor, Tensor]:
+    def plain(self, part: str, raw: bool = False) -> tuple[Tensor, Tensor]:
         """(features [N, T, C], labels [N]) of a part, without variants."""
         examples: Examples = getattr(self, part)
+        examples = examples.raw() if raw else examples
         return examples.features[:, 0], examples.labels
 
     def of_classes(self, classes: NDArray[np.int64]) -> "Task":
@@ -63,9 +74,16 @@ class Task:
 
         def kept(examples: Examples) -> Examples:
             where = number[examples.labels] >= 0
-            return Examples(examples.features[where], number[examples.labels[where]])
+            return replace(examples.where(where), labels=number[examples.labels[where]])
 
-        return Task(kept(self.train), kept(self.validation), kept(self.test), self.text[classes])
+        drawn = self.drawn[number[self.train.labels] >= 0]
+        parts = kept(self.train), kept(self.validation), kept(self.test)
+        return Task(*parts, self.text[classes], drawn)
+
+    def with_shots(self, shots: int) -> "Task":
+        """The task with the shots of every class that are drawn first."""
+        first = self.drawn < shots
+        return replace(self, train=self.train.where(first), drawn=self.drawn[first])
 
 
 def chip_accuracy(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
@@ -83,7 +101,7 @@ def chip_accuracy(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str
 def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, Any]:
     """{"correct": {method: bool [test recordings]}, "operations": {method: per inference}}.
 
-    config: of the folded cut; the paper's has its own hidden layer of C/8, as published.
+    config: of the folded cut; the paper's has its own hidden layer of C/8 and recipe, as published.
     """
     train, validation, test = (task.plain(p) for p in ("train", "validation", "test"))
     scores: Scores = {ZERO_SHOT: test[0].mean(dim=1) @ task.text.T}
@@ -98,17 +116,25 @@ def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, A
         with torch.no_grad():
             scores[name] = ann.scores(test[0])
     operations: dict[str, float] = {}
-    papers = replace(config, cut="paper", hidden=max(1, config.features // 8))
-    for cut, names in ((papers, (PAPER_FLOAT, "", PAPER_CHIP)), (config, (FLOAT, AFTER, CHIP))):
-        trained = train_adapter(cut, recipe, *examples, task.text)
+    papers = replace(config, cut="paper", raw=True, hidden=max(1, config.features // 8))
+    own = as_published(recipe, len(task.text))
+    for cut, of_cut, names in (
+        (papers, own, (PAPER_FLOAT, "", PAPER_CHIP)),
+        (config, recipe, (FLOAT, AFTER, CHIP)),
+    ):
+        trained = train_adapter(cut, of_cut, *examples, task.text)
+        seen, _ = task.plain("test", cut.raw)
         modules: tuple[FloatAdapter | ChipAdapter, ...] = (
             trained.float_adapter, quantized(trained.float_adapter).eval(), trained.chip_adapter,
         )  # fmt: skip
         for name, module in zip(names, modules, strict=True):
             if name:
                 with torch.no_grad():
-                    scores[name] = module.scores(test[0])
-        operations[names[2]] = synaptic_operations(trained.chip_adapter, test[0])
+                    scores[name] = module.scores(seen)
+        operations[names[2]] = synaptic_operations(trained.chip_adapter, seen)
+    longer = train_float(config, recipe, *examples, task.text)
+    with torch.no_grad():
+        scores[LONG] = longer.scores(test[0])
     right = {name: found.argmax(dim=1) == test[1] for name, found in scores.items()}
     return {
         "correct": {name: right[name].tolist() for name in METHODS},

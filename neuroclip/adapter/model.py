@@ -8,13 +8,15 @@ their state from step to step, through
 and are blended, 0.6 · adapter + 0.4 · x_t, before the comparison with the class texts. Two cuts:
 
 - "paper": ReLU, blend, normalisation and cosine on the host; the chip gives the up-projection's
-  value at every step.
+  value at every step. With `raw` it is as published, to the letter: it reads the features as CLIP makes
+  them (of a length of about 10, so that they outweigh the adapter), normalises the blend once over all
+  steps, fires at m ≥ 0.5 and normalises each step's batch by itself.
 - "folded": no ReLU and no normalisation between the up-projection and the texts, so that both fold
   into one layer H → classes on the chip, read out by integrators after the last step. The host adds
   the constant share of the features themselves.
 
-The LIF is m ← 0.25·m + x, spike where m > 0.5, reset to 0. (The authors fire at m ≥ 0.5; a chip
-fires strictly above its threshold, and both are trained as they run.)
+The LIF is m ← 0.25·m + x, spike where m > 0.5, reset to 0. (A chip fires strictly above its threshold:
+the published adapter on the chip too, and it is trained as it runs.)
 """
 
 from collections import OrderedDict
@@ -22,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,9 +40,9 @@ Cut = Literal["folded", "paper"]
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """Sizes and constants of an adapter; the defaults are the paper's, but for `hidden` and `cut`.
+    """Sizes and constants of an adapter; the defaults are the paper's, but for `hidden`, `cut` and `raw`.
 
-    features: C. hidden: H (the paper's is C/8). steps: T. cut: see the module. decay: of m per step,
+    features: C. hidden: H (the paper's is C/8). steps: T. cut, raw: see the module. decay: of m per step,
     a multiple of 1/4096. blend: the adapter's share. message_max, message_exponent: the host sends
     round(z·2^message_exponent) of the standardised feature z, clamped to ±message_max, few bits so
     that every synaptic sum stays within the 21 bits that all simulators and the chip share.
@@ -55,6 +58,7 @@ class AdapterConfig:
     blend: float = 0.6
     message_max: int = 15
     message_exponent: int = 2
+    raw: bool = False
 
     def __post_init__(self) -> None:
         for name in ("features", "hidden", "steps", "message_max"):
@@ -62,6 +66,8 @@ class AdapterConfig:
                 raise BadInput(f"adapter: {name} {getattr(self, name)} is not positive")
         if self.cut not in ("folded", "paper"):
             raise BadInput(f"adapter: cut '{self.cut}' is neither 'folded' nor 'paper'")
+        if self.raw and self.cut != "paper":
+            raise BadInput("adapter: 'raw' features are those of the cut 'paper'")
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,9 @@ class FloatAdapter(nn.Module):
         self.norm_features = nn.BatchNorm1d(config.features)
         self.down = nn.Linear(config.features, config.hidden)
         self.norm_hidden = nn.BatchNorm1d(config.hidden)
-        self.lif = FloatNeuron(config.decay, config.threshold)
+        # At m ≥ θ: strictly above the float32 before it.
+        below = float(np.nextafter(np.float32(config.threshold), np.float32(0)))
+        self.lif = FloatNeuron(config.decay, below if config.raw else config.threshold)
         # In the folded cut a bias would be a constant preference for some labels.
         self.up = nn.Linear(config.hidden, config.features, bias=config.cut == "paper")
         self.dropout = nn.Dropout(config.dropout)
@@ -96,14 +104,20 @@ class FloatAdapter(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """The adapter's own output before ReLU and blend."""
-        x = self.dropout(self.norm_features(features.flatten(0, 1)))
-        x = self.norm_hidden(self.down(x)).unflatten(0, features.shape[:2])
-        spikes = run(self.lif, x)
+        x = self.dropout(self._normed(self.norm_features, features))
+        spikes = run(self.lif, self._normed(self.norm_hidden, self.down(x)))
         self.spike_rate = spikes.mean()
         return self.up(self.dropout(spikes))
 
+    def _normed(self, norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+        """[N, T, C] normalised over samples and steps; as published, each step over its samples."""
+        if self.config.raw and self.training:
+            return torch.stack([norm(step) for step in x.unbind(dim=1)], dim=1)
+        normed: Tensor = norm(x.flatten(0, 1))
+        return normed.unflatten(0, x.shape[:2])
+
     def scores(self, features: Tensor) -> Tensor:
-        """Class scores [N, labels] of L2-normalised features [N, T, C]."""
+        """Class scores [N, labels] of features [N, T, C], L2-normalised but where they are read raw."""
         return blended_scores(self.config, self(features), features, self.text)
 
     def constrain_(self) -> None:
@@ -118,9 +132,8 @@ class AnnAdapter(FloatAdapter):
 
     def forward(self, features: Tensor) -> Tensor:
         """The adapter's own output before ReLU and blend."""
-        x = self.dropout(self.norm_features(features.flatten(0, 1)))
-        x = self.norm_hidden(self.down(x)).relu().unflatten(0, features.shape[:2])
-        return self.up(self.dropout(x))
+        x = self.dropout(self._normed(self.norm_features, features))
+        return self.up(self.dropout(self._normed(self.norm_hidden, self.down(x)).relu()))
 
 
 class ChipAdapter(nn.Module):
@@ -213,11 +226,16 @@ def blended_scores(
 ) -> Tensor:
     """Scores [N, labels] of the blend with the features, under the adapter's cut.
 
-    paper: mean over t of cos(0.6·ReLU(adapted_t) + 0.4·x_t, text); folded: the same without ReLU
-    and without normalisation.
+    paper: mean over t of cos(b_t, text) with b_t = 0.6·ReLU(adapted_t) + 0.4·x_t; raw: the cosine of all
+    b_t in a row with the text repeated, Σ b_t·text / (√T·‖b‖); folded: the mean of b_t·text without
+    ReLU and without normalisation.
     """
     if config.cut == "paper":
         blend = config.blend * adapted.relu() + (1 - config.blend) * features
+        if config.raw:
+            length = blend.flatten(1).norm(dim=-1, keepdim=True).clamp(min=1e-12)
+            summed = blend.sum(dim=1) / (length * blend.shape[1] ** 0.5)
+            return summed @ text.to(blend.dtype).T
         return nn.functional.normalize(blend, dim=-1).mean(dim=1) @ text.to(blend.dtype).T
     blend = config.blend * adapted + (1 - config.blend) * features
     return blend.mean(dim=1) @ text.to(blend.dtype).T

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from neuroclip.adapter.methods import (
     ANN,
     CHIP,
     FLOAT,
+    LONG,
     METHODS,
     PAPER_CHIP,
     PAPER_FLOAT,
@@ -34,7 +35,7 @@ from neuroclip.clip.features import dataset_features
 from neuroclip.clip.model import Clip, encode_text
 from neuroclip.clip.variants import variant_features
 from neuroclip.compute.processes import in_processes
-from neuroclip.data.events.catalogue import EventDataset, few_shot
+from neuroclip.data.events.dataset import EventDataset, drawn_shots
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.results.statistics import paired_difference
 
@@ -42,7 +43,9 @@ from neuroclip.results.statistics import paired_difference
 DIFFERENCES = (
     (FLOAT, ANN),
     (CHIP, ANN),
+    (CHIP, LONG),
     (CHIP, FLOAT),
+    (LONG, ANN),
     (AFTER, FLOAT),
     (FLOAT, PAPER_FLOAT),
     (CHIP, PAPER_CHIP),
@@ -93,23 +96,15 @@ def task_of(
 ) -> Task:
     """The features of one split, with the shots drawn by its seed; computed once and kept on disk."""
     text = torch.from_numpy(encode_text(clip, dataset.class_names, dataset.card.template))
-    features = dataset_features(clip, dataset, np.arange(len(dataset)), frames)
-    chosen = few_shot(dataset, shots, seed)
+    features = dataset_features(clip, dataset, np.arange(len(dataset)), frames, raw=True)
+    chosen, drawn = drawn_shots(dataset, shots, seed)
     train = variant_features(clip, dataset, chosen, frames, variants, seed)
     validation, test = (
         Examples.of(features[part], dataset.labels[part])
         for part in (dataset.validation, dataset.test)
     )
-    return Task(Examples.of(train, dataset.labels[chosen]), validation, test, text)
-
-
-def with_shots(task: Task, shots: int) -> Task:
-    """The first shots of every class; what a seed draws for fewer shots is part of what it draws."""
-    labels = task.train.labels
-    kept = torch.cat(
-        [torch.nonzero(labels == label)[:shots, 0] for label in range(len(task.text))]
-    ).sort()[0]
-    return replace(task, train=Examples(task.train.features[kept], labels[kept]))
+    examples = Examples.of(train, dataset.labels[chosen])
+    return Task(examples, validation, test, text, torch.from_numpy(drawn))
 
 
 def computed(
@@ -132,9 +127,7 @@ def computed(
             found[cell.name] = _kept(path, cell, kept.get("result"))
         else:
             waiting.append((cell, identity))
-    work = (
-        (cell, with_shots(tasks[cell.seed], cell.shots), identity) for cell, identity in waiting
-    )
+    work = ((cell, tasks[cell.seed].with_shots(cell.shots), identity) for cell, identity in waiting)
     done = in_processes(_compute, work, jobs)
     for name, identity, result in tqdm(done, total=len(waiting), desc="cells", disable=None):
         write_json(folder / name, {"identity": identity, "result": result})

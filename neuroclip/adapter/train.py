@@ -8,7 +8,7 @@ data; the authors' release chose it on the test set.
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,14 @@ Adapter = FloatAdapter | ChipAdapter | ClipAdapter
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are the paper's, but for the quantization-aware stage.
+    """How to train; the defaults are the paper's, but for the quantization-aware stage, smoothing and
+    warm-up, of which `as_published` has the paper's.
 
     epochs, learning_rate: of the floating-point stage. quantized_epochs, quantized_learning_rate: of
     the stage on the chip's arithmetic, which starts from the result of the first (its rate: the best
-    on validation of 0.0005, 0.002 and 0.01, over three seeds). smoothing: of
-    labels, 0.2 leaves 0.8 on the class. temperature: by which cosines are multiplied, CLIP's own.
-    spike_rate: spikes per neuron and step above which the loss grows, by
+    on validation of 0.0005, 0.002 and 0.01, over three seeds). smoothing: of labels, by torch's
+    convention. warm_up: share of the learning rate in the first epoch. temperature: by which cosines are
+    multiplied, CLIP's own. spike_rate: spikes per neuron and step above which the loss grows, by
     spike_penalty·(rate/spike_rate − 1), linearly, since a square silences the layer; None leaves
     activity alone.
     """
@@ -48,6 +49,7 @@ class Recipe:
     weight_decay: float = 5e-4
     batch: int = 32
     smoothing: float = 0.2
+    warm_up: float = 0.1
     temperature: float = 100.0
     spike_rate: float | None = None
     spike_penalty: float = 0.2
@@ -61,22 +63,45 @@ class Recipe:
             raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")
 
 
+def as_published(recipe: Recipe, classes: int) -> Recipe:
+    """The recipe with NeuroCLIP's own numbers (public code): 0.8 is left on the class, which in torch's
+    convention is 1 − ε + ε/classes; the warm-up epoch has a learning rate of 1e-5."""
+    return replace(
+        recipe, smoothing=0.2 * classes / max(1, classes - 1), warm_up=1e-5 / recipe.learning_rate
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Frame features float32 [N, V, T, C], L2-normalised, and labels int64 [N].
 
     Of the V variants of a recording the first is the recording itself; training draws one of them
-    at random each time, evaluation takes the first.
+    at random each time, evaluation takes the first. lengths: of the features before they were
+    normalised [N, V, T]; None where they were of unit length.
     """
 
     features: Tensor
     labels: Tensor
+    lengths: Tensor | None = None
 
     @staticmethod
     def of(features: Array, labels: NDArray[np.int64]) -> "Examples":
-        """Examples from arrays; features [N, T, C] are of recordings without variants."""
+        """Examples from features as the encoder makes them; [N, T, C] are of recordings without variants."""
         x = torch.from_numpy(features)
-        return Examples(x if x.ndim == 4 else x[:, None], torch.from_numpy(labels))
+        x = x if x.ndim == 4 else x[:, None]
+        unit = nn.functional.normalize(x, dim=-1)
+        return Examples(unit, torch.from_numpy(labels), x.norm(dim=-1))
+
+    def where(self, kept: Tensor) -> "Examples":
+        """Those at indices, or where a mask is true."""
+        lengths = None if self.lengths is None else self.lengths[kept]
+        return Examples(self.features[kept], self.labels[kept], lengths)
+
+    def raw(self) -> "Examples":
+        """The same with features as the encoder makes them."""
+        if self.lengths is None:
+            return self
+        return Examples(self.features * self.lengths[..., None], self.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,19 +127,22 @@ def train_adapter(
 ) -> Trained:
     """Train an adapter on frame features; the same seed gives the same weights.
 
-    text: L2-normalised [labels, C]. state_folder: where each epoch's state is kept. resume: go on
+    train, validation: of a configuration that reads raw features with their lengths. text: L2-normalised
+    [labels, C]. state_folder: where each epoch's state is kept. resume: go on
     from there; a training that was killed ends with the weights of an unbroken one. Raises BadInput
     where the kept state is damaged or of another training.
     """
     torch.manual_seed(recipe.seed)
+    if config.raw:
+        train, validation = train.raw(), validation.raw()
     with one_thread():
         adapter = FloatAdapter(config, text)
         session = Session(state_folder, resume)
-        stage = _stage("float", recipe, recipe.weight_decay, config, train, validation)
+        stage = _stage("float", recipe, recipe.weight_decay, config, text, train, validation)
         history = _fit(adapter, stage, recipe, train, validation, session)
         chip = quantized(adapter.eval())
         # Weights that are held within the chip's range need no other pull toward zero.
-        stage = _stage("quantized", recipe, 0.0, config, train, validation)
+        stage = _stage("quantized", recipe, 0.0, config, text, train, validation)
         history += _fit(chip, stage, recipe, train, validation, session)
     return Trained(adapter, chip.eval(), history)
 
@@ -126,14 +154,37 @@ def train_ann(
     validation: Examples,
     text: Tensor,
 ) -> AnnAdapter | ClipAdapter:
-    """An ANN of the same data, recipe and choice of epoch; arguments as `train_adapter`'s."""
+    """An ANN of the same data and recipe, with all that the chip's adapter gets: as many epochs at the same
+    rates in both stages, and the choice of epoch in each. Arguments as `train_adapter`'s."""
+    kind: Any = AnnAdapter if isinstance(config, AdapterConfig) else ClipAdapter
     torch.manual_seed(recipe.seed)
-    with one_thread():
-        kind: Any = AnnAdapter if isinstance(config, AdapterConfig) else ClipAdapter
-        adapter: AnnAdapter | ClipAdapter = kind(config, text)
-        stage = _stage("ANN", recipe, recipe.weight_decay, config, train, validation)
-        _fit(adapter, stage, recipe, train, validation, Session())
+    adapter: AnnAdapter | ClipAdapter = kind(config, text)
+    _in_both_stages(adapter, config, recipe, train, validation, text)
     return adapter.eval()
+
+
+def train_float(
+    config: AdapterConfig, recipe: Recipe, train: Examples, validation: Examples, text: Tensor
+) -> FloatAdapter:
+    """The floating-point adapter trained as long as the chip's: it too gets the epochs of both stages."""
+    torch.manual_seed(recipe.seed)
+    adapter = FloatAdapter(config, text)
+    _in_both_stages(adapter, config, recipe, train, validation, text)
+    return adapter.eval()
+
+
+def _in_both_stages(
+    adapter: FloatAdapter | ClipAdapter,
+    config: AdapterConfig | ClipAdapterConfig,
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    text: Tensor,
+) -> None:
+    with one_thread():
+        for name, decay in (("float", recipe.weight_decay), ("quantized", 0.0)):
+            stage = _stage(name, recipe, decay, config, text, train, validation)
+            _fit(adapter, stage, recipe, train, validation, Session())
 
 
 def _fit(
@@ -168,7 +219,7 @@ def _fit(
 
     return fit(
         stage, module, optimizer, len(train.labels), loss_of, evaluate,
-        lambda epoch, step, steps: _schedule(epoch, stage.epochs), session,
+        lambda epoch, step, steps: _schedule(recipe, epoch, stage.epochs), session,
     )  # fmt: skip
 
 
@@ -177,10 +228,11 @@ def _stage(
     recipe: Recipe,
     weight_decay: float,
     config: AdapterConfig | ClipAdapterConfig,
+    text: Tensor,
     *data: Examples,
 ) -> Stage:
-    """A stage of the recipe; its state belongs to one training: its recipe, its sizes, its data."""
-    content = hashlib.sha256()
+    """A stage of the recipe; its state belongs to one training: its recipe, sizes, texts and data."""
+    content = hashlib.sha256(text.numpy().tobytes())
     for examples in data:
         content.update(examples.features.numpy().tobytes() + examples.labels.numpy().tobytes())
     identity = json.dumps([asdict(recipe), asdict(config), content.hexdigest()])
@@ -197,8 +249,8 @@ def _stage(
     )
 
 
-def _schedule(epoch: int, epochs: int) -> float:
+def _schedule(recipe: Recipe, epoch: int, epochs: int) -> float:
     """The share of the learning rate in epoch 1..epochs: one of warm-up, then a cosine to zero."""
     if epoch == 1:
-        return 0.1
+        return recipe.warm_up
     return 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))

@@ -24,7 +24,12 @@ _PACKET = 1000
 
 
 class RunningScores(Protocol):
-    """Class scores of the slices so far; after the last one, those of the whole recording."""
+    """Class scores of the slices so far; after the last one, those of the whole recording.
+
+    raw: whether it takes features as the encoder makes them, or at unit length.
+    """
+
+    raw: bool
 
     def add(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the next slice's feature float32 [C]; returns scores [classes]."""
@@ -32,6 +37,8 @@ class RunningScores(Protocol):
 
 class ZeroShotScores:
     """The mean of the cosines so far. text: L2-normalised features [classes, C]."""
+
+    raw = False
 
     def __init__(self, text: NDArray[np.float32]) -> None:
         self.text = text
@@ -48,6 +55,7 @@ class ChipScores:
 
     def __init__(self, adapter: ChipAdapter) -> None:
         self.adapter = adapter
+        self.raw = adapter.config.raw
         self.features: list[torch.Tensor] = []
         self.readouts: list[torch.Tensor] = []
         for module in adapter.network.modules():
@@ -92,7 +100,7 @@ def watch(
     stream = FrameStream(recording.width, recording.height, options, span)
 
     def scored(frame: SliceFrame) -> ScoredSlice:
-        scores = running.add(encode_frames(clip, frame.gray[None], options)[0])
+        scores = running.add(encode_frames(clip, frame.gray[None], options, raw=running.raw)[0])
         return ScoredSlice(
             frame.number, options.steps, frame.t_us - span.first_us, frame.events, scores
         )

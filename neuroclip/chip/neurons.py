@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from deploy.errors import BadInput
 from deploy.program.program import BIAS_MANT_MAX, BIAS_MANT_MIN, VTH_MAX, Shape
+from neuroclip.chip.precision import require_exact
 from neuroclip.chip.recurrence import (
     ChipRegisters,
     Surrogate,
@@ -84,6 +85,7 @@ class ChipNeuron(snn.Synaptic):
 
     def forward(self, a: Tensor) -> Tensor:
         """Synaptic sums a [N, *shape] of a step, by `run` [N, T, *shape] → spikes, or v's."""
+        require_exact(self, a, self.bias)
         if self.whole_samples:
             return self._samples(a)
         self.fired = super().forward(a).to(torch.float64)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from deploy.program.program import Shape
 from deploy.program.residual_stream import EXPONENT, WEIGHT
+from neuroclip.chip.precision import require_exact
 
 
 class ChipRelay(nn.Module):
@@ -29,6 +30,7 @@ class ChipRelay(nn.Module):
 
     def forward(self, a: Tensor) -> Tensor:
         """Synaptic sums → the same as messages."""
+        require_exact(self, a)
         self.fired = a.to(torch.float64)
         if self.records:
             self.sent.append(self.fired)
@@ -53,6 +55,7 @@ class ChipIdentity(nn.Module):
 
     def forward(self, messages: Tensor) -> Tensor:
         """Messages → the same as synaptic sums."""
+        require_exact(self, messages)
         return messages
 
 

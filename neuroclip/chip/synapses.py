@@ -2,7 +2,7 @@
 
 Every value that a chip holds as an integer is here an integer in a float tensor. Sums are taken in
 float32 where all partial sums stay within 2^24 and are therefore exact, and in float64 elsewhere;
-gradients pass straight through the roundings. Nothing here may run under autocast or TF32.
+gradients pass straight through the roundings. Autocast, TF32 and half precision are refused.
 Each module takes messages with any leading dimensions: [N, ...] of one step or [N, T, ...] of all.
 """
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from deploy.arithmetic.integers import STATE_SHIFT
 from deploy.program.program import BIAS_EXP_MAX, BIAS_MANT_MAX, WEIGHT_MAX
+from neuroclip.chip.precision import require_exact
 
 V_UNIT = 1 << STATE_SHIFT
 """A synaptic sum of 1 moves the membrane potential by this much."""
@@ -61,12 +62,14 @@ class ChipLinear(nn.Module):
 
     def integer_weight(self) -> Tensor:
         """The weights as the chip holds them: even integers, float32 [out, in]."""
+        require_exact(self, self.weight)
         # A product with a power of two is exact.
         half = self.real_weight() * 2.0 ** (self.exponent - 1)
         return 2 * round_through(half).clamp(-(WEIGHT_MAX // 2), WEIGHT_MAX // 2)
 
     def forward(self, messages: Tensor) -> Tensor:
         """Synaptic sums a, integers [..., out]."""
+        require_exact(self, messages)
         return nn.functional.linear(*_exactly(messages, self.integer_weight()))
 
     @torch.no_grad()
@@ -127,6 +130,7 @@ class ChipConv2d(ChipLinear):
 
     def forward(self, messages: Tensor) -> Tensor:
         """Synaptic sums a, integers [..., C_out, H', W']."""
+        require_exact(self, messages)
         images, weight = messages.flatten(0, -4), self.integer_weight()
         if self.rough and self.training:
             # Weights and small messages are exact in bfloat16; sums are rounded, to integers.
@@ -163,6 +167,7 @@ class ChipSumPool2d(nn.Module):
 
     def forward(self, messages: Tensor) -> Tensor:
         """Synaptic sums a, integers [..., C, H', W']."""
+        require_exact(self, messages)
         pooled = nn.functional.avg_pool2d(
             messages.flatten(0, -4), self.kernel, self.stride, self.padding, divisor_override=1
         )

@@ -1,6 +1,7 @@
 """CLIP, frozen: any open_clip architecture or a small one of our own; encodes frames and text."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from deploy.files import read_json
 from deploy.reading import require_memory
 from neuroclip.clip.convolutional_tower import NAME, WIDTHS
 from neuroclip.clip.spec import ClipSpec, check_spec
+from neuroclip.clip.weights_of_others import load_of_others
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.threads import one_thread
 from neuroclip.data.events.frames import FrameOptions
+from neuroclip.data.seen import UNKNOWN, Seen, read_seen
 from neuroclip.storage.weights import check_tensors, fill_module, read_weights, weights_digest
 from neuroclip.text.prompts import fill, require_content
 from neuroclip.text.tokenizer import VOCABULARY, tokenize
@@ -31,8 +34,6 @@ from neuroclip.towers.word_pieces import tokenizer
 
 # Files of a CLIP of our own configuration, in one folder.
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-# Numbers that OpenAI's archives keep as tensors beside the weights.
-_OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 # Sizes of a CLIP of our own.
 _Size = Annotated[int, Meta(ge=1, le=4096)]
 _Tower = Annotated[str, Meta(pattern=f"^{NAME}({'|'.join(map(str, WIDTHS))})$")]
@@ -45,7 +46,8 @@ class Clip:
     """A loaded CLIP in evaluation mode.
 
     image_size: pixels a side; mean, std: per channel, of its own normalisation; digest: SHA-256 of
-    its weights; tokenize: texts → int64 [texts, context].
+    its weights; tokenize: texts → int64 [texts, context]; seen: the samples that it was trained on;
+    architecture: its configuration as text, activation included.
     """
 
     name: str
@@ -56,6 +58,16 @@ class Clip:
     std: tuple[float, ...]
     digest: str
     device: torch.device
+    seen: Seen = UNKNOWN
+    architecture: str = ""
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of all that shapes a feature but frames and device: weights, architecture, precision and
+        the normalisation of pixels."""
+        kind = next(self.module.parameters()).dtype
+        made_of = self.digest, self.architecture, str(kind), self.image_size, self.mean, self.std
+        return hashlib.sha256(repr(made_of).encode()).hexdigest()
 
 
 def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
@@ -71,7 +83,7 @@ def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
         return towers_clip(load_towers(spec.folder), spec.model, place)
     if spec.folder is not None:
         return load_own_clip(spec.folder, spec.model, place)
-    return _load_open_clip(spec, place)
+    return _load_of_others(spec, place)
 
 
 def build_own_clip(config: dict[str, Any]) -> nn.Module:
@@ -83,7 +95,13 @@ def build_own_clip(config: dict[str, Any]) -> nn.Module:
     )
 
 
-def own_clip(module: nn.Module, config: dict[str, Any], name: str, device: torch.device) -> Clip:
+def own_clip(
+    module: nn.Module,
+    config: dict[str, Any],
+    name: str,
+    device: torch.device,
+    seen: Seen = UNKNOWN,
+) -> Clip:
     """A `Clip` around a module of `build_own_clip`, with the tokenizer of bytes."""
     context = int(config["text_cfg"]["context_length"])
     return Clip(
@@ -95,6 +113,8 @@ def own_clip(module: nn.Module, config: dict[str, Any], name: str, device: torch
         std=open_clip.OPENAI_DATASET_STD,
         digest=weights_digest(module),
         device=device,
+        seen=seen,
+        architecture=json.dumps(config, sort_keys=True),
     )
 
 
@@ -170,7 +190,7 @@ def load_own_clip(folder: Path, name: str, device: torch.device) -> Clip:
         check_tensors(outline, tensors, path)
         module = build_own_clip(config)
         fill_module(module, tensors, path)
-        clip = own_clip(module, config, name, device)
+        clip = own_clip(module, config, name, device, read_seen(folder))
         # Sizes that do not go together show when something goes through them.
         _try(clip)
     except BadInput:
@@ -233,11 +253,13 @@ def encode_frames(
     options: FrameOptions,
     batch: int | None = None,
     progress: bool = False,
+    raw: bool = False,
 ) -> NDArray[np.float32]:
     """L2-normalised image features float32 [..., C] of gray frames uint8 [..., rows, columns].
 
     Recordings are [N, T, rows, columns] → [N, T, C]; single pictures [N, rows, columns] → [N, C].
-    batch: images at once; by default 256, or on CUDA, in bfloat16, what fits its memory.
+    batch: images at once; by default 256, or on CUDA, in bfloat16, what fits its memory. raw: as the
+    encoder makes them, not normalised.
     """
     flat = frames.reshape(-1, *frames.shape[-2:])
     batch = batch or _batch(clip, flat, options)
@@ -246,19 +268,23 @@ def encode_frames(
     bar = tqdm(starts, desc=f"CLIP {clip.name}", unit="batch", disable=None if progress else True)
     for start in bar:
         parts.append(_encoded(clip, flat[start : start + batch], options).cpu())
-    features = torch.cat(parts).numpy()
-    return features.reshape(*frames.shape[:-2], features.shape[-1])
+    features = torch.cat(parts).numpy().reshape(*frames.shape[:-2], -1)
+    return features if raw else normalised(features)
+
+
+def normalised(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features float32 [..., C] at unit length."""
+    return functional.normalize(torch.from_numpy(features), dim=-1).numpy()
 
 
 def _encoded(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> torch.Tensor:
     pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(torch.float32) / 255
     images = encoder_input(pixels, clip, options)
     if clip.device.type != "cuda":
-        return clip.module.encode_image(images, normalize=True).float()
+        return clip.module.encode_image(images).float()
     with torch.autocast("cuda", torch.bfloat16):
         images = images.contiguous(memory_format=torch.channels_last)
-        features = clip.module.encode_image(images)
-    return functional.normalize(features.float(), dim=-1)
+        return clip.module.encode_image(images).float()
 
 
 def _batch(clip: Clip, frames: NDArray[np.uint8], options: FrameOptions) -> int:
@@ -292,30 +318,23 @@ def self_contained(name: str) -> bool:
     return config is not None and not any(key.startswith("hf_") for key in config["text_cfg"])
 
 
-def _load_open_clip(spec: ClipSpec, device: torch.device) -> Clip:
-    assert spec.pretrained is not None
-    path = Path(spec.pretrained)
-    if path.exists() or path.suffix:
-        tensors = {n: x for n, x in read_weights(path).items() if n not in _OPENAI_EXTRAS}
-        module = open_clip.create_model(spec.model)
-        fill_module(module, tensors, path)
-    else:
-        tags = open_clip.list_pretrained_tags_by_model(spec.model)
-        if spec.pretrained not in tags:
-            raise BadInput(
-                f"CLIP '{spec.model}': unknown weights '{spec.pretrained}', expected a file or "
-                f"one of {', '.join(tags)}"
-            )
-        module = open_clip.create_model(spec.model, pretrained=spec.pretrained)
+def _load_of_others(spec: ClipSpec, device: torch.device) -> Clip:
+    loaded = load_of_others(spec)
+    module = loaded.module
     side = module.visual.image_size
-    tokenizer = open_clip.get_tokenizer(spec.model)
+    if spec.others is None:
+        tokenizer = open_clip.get_tokenizer(spec.model)
+    else:
+        length = int(loaded.config["text_cfg"].get("context_length", 77))
+        tokenizer = open_clip.SimpleTokenizer(context_length=length)
     return Clip(
-        name=spec.model,
+        name=spec.model if spec.others is None else spec.others.name,
         module=module.to(device).eval(),
         tokenize=lambda texts: tokenizer(list(texts)),
         image_size=int(side[0] if isinstance(side, tuple | list) else side),
-        mean=tuple(getattr(module.visual, "image_mean", None) or open_clip.OPENAI_DATASET_MEAN),
-        std=tuple(getattr(module.visual, "image_std", None) or open_clip.OPENAI_DATASET_STD),
+        mean=loaded.mean,
+        std=loaded.std,
         digest=weights_digest(module),
         device=device,
+        architecture=json.dumps(loaded.config, sort_keys=True, default=str),
     )

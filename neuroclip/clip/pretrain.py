@@ -27,9 +27,10 @@ from neuroclip.clip.model import (
 from neuroclip.clip.zero_shot import accuracy
 from neuroclip.compute.devices import device_of
 from neuroclip.data.events.cards import DIGITS, NMNIST
-from neuroclip.data.events.digits import PICTURE_SIZE, digit_pictures, digits_split
+from neuroclip.data.events.digits import PICTURE_SIZE, digit_id, digit_pictures, digits_split
 from neuroclip.data.events.formats.nmnist import NMNIST_HEIGHT
 from neuroclip.data.events.frames import FrameOptions
+from neuroclip.data.seen import Seen, ids_of, save_seen
 from neuroclip.storage.weights import save_weights
 from neuroclip.text.tokenizer import VOCABULARY
 
@@ -147,6 +148,8 @@ def train_digits_clip(out: Path, seed: int = 0, epochs: int = 80) -> Trained:
             best = (right, -loss_value)
             chosen = Trained(epoch, right)
             save_weights(Path(out) / WEIGHTS_FILE, module)
+    learned, chose = (ids_of(map(digit_id, part)) for part in (train, validation))
+    save_seen(Path(out), Seen.of(learned, chose))
     write_json(
         Path(out) / CONFIG_FILE,
         {

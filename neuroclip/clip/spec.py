@@ -6,8 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.errors import BadInput
+from deploy.files import read_json
 
 BUNDLED = "digits"
+LOCAL = "local-dir:"
+"""What open_clip puts before a folder."""
 BUNDLED_FOLDER = Path(__file__).parents[1] / "models" / "digits-clip"
 
 
@@ -15,9 +18,9 @@ BUNDLED_FOLDER = Path(__file__).parents[1] / "models" / "digits-clip"
 class ClipSpec:
     """Which CLIP: the bundled one, a folder of `neuroclip.clip.pretrain`, or one of open_clip.
 
-    model: "digits" (bundled), a folder with config.json and model.safetensors, or an open_clip
-    architecture such as "ViT-B-32". pretrained: only for open_clip, its tag of pretrained weights
-    (downloaded by open_clip) or a local weight file.
+    model: "digits" (bundled); a folder, perhaps with "local-dir:" before it: of our own CLIP, of
+    open_clip's, or of Hugging Face's; or an open_clip architecture such as "ViT-B-32". pretrained: only
+    for the last, its tag of pretrained weights (downloaded by open_clip) or a local weight file.
     """
 
     model: str = BUNDLED
@@ -25,10 +28,30 @@ class ClipSpec:
 
     @property
     def folder(self) -> Path | None:
-        """Where a CLIP of our own lies; None for one of open_clip."""
+        """Where a CLIP of our own lies; None for one of others."""
         if self.model == BUNDLED:
             return BUNDLED_FOLDER
-        return Path(self.model) if Path(self.model).is_dir() else None
+        folder = self._local
+        return folder if folder is not None and self.others is None else None
+
+    @property
+    def others(self) -> Path | None:
+        """The folder of a CLIP of open_clip or Hugging Face."""
+        folder = self._local
+        if folder is None:
+            return None
+        if (folder / "open_clip_config.json").is_file():
+            return folder
+        try:
+            raw = read_json(folder / "config.json")
+        except BadInput:  # whoever reads it says what is wrong
+            return None
+        return folder if isinstance(raw, dict) and "model_type" in raw else None
+
+    @property
+    def _local(self) -> Path | None:
+        folder = Path(self.model.removeprefix(LOCAL))
+        return folder if self.model != BUNDLED and folder.is_dir() else None
 
     @property
     def named(self) -> "ClipSpec":
@@ -45,8 +68,10 @@ def check_spec(spec: ClipSpec, known: Collection[str] = ()) -> None:
     known: names of open_clip's architectures. Left out, they are those of its JSON files: to read their
     names it is not imported.
     """
-    if spec.folder is not None:
+    if spec.folder is not None or spec.others is not None:
         return
+    if spec.model.startswith(LOCAL):
+        raise BadInput(f"CLIP '{spec.model}': no such folder")
     package = find_spec("open_clip")
     if not known and package is not None and package.origin is not None:
         known = {path.stem for path in Path(package.origin).parent.glob("model_configs/*.json")}

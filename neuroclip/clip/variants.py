@@ -21,7 +21,7 @@ from neuroclip.storage.cache import keep, read_cached
 # Guo, Chen, Ma 2023 (NeuroCLIP), public code.
 ROTATION_DEGREES, SHEAR_DEGREES = 10.0, 5.0
 # Counted up when the way from events to variants changes, so that no old feature is read back.
-_VERSION = 1
+_VERSION = 2
 
 
 def variant_features(
@@ -32,14 +32,22 @@ def variant_features(
     variants: int,
     seed: int,
 ) -> NDArray[np.float32]:
-    """L2-normalised features float32 [recordings, 1 + variants, T, C]: each as it is, then changed.
+    """Features float32 [recordings, 1 + variants, T, C], not normalised: each as it is, then changed.
 
     All frames of a variant are rotated by up to ±10° and sheared by up to ±5° alike, as counts,
     before they become gray; where the data set's card lets them be mirrored, half of them are.
     Kept in the cache folder by content. Raises BadInput naming a bad recording.
     """
     mirrored = ("mirrored",) if dataset.card.mirrored else ()
-    made_of = (_VERSION, clip.digest, clip.device.type, asdict(options), variants, seed, *mirrored)
+    made_of = (
+        _VERSION,
+        clip.identity,
+        clip.device.type,
+        asdict(options),
+        variants,
+        seed,
+        *mirrored,
+    )
     key = hashlib.sha256(repr(made_of).encode())
     recordings = [dataset.load(int(index)) for index in indices]
     for recording in recordings:
@@ -61,7 +69,7 @@ def variant_features(
             changed = zip(drawn[number], flips[number].tolist(), strict=True)
             copies = [counts, *(_changed(counts, pair, flip) for pair, flip in changed)]
             gray = np.stack([gray_frames(copy, options) for copy in copies])
-            parts.append(encode_frames(clip, gray, options))
+            parts.append(encode_frames(clip, gray, options, raw=True))
         return np.stack(parts)
 
     features = shared(np.arange(len(recordings)), encoded)

@@ -39,6 +39,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_clip(parser, of_checkpoint=True)
     add_sensor(parser)
     add_seed(parser)
+    parser.add_argument(
+        "--labels",
+        metavar='"a,b,c"|FILE',
+        help="other words for the classes (default: the model's)",
+    )
     spike = parser.add_argument_group("of a SpikeCLIP only")
     spike.add_argument(
         "--replace", metavar='"A=B,..."', help="other names for some classes (default: none)"
@@ -74,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
             images,
             options.split,
             options.seed,
+            labels=options.labels,
             replacing=options.replace,
             expanding=options.expand,
             steps=options.steps,
@@ -90,4 +96,4 @@ def run(options: argparse.Namespace) -> int:
     events, spec = source(options), given_clip(options)
     from neuroclip.commands.actions.adapter import evaluate
 
-    return evaluate(checkpoint, events, spec, options.split, options.seed)
+    return evaluate(checkpoint, events, spec, options.split, options.seed, options.labels)

@@ -7,6 +7,7 @@ from neuroclip.commands.options.groups import (
     add_clip,
     add_frames,
     add_seed,
+    add_sensor,
     add_source,
     clip,
     frames,
@@ -30,9 +31,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "digits (bundled), or a folder of recordings, or of images, or a zip file of images; below "
     )
     add_source(parser, f"{what}--data-root nmnist, cifar10 and others", "items")
+    add_sensor(parser)
     add_clip(parser)
     add_frames(parser)
-    parser.add_argument("--labels", help='class names, "a,b,c" (default: the data set\'s)')
+    parser.add_argument(
+        "--labels", metavar='"a,b,c"|FILE',
+        help='class names; "CLASS=WORD": for that class; "@NAME": a data set\'s (default: the data\'s)',
+    )  # fmt: skip
     parser.add_argument("--template", help="prompt with one {} (default: the data set's)")
     parser.add_argument(
         "--split", choices=("validation", "test"), default="test", help="which recordings"
@@ -77,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
 def _images(options: argparse.Namespace) -> int:
     data, spec, given = image_source(options), clip(options), frames(options)
     normalisation = given.pop("normalisation", "clip")
-    for option in (*given, *(["pictures"] if options.pictures else [])):
+    others = {"pictures": options.pictures, "sensor": options.sensor is not None}
+    for option in (*given, *(name for name, is_given in others.items() if is_given)):
         raise BadInput(f"--{option}: {options.data} holds images, and this is of recordings")
     from neuroclip.commands.actions.images import zero_shot
 

@@ -26,6 +26,22 @@ def stratified_split(
     return [np.sort(part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
+def redealt(
+    parts: Sequence[NDArray[np.int64]], labels: NDArray[np.int64], seed: int
+) -> list[NDArray[np.int64]]:
+    """Train, validation and test as seed 0 dealt them, the first two dealt anew by another seed.
+
+    The test part of a data set is one and the same for every seed: what was trained or chosen under one
+    of them may be tested under any. parts: sorted int64 indices; labels: int64 of all items.
+    """
+    train, validation, test = parts
+    if seed == 0:
+        return [train, validation, test]
+    pool = np.sort(np.concatenate([train, validation]))
+    sizes = len(train), len(validation)
+    return [*(pool[part] for part in stratified_split(labels[pool], sizes, seed)), test]
+
+
 def to_draw(indices: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
     """The indices in the order in which to take `count` of them: random, unless all are taken.
 
@@ -51,3 +67,14 @@ def per_class_split(
         for part, piece in zip(parts, np.split(members, cuts), strict=True):
             part.append(piece)
     return [np.sort(np.concatenate(part)) for part in parts]
+
+
+def counted(name: str, parts: str, labels: NDArray[np.int64], class_names: Sequence[str]) -> str:
+    """What a data set holds: its parts, and its classes with how many items each has, at most 20 of them.
+
+    parts: in words. labels: int64 of all items.
+    """
+    counts = np.bincount(labels, minlength=len(class_names)).tolist()
+    shown = [f"{n} {count}" for n, count in [*zip(class_names, counts, strict=True)][:20]]
+    more = [f"and {len(counts) - 20} more"] if len(counts) > 20 else []
+    return f"{name}: {parts}; {len(counts)} classes: {', '.join([*shown, *more])}"

@@ -14,6 +14,7 @@ from deploy.files import write_json
 from deploy.reading import require_memory
 from neuroclip.chip.synapses import ChipConv2d
 from neuroclip.data.images.images import Shares
+from neuroclip.data.seen import UNKNOWN, Seen, read_seen, save_seen
 from neuroclip.spikeclip.chip import layers, readers
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import ChipSpikeClip, SpikeClip
@@ -43,7 +44,8 @@ class SpikeCheckpoint:
     """A SpikeCLIP: image side in floating point and, once fine-tuned, on the chip; its text side.
 
     labels, template: what its texts were made of. teacher: what it learned from. training: how, for
-    the reader. shares: how the images that it learned from were shared out.
+    the reader. shares: how the images that it learned from were shared out. seen: which it and its teacher
+    learned from.
     """
 
     model: SpikeClip
@@ -54,6 +56,7 @@ class SpikeCheckpoint:
     teacher: Mapping[str, Any]
     training: Mapping[str, Any]
     shares: Shares = Shares()  # noqa: RUF009 - frozen
+    seen: Seen = UNKNOWN
 
     def text(self, labels: tuple[str, ...]) -> Tensor:
         """L2-normalised features of labels in the template. Raises BadInput as `fill` does."""
@@ -70,6 +73,7 @@ def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
     chip = checkpoint.chip
     if chip is not None:
         save_tensors(folder / CHIP_FILE, _learned(chip) | _integers(chip))
+    save_seen(folder, checkpoint.seen)
     write_json(
         folder / CONFIG_FILE,
         {
@@ -130,8 +134,9 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     model, encoder = SpikeClip(config), SpikingTextEncoder(text)
     fill_module(model, held[FLOAT_FILE], folder / FLOAT_FILE)
     fill_module(encoder, held[TEXT_FILE], folder / TEXT_FILE)
+    seen = read_seen(folder)
     made = SpikeCheckpoint(
-        model.eval(), encoder.eval(), None, labels, template, teacher, training, shares
+        model.eval(), encoder.eval(), None, labels, template, teacher, training, shares, seen
     )
     if scales is None:
         return made
@@ -153,6 +158,7 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
         teacher,
         training,
         shares,
+        seen,
     )
 
 

@@ -1,11 +1,171 @@
-"""Lists of labels as a command line gives them."""
+"""Lists of labels as a command line gives them, and what each of them stands for.
+
+Between data and model only names decide: the label "dog" stands for the class "dog" of any data, in
+whatever order either has them, and another word for a class only where it is said so, "dog=hound".
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.reading import read_text
+
+# What is called so is a file, and no label.
+_FILES = (".txt", ".tsv", ".json")
+_MAX_BYTES = 16 << 20
+# A WordNet number and its words, as ImageNet's lists of classes have them.
+_SYNSET = re.compile(r"(n\d{8})\s+(.+)")
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Labels:
+    """names: the words, in the model's order. given: {class of the data: the word for it}, where that is
+    another than its name."""
+
+    names: tuple[str, ...]
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 def split_labels(labels: str) -> tuple[str, ...]:
-    """Labels given as "a,b,c". Raises BadInput for an empty list."""
-    names = tuple(name.strip() for name in labels.split(",") if name.strip())
+    """Labels given as 'a,b,"c, with a comma"'. Raises BadInput for an empty list."""
+    try:
+        rows = [*csv.reader([labels], skipinitialspace=True, strict=True)]
+    except csv.Error as error:
+        raise BadInput(f"--labels {labels!r}: {error}") from error
+    names = tuple(name.strip() for row in rows for name in row if name.strip())
     if not names:
         raise BadInput(f"--labels {labels!r}: the list of labels is empty")
     return names
+
+
+def joined_labels(names: Iterable[str]) -> str:
+    """Names as `split_labels` takes them."""
+    out = StringIO()
+    csv.writer(out, lineterminator="").writerow(names)
+    return out.getvalue()
+
+
+def label_pairs(labels: str) -> list[tuple[str | None, str]]:
+    """(class, word) of each label of `--labels`, the class where it is said: of a list, whose entries may
+    be "CLASS=WORD"; or of a file.
+
+    A file holds a name a line, or CLASS, a tab and its word; or JSON, a list of names or an object
+    {class: word}. Raises BadInput naming the file and the label.
+    """
+    path = Path(labels)
+    if path.suffix.lower() in _FILES and "," not in labels:
+        return _of_file(path)
+    return [_pair(label) for label in split_labels(labels)]
+
+
+def _pair(label: str) -> tuple[str | None, str]:
+    of_class, equals, word = (part.strip() for part in label.partition("="))
+    return (of_class, word) if equals and of_class and word else (None, label)
+
+
+def _of_file(path: Path) -> list[tuple[str | None, str]]:
+    text = read_text(path, _MAX_BYTES, "a file of labels").removeprefix("\ufeff")
+    found: list[tuple[str | None, str]]
+    if path.suffix.lower() == ".json":
+        try:
+            held = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{path}: not valid JSON: {error}") from error
+        found = list(held.items()) if isinstance(held, dict) else [(None, x) for x in held or ()]
+        if not isinstance(held, dict | list) or not all(isinstance(x, str) for _, x in found):
+            raise BadInput(
+                f"{path}: neither a list of names nor an object of a word for each class"
+            )
+    else:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        found = [_of_line(line) for line in lines]
+    if not found:
+        raise BadInput(f"{path}: the list of labels is empty")
+    return found
+
+
+def _of_line(line: str) -> tuple[str | None, str]:
+    synset = _SYNSET.fullmatch(line)
+    if synset:
+        return synset[1], synset[2]
+    of_class, tab, word = line.partition("\t")
+    return (of_class.strip(), word.strip()) if tab else (None, line)
+
+
+def stands_for(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:
+    """For each class of the data the number of the label that stands for it, -1 where none does.
+
+    A label stands for the class of the same name, whatever its case and whether spaces are underscores,
+    or for the one that it was given for. Raises BadInput for a class that the data do not have, and for
+    names that are the same but for these.
+    """
+    own = {name: i for i, name in enumerate(class_names)}
+    for of_class in labels.given:
+        if _known(of_class, own) is None:
+            raise BadInput(f"--labels: '{of_class}' is no class of the data, {some(class_names)}")
+    given = {_known(of_class, own): word for of_class, word in labels.given.items()}
+    taken = set(labels.given.values())
+    words = {word: i for i, word in enumerate(labels.names)}
+    free = {word: i for word, i in words.items() if word not in taken}
+    found = np.full(len(class_names), -1, np.int64)
+    for i, name in enumerate(class_names):
+        if i in given:
+            found[i] = words[given[i]]
+        elif (label := _known(name, free)) is not None:
+            found[i] = label
+    return found
+
+
+def required(labels: Labels, class_names: Sequence[str], data: str) -> NDArray[np.int64]:
+    """As `stands_for`; raises BadInput where no label stands for a class of the data."""
+    found = stands_for(labels, class_names)
+    missing = [name for name, label in zip(class_names, found, strict=True) if label < 0]
+    if missing:
+        raise BadInput(
+            f"{data}: of its {len(class_names)} classes {some(class_names)}, {len(missing)} are none of "
+            f"the model's {len(labels.names)} labels {some(labels.names)}; name them by --labels, such as "
+            f"'{missing[0]}=LABEL'"
+        )
+    return found
+
+
+def meanings(labels: Labels, class_names: Sequence[str], found: NDArray[np.int64]) -> list[str]:
+    """Which class of the data each label stands for, a line each, the first ones of many."""
+    classes = {int(label): class_names[i] for i, label in enumerate(found) if label >= 0}
+    lines = [
+        f"label '{name}': " + (f"class '{classes[i]}'" if i in classes else "no class of the data")
+        for i, name in enumerate(labels.names)
+    ]
+    unnamed = [name for name, label in zip(class_names, found, strict=True) if label < 0]
+    lines += [f"class '{name}': no label" for name in unnamed]
+    if len(lines) <= 2 * _SHOWN:
+        return lines
+    return [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more"]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+
+
+def _known(name: str, among: Mapping[str, int]) -> int | None:
+    """The number of a name: of the very same, else of the only one that is the same but for its case."""
+    if name in among:
+        return among[name]
+    alike = [number for other, number in among.items() if _plain(other) == _plain(name)]
+    if len(alike) > 1:
+        raise BadInput(f"label '{name}': {len(alike)} names differ from it only in case or spaces")
+    return alike[0] if alike else None
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()

@@ -14,24 +14,23 @@ from deploy.errors import BadInput
 from deploy.files import write_json
 from deploy.output import claim
 from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint, save_checkpoint
-from neuroclip.adapter.model import AdapterConfig, Cut
-from neuroclip.adapter.train import Examples, Recipe, train_adapter
+from neuroclip.adapter.model import AdapterConfig, Cut, relabelled
+from neuroclip.adapter.train import Examples, Recipe, as_published, train_adapter
 from neuroclip.clip.classify import classify_events, classify_pictures
 from neuroclip.clip.features import dataset_features
-from neuroclip.clip.model import encode_text, load_clip
+from neuroclip.clip.model import encode_text, load_clip, normalised
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.variants import variant_features
 from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
-from neuroclip.commands.actions.asked import Source, clip_inputs
+from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
 from neuroclip.compute.distributed import finish, rank
 from neuroclip.data.events.catalogue import EventDataset, few_shot, open_dataset, without_bad
-from neuroclip.text.labels import split_labels
+from neuroclip.data.images.vocabulary import read_labels
+from neuroclip.data.seen import Seen
+from neuroclip.text.labels import Labels, meanings, required, stands_for
 
 # The paper's adapters have C/8, 128 at most; more than this is a mistyped number.
 MAX_HIDDEN = 1 << 16
-
-# Classes that an error names.
-MAX_NAMES = 12
 
 # Bad recordings that --skip-bad names one by one.
 MAX_REASONS = 20
@@ -71,18 +70,21 @@ def train(
     )
     chosen = part_of(dataset, "validation")
     validation = Examples.of(
-        dataset_features(encoder, dataset, chosen, frames), dataset.labels[chosen]
+        dataset_features(encoder, dataset, chosen, frames, raw=True), dataset.labels[chosen]
     )
     if rank() > 0:
         finish()
         return 0
+    paper, width = cut == "paper", text.shape[1]
     config = AdapterConfig(
-        features=text.shape[1],
-        hidden=max(1, text.shape[1] // 2) if hidden is None else hidden,
+        features=width,
+        hidden=max(1, width // (8 if paper else 2)) if hidden is None else hidden,
         steps=frames.steps,
         cut=cut,
+        raw=paper,
     )
     full = Recipe(seed=seed, temperature=float(encoder.module.logit_scale.detach().exp()), **recipe)
+    full = as_published(full, len(text)) if paper else full
     trained = train_adapter(config, full, examples, validation, torch.from_numpy(text), out, resume)
     best = {
         stage: max(h["validation"] for h in trained.history if h["stage"] == stage)
@@ -104,6 +106,8 @@ def train(
         trained.float_adapter,
         trained.chip_adapter,
         training,
+        encoder.seen | Seen.of(dataset.ids(shot_indices), dataset.ids(chosen)),
+        encoder.identity,
     )
     save_checkpoint(out, checkpoint)
     write_json(out / "history.json", trained.history)
@@ -131,9 +135,10 @@ def zero_shot(
     """Classify the recordings of a split, or the digits' still pictures, by their texts alone."""
     encoder = load_clip(spec)
     dataset = opened(source, seed, (split,))
-    names = dataset.class_names if labels is None else split_labels(labels)
+    given = Labels(dataset.class_names) if labels is None else read_labels(labels)
+    names, found = given.names, stands_for(given, dataset.class_names)
     template = template or dataset.card.template
-    indices = part_of(dataset, split)
+    indices = unseen_part(dataset, split, encoder.seen)
     if pictures and not dataset.card.pictures:
         raise BadInput(f"--pictures: data set '{dataset.name}' has no still pictures")
     if pictures:
@@ -141,42 +146,56 @@ def zero_shot(
     else:
         frames = replace(dataset.card.frames, **frame_options)
         scores = classify_events(encoder, dataset, indices, frames, names, template)
-    if len(names) != len(dataset.class_names):
-        for name, count in zip(
-            names, np.bincount(scores.argmax(axis=1), minlength=len(names)), strict=True
-        ):
-            print(f"{name}: {count} recordings")
-        print(f"data set {dataset.described}", file=sys.stderr)
-        return 0
     what = "pictures" if pictures else "recordings"
-    print(
-        f"zero-shot on {dataset.name}, {split} {what}: {accuracy(scores, dataset.labels[indices])}"
-    )
+    if labels is not None:
+        print("\n".join(meanings(given, dataset.class_names, found)))
+    truth = found[dataset.labels[indices]]
+    if (truth >= 0).all():
+        print(f"zero-shot on {dataset.name}, {split} {what}: {accuracy(scores, truth)}")
+    else:
+        counts = np.bincount(scores.argmax(axis=1), minlength=len(names))
+        for name, count in zip(names, counts, strict=True):
+            print(f"{name}: {count} {what}")
+        print(
+            f"no accuracy: {int((truth < 0).sum())} of {len(truth)} {what} are of no label's class"
+        )
     print(f"data set {dataset.described}", file=sys.stderr)
     return 0
 
 
-def evaluate(checkpoint: str, source: Source, spec: ClipSpec | None, split: str, seed: int) -> int:
+def evaluate(
+    checkpoint: str,
+    source: Source,
+    spec: ClipSpec | None,
+    split: str,
+    seed: int,
+    labels: str | None = None,
+) -> int:
     """Accuracy of an adapter, in floating point and on the chip's arithmetic, beside zero-shot.
 
-    spec: of its CLIP, where that is not the bundled one.
+    spec: of its CLIP, where that is not the bundled one. labels: other words than the model's own, see
+    `read_labels`.
     """
     loaded = load_checkpoint(checkpoint)
     encoder = clip_of(loaded, spec)
     dataset = opened(source, seed, (split,))
-    if dataset.class_names != loaded.labels:
-        raise BadInput(
-            f"{source.data}: its {len(dataset.class_names)} classes {_some(dataset.class_names)} are not "
-            f"the {len(loaded.labels)} that the adapter was trained on, {_some(loaded.labels)}"
-        )
-    indices = part_of(dataset, split)
-    features = dataset_features(encoder, dataset, indices, loaded.frames)
-    truth, x = dataset.labels[indices], torch.from_numpy(features)
+    given = Labels(loaded.labels) if labels is None else read_labels(labels)
+    found = required(given, dataset.class_names, source.data)
+    floats, chip = loaded.float_adapter, loaded.chip_adapter
+    if labels is not None:
+        floats.text = torch.from_numpy(encode_text(encoder, given.names, loaded.template))
+        chip = relabelled(chip, floats.text).eval()
+        print("\n".join(meanings(given, dataset.class_names, found)))
+    indices = unseen_part(dataset, split, loaded.seen | encoder.seen)
+    seen_raw = dataset_features(encoder, dataset, indices, loaded.frames, raw=True)
+    features = normalised(seen_raw)
+    truth = found[dataset.labels[indices]]
+    x = torch.from_numpy(seen_raw if loaded.config.raw else features)
     with torch.no_grad():
         rows = {
-            "zero-shot": zero_shot_scores(features, loaded.chip_adapter.text.numpy()),
-            "float": loaded.float_adapter.scores(x).numpy(),
-            "quantized": loaded.chip_adapter.scores(x).numpy(),
+            "zero-shot": zero_shot_scores(features, chip.text.numpy()),
+            "float": floats.scores(x).numpy(),
+            "quantized": chip.scores(x).numpy(),
         }
     for name, scores in rows.items():
         print(f"{name:10} {accuracy(scores, truth)}")
@@ -207,6 +226,19 @@ def part_of(dataset: EventDataset, split: str) -> NDArray[np.int64]:
     return indices
 
 
-def _some(names: Sequence[str]) -> str:
-    """The first few names."""
-    return ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
+def unseen_part(
+    dataset: EventDataset, split: str, seen: Seen, tell: bool = True
+) -> NDArray[np.int64]:
+    """As `part_of`, without the samples that a model has seen, whose number is printed with `tell`.
+
+    Raises BadInput where it has seen them all.
+    """
+    total = len(part_of(dataset, split))
+    indices: NDArray[np.int64] = getattr(dataset.without(seen, split), split)
+    if not len(indices):
+        raise BadInput(
+            f"{dataset.name}: the model has seen all {total} samples of the {split} split"
+        )
+    if tell:
+        tell_seen(seen, total - len(indices), total, split)
+    return indices

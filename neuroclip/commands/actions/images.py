@@ -13,11 +13,12 @@ from deploy.output import claim
 from neuroclip.clip.model import Clip, encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import accuracy
-from neuroclip.commands.actions.asked import Source, clip_inputs
+from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.data.images.images import ImageDataset, Part, open_images
-from neuroclip.spikeclip.vocabulary import expanded, replaced
-from neuroclip.text.labels import split_labels
+from neuroclip.data.images.vocabulary import expanded, read_labels, replaced
+from neuroclip.data.seen import Seen
+from neuroclip.text.labels import Labels, meanings, stands_for
 from neuroclip.text.prompts import DEFAULT_TEMPLATE
 from neuroclip.towers.assembled import TowersConfig, save_towers
 from neuroclip.towers.join import join
@@ -45,7 +46,11 @@ def zero_shot(
     """
     encoder = load_clip(spec)
     dataset = _opened(source, encoder, seed, None, split)
-    names = dataset.class_names if labels is None else split_labels(labels)
+    given = Labels(dataset.class_names) if labels is None else read_labels(labels)
+    names, stands = given.names, stands_for(given, dataset.class_names)
+    if labels is not None:
+        print("\n".join(meanings(given, dataset.class_names, stands)))
+    truth = stands[dataset.labels]
     rows = {"": names}
     if replacing is not None:
         rows["replaced"] = replaced(names, replacing)
@@ -57,14 +62,17 @@ def zero_shot(
     features = body_features(encoder, dataset.images, normalisation)
     for row, each in rows.items():
         scores = class_scores(encoder, features, texts[row])
-        if len(names) == len(dataset.class_names):
-            found = f"{accuracy(scores, dataset.labels)}"
+        if (truth >= 0).all():
+            found = f"{accuracy(scores, truth)}"
             what = f"zero-shot on {dataset.name}, {split} images"
             print(f"{f'{row} ({len(each)} names)' if row else what}: {found}")
         else:
             counts = np.bincount(scores.argmax(axis=1), minlength=len(each))
             for name, count in zip(each, counts, strict=True):
                 print(f"{name}: {count} images")
+            print(
+                f"no accuracy: {int((truth < 0).sum())} of {len(truth)} images are of no label's class"
+            )
     return 0
 
 
@@ -171,10 +179,13 @@ def _line(values: "tuple[float, ...] | np.ndarray") -> str:
 def _opened(
     source: Source, clip: Clip, seed: int, limit: int | None, part: Part | None = None
 ) -> ImageDataset:
+    seen = Seen() if part is None else clip.seen
     dataset = open_images(
-        source.data, clip.image_size, 3, seed, source.root, source.skip_bad, limit, part
+        source.data, clip.image_size, 3, seed, source.root, source.skip_bad, limit, part, seen=seen
     )
     _tell_skipped(source, dataset)
+    if part is not None:
+        tell_seen(clip.seen, dataset.seen, dataset.seen + len(dataset.labels), part)
     return dataset
 
 
@@ -183,3 +194,5 @@ def _tell_skipped(source: Source, dataset: ImageDataset) -> None:
         print(f"skipped {reason}", file=sys.stderr)
     if source.skip_bad:
         print(f"skipped {len(dataset.skipped)} images that cannot be read")
+    for note in dataset.notes:
+        print(f"note: {note}", file=sys.stderr)

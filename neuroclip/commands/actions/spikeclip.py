@@ -18,10 +18,12 @@ from deploy.output import claim
 from neuroclip.clip.model import Clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import Accuracy, accuracy
-from neuroclip.commands.actions.asked import Source, clip_inputs
+from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import finish, meet, rank, shared
 from neuroclip.data.images.images import ImageDataset, Part, Shares, open_images
+from neuroclip.data.images.vocabulary import expanded, read_labels, replaced
+from neuroclip.data.seen import Seen
 from neuroclip.results.plots import plot_history
 from neuroclip.spikeclip.checkpoint import (
     SpikeCheckpoint,
@@ -43,8 +45,8 @@ from neuroclip.spikeclip.training.settings import Settings, read_settings
 from neuroclip.spikeclip.training.steps import align, align_text, finetune
 from neuroclip.spikeclip.training.teacher import OWN, TEACHER, found_teacher, image_features
 from neuroclip.spikeclip.training.train_teacher import train_teacher
-from neuroclip.spikeclip.vocabulary import expanded, replaced
 from neuroclip.storage.weights import weights_digest
+from neuroclip.text.labels import Labels, meanings, required
 from neuroclip.text.prompts import fill
 from neuroclip.training.loop import OutOfTime, Session
 
@@ -183,6 +185,7 @@ def _align(
         spec_of(teacher, ClipSpec(settings.teacher.model, settings.teacher.pretrained)),
         {"data": dataset.name, "recipe": asdict(recipe), "best": _best(history)},
         settings.shares,
+        teacher.seen | dataset.seen_in_training,
     )  # fmt: skip
     return made, history
 
@@ -218,7 +221,9 @@ def _finetune(
         "teacher_finetune": settings.teacher.finetune,
         "teacher_validation_accuracy": classes.accuracy,
     }
-    return replace(before, model=model.cpu().eval(), chip=chip, training=training), history
+    seen = before.seen | teacher.seen | dataset.seen_in_training
+    made = replace(before, model=model.cpu().eval(), chip=chip, training=training, seen=seen)
+    return made, history
 
 
 def _pairs(
@@ -249,28 +254,30 @@ def evaluate(
     split: Part,
     seed: int,
     *,
+    labels: str | None = None,
     replacing: str | None = None,
     expanding: str | None = None,
     steps: tuple[int, ...] = (),
 ) -> int:
     """Accuracy on a part of a data set, in floating point and on the chip's arithmetic.
 
+    labels: other words than the model's own, see `read_labels`.
     replacing: "horse=zebra,ship=boat": names exchanged. expanding: "a,b,c": distractors added. steps:
     so many times the image is shown, instead of the model's own number.
     """
     loaded = load_spikeclip(checkpoint)
-    dataset = opened(source, loaded.model.config, None, seed, loaded.shares, split)
-    if dataset.class_names != loaded.labels:
-        raise BadInput(
-            f"{source.data}: its classes are not those of {checkpoint}, {list(loaded.labels)}"
-        )
-    rows = {"own labels": loaded.labels}
+    dataset = opened(source, loaded.model.config, None, seed, loaded.shares, split, loaded.seen)
+    given = Labels(loaded.labels) if labels is None else read_labels(labels)
+    stands = required(given, dataset.class_names, source.data)
+    if labels is not None:
+        print("\n".join(meanings(given, dataset.class_names, stands)))
+    rows = {"own labels" if labels is None else "given labels": given.names}
     if replacing is not None:
-        rows["replaced"] = replaced(loaded.labels, replacing)
+        rows["replaced"] = replaced(given.names, replacing)
     if expanding is not None:
-        rows["expanded"] = expanded(loaded.labels, expanding)
+        rows["expanded"] = expanded(given.names, expanding)
     sent = messages(loaded.model.config, torch.from_numpy(dataset.images))
-    truth = dataset.labels
+    truth = stands[dataset.labels]
     for count in steps or (loaded.model.config.steps,):
         shown = _in_steps(loaded, count)
         for row, names in rows.items():
@@ -307,8 +314,10 @@ def opened(
     seed: int,
     shares: Shares,
     part: Part | None = None,
+    seen: Seen = Seen(),  # noqa: B008 - frozen
 ) -> ImageDataset:
-    """The images of a data set, or of a part of it, at the size of a model; skipped ones are counted."""
+    """The images of a data set, or of a part of it, at the size of a model; those that are skipped or that
+    it has seen are counted."""
     dataset = open_images(
         source.data,
         config.image_size,
@@ -319,6 +328,7 @@ def opened(
         limit,
         part,
         shares=shares,
+        seen=seen,
     )
     if rank() > 0:
         return dataset
@@ -326,4 +336,10 @@ def opened(
         print(f"skipped {reason}", file=sys.stderr)
     if source.skip_bad:
         print(f"skipped {len(dataset.skipped)} images that cannot be read")
+    for note in dataset.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if part is None:
+        print(dataset.counts)
+    else:
+        tell_seen(seen, dataset.seen, dataset.seen + len(dataset.labels), part)
     return dataset

@@ -21,7 +21,7 @@ from neuroclip.adapter.tables import (
 )
 from neuroclip.adapter.train import Recipe
 from neuroclip.clip.model import Clip, load_clip
-from neuroclip.commands.actions.adapter import opened
+from neuroclip.commands.actions.adapter import opened, unseen_part
 from neuroclip.commands.actions.asked import Runs, clip_inputs
 from neuroclip.results.plots import plot_accuracy, plot_operations
 
@@ -110,6 +110,7 @@ def _prepared(runs: Runs, fewest: int, shots: int) -> tuple[Clip, dict[int, Task
     tasks = {}
     for seed in range(runs.seeds):
         dataset = opened(runs.source, seed, ("train", "validation", "test"))
+        dataset = replace(dataset, test=unseen_part(dataset, "test", encoder.seen, tell=not seed))
         frames = replace(dataset.card.frames, **runs.frames)
         tasks[seed] = task_of(encoder, dataset, frames, shots, runs.variants, seed)
     features = tasks[0].text.shape[1]

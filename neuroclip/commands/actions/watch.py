@@ -14,7 +14,7 @@ from neuroclip.clip.spec import ClipSpec
 from neuroclip.data.events.dataset import DatasetCard
 from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.recording import Recording, read_recording
-from neuroclip.text.labels import split_labels
+from neuroclip.data.images.vocabulary import read_labels
 
 
 def watch_by_text(
@@ -28,7 +28,7 @@ def watch_by_text(
     frame_options: Mapping[str, Any],
 ) -> int:
     """Classify a recording slice by slice by text alone, as one of the data set on a card."""
-    names = card.class_names if labels is None else split_labels(labels)
+    names = card.class_names if labels is None else read_labels(labels).names
     if not names:
         raise BadInput(f"--like {card.name}: its labels are in its folder; give them by --labels")
     events = _read(recording, sensor, card.sensor)

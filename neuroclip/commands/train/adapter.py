@@ -35,9 +35,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shots", type=int, default=16, help="training recordings per class")
     parser.add_argument(
         "--cut", choices=("folded", "paper"), default="folded",
-        help="what of the adapter is on the chip: with the text folded in, or as published",
+        help="the adapter: with the text folded in on the chip, or NeuroCLIP's as published",
     )  # fmt: skip
-    parser.add_argument("--hidden", type=int, help="neurons of the adapter (default: features / 2)")
+    parser.add_argument(
+        "--hidden",
+        type=int,
+        help="neurons of the adapter (default: features / 2, of the paper's / 8)",
+    )
     add_epochs(parser)
     parser.add_argument(
         "--spike-rate", type=float, metavar="R",

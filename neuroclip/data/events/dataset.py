@@ -12,7 +12,8 @@ from tqdm import tqdm
 from deploy.errors import BadInput
 from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.frames import FrameOptions
-from neuroclip.data.events.recording import Recording, read_recording
+from neuroclip.data.events.recording import Recording, read_recording, recording_digest
+from neuroclip.data.seen import Ids, Seen, ids_of
 from neuroclip.text.prompts import DEFAULT_TEMPLATE
 
 
@@ -59,7 +60,9 @@ class EventDataset:
     indices, disjoint; load: index → Recording (raises BadInput naming the file); evidence: by what the
     data set was recognised, or why it was not; known: whether it was. own_test: the test part is the data
     set's own; otherwise the split was drawn here. late: of the recordings read so far, how many events
-    stood behind later ones (`Recording.late`), by name.
+    stood behind later ones (`Recording.late`), by name. parts: of "test", "train" and "validation", those
+    it has folders of. identify: index → the id by which a sample goes (`neuroclip.data.seen`), where that
+    is not of its events.
     """
 
     card: DatasetCard
@@ -75,6 +78,8 @@ class EventDataset:
     known: bool = True
     own_test: bool = True
     late: dict[str, int] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    identify: Callable[[int], int] | None = None
 
     @property
     def name(self) -> str:
@@ -96,6 +101,20 @@ class EventDataset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def ids(self, indices: NDArray[np.int64]) -> Ids:
+        """The ids of samples; reads every one that has no id of another kind."""
+        identify = self.identify or (lambda index: int(recording_digest(self.load(index))[:16], 16))
+        bar = tqdm(indices, desc="contents", unit="sample", disable=None, leave=False)
+        return ids_of(identify(int(index)) for index in bar)
+
+    def without(self, seen: Seen, part: str) -> "EventDataset":
+        """The data set without the samples of a part, "validation" or "test", that a model has seen."""
+        indices = getattr(self, part)
+        if not len(seen.learned) and not len(seen.chose):
+            return self
+        kept: dict[str, Any] = {part: indices[~seen.among(self.ids(indices), part)]}
+        return replace(self, **kept)
 
 
 def reader(
@@ -130,6 +149,14 @@ def few_shot(dataset: EventDataset, shots: int, seed: int) -> NDArray[np.int64]:
 
     Raises BadInput where a class has fewer training recordings.
     """
+    return drawn_shots(dataset, shots, seed)[0]
+
+
+def drawn_shots(
+    dataset: EventDataset, shots: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What `few_shot` draws, and the place of each in the draw of its class, int64 from 0: of the same seed
+    fewer shots are those drawn first."""
     if shots < 1:
         raise BadInput(f"{dataset.name}: {shots} shots; at least 1 is needed")
     random = np.random.default_rng(seed)
@@ -142,7 +169,9 @@ def few_shot(dataset: EventDataset, shots: int, seed: int) -> NDArray[np.int64]:
                 f"fewer than {shots} shots"
             )
         chosen.append(random.permutation(members)[:shots])
-    return np.sort(np.concatenate(chosen))
+    together = np.concatenate(chosen)
+    order = np.argsort(together)
+    return together[order], np.tile(np.arange(shots), len(chosen))[order]
 
 
 def without_bad(

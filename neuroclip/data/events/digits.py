@@ -15,7 +15,8 @@ from neuroclip.data.events.camera import CameraParameters, simulate
 from neuroclip.data.events.cards import DIGITS
 from neuroclip.data.events.dataset import EventDataset
 from neuroclip.data.events.recording import Recording
-from neuroclip.data.split import stratified_split
+from neuroclip.data.seen import picture_id
+from neuroclip.data.split import redealt, stratified_split
 from neuroclip.storage.cache import keep, read_cached
 
 # MNIST's own layout (LeCun et al. 1998): a digit fills a box of 20×20 in a picture of 28×28.
@@ -47,9 +48,18 @@ def digit_pictures() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def digits_split(seed: int = 0) -> tuple[NDArray[np.int64], ...]:
-    """Train (1000), validation (297) and test (500) indices, sorted int64, stratified by class."""
+    """Train (1000), validation (297) and test (500) indices, sorted int64, stratified by class.
+
+    The test part is the same for every seed.
+    """
     _, labels = digit_pictures()
-    return tuple(stratified_split(labels, SPLIT_SIZES, seed))
+    return tuple(redealt(stratified_split(labels, SPLIT_SIZES, 0), labels, seed))
+
+
+def digit_id(index: int) -> int:
+    """The id of a digit, the same for its picture and for the events that it makes."""
+    picture = digit_pictures()[0][index]
+    return picture_id(np.repeat(picture[:, :, None], 3, axis=2))
 
 
 def digits_dataset(seed: int = 0, parameters: CameraParameters | None = None) -> EventDataset:
@@ -70,6 +80,7 @@ def digits_dataset(seed: int = 0, parameters: CameraParameters | None = None) ->
         validation=validation,
         test=test,
         load=lambda index: _streams(parameters).recording(index, names[index]),
+        identify=digit_id,
     )
 
 

@@ -70,16 +70,18 @@ def read_event_frames(
     samples: int | None = None,
     seed: int = 0,
     sensor: tuple[int, int] | None = None,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, tuple[str, ...]]:
-    """(frames uint8 [samples, steps, *shape], labels int64 [samples] or None, class names).
+) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
+    """(frames uint8 [samples, steps, *shape], labels int64 [samples] or None, class names, notes).
 
-    data: an event recording, or a data set as `neuroclip.data.open_dataset` knows it, all of whose
-    recordings are taken in an order drawn by `seed`, the first `samples` of them where it is given.
-    shape: of the graph's input, (2, height, width) of the sensor. sensor: of recordings that do not say
-    it. Raises BadInput naming the file.
+    data: an event recording, or a data set as `neuroclip.data.open_dataset` knows it: of one with a test
+    part of its own the recordings of that, of any other all, and a note says where these are of a folder
+    for training. They are taken in an order drawn by `seed`, the first `samples` of them where it is
+    given. shape: of the graph's input, (2, height, width) of the sensor. sensor: of recordings that do
+    not say it. Raises BadInput naming the file.
     """
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     load: Callable[[int], Recording]
     if Path(data).is_file():
         only = read_recording(Path(data), sensor)
@@ -88,7 +90,13 @@ def read_event_frames(
         from neuroclip.data.events.catalogue import open_dataset
 
         dataset = open_dataset(data, seed, sensor=sensor)
-        order = np.random.default_rng(seed).permutation(len(dataset))[:samples]
+        among = dataset.test if dataset.own_test else np.arange(len(dataset))
+        order = np.random.default_rng(seed).permutation(among)[:samples]
+        if dataset.parts == ("train",):
+            notes = (
+                f"{data}: its recordings are of a training folder, on which the network may have been "
+                "trained; no accuracy on them compares with one on a test folder",
+            )
         labels, classes, load = dataset.labels[order], dataset.class_names, dataset.load
     needed = len(order) * steps * int(np.prod(shape))
     if needed > MAX_BYTES:
@@ -105,4 +113,4 @@ def read_event_frames(
                 f"{recording.name}: its frames have shape {found}, the model's input {shape}"
             )
         frames[i] = frame_counts(recording, frame_ms, steps)
-    return frames, labels, classes
+    return frames, labels, classes, notes

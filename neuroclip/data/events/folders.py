@@ -18,7 +18,7 @@ from neuroclip.data.events.dataset import DatasetCard, EventDataset, reader
 from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.recognise import CONVERTED, recognised
 from neuroclip.data.events.recording import SUFFIXES, is_recording
-from neuroclip.data.split import per_class_split
+from neuroclip.data.split import per_class_split, redealt
 
 # Recordings of every class for shots and for validation; few-shot needs few, test gets the rest.
 SHOT_POOL = 16
@@ -39,10 +39,10 @@ def folder_dataset(
 
     With a `Test` folder, test is that folder, and with one for validation, validation is that; otherwise
     everything outside the pool. The pool is, of every class, 16 recordings for training (shots) and 4 for
-    validation; of a class with fewer than 40, half of them, a fifth of it for validation. With a `Test`
-    folder, training keeps all of `Train` that is not validation. Classes are the folder names, numbers in
-    numeric order. card: what the data set is; left out, see `recognised`. sensor: of files that do not say
-    it, before the card's.
+    validation; of a class with fewer than 40, half of them, a fifth of it for validation; the seed deals
+    the pool anew and leaves the test part as it is. With a `Test` folder, training keeps all of `Train`
+    that is not validation. Classes are the folder names, numbers in numeric order. card: what the data
+    set is; left out, see `recognised`. sensor: of files that do not say it, before the card's.
 
     Raises BadInput: no such folder, another layout, a class without recordings or with one.
     """
@@ -98,6 +98,7 @@ def folder_dataset(
         known=known,
         own_test=official(of == "test"),
         late=late,
+        parts=tuple(sorted({*parts} - {""})),
     )
 
 
@@ -119,13 +120,13 @@ def split_parts(
     smallest = int(np.bincount(labels[pool])[np.unique(labels[pool])].min())
     size = min(SHOT_POOL + VALIDATION_POOL, smallest // 2)
     validation_size = size * VALIDATION_POOL // (SHOT_POOL + VALIDATION_POOL)
-    train, validation, rest = (
-        pool[part]
-        for part in per_class_split(labels[pool], (size - validation_size, validation_size), seed)
-    )
+    counts = size - validation_size, validation_size
     if own:
+        dealt = per_class_split(labels[pool], counts, seed)
+        train, validation, rest = (pool[part] for part in dealt)
         return np.sort(np.concatenate([train, rest])), validation, np.flatnonzero(is_test)
-    return train, validation, rest
+    train, validation, test = redealt(per_class_split(labels, counts, 0), labels, seed)
+    return train, validation, test
 
 
 def official(is_test: NDArray[np.bool_]) -> bool:

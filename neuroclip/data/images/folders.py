@@ -1,6 +1,7 @@
-"""Images in the folders of their classes, on disk or in a zip file."""
+"""Images in folders, on disk or in a zip file, in any of the layouts that `layout` knows."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -10,29 +11,35 @@ from PIL import Image, UnidentifiedImageError
 
 from deploy.errors import BadInput
 from deploy.reading import opened_zip, read_content
+from neuroclip.data.images.layout import TRAIN, layout_of
 from neuroclip.data.images.source import ImageSource
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # By content, whatever the name says: of others Pillow starts programs (Ghostscript, for PostScript).
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 # No picture of a data set is larger; a damaged or hostile archive may declare anything.
 MAX_FILE = 1 << 28
+# Nor any list of labels; WordNet's words are 3 MB.
+_MAX_TEXT = 1 << 26
 # Markers of JPEG (ITU-T T.81, table B.1): frames, the scan that ends the head, and those without content.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SCAN, _BARE = 0xDA, {0x01, *range(0xD0, 0xD9)}
 
 
 def folder_source(path: Path) -> ImageSource:
-    """Images below a folder: [part/]class/file, part being train, val or test.
+    """Images below a folder. Raises BadInput naming it, as `layout_of` does, and for a class of which
+    there is nothing to train on."""
+    names = []
+    for folder, folders, files in os.walk(path, followlinks=True):
+        names += [Path(folder, file).relative_to(path).as_posix() for file in files]
+        here = Path(os.path.realpath(folder))
+        # A link to a folder that it is in would go round for ever.
+        targets = {name: Path(os.path.realpath(Path(folder, name))) for name in folders}
+        folders[:] = [n for n in folders if targets[n] not in (here, *here.parents)]
 
-    Raises BadInput naming the folder: no images, a class in its test part only.
-    """
-    names = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
+    def read(name: str, limit: int = MAX_FILE) -> bytes:
+        return read_content(path / name, limit, "an image" if limit == MAX_FILE else "a text")
 
-    def read(name: str) -> bytes:
-        return read_content(path / name, MAX_FILE, "an image")
-
-    return _source(path, names, read)
+    return _source(path, {name: name for name in names}, read)
 
 
 @contextmanager
@@ -40,42 +47,41 @@ def zip_source(path: Path) -> Iterator[ImageSource]:
     """Images in a zip file, laid out as in a folder; within, they can be read. Raises BadInput too
     where it is damaged."""
     with opened_zip(path) as archive:
-        names = sorted(n for n in archive.namelist() if not n.endswith("/"))
+        # Some programs of Windows put backslashes between folders.
+        names = {n.replace("\\", "/"): n for n in archive.namelist() if n[-1:] not in ("/", "\\")}
 
-        def read(name: str) -> bytes:
-            _check_size(archive.getinfo(name).file_size)
+        def read(name: str, limit: int = MAX_FILE) -> bytes:
+            _check_size(archive.getinfo(name).file_size, limit)
             return archive.read(name)
 
         yield _source(path, names, read)
 
 
-def _source(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> ImageSource:
-    found: dict[str, list[tuple[str, str]]] = {}
-    for name in names:
-        parts = Path(name).parts
-        if Path(name).suffix.lower() not in SUFFIXES or len(parts) < 2 or "__MACOSX" in parts:
-            continue
-        part = parts[-3].lower() if len(parts) > 2 else ""
-        part = part if part in ("train", "val", "test") else ""
-        found.setdefault(part, []).append((parts[-2], name))
-    if not found:
-        raise BadInput(f"{path}: no images ({', '.join(SUFFIXES)}) in class folders")
-    train = found.get("train", []) or found.get("", [])
-    test = found.get("test", []) or found.get("val", [])
-    classes = sorted({label for label, _ in train})
-    stray = sorted({label for label, _ in test} - set(classes))
+def _source(path: Path, names: Mapping[str, str], read: Callable[[str, int], bytes]) -> ImageSource:
+    """names: {with "/" between folders: in the container}."""
+
+    def text(name: str) -> str:
+        try:
+            return read(names[name], _MAX_TEXT).decode("utf-8-sig")
+        except ValueError as error:
+            raise BadInput(f"{path}: '{name}' cannot be read: {error}") from error
+
+    found = layout_of(str(path), sorted(names), text)
+    files = sorted(found.files, key=lambda file: (file[2], file[0]))
+    classes = sorted({label for _, label, part in files if part == TRAIN} or {f[1] for f in files})
+    stray = sorted({label for _, label, _ in files} - set(classes))
     if stray:
         raise BadInput(f"{path}: class '{stray[0]}' is in its test part only")
-    files = [*train, *test]
     numbers = {name: i for i, name in enumerate(classes)}
     return ImageSource(
         name=path.stem,
-        labels=np.array([numbers[label] for label, _ in files], np.int64),
-        tests=np.arange(len(files)) >= len(train),
+        labels=np.array([numbers[label] for _, label, _ in files], np.int64),
+        parts=np.array([part for _, _, part in files], np.int64),
         # Underscores stand for spaces in the names of folders.
-        class_names=tuple(name.replace("_", " ") for name in classes),
-        title=lambda i: f"{path}: image '{files[i][1]}'",
-        read=lambda i: decoded(read(files[i][1])),
+        class_names=tuple(found.words.get(name, name.replace("_", " ")) for name in classes),
+        title=lambda i: f"{path}: image '{files[i][0]}'",
+        read=lambda i: decoded(read(names[files[i][0]], MAX_FILE)),
+        notes=found.notes,
     )
 
 
@@ -107,6 +113,6 @@ def _check_frames(content: bytes, size: tuple[int, int]) -> None:
         raise ValueError(f"a JPEG of {size[0]} × {size[1]} pixels with frames of {frames}")
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_FILE:
-        raise ValueError(f"its {size} bytes exceed {MAX_FILE}")
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(f"its {size} bytes exceed {limit}")

@@ -21,27 +21,25 @@ _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 class ImageSource:
     """Labelled images.
 
-    name: of the data set. labels: int64 [N]. tests: bool [N], of a test part of its own.
+    name: of the data set. labels: int64 [N]. parts: int64 [N], the part of its own that an image is in: 0
+    train, 1 validation, 2 test.
     class_names: by label. title: what an error calls an image. read: an image by its index; raises
-    what PIL and the file's container do, of many types, where it cannot be read.
+    what PIL and the file's container do, of many types, where it cannot be read. notes: what of the
+    container was left out, and why.
     """
 
     name: str
     labels: NDArray[np.int64]
-    tests: NDArray[np.bool_]
+    parts: NDArray[np.int64]
     class_names: tuple[str, ...]
     title: Callable[[int], str]
     read: Callable[[int], Image.Image]
+    notes: tuple[str, ...] = ()
 
 
-def pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
-    """Pixels uint8 [C, size, size] of an image of any size and colour mode; channels: 1 gray, 3 colours.
-
-    Palettes and CMYK become colours, 16 bits become 8, what is under transparency shows (all as CLIP's
-    own preprocessing has it, but 16 bits, which PIL alone would clip). Stretched bilinearly to the
-    square. Raises ValueError or BadInput for more than 2^26
-    pixels, or than memory holds.
-    """
+def of_eight_bits(image: Image.Image) -> Image.Image:
+    """An image whose 16 bits a pixel, which PIL alone would clip, are 8. Raises ValueError or BadInput for
+    more than 2^26 pixels, or than memory holds."""
     width, height = image.size
     if width * height > _MAX_PIXELS:
         raise ValueError(f"its {width} × {height} pixels exceed {_MAX_PIXELS}")
@@ -53,7 +51,21 @@ def pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
         deep = np.asarray(image).astype(np.int64)
         if deep.min() < 0 or deep.max() > 0xFFFF:
             raise ValueError(f"its pixels {deep.min()}..{deep.max()} are not of 16 bits")
-        image = Image.fromarray(np.rint(deep / 257).astype(np.uint8))
+        return Image.fromarray(np.rint(deep / 257).astype(np.uint8))
+    return image
+
+
+def colours(image: Image.Image) -> NDArray[np.uint8]:
+    """All pixels of an image `of_eight_bits`, uint8 [H, W, 3]."""
+    return np.asarray(image.convert("RGB"), np.uint8)
+
+
+def pixels(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
+    """Pixels uint8 [C, size, size] of an image `of_eight_bits`; channels: 1 gray, 3 colours.
+
+    Palettes and CMYK become colours, what is under transparency shows (all as CLIP's own preprocessing
+    has it). Stretched bilinearly to the square.
+    """
     made = image.convert("L" if channels == 1 else "RGB")
     if made.size != (size, size):
         made = made.resize((size, size), Image.Resampling.BILINEAR)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from neuroclip.data.events.recording import SUFFIXES as RECORDINGS
-from neuroclip.data.images.folders import SUFFIXES as IMAGES
+from neuroclip.data.images.layout import SUFFIXES as IMAGES
 from neuroclip.data.images.torchvision_sets import IMAGE_SETS
 
 

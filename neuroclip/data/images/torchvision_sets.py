@@ -22,21 +22,21 @@ _CIFAR: dict[str, tuple[str, list[str], list[str], bytes]] = {
     ),
     "cifar100": ("cifar-100-python", ["train"], ["test"], b"fine_labels"),
 }  # fmt: skip
-# Those that torchvision reads: (folder, class, its arguments of the parts and which of them are tests,
-# the attribute of its labels).
-_PARTS: dict[str, tuple[str, str, list[tuple[dict[str, str], bool]], str]] = {
+# Those that torchvision reads: (folder, class, its arguments of the parts and which of `ImageSource`'s
+# these are, the attribute of its labels).
+_PARTS: dict[str, tuple[str, str, list[tuple[dict[str, str], int]], str]] = {
     "flowers102": (
         "flowers-102", "Flowers102",
-        [({"split": "train"}, False), ({"split": "val"}, False), ({"split": "test"}, True)], "_labels",
+        [({"split": "train"}, 0), ({"split": "val"}, 1), ({"split": "test"}, 2)], "_labels",
     ),
     "oxford-pets": (
         "oxford-iiit-pet", "OxfordIIITPet",
-        [({"split": "trainval"}, False), ({"split": "test"}, True)], "_labels",
+        [({"split": "trainval"}, 0), ({"split": "test"}, 2)], "_labels",
     ),
     "stl10": (
-        "stl10_binary", "STL10", [({"split": "train"}, False), ({"split": "test"}, True)], "labels",
+        "stl10_binary", "STL10", [({"split": "train"}, 0), ({"split": "test"}, 2)], "labels",
     ),
-    "caltech101": ("caltech101", "Caltech101", [({}, False)], "y"),
+    "caltech101": ("caltech101", "Caltech101", [({}, 0)], "y"),
 }  # fmt: skip
 # Where an image of one lies.
 _FILES: dict[str, Callable[[Any, int], Path]] = {
@@ -80,7 +80,7 @@ def _cifar(name: str, folder: Path) -> ImageSource:
     return ImageSource(
         name=name,
         labels=np.concatenate([labels for _, labels in batches]),
-        tests=np.arange(starts[-1]) >= sum(sizes[: len(train)]),
+        parts=np.where(np.arange(starts[-1]) >= sum(sizes[: len(train)]), 2, 0),
         class_names=class_names()[name],
         title=lambda i: f"{folder}: image {i}",
         read=read,
@@ -148,7 +148,7 @@ def _torchvision(name: str, root: Path) -> ImageSource:
     return ImageSource(
         name=name,
         labels=together,
-        tests=np.repeat([is_test for _, is_test in parts], [len(each) for each in labels]),
+        parts=np.repeat([part for _, part in parts], [len(each) for each in labels]),
         class_names=names,
         title=lambda i: f"{root}: image {i} of {name}",
         read=read,

@@ -8,12 +8,12 @@ from deploy.errors import BadInput
 from deploy.files import read_json
 from neuroclip.clip.spec import BUNDLED
 from neuroclip.data.images.images import Shares
+from neuroclip.data.images.vocabulary import with_vocabularies
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.config_files import config_file
 from neuroclip.spikeclip.training.recipe import SpikeRecipe
 from neuroclip.spikeclip.training.teacher import OWN, TeacherConfig
 from neuroclip.spikeclip.training.train_teacher import TeacherSizes
-from neuroclip.spikeclip.vocabulary import with_vocabularies
 from neuroclip.storage.checkpoint_files import typed
 from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill
 

@@ -24,6 +24,7 @@ from neuroclip.compute.devices import channels_last_, device_of
 from neuroclip.compute.distributed import rank
 from neuroclip.compute.parallel import own
 from neuroclip.data.images.images import ImageDataset
+from neuroclip.data.seen import save_seen
 from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented, mixed_precision
 from neuroclip.spikeclip.training.teacher import clip_input
 from neuroclip.storage.weights import save_weights
@@ -144,6 +145,7 @@ def train_teacher(
     if rank() > 0:
         return history
     save_weights(out / WEIGHTS_FILE, clip.module)
+    save_seen(out, dataset.seen_in_training)
     best = max((h for h in history if h["stage"] == "teacher"), key=lambda h: h["validation"])
     training = {
         "data": dataset.name,

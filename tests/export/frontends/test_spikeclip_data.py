@@ -16,11 +16,11 @@ from export.commands import main as cli
 from export.frontends.checkpoint import from_checkpoint
 from neuroclip.chip.network import INPUT
 from neuroclip.data.events.digits import digit_pictures
+from neuroclip.data.images.vocabulary import vocabulary
 from neuroclip.spikeclip.checkpoint import SpikeCheckpoint, load_spikeclip, save_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import SpikeClip
 from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
-from neuroclip.spikeclip.vocabulary import vocabulary
 
 NAME = "spikeclip-digits"
 MODES = ("L", "RGB", "RGBA", "P", "CMYK", "LA", "I;16")

@@ -153,7 +153,7 @@ def test_every_spike_is_lavas(tmp_path):
 
 def test_other_labels_are_another_last_layer(tmp_path):
     words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    labels = ",".join((*words[:9], "a cat"))
+    labels = ",".join(f"{i}={word}" for i, word in enumerate((*words[:9], "a cat")))
     own, other = (from_checkpoint(NAME, None, 40, given, 0, 1e-4) for given in (None, labels))
     a, b = (
         {

@@ -1,6 +1,7 @@
 """A float NIR file through the command: quantized, calibrated, reported, and exact ever after."""
 
 import os
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -202,14 +203,24 @@ def test_a_data_set_of_recordings_is_counted_in_frames(
     from neuroclip.data.events.event_counts import read_event_frames
     from neuroclip.data.events.recording import read_recording
 
-    frames, labels, classes = read_event_frames(
+    frames, labels, classes, notes = read_event_frames(
         str(recordings_folder), (2, 34, 34), frame_ms=2.5, steps=20, samples=3, seed=1
     )
     assert frames.shape == (3, 20, 2, 34, 34) and frames.dtype == np.uint8
+    assert notes == ()
+    # Of a data set with a test folder none of the others: as many as that holds.
+    everything, *_ = read_event_frames(
+        str(recordings_folder), (2, 34, 34), frame_ms=2.5, steps=2, seed=1
+    )
+    assert len(everything) == len([*(recordings_folder / "Test").rglob("*.bin")])
+    only = tmp_path / "only"
+    shutil.copytree(recordings_folder / "Train", only / "Train")
+    *_, notes = read_event_frames(str(only), (2, 34, 34), frame_ms=2.5, steps=2, samples=2)
+    assert "training folder" in notes[0]
     assert labels is not None and len(labels) == 3 and labels.max() < len(classes)
     file = next(recordings_folder.rglob("*.bin"))
     recording = read_recording(file)
-    one, none, _ = read_event_frames(str(file), (2, 34, 34), frame_ms=2.5, steps=20)
+    one, none, *_ = read_event_frames(str(file), (2, 34, 34), frame_ms=2.5, steps=20)
     assert none is None
     expected = np.zeros((20, 2, 34, 34), int)
     for x, y, t, p in zip(recording.x, recording.y, recording.t, recording.p, strict=True):

@@ -31,9 +31,10 @@ from neuroclip.adapter.tables import (
     accuracy_text,
     computed,
     unseen_table,
-    with_shots,
 )
 from neuroclip.adapter.train import Examples, Recipe, train_adapter
+from neuroclip.data.events.catalogue import few_shot, open_dataset
+from neuroclip.data.events.dataset import drawn_shots
 from neuroclip.results.plots import plot_accuracy, plot_operations
 from neuroclip.results.statistics import paired_difference
 
@@ -59,6 +60,7 @@ def task() -> Task:
         examples(4, 1),
         examples(20, 2),
         functional.normalize(text, dim=-1),
+        torch.randperm(8).repeat(CLASSES),
     )
 
 
@@ -117,11 +119,22 @@ def test_processes_change_nothing(cells, results, task: Task, tmp_path: Path) ->
     assert computed(cells[:2], {0: task, 1: task}, tmp_path, jobs=2, resume=False) == results[:2]
 
 
-def test_fewer_shots_are_the_first_of_more(task: Task) -> None:
-    few = with_shots(task, 2)
-    assert few.train.labels.bincount().tolist() == [2] * CLASSES
-    assert torch.equal(few.train.features[:2], task.train.features[:2])
-    assert torch.equal(few.train.features[2:4], task.train.features[8:10])
+def test_fewer_shots_are_what_the_same_seed_draws(recordings_folder: Path) -> None:
+    """Not the first files: every number of shots is the very draw of `few_shot`, and of `train`."""
+    dataset = open_dataset(recordings_folder)
+    for seed in range(4):
+        chosen, drawn = drawn_shots(dataset, 6, seed)
+        labels = torch.from_numpy(dataset.labels[chosen])
+        own = Examples(torch.from_numpy(chosen).float().reshape(-1, 1, 1, 1), labels)
+        whole = Task(own, own, own, torch.eye(len(dataset.class_names)), torch.from_numpy(drawn))
+        for shots in (1, 2, 5, 6):
+            few = whole.with_shots(shots)
+            expected = few_shot(dataset, shots, seed)
+            assert few.train.features.flatten().tolist() == expected.tolist()
+            assert (
+                few.with_shots(1).train.features.flatten().tolist()
+                == few_shot(dataset, 1, seed).tolist()
+            )
 
 
 def test_unseen_classes_are_never_trained_on(task: Task, tmp_path: Path) -> None:

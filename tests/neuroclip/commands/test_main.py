@@ -189,8 +189,13 @@ def test_zero_shot(recordings_folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(command) == 0
     assert "of 20" in capsys.readouterr().out
     assert main([*command, "--labels", "a, b"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert sum(int(line.split(": ")[1].split()[0]) for line in told) == 20 and len(told) == 2
+    told = capsys.readouterr().out
+    counts = re.findall(r"^[ab]: (\d+) recordings$", told, re.MULTILINE)
+    assert sum(map(int, counts)) == 20 and len(counts) == 2
+    assert "label 'a': no class of the data" in told and "no accuracy: 20 of 20" in told
+    assert main([*command, "--labels", "1,0,2=two,3,4,5,6,7,8,9"]) == 0
+    told = capsys.readouterr().out
+    assert "label 'two': class '2'" in told and "label '1': class '1'" in told and "of 20)" in told
 
 
 def test_bad_checkpoints_and_data_of_evaluate(

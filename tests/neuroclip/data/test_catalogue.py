@@ -44,7 +44,8 @@ def test_digits_split_is_fixed_stratified_and_complete() -> None:
         share = np.bincount(labels[part], minlength=10) / np.bincount(labels)
         assert np.all(np.abs(share - len(part) / 1797) < 0.01)
     assert all(np.array_equal(a, b) for a, b in zip(parts, digits_split(0), strict=True))
-    assert not np.array_equal(parts[2], digits_split(1)[2])
+    assert np.array_equal(parts[2], digits_split(1)[2])
+    assert not np.array_equal(parts[0], digits_split(1)[0])
     with pytest.raises(ValueError, match="sum"):
         stratified_split(labels, (1, 2), 0)
 

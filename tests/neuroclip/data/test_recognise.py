@@ -136,10 +136,17 @@ def test_a_model_is_not_scored_on_other_words(tmp_path, refused, checkpoint_fold
     words = ("eight", "five", "four", "nine", "one", "seven", "six", "three", "two", "zero")
     made(tmp_path / "words", "Train", words, ".bin", write_bin)
     base = (checkpoint_folder, "--data", tmp_path / "words")
-    refused(main, "evaluate", *base, says=["eight, five", "0, 1"])
+    refused(main, "evaluate", *base, says=["eight, five", "0, 1", "--labels"])
     command = (*base, "--target", "emulator", "--out", tmp_path / "run", "--samples", "4")
-    refused(export, *command, says=["'eight', 'five'", "--labels"])
-    named = ["--labels", ",".join(words)]
+    refused(export, *command, says=["eight, five", "--labels"])
+    numerals = dict(
+        zip(
+            ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+            "0123456789",
+            strict=True,
+        )
+    )
+    named = ["--labels", ",".join(f"{word}={numerals[word]}" for word in words)]
     assert export([str(word) for word in (*command, *named)]) == 0
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["data_set"].startswith("'words', not a known one: its classes")

@@ -15,6 +15,7 @@ from deploy.errors import BadInput
 from deploy.program.program import VTH_MAX
 from neuroclip.chip.neurons import recorded, run
 from neuroclip.clip.model import load_clip
+from neuroclip.data.images.vocabulary import expanded, replaced
 from neuroclip.spikeclip.checkpoint import (
     SpikeCheckpoint,
     load_spikeclip,
@@ -33,7 +34,6 @@ from neuroclip.spikeclip.model import (
     repeated,
 )
 from neuroclip.spikeclip.text import encode_labels, teacher_text, text_encoder, token_ids
-from neuroclip.spikeclip.vocabulary import expanded, replaced
 from neuroclip.storage.checkpoint_files import SPIKECLIP, format_of
 
 SMALL = SpikeClipConfig(

@@ -10,8 +10,8 @@ for package in ("snntorch", "open_clip", "sklearn"):
 
 from deploy.errors import BadInput
 from neuroclip.data.images.class_names import class_names
+from neuroclip.data.images.vocabulary import expanded, replaced, vocabulary, with_vocabularies
 from neuroclip.spikeclip.training.settings import read_settings
-from neuroclip.spikeclip.vocabulary import expanded, replaced, vocabulary, with_vocabularies
 
 SIZES = {
     "cifar10": 10, "cifar100": 100, "flowers102": 102, "caltech101": 101, "oxford-pets": 37,

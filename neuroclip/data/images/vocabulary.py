@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from deploy.errors import BadInput
 from neuroclip.data.images.class_names import class_names
-from neuroclip.text.labels import split_labels
+from neuroclip.text.labels import Labels, label_pairs, split_labels
 from neuroclip.text.prompts import fill
 
 _MARK = "@"
@@ -34,6 +34,22 @@ def with_vocabularies(labels: Sequence[str]) -> tuple[str, ...]:
         else:
             made.append(label)
     return tuple(made)
+
+
+def read_labels(labels: str) -> Labels:
+    """Labels as `--labels` takes them: see `label_pairs`, and `with_vocabularies`.
+
+    Raises BadInput as these do, and for a class that is named twice.
+    """
+    pairs = label_pairs(labels)
+    given: dict[str, str] = {}
+    for of_class, word in pairs:
+        if of_class is None:
+            continue
+        if of_class in given:
+            raise BadInput(f"--labels: class '{of_class}' is named twice")
+        given[of_class] = word
+    return Labels(with_vocabularies([word for _, word in pairs]), given)
 
 
 def replaced(labels: tuple[str, ...], pairs: str) -> tuple[str, ...]:
