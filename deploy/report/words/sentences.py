@@ -155,7 +155,7 @@ def against(report: object) -> str | None:
     snn, ann, once = (at(entries[0], key) for key in SIDES)
     text = (
         f"{at(entries[0], 'convention')}: {joules(snn)}; dense ANN at every step {joules(ann)} "
-        f"({quotient(snn, ann)}, {_said(outcome(snn, ann))})"
+        f"({quotient(snn, ann)})"
     )
     last = outcome(snn, once)
     if last is None:

@@ -31,9 +31,21 @@ def test_baseline_by_hand() -> None:
     # The spiking network: 4·3 graded operations, 7·1 binary ones, of two samples; its zero weights
     # count as the ANN's do.
     assert result["spiking"] == {"adds": 3.5, "macs": 6}
-    int8, fp32 = result["like_for_like"]
+    int8, wide, fp32, small, large = result["like_for_like"]
     assert int8["convention"].startswith("INT8") and fp32["convention"].startswith("FP32")
-    assert int8["snn_j"] == pytest.approx(6 * 0.23e-12 + 3.5 * 0.03e-12)
+    # Additions are made in registers of 24 bits: priced as 32, not as 8.
+    assert int8["snn_j"] == pytest.approx(6 * 0.23e-12 + 3.5 * 0.1e-12)
+    assert wide["snn_j"] == pytest.approx(6 * 0.3e-12 + 3.5 * 0.1e-12)
+    assert wide["ann_one_pass_j"] == pytest.approx(9 * 0.3e-12)
+    # Of 5 · 6 products with an input, 4 messages in two samples make 6 each: 24 have a zero.
+    assert result["skipping"] == {"macs": 45 - 24, "input_sparsity": pytest.approx(0.8)}
+    assert int8["ann_skipping_j"] == pytest.approx(21 * 0.23e-12)
+    # Words of 64 bits: 9.5 operations of 9/8, 2 of each of 4 neurons in 5 steps; ANN: 2 bytes a MAC.
+    snn_words, ann_words, once = 9.5 * 9 / 8 + 2 * 4 * 5, 45 / 4 + 5 * 4 / 8, 9 / 4 + 4 / 8
+    for row, access in ((small, 20e-12), (large, 100e-12)):
+        assert row["snn_j"] == pytest.approx(wide["snn_j"] + snn_words * access)
+        assert row["ann_j"] == pytest.approx(wide["ann_j"] + ann_words * access)
+        assert row["ann_one_pass_j"] == pytest.approx(wide["ann_one_pass_j"] + once * access)
     assert int8["ann_j"] == pytest.approx(45 * 0.23e-12)
     assert int8["ann_one_pass_j"] == pytest.approx(9 * 0.23e-12)
     assert fp32["snn_j"] == pytest.approx(6 * 4.6e-12 + 3.5 * 0.9e-12)
@@ -41,8 +53,11 @@ def test_baseline_by_hand() -> None:
     assert fp32["ann_one_pass_j"] == pytest.approx(9 * 4.6e-12)
     # 7 spikes of 3 neurons in 2·5 steps; messages per synapse (4·3 + 7·1) / (2·9).
     assert result["break_even"]["spike_rate"] == pytest.approx(7 / 30)
-    assert result["break_even"]["spike_rate_limit"] == 0.057
+    assert result["break_even"]["spike_rate_limit"] == pytest.approx(0.057)
     assert result["break_even"]["messages_per_synapse"] == pytest.approx(19 / 18)
     assert result["break_even"]["messages_per_synapse_limits"] == [0.15, 1.38]
-    assert "static power" in result["excluded"] and "memory access" in result["excluded"]
+    assert "static power" in result["excluded"] and "2409.08290v4" in str(result["break_even"])
+    longer = baseline(program, count(program, messages, samples=2, timesteps=50))
+    # Ten times the steps: a tenth of the rate, the same spikes per inference.
+    assert longer["break_even"]["spike_rate_limit"] == pytest.approx(0.0057)
     json.dumps(result, allow_nan=False)

@@ -40,11 +40,12 @@ def _said(entry: object) -> dict[str, Any]:
     """Who wins in one convention, and whether an ANN in one pass is known."""
     snn, ann, once = (at(entry, key) for key in words.SIDES)
     in_one_pass = words.outcome(snn, once)
+    skipping = at(entry, "ann_skipping_j")
     return {
         "convention": at(entry, "convention"),
         "joules": [joules(x) for x in (snn, ann, once)],
         "shares": [words.quotient(snn, x) for x in (ann, once)],
-        "verdict": VERDICTS[words.outcome(snn, ann) or "equal"],
+        "skipping": None if number(skipping) is None else joules(skipping),
         "in_one_pass": None if in_one_pass is None else VERDICTS[in_one_pass],
     }
 
@@ -53,18 +54,28 @@ def _operations(baseline: object) -> list[Marked]:
     adds, macs = (number(at(baseline, "spiking", k)) for k in ("adds", "macs"))
     dense, once = at(baseline, "operations", "mac"), at(baseline, "one_pass", "macs")
     if adds is None or macs is None:
-        texts = [NOT_MEASURED, count(dense), "", count(once), ""]
+        texts = [NOT_MEASURED, count(dense), "", count(once), "", ""]
     else:
         # Fewer operations decide nothing: an addition costs less than a multiply-accumulate.
         shares = [words.quotient(adds + macs, x) or "" for x in (dense, once)]
         said = f"{count(macs)} MAC + {count(adds)} add"
-        texts = [said, count(dense), shares[0], count(once), shares[1]]
+        texts = [said, count(dense), shares[0], count(once), shares[1], ""]
     return [(text, "") for text in ("operations", *texts)]
 
 
 def _compared(name: str, form: words.Form, snn: object, ann: object, once: object) -> list[Marked]:
-    figures = [(form(ann), ""), _outcome(snn, ann), (form(once), ""), _outcome(snn, once)]
+    # An ANN needs no steps: against one that is run at each of them nothing is won.
+    every_step = [(form(ann), ""), (words.quotient(snn, ann) or NOT_MEASURED, "")]
+    figures = [*every_step, (form(once), ""), _outcome(snn, once), (_saved(snn, once), "")]
     return [(name, ""), (form(snn), ""), *figures]
+
+
+def _saved(snn: object, once: object) -> str:
+    """By how much less or more the spiking network takes, as papers state it."""
+    a, b = number(snn), number(once)
+    if a is None or b is None or b <= 0:
+        return NOT_MEASURED
+    return f"{percent(abs(1 - a / b), 0)} {'less' if a <= b else 'more'}"
 
 
 def _outcome(snn: object, ann: object) -> Marked:
