@@ -57,6 +57,8 @@ def summary(report: object, path: Path | None = None) -> str:
     if not pairs:
         ran = at(report, "parity") is not None
         rows.append(("parity", "not compared: one executor ran" if ran else NOT_MEASURED))
+    if (whose := words.whose(report)) is not None:
+        rows.append(("on Lava", whose))
     first = next((where for p in pairs if (where := words.difference(p))), None)
     if first:
         rows.append((DIVERGENCE, first))

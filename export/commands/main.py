@@ -208,6 +208,11 @@ def _parser() -> argparse.ArgumentParser:
         help="also run the recorded samples core by core, each with its own neurons and synapses",
     )
     add(
+        "--stock",
+        action="store_true",
+        help="of --target lava: let Lava's own Conv compute every convolution, however slow",
+    )
+    add(
         "--assumptions",
         action="store_true",
         help="also cores, chips and packets if each unpublished limit of the chip were otherwise",

@@ -33,6 +33,7 @@ class Options:
     workers: str | None = None
     by_core: bool = False
     assumptions: bool = False
+    stock: bool = False
     resume: bool = False
     lava_python: Path | None = None
     timeout: float = 600.0
@@ -45,6 +46,8 @@ class Options:
                     raise BadInput(
                         f"--{name.replace('_', '-')}: target '{self.target}' runs nothing"
                     )
+        if self.stock and self.target != "lava":
+            raise BadInput(f"--stock: of the target lava, not of '{self.target}'")
         if self.record not in get_args(Record):
             raise BadInput(f"record '{self.record}' is none of {', '.join(get_args(Record))}")
         for name in _POSITIVE:

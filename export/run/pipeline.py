@@ -208,6 +208,7 @@ def _job(deployment: Deployment, program: Program, options: Options, stages: Sta
         *(deployment.model, program, deployment.timesteps, options.out, no_graph),
         python=options.lava_python,
         timeout=options.timeout,
+        stock=options.stock,
         seconds=stages.seconds,
     )
 

@@ -43,6 +43,7 @@ class Job:
     model: its name, for messages. timesteps: of every sample. out: the folder for the target's files,
     which holds `program.npz` and, where NIR can hold the program, `model.nir`; no_graph: why not.
     python, timeout: another interpreter, and seconds, for a target that runs in a process of its own.
+    stock: whether Lava's own code computes every convolution.
     seconds: {stage: seconds}, to which it may add its own.
     """
 
@@ -53,6 +54,7 @@ class Job:
     no_graph: str = ""
     python: Path | None = None
     timeout: float = 600.0
+    stock: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
 

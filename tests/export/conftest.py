@@ -27,10 +27,13 @@ def equal_on_lava() -> Callable[..., tuple[Trace, Any]]:
         pytest.skip("Lava is not installed (Python 3.10 only)")
 
     def compare(
-        program: Program, inputs: dict[str, np.ndarray], record: Record = "all"
+        program: Program,
+        inputs: dict[str, np.ndarray],
+        record: Record = "all",
+        stock: bool = False,
     ) -> tuple[Trace, Any]:
         expected = emulate(program, inputs, record, observe=True)
-        run = run_lava(program, inputs, record, progress=False)
+        run = run_lava(program, inputs, record, progress=False, stock=stock)
         held = registers(program)
         assert run.registers.keys() == held.keys()
         for name, register in held.items():

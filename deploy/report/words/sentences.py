@@ -3,7 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deploy.report.words.figures import NOT_MEASURED, NOT_RECORDED, count, joules, ratio, seconds
+from deploy.report.words.figures import (
+    NOT_MEASURED,
+    NOT_RECORDED,
+    count,
+    joules,
+    percent,
+    ratio,
+    seconds,
+)
 from deploy.report.words.read import at, items, mapping, number, numbers, pair
 
 QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential v"}
@@ -278,6 +286,22 @@ def assumed(report: object) -> str | None:
     return (
         f"{said(low)}, {said(high)}, the others between ({count(len(rows))} changes, one at a time)"
     )
+
+
+def whose(report: object) -> str | None:
+    """Who computed the synaptic sums on Lava's side; None where Lava did not run."""
+    each = mapping(at(report, "lava", "arithmetic"))
+    if not each:
+        return None
+    shares: dict[str, int | float] = {}
+    for entry in each.values():
+        by = str(at(entry, "by"))
+        shares[by] = shares.get(by, 0) + (number(at(entry, "synapses")) or 0)
+    total = sum(shares.values()) or 1
+    said = ", ".join(f"{by} {percent(n / total)}" for by, n in shares.items())
+    checked = number(at(report, "lava", "sums_checked"))
+    of_ours = f"; {count(checked)} sums of ours equal to Lava's Conv" if checked else ""
+    return f"synapses by {said}; neurons by Lava's{of_ours}"
 
 
 def stream_time(report: object) -> str:

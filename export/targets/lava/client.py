@@ -21,6 +21,7 @@ from deploy.program.pipeline_latency import latency_steps
 from deploy.program.program import Program
 from export.targets.lava.parts.arguments import check_size, runs_as_ours
 from export.targets.lava.parts.job import (
+    CHECKED,
     RESULT,
     Job,
     Slots,
@@ -42,7 +43,8 @@ class LavaRun:
     trace: as `deploy.emulate.reference.emulate` returns it, in sample time. registers: under the names of
     `deploy.program.program.registers`, the values that the running Lava models held. latency_steps:
     {population: chip steps removed}. timings, in seconds: start_s (interpreter, imports and
-    compilation), run_s, stop_s, read_s. versions: of the worker's Python and Lava.
+    compilation), run_s, stop_s, read_s. versions: of the worker's Python and Lava. checked:
+    {connection: sums of our convolution that were equal to Lava's own}.
     """
 
     trace: Trace
@@ -50,6 +52,7 @@ class LavaRun:
     latency_steps: dict[str, int]
     timings: dict[str, float]
     versions: dict[str, str]
+    checked: dict[str, int]
 
 
 def run_lava(
@@ -61,12 +64,14 @@ def run_lava(
     timeout: float = 600.0,
     hang: float = HANG_S,
     progress: bool = True,
+    stock: bool = False,
 ) -> LavaRun:
     """Stream samples through one running Lava network (`select_tag="fixed_pt"`) with exact resets.
 
     inputs, record: as for `emulate`. python: an interpreter that has Lava, by default this one.
     timeout: seconds for the whole run. hang: seconds without a step after which a run that has begun
-    is given up. progress: show a progress bar of chip steps on a terminal.
+    is given up. progress: show a progress bar of chip steps on a terminal. stock: let the function of
+    Lava's own Conv compute every convolution, however slow.
     However this ends, no process, shared memory or temporary file of the run is left.
     Raises BadInput for bad inputs, for a program that this target cannot run, and where `python`
     has no Lava; CheckFailed where the worker fails or does not end in time.
@@ -85,7 +90,7 @@ def run_lava(
     # Not resolved: the link in a virtual environment is what tells Python of the environment.
     interpreter = Path(found).absolute()
     modules = own_modules(program)
-    job = Job(samples, timesteps, record, tuple(modules))
+    job = Job(samples, timesteps, record, tuple(modules), stock)
     with _folder() as folder:
         where = slots(folder, job, program, latency)
         try:
@@ -101,6 +106,10 @@ def run_lava(
             ended = time.monotonic()
             # The worker lives until everything is read: if this process is killed, it cleans up.
             result = read_json(folder / RESULT)
+            checked = {
+                name: int(np.load(slot.file(CHECKED))[0])
+                for name, slot in where.connections.items()
+            }
             trace, registers = read_trace(program, job, where), read_registers(program, where)
         timings = {
             "start_s": result["running"] - started,
@@ -108,7 +117,7 @@ def run_lava(
             "stop_s": ended - result["running"] - result["run_s"],
             "read_s": time.monotonic() - ended,
         }
-        return LavaRun(trace, registers, latency, timings, result["versions"])
+        return LavaRun(trace, registers, latency, timings, result["versions"], checked)
 
 
 def check_program(program: Program) -> None:

@@ -8,7 +8,7 @@ from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from deploy.program.pipeline_latency import latency_steps
 from deploy.program.program import Program
-from export.targets.target import Arrays, Executor, Job, Target
+from export.targets.target import Arrays, Executor, Job, Mapped, Target
 
 
 class Lava(Target):
@@ -17,6 +17,7 @@ class Lava(Target):
     name = "lava"
     help = "Lava's fixed-point simulation, in a Python 3.10 that has it (--lava-python)"
     files = ("lava_network.py",)
+    _checked: dict[str, int]
 
     def check(self, program: Program, timesteps: int) -> None:
         """Raises BadInput naming the node that Lava cannot run exactly."""
@@ -43,9 +44,14 @@ class Lava(Target):
         from export.targets.lava.client import run_lava
 
         held: dict[str, NDArray[Any]] = {}
+        self._checked = {}
 
         def execute(inputs: Arrays) -> Trace:
-            result = run_lava(job.program, inputs, python=job.python, timeout=job.timeout)
+            result = run_lava(
+                job.program, inputs, python=job.python, timeout=job.timeout, stock=job.stock
+            )
+            for name, sums in result.checked.items():
+                self._checked[name] = self._checked.get(name, 0) + sums
             held.update(result.registers)
             for stage, seconds in result.timings.items():
                 name = f"lava {stage.removesuffix('_s')}"
@@ -53,3 +59,25 @@ class Lava(Target):
             return result.trace
 
         return Executor("lava", execute, lambda: held)
+
+    def cross_check(self, job: Job, mapped: Mapped) -> dict[str, Any]:
+        """Whose arithmetic summed each connection: {"stock", "arithmetic": {connection: {"by",
+        "synapses", "sums_checked"}}, "own_share": of the synapses, "sums_checked"}."""
+        from export.targets.lava.parts.arguments import computed_by
+
+        each: dict[str, dict[str, Any]] = {
+            c.name: {
+                "by": computed_by(c, job.stock),
+                "synapses": c.synapse_count(),
+                "sums_checked": self._checked.get(c.name, 0),
+            }
+            for c in job.program.connections
+        }
+        own = sum(e["synapses"] for e in each.values() if e["by"].startswith("our"))
+        return {
+            "ok": True,
+            "stock": job.stock,
+            "arithmetic": each,
+            "own_share": own / max(1, sum(e["synapses"] for e in each.values())),
+            "sums_checked": sum(e["sums_checked"] for e in each.values()),
+        }

@@ -68,7 +68,10 @@ def _run(path: Path) -> dict[str, Any]:
     latency = latency_steps(program)
     _name_shared_memory(shared_memory_prefix(folder))
     network = RecordedNetwork(
-        program=program, latency=latency, slots=slots(folder, job, program, latency)
+        program=program,
+        latency=latency,
+        slots=slots(folder, job, program, latency),
+        stock=job.stock,
     )
     steps = job.samples * job.timesteps + max(latency.values())
     network.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))

@@ -8,7 +8,7 @@ import pytest
 from deploy.connections import Conv2d, Dense, expand
 from deploy.neurons import Graded, make_ternary
 from deploy.program.program import Output, Program, make_input, make_population
-from export.targets.lava.parts.arguments import runs_as_ours
+from export.targets.lava.parts.arguments import computed_by, runs_as_ours
 from export.targets.lava.parts.convolution import convolution, convolve
 
 needs_lava = pytest.mark.skipif(
@@ -104,5 +104,44 @@ def test_it_runs_on_lava_with_delays_and_loops(equal_on_lava):
     )
     assert [c.name for c in program.connections if not runs_as_ours(c)] == ["g-sum"]
     inputs = {"in": (rng.random((4, 5, *shape)) < 0.1).astype(np.uint8)}
-    expected, _ = equal_on_lava(program, inputs)
+    expected, run = equal_on_lava(program, inputs)
     assert all(0.01 < (s != 0).mean() < 0.9 for n, s in expected.s.items() if n != "sum")
+    # Every convolution was held against Lava's own on the messages of the run, and nothing else was.
+    steps = 4 * 5 + 3
+    for c in program.connections:
+        sums = run.checked[c.name]
+        assert sums % c.target_size == 0
+        assert 0 < sums <= steps * c.target_size if runs_as_ours(c) else sums == 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_lavas_own_convolution_alone_gives_the_same(equal_on_lava, random_conv2d, seed):
+    """Large and small ones, exponents, delays, graded messages: none is listed and none is ours."""
+    rng = np.random.default_rng(seed)
+    first = random_conv2d(rng, "xa", ("x", "a"), (3, 9, 8), exponent=-2)
+    second = random_conv2d(rng, "ab", ("a", "b"), first.target_shape, delay=2)
+    shapes = first.target_shape, second.target_shape
+    program = Program(
+        (make_input("x", (3, 9, 8), -5, 9),),
+        (
+            make_population("a", shapes[0], vth=20, dv=300, bias=100),
+            make_population("b", shapes[1], vth=100, dv=50),
+        ),
+        (first, second),
+        (Output("o", "b", "s"),),
+    )
+    inputs = {"x": rng.integers(-5, 10, (3, 6, 3, 9, 8)).astype(np.int32)}
+    expected, run = equal_on_lava(program, inputs, stock=True)
+    assert expected.s["a"].any() and not any(run.checked.values())
+
+
+def test_whose_arithmetic_a_connection_is():
+    small = Conv2d("c", "a", "b", np.full((1, 1, 1, 1), 2, np.int32), (2, 2))
+    large = Conv2d("c", "a", "b", np.full((64, 64, 3, 3), 2, np.int32), (32, 32), padding=(1, 1))
+    dense = Dense("d", "a", "b", np.full((1, 1), 2, np.int32))
+    assert [computed_by(c, False) for c in (small, large, dense)] == [
+        "Lava's Sparse, listed", "our convolution", "Lava's Dense",
+    ]  # fmt: skip
+    assert [computed_by(c, True) for c in (small, large, dense)] == [
+        "Lava's Conv", "Lava's Conv", "Lava's Dense",
+    ]  # fmt: skip

@@ -30,10 +30,22 @@ def runs_as_ours(connection: Connection) -> bool:
     return isinstance(connection, Conv2d) and connection.synapse_count() > LISTED_SYNAPSES
 
 
-def ours_arguments(program: Program, connection: Connection) -> dict[str, Any]:
-    """Arguments of our own convolution, `RecordingConv`."""
+def computed_by(connection: Connection, stock: bool) -> str:
+    """Whose arithmetic sums a connection in the worker, in words."""
+    if isinstance(connection, Conv2d) and stock:
+        return "Lava's Conv"
+    if runs_as_ours(connection):
+        return "our convolution"
+    if isinstance(connection, Dense):
+        return "Lava's Dense"
+    return "Lava's Sparse" + (", listed" if isinstance(connection, Conv2d) else "")
+
+
+def ours_arguments(program: Program, connection: Connection, stock: bool) -> dict[str, Any]:
+    """Arguments of our own convolution, `RecordingConv`, or, by `stock`, of Lava's sums in its place."""
     assert isinstance(connection, Conv2d)  # runs_as_ours
     return {
+        "stock": stock,
         "of": convolution(connection),
         "graded": message_bits(program.source(connection.source)) > 0,
         "name": connection.name,

@@ -20,6 +20,8 @@ from deploy.program.program import Program
 # What a worker exits with when its Python cannot import what it needs (the rest is Python's own).
 CANNOT_IMPORT = 3
 
+# Of a connection: how many sums of ours were held against Lava's.
+CHECKED = "checked"
 # Files of a job: the chip step reached, as a memory map, and the timings, written when all is done.
 PROGRESS = "progress.npy"
 RESULT = "result.json"
@@ -29,13 +31,15 @@ RESULT = "result.json"
 class Job:
     """What the worker is asked: samples × timesteps of input, and what to record.
 
-    modules: those that register kinds of neurons of one's own, to be imported first.
+    modules: those that register kinds of neurons of one's own, to be imported first. stock: whether
+    Lava's own code computes every convolution.
     """
 
     samples: int
     timesteps: int
     record: Record
     modules: tuple[str, ...] = ()
+    stock: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ def allocate(folder: Path, program: Program, job: Job, where: Slots) -> None:
             _create(slot.file(state), np.int32, (rows, p.size))
         if p.is_readout:
             _create(slot.file("readout"), np.int32, (job.samples, p.size))
+    for c in program.connections:
+        _create(where.connections[c.name].file(CHECKED), np.int64, (1,))
     _create(folder / PROGRESS, np.int64, (1,))
 
 

@@ -12,8 +12,8 @@ from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 
 from deploy.program.pipeline_latency import extra_steps
+from deploy.program.program import Conv2d, Program
 from deploy.program.program import Dense as DenseSynapses
-from deploy.program.program import Program
 from export.targets.lava.parts.arguments import (
     loose_parts,
     ours_arguments,
@@ -29,8 +29,10 @@ from export.targets.lava.processes.synapses import RecordingConv, RecordingDense
 class RecordedNetwork(AbstractProcess):
     """No ports: its sources read, and its neurons write, the files of `slots`."""
 
-    def __init__(self, *, program: Program, latency: dict[str, int], slots: Slots) -> None:
-        super().__init__(program=program, latency=latency, slots=slots)
+    def __init__(
+        self, *, program: Program, latency: dict[str, int], slots: Slots, stock: bool = False
+    ) -> None:
+        super().__init__(program=program, latency=latency, slots=slots, stock=stock)
 
 
 @implements(proc=RecordedNetwork, protocol=LoihiProtocol)
@@ -41,6 +43,7 @@ class RecordedNetworkModel(AbstractSubProcessModel):
     def __init__(self, proc: AbstractProcess) -> None:
         program, latency = proc.proc_params["program"], proc.proc_params["latency"]
         slots, extra = proc.proc_params["slots"], extra_steps(program, latency)
+        stock = proc.proc_params["stock"]
         senders: dict[str, Any] = {}
         for name, slot in slots.inputs.items():
             data = np.load(slot.file("data"), mmap_mode="r")
@@ -59,14 +62,15 @@ class RecordedNetworkModel(AbstractSubProcessModel):
             )
         processes = list(senders.values())
         for c in program.connections:
-            ours = runs_as_ours(c)
+            ours = isinstance(c, Conv2d) and (stock or runs_as_ours(c))
             kind = RecordingDense if isinstance(c, DenseSynapses) else RecordingSparse
+            arguments = ours_arguments(program, c, stock) if ours else synapse_arguments(program, c)
             synapse = (RecordingConv if ours else kind)(
                 slot=slots.connections[c.name],
                 extra=extra[c.name],
                 delay=c.delay,
                 target=slots.populations[c.target],
-                **(ours_arguments if ours else synapse_arguments)(program, c),
+                **arguments,
             )
             senders[c.source].s_out.connect(synapse.s_in)
             synapse.a_out.connect(senders[c.target].a_in)

@@ -15,13 +15,18 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.conv.utils import conv as lava_conv
 from lava.proc.dense.models import AbstractPyDenseModelBitAcc
 from lava.proc.dense.process import Dense
 from lava.proc.sparse.models import AbstractPySparseModelBitAcc
 from lava.proc.sparse.process import Sparse
+from numpy.typing import NDArray
 
 from export.targets.lava.parts.convolution import Convolution, convolve
-from export.targets.lava.parts.job import Slot
+from export.targets.lava.parts.job import CHECKED, Slot
+
+# Lava takes some 10 µs and more for a pair of channels: a second or so of each convolution is checked.
+_CHECKED_PAIRS = 1 << 16
 
 
 class RecordingDense(Dense):
@@ -105,11 +110,26 @@ class PyRecordingSparse(Delayed, AbstractPySparseModelBitAcc):
         return {"weight": w.data, "indices": w.indices, "indptr": w.indptr}
 
 
+def lava_convolve(c: Convolution, messages: Any) -> NDArray[np.int32]:
+    """What `convolve` computes, by the function that Lava's own Conv calls, which knows no exponent."""
+    sums = lava_conv(
+        messages.reshape(c.source_shape).transpose(2, 1, 0),
+        c.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1),
+        c.weight.shape[:1:-1],
+        *(np.array(pair[::-1]) for pair in (c.stride, c.padding, c.dilation)),
+        c.groups,
+    )
+    total = sums.transpose(2, 1, 0).reshape(-1).astype(np.int64)
+    total = total << c.exponent if c.exponent > 0 else total >> -c.exponent
+    return total.astype(np.int32)
+
+
 class RecordingConv(AbstractProcess):
     """A convolution of ours where listing its synapses for Sparse would cost more; flat ports.
 
     It does what Dense and Sparse do: sends the sums of the step before, and shifts them by the
-    weight exponent, which Lava's own Conv ignores.
+    weight exponent, which Lava's own Conv ignores. stock: the sums are those of the function that Lava's
+    Conv calls; otherwise ours, of which the first are held against that function's.
     """
 
     def __init__(
@@ -121,11 +141,13 @@ class RecordingConv(AbstractProcess):
         target: Slot,
         of: Convolution,
         graded: bool,
+        stock: bool,
         name: str,
     ) -> None:
         super().__init__(
-            slot=slot, extra=extra, delay=delay, target=target, of=of, graded=graded, name=name
-        )
+            slot=slot, extra=extra, delay=delay, target=target, of=of, graded=graded, stock=stock,
+            name=name,
+        )  # fmt: skip
         self.s_in = InPort(shape=(of.source_size,))
         self.a_out = OutPort(shape=(of.target_size,))
 
@@ -141,6 +163,9 @@ class AbstractPyConv(PyLoihiProcessModel):
         self.of: Convolution = proc_params["of"]
         self.weight_exp = self.of.exponent
         self.a_buff = np.zeros(self.of.target_size, np.int32)
+        self.checked = proc_params["slot"].open(CHECKED)
+        pairs = self.of.weight.shape[0] * self.of.weight.shape[1]
+        self.checks_left = 0 if proc_params["stock"] else max(1, _CHECKED_PAIRS // pairs)
 
     def run_spk(self) -> None:
         """Send the last step's sums, then compute those of this one."""
@@ -148,7 +173,17 @@ class AbstractPyConv(PyLoihiProcessModel):
         messages = self.s_in.recv()
         if not self.proc_params["graded"]:
             messages = messages.astype(bool)
+        if self.proc_params["stock"]:
+            self.a_buff = lava_convolve(self.of, messages)
+            return
         self.a_buff = convolve(self.of, messages)
+        if self.checks_left and messages.any():
+            self.checks_left -= 1
+            if not np.array_equal(self.a_buff, lava_convolve(self.of, messages)):
+                name = self.proc_params["name"]
+                raise RuntimeError(f"node '{name}': our convolution's sums are not Lava's")
+            if self.checked is not None:
+                self.checked[0] += self.a_buff.size
 
 
 @implements(proc=RecordingConv, protocol=LoihiProtocol)
