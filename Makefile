@@ -1,7 +1,7 @@
 # Everything sets itself up: some Python >= 3.10 and make are enough. See CONTRIBUTING.md.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core bench lint constraints clean
+.PHONY: help demo test test-all test-core bench figures lint constraints clean
 
 # Lava's last releases run on this Python only.
 LAVA_PYTHON_VERSION ?= 3.10
@@ -26,6 +26,7 @@ help:
 	@echo "make test-all    the same with the long sweeps"
 	@echo "make test-core   the tests without Lava on a newer Python and torch (PYTHON=3.11)"
 	@echo "make bench       our emulator and training step beside Lava, numpy and snnTorch"
+	@echo "make figures     the figures of docs/figures.md again; fails where one left its interval"
 	@echo "make lint        ruff and mypy"
 	@echo "make constraints resolve the pinned versions again"
 	@echo "make clean       remove the environments, caches and outputs that these made"
@@ -61,6 +62,9 @@ bench: .venv/.installed
 	@if [ -n "$$NEUROCLIP_DATA" ]; then \
 	  .venv/bin/neuroclip table --data "$$NEUROCLIP_DATA/nmnist" --jobs $(JOBS) --out runs/table; \
 	fi
+
+figures: .venv/.installed
+	.venv/bin/python tools/figures.py
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

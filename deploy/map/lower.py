@@ -66,6 +66,10 @@ class OnChip:
 def lower_to_chip(program: Program, chip: Chip, seed: int = 0) -> OnChip:
     """The program in the steps of a chip, by the cheaper way that fits it.
 
+        >>> on_chip = lower_to_chip(program, load_chip("loihi2"))  # `Program`'s example
+        >>> on_chip.way, on_chip.timed.latency["lif"]
+        ('nothing waits', 1)
+
     Raises BadInput for a cycle that needs more steps than its delays allow, and CheckFailed, as
     `deploy.map.partition.require_fit`, where no candidate fits the chip.
     """

@@ -110,7 +110,7 @@ def timed(
             chain.append(neurons)
         start = chain[chained - 1].name if chained else source.name
         late.append(replace(c, source=start, delay=1 + steps - chained))
-        plain.append(replace(c, source=start))
+        plain.append(replace(c, source=start) if chained else c)
     # Each chain behind its source: whoever goes through the populations in order meets it on the way.
     populations: list[Neurons] = []
     for node in program.sources:

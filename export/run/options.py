@@ -46,8 +46,8 @@ class Options:
                     raise BadInput(
                         f"--{name.replace('_', '-')}: target '{self.target}' runs nothing"
                     )
-        if self.stock and self.target != "lava":
-            raise BadInput(f"--stock: of the target lava, not of '{self.target}'")
+        if self.stock and not find_target(self.target).has_stock:
+            raise BadInput(f"--stock: target '{self.target}' has no other arithmetic than its own")
         if self.record not in get_args(Record):
             raise BadInput(f"record '{self.record}' is none of {', '.join(get_args(Record))}")
         for name in _POSITIVE:

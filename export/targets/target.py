@@ -77,7 +77,8 @@ class Target:
 
     name: of the entry point too. files: what it may write into the output folder, the main one first.
     runs: whether there is a run, with parity, counts and a report; otherwise its files are all that is
-    made. made: how its main file is, in words, for the command's last line.
+    made. made: how its main file is, in words, for the command's last line. has_stock: whether
+    `Job.stock` changes whose arithmetic it is.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Target:
     files: tuple[str, ...] = ()
     runs: bool = True
     made: str = "written"
+    has_stock: bool = False
 
     def check(self, program: Program, timesteps: int) -> None:
         """Raise BadInput naming the node that the target cannot hold. Before anything is run."""

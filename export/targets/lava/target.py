@@ -17,6 +17,7 @@ class Lava(Target):
     name = "lava"
     help = "Lava's fixed-point simulation, in a Python 3.10 that has it (--lava-python)"
     files = ("lava_network.py",)
+    has_stock = True
     _checked: dict[str, int]
 
     def check(self, program: Program, timesteps: int) -> None:

@@ -178,7 +178,7 @@ BREAKS: dict[str, tuple[int, str]] = {
     "synapses_per_block": (1, "synapse_words"),
     "index_bits": (100_000, "synapse_words"),
     "shared_kernels": (0, "synapse_words"),
-    "max_delay": (2, "max_delay"),
+    "max_delay": (1, "max_delay"),
     "cores_per_router": (1, "core_places"),
     "mesh_columns": (1, "core_places"),
 }

@@ -82,7 +82,7 @@ def data(program, seed, samples, timesteps):
 def test_relays_change_nothing_but_the_way(seed):
     program = skipping(seed)
     of = timed(program)
-    made, relays = of.in_sample_time, of.relays
+    made, relays = of.in_sample_time, set(of.relays)
     assert not any(extra_steps(made, latency_steps(made)).values())
     own, latency = latency_steps(program), latency_steps(made)
     assert own == {name: steps for name, steps in latency.items() if name not in relays}
@@ -113,7 +113,7 @@ def test_one_chain_of_relays_serves_all_that_its_source_drives():
         (),
     )
     of = timed(program)
-    made, relays = of.in_sample_time, of.relays
+    made, relays = of.in_sample_time, set(of.relays)
     assert relays == {"in.relay1", "in.relay2'", "in.relay3"}
     found = {c.name: c.source for c in made.connections if c.name.startswith("in>")}
     assert found == {
