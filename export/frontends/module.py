@@ -131,6 +131,7 @@ class _Data:
             root=r.data_root,
             skip_bad=r.skip_bad,
             seed=r.seed,
+            sensor=r.sensor,
         )
 
     def messages(self, samples: Samples, count: int | None) -> Messages:

@@ -160,7 +160,7 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
 OF_MODULES = frozenset(
     {
         "class_names", "float_predictions", "layout", "output", "calibrate", "frame_ms", "steps",
-        "data_root", "skip_bad",
+        "data_root", "skip_bad", "sensor",
     }
 )  # fmt: skip
 CHECKPOINT = Frontend(

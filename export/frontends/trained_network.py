@@ -29,7 +29,7 @@ def from_trained_network(folder: str, request: Request) -> Deployment:
     held = load_network(folder)
     part = evaluated_part(
         held, folder, request.data, "test", request.data_root, request.skip_bad, request.samples,
-        request.seed,
+        request.seed, request.sensor,
     )  # fmt: skip
     messages = part.messages
     made = from_network(

@@ -68,9 +68,9 @@ def run(options: argparse.Namespace) -> int:
         for option in ("clip", "pretrained"):
             if getattr(options, option) is not None:
                 raise BadInput(f"--{option}: {checkpoint} needs no CLIP; it is a {kind}")
+    if kind == SPIKECLIP:
         if options.sensor is not None:
             raise BadInput(f"--sensor: {checkpoint} sees no recordings; it is a {kind}")
-    if kind == SPIKECLIP:
         images = image_source(options)
         from neuroclip.commands.actions.spikeclip import evaluate as evaluate_spikeclip
 
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         from neuroclip.commands.actions.network import evaluate as evaluate_network
 
         return evaluate_network(
-            checkpoint, data, options.split, options.data_root, options.skip_bad
+            checkpoint, data, options.split, options.data_root, options.skip_bad, options.sensor
         )
     events, spec = source(options), given_clip(options)
     from neuroclip.commands.actions.adapter import evaluate

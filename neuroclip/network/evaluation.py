@@ -26,6 +26,7 @@ class Part:
 def evaluated_part(
     held: NetworkCheckpoint, folder: str, data: str | Spikes | None, split: str = "test",
     root: str | None = None, skip_bad: bool = False, samples: int | None = None, seed: int = 0,
+    sensor: tuple[int, int] | None = None,
 ) -> Part:  # fmt: skip
     """The samples of a part of the data that a network was trained on, or of others.
 
@@ -41,7 +42,9 @@ def evaluated_part(
         )
     source = "digits" if data is None else data
     framing = held.framing
-    found = open_samples(source, framing, root=root, skip_bad=skip_bad, seed=held.seed)
+    found = open_samples(
+        source, framing, root=root, skip_bad=skip_bad, seed=held.seed, sensor=sensor
+    )
     if not _same_classes(found.class_names, held.class_names):
         raise BadInput(
             f"{found.name}: its classes {list(found.class_names)} are not those of {folder}, "

@@ -79,10 +79,11 @@ def open_samples(
     root: str | None = None,
     skip_bad: bool = False,
     seed: int = 0,
+    sensor: tuple[int, int] | None = None,
 ) -> Samples:
     """The samples of spikes, of a folder of recordings, of a bundled data set, or of one recording.
 
-    framing: of recordings, which need one. root, skip_bad: see `open_dataset` and `without_bad`.
+    framing: of recordings, which need one. root, skip_bad, sensor: see `open_dataset`, `without_bad`.
     Raises BadInput naming the data and what is wrong with them.
     """
     if is_spikes(data):
@@ -96,9 +97,9 @@ def open_samples(
             "--steps 30"
         )
     if Path(data).is_file():
-        only = read_recording(Path(data))
+        only = read_recording(Path(data), sensor)
         return _of_recordings(str(data), framing, (1, lambda _: only), None, (), None, ())
-    dataset = open_dataset(data, seed, root)
+    dataset = open_dataset(data, seed, root, sensor)
     reasons: tuple[str, ...] = ()
     if skip_bad:
         dataset, reasons = without_bad(dataset, ("train", "validation", "test"))

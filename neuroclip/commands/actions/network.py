@@ -60,6 +60,7 @@ class Asked:
     steps: int | None = None
     root: str | None = None
     skip_bad: bool = False
+    sensor: tuple[int, int] | None = None
 
     @property
     def framing(self) -> Framing | None:
@@ -69,8 +70,9 @@ class Asked:
     def open(self, seed: int) -> Samples:
         """The samples. Raises BadInput as `open_samples` does."""
         return open_samples(
-            self.data, self.framing, root=self.root, skip_bad=self.skip_bad, seed=seed
-        )
+            self.data, self.framing, root=self.root, skip_bad=self.skip_bad, seed=seed,
+            sensor=self.sensor,
+        )  # fmt: skip
 
 
 def train(
@@ -130,10 +132,13 @@ def train(
     return 0
 
 
-def evaluate(folder: str, data: str | None, split: str, root: str | None, skip_bad: bool) -> int:
+def evaluate(
+    folder: str, data: str | None, split: str, root: str | None, skip_bad: bool,
+    sensor: tuple[int, int] | None,
+) -> int:  # fmt: skip
     """Accuracy of a trained network on a part of its data, or of others of the same kind."""
     loaded = load_network(folder)
-    part = evaluated_part(loaded, folder, data, split, root, skip_bad)
+    part = evaluated_part(loaded, folder, data, split, root, skip_bad, sensor=sensor)
     sent = tensors(part.messages)
     if part.seen:
         print(left_out(part.seen, part.seen + len(next(iter(sent.values()))), split))

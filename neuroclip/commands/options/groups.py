@@ -40,7 +40,7 @@ def add_events(parser: argparse.ArgumentParser) -> None:
     add_sensor(parser)
 
 
-def add_sensor(parser: argparse.ArgumentParser, default: str = "its data set's") -> None:
+def add_sensor(parser: argparse._ActionsContainer, default: str = "its data set's") -> None:
     """Add --sensor, read by `deploy.command.sensor_argument`."""
     parser.add_argument(
         "--sensor", type=sensor_argument, metavar="WxH",

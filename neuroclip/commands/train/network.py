@@ -2,7 +2,7 @@
 
 import argparse
 
-from neuroclip.commands.options.groups import add_out, add_seed
+from neuroclip.commands.options.groups import add_out, add_seed, add_sensor
 from neuroclip.convert.watch.layout import LAYOUTS
 
 HELP = "train a snnTorch network of your own, then fine-tune it on the chip's arithmetic"
@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     events = parser.add_argument_group("recordings of events (default: data are spikes)")
     events.add_argument("--frame-ms", type=float, metavar="MS", help="length of a frame")
     events.add_argument("--steps", type=int, metavar="N", help="frames of each recording")
+    add_sensor(events)
     events.add_argument("--data-root", metavar="DIR", help="where data sets lie by their names")
     events.add_argument(
         "--skip-bad", action="store_true", help="leave out recordings that cannot be read"
@@ -74,7 +75,14 @@ def run(options: argparse.Namespace) -> int:
     )
     return train(
         options.model,
-        Asked(options.data, options.frame_ms, options.steps, options.data_root, options.skip_bad),
+        Asked(
+            options.data,
+            options.frame_ms,
+            options.steps,
+            options.data_root,
+            options.skip_bad,
+            options.sensor,
+        ),
         options.out,
         weights=options.weights,
         recipe={name: getattr(options, name) for name in recipe},

@@ -122,7 +122,9 @@ def _evt3(path: Path, data: bytes) -> Columns:
         return tuple(np.zeros(0, np.int64) for _ in range(4))
     kind, value = kind[first[0] :], value[first[0] :]
     vector = (kind == 4) | (kind == 5)
-    of_events = np.flatnonzero(vector | (kind == 2))
+    # A vector may be of no pixel at all, and still moves those behind it.
+    filled = vector & (value & np.where(kind == 5, np.uint16(255), np.uint16(4095)) > 0)
+    of_events = np.flatnonzero(filled | (kind == 2))
     # Of each event word: the last row before it (type 1: of another kind of event) …
     rows = np.flatnonzero(kind <= 1)
     row = np.searchsorted(rows, of_events) - 1
