@@ -1,4 +1,4 @@
-"""What other packages make of Prophesee's words that are awkward, beside ours: the table of docs/recordings.md.
+"""What other packages make of Prophesee's words that are awkward, beside ours (docs/recordings.md).
 
     python tests/benchmarks/compare_readers.py     (with expelliarmus, faery, evlib, evt3 installed, or some)
 
