@@ -61,11 +61,11 @@ def doors(folder: Path) -> Iterator[Door]:
 
 def networks(folder: Path) -> Iterator[Door]:
     import h5py
-    from export.frontends.spikes import read_spikes
 
     from export.net_format.read import read_net
     from export.nir_format.normal.normalise import normalise
     from export.nir_format.read.file import read_nir
+    from neuroclip.data.spikes import read_spikes
 
     yield files.graph(folder), lambda path: normalise(read_nir(path))
     with h5py.File(folder / "net.net", "w") as file:
