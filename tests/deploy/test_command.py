@@ -125,3 +125,55 @@ def test_runs_that_end_at_the_same_time_do_not_mix_their_files(tmp_path):
             assert process.returncode == 0
         assert (out / "a").read_text() == (out / "b").read_text()
     assert {path.name for path in out.iterdir()} == {"a", "b", "single"}
+
+
+# Sends itself signals: one that a destructor swallows, or a second one while it cleans up.
+ASKED = """
+import os, signal, sys, time
+from deploy.command import run_command
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+def swallowed():
+    Swallows()
+    time.sleep(60)
+    return 0
+def twice():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.2)
+        print("cleaned up", flush=True)
+    return 0
+sys.exit(run_command("command", {"swallowed": swallowed, "twice": twice}[sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize(("how", "says"), [("swallowed", ""), ("twice", "cleaned up\n")])
+def test_one_signal_is_obeyed_and_cleaned_up_after(how, says):
+    process = started(ASKED, how, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said, errors = process.communicate(timeout=120)
+    assert (process.returncode, said.decode()) == (128 + signal.SIGTERM, says)
+    assert errors.decode() == "command: ended by SIGTERM\n"
+
+
+def test_a_name_moves_no_cursor_and_a_progress_bar_does(capsys):
+    from tqdm import tqdm
+
+    from deploy.command import run_command
+
+    def action() -> int:
+        print("a\x1b[2Jb")
+        print("c\x1b]0;d\x07", file=sys.stderr)
+        for _ in tqdm(range(2), desc="e\x1b[31m\rf", file=sys.stderr, mininterval=0):
+            pass
+        return 0
+
+    assert run_command("command", action) == 0
+    said = capsys.readouterr()
+    assert said.out == "a\\x1b[2Jb\n"
+    assert said.err.startswith("c\\x1b]0;d\\x07\n\re\\x1b[31m\\rf:  ")
+    assert "\x1b" not in said.err.replace("\x1b[A", "")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deploy.errors import BadInput
+from neuroclip.data.events.formats import nmnist
 from neuroclip.data.events.recording import (
     Recording,
     read_recording,
@@ -120,3 +121,32 @@ def test_real_recordings() -> None:
     for path in paths:
         real = read_recording(path)
         assert 1_000 < len(real) < 8_000 and 250_000 < real.t[-1] < 330_000
+
+
+def test_overflows_are_added_up_as_tonic_adds_them(tmp_path: Path) -> None:
+    tonic_io = pytest.importorskip("tonic.io")
+    rng, path = np.random.default_rng(0), tmp_path / "a.bin"
+    kind = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)])
+    for _ in range(5):
+        raw = rng.integers(0, 256, (200, 5), dtype=np.uint8)
+        raw[rng.random(200) < 0.2, 1] = 240
+        path.write_bytes(raw.tobytes())
+        ours, theirs = nmnist.read(path), tonic_io.read_mnist_file(str(path), dtype=kind)
+        for field in "xytp":
+            np.testing.assert_array_equal(getattr(ours, field), theirs[field])
+
+
+def test_no_time_wraps(tmp_path: Path) -> None:
+    """Seconds of half precision end at 65 504; times that a thousand slices would carry over 2^63."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for field in "xp":
+            file[f"events/{field}"] = np.zeros(2, np.uint8)
+        file["events/y"] = np.zeros(2, np.uint8)
+        file["events/t"] = np.array([1, 60_000], np.float16)
+        file.attrs["width"] = file.attrs["height"] = 4
+    last = int(read_recording(tmp_path / "a.h5").t[-1])
+    assert last == int(np.float16(60_000)) * 1_000_000
+    zero = np.zeros(2, np.uint8)
+    with pytest.raises(BadInput, match="over a century"):
+        Recording(zero, zero, np.array([0, 1 << 60]), zero, 4, 4, "a")
