@@ -25,9 +25,9 @@ class Parts:
 def parts_of(samples: Samples, seed: int) -> Parts:
     """The parts of labelled samples, each with the classes' proportions: 70, 10 and 20 %.
 
-    The test part is the data set's own where it has one, and otherwise one and the same for every seed,
-    which deals out the others only. Raises BadInput where there are no labels, or too few samples of a
-    class.
+    The parts for the test and, beside one, for validation are the data set's own where it has them. Any
+    other test part is one and the same for every seed, which deals out the rest only. Raises BadInput
+    where there are no labels, or too few samples of a class.
     """
     labels = samples.labels
     if labels is None:
@@ -50,10 +50,14 @@ def parts_of(samples: Samples, seed: int) -> Parts:
         count = max(1, round(_TEST * samples.size))
         _, test = stratified_split(labels, (samples.size - count, count), 0)
     rest = np.setdiff1d(np.arange(samples.size), test)
-    count = max(1, round(_VALIDATION * len(rest)))
-    train, validation = (
-        rest[part] for part in stratified_split(labels[rest], (len(rest) - count, count), seed)
-    )
+    if samples.validation is None:
+        count = max(1, round(_VALIDATION * len(rest)))
+        train, validation = (
+            rest[part] for part in stratified_split(labels[rest], (len(rest) - count, count), seed)
+        )
+    else:
+        validation = samples.validation
+        train = np.setdiff1d(rest, validation)
     missing = np.setdiff1d(labels, labels[train])
     if len(missing):
         raise BadInput(

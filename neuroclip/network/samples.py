@@ -5,7 +5,7 @@ the person says, and take the shape of the network's input (`neuroclip.network.f
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,22 @@ MAX_STEPS = 1 << 20
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Samples of a data set. name: of the data. size: how many there are. labels: int64 [size], where
-    they are known, of the class_names. test: indices of a part that the data set itself keeps for the
-    test, or None. frame: the shape (2, H, W) of the frames that recordings become, steps: how many; None
-    and 0 of spikes, which have the shape they have. read: of indices and a fit, the messages. notes: what
-    was left out.
+    they are known, of the class_names. test, validation: indices of parts that the data set itself
+    keeps for these, or None. frame: the shape (2, H, W) of the frames that recordings become, steps: how
+    many; None and 0 of spikes, which have the shape they have. read: of indices and a fit, the messages.
+    notes: what was left out.
     """
 
     name: str
     size: int
     labels: NDArray[np.int64] | None
     class_names: tuple[str, ...]
-    test: Indices | None
     frame: Shape | None
     steps: int
     read: Callable[[Indices, Fit], dict[str, NDArray[Any]]]
     notes: tuple[str, ...] = ()
+    test: Indices | None = None
+    validation: Indices | None = None
 
     def messages(self, indices: Indices, fit: Fit) -> Messages:
         """The messages of some samples, with their labels."""
@@ -98,7 +99,7 @@ def open_samples(
         )
     if Path(data).is_file():
         only = read_recording(Path(data), sensor)
-        return _of_recordings(str(data), framing, (1, lambda _: only), None, (), None, ())
+        return _of_recordings(str(data), framing, (1, lambda _: only), None, (), ())
     dataset = open_dataset(data, seed, root, sensor)
     reasons: tuple[str, ...] = ()
     if skip_bad:
@@ -109,7 +110,7 @@ def open_samples(
 def _of_spikes(data: str | Spikes) -> Samples:
     found = all_spikes(data)
     return Samples(
-        called(data), len(next(iter(found.inputs.values()))), found.labels, found.class_names, None,
+        called(data), len(next(iter(found.inputs.values()))), found.labels, found.class_names,
         None, 0, lambda indices, _: {name: x[indices] for name, x in found.inputs.items()},
     )  # fmt: skip
 
@@ -119,20 +120,23 @@ def _of_dataset(
 ) -> Samples:
     order = np.sort(np.concatenate([dataset.train, dataset.validation, dataset.test]))
     test = np.searchsorted(order, dataset.test) if dataset.own_test else None
+    own = {"train", "validation", "test"} <= set(dataset.parts)
+    validation = np.searchsorted(order, dataset.validation) if own else None
     notes: tuple[str, ...] = (f"data set {dataset.described}",)
     if reasons:
         notes += (
             f"{name}: {len(reasons)} recordings cannot be read and are left out, first {reasons[0]}",
         )
-    return _of_recordings(
+    found = _of_recordings(
         name, framing, (len(order), lambda i: dataset.load(int(order[i]))), dataset.labels[order],
-        dataset.class_names, test, notes,
+        dataset.class_names, notes,
     )  # fmt: skip
+    return replace(found, test=test, validation=validation)
 
 
 def _of_recordings(
     name: str, framing: Framing, recordings: tuple[int, Callable[[int], Any]],
-    labels: NDArray[np.int64] | None, classes: tuple[str, ...], test: Indices | None,
+    labels: NDArray[np.int64] | None, classes: tuple[str, ...],
     notes: tuple[str, ...],
 ) -> Samples:  # fmt: skip
     size, load = recordings
@@ -162,4 +166,4 @@ def _of_recordings(
                 raise error if known else BadInput(f"{recording.name}: {error}") from error
         return {"spikes": frames}
 
-    return Samples(name, size, labels, classes, test, frame, framing.steps, read, notes)
+    return Samples(name, size, labels, classes, frame, framing.steps, read, notes)
