@@ -6,10 +6,9 @@ from functools import partial
 import torch
 
 from deploy.errors import BadInput
-from export.deployment.deployment import Deployment
+from export.deployment.deployment import Deployment, seen_notes
 from export.frontends.frontend import Request
 from export.frontends.network import from_network
-from neuroclip.data.seen import left_out
 from neuroclip.network.checkpoint import load_network, message_ids
 from neuroclip.network.evaluation import evaluated_part
 from neuroclip.network.train import chip_scores, predictions, tensors
@@ -44,7 +43,7 @@ def from_trained_network(folder: str, request: Request) -> Deployment:
     untuned = predictions(
         partial(chip_scores, held.quantized), tensors(messages), torch.device("cpu")
     )
-    notes = (left_out(part.seen, made.samples + part.seen, "test"),) if part.seen else ()
+    notes = seen_notes(held.seen, part.seen, made.samples + part.seen)
     frames = held.framing
     host = (
         ()
@@ -56,5 +55,6 @@ def from_trained_network(folder: str, request: Request) -> Deployment:
         model=held.name,
         host=(*host, *made.host),
         notes=(*made.notes, *part.notes, *notes),
+        seen=part.seen,
         untuned_predictions=untuned,
     )

@@ -17,9 +17,10 @@ from deploy.files import write_json
 from deploy.output import claim
 from neuroclip.chip.network import ChipNetwork
 from neuroclip.clip.zero_shot import Accuracy
+from neuroclip.commands.actions.asked import tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.convert.watch.layout import Layout
-from neuroclip.data.seen import Seen, left_out
+from neuroclip.data.seen import Seen
 from neuroclip.data.spikes import Messages
 from neuroclip.network.checkpoint import (
     Evaluated,
@@ -140,8 +141,7 @@ def evaluate(
     loaded = load_network(folder)
     part = evaluated_part(loaded, folder, data, split, root, skip_bad, sensor=sensor)
     sent = tensors(part.messages)
-    if part.seen:
-        print(left_out(part.seen, part.seen + len(next(iter(sent.values()))), split))
+    tell_seen(loaded.seen, part.seen, part.seen + len(next(iter(sent.values()))), split)
     if part.messages.labels is None:
         raise BadInput(f"{part.name}: no labels, so there is no accuracy")
     rows = {"float": loaded.evaluated.predictions(message_ids(part.messages))}
