@@ -283,6 +283,10 @@ def assumed(report: object) -> str | None:
         of = f"{count(at(row, 'cores'))} cores on {count(chips)} chip{'s' if chips != 1 else ''}"
         return f"{of} if {str(at(row, 'limit')).replace('_', ' ')} is {count(at(row, 'value'))}"
 
+    if at(low, "cores") == at(high, "cores"):
+        return (
+            f"the same {count(at(low, 'cores'))} cores ({count(len(rows))} changes, one at a time)"
+        )
     return (
         f"{said(low)}, {said(high)}, the others between ({count(len(rows))} changes, one at a time)"
     )
