@@ -11,7 +11,7 @@ OPTIONS ?=
 # Processes that run the tests.
 JOBS ?= 2
 
-SOURCES := pyproject.toml constraints.txt constraints-core.txt overrides.txt tools/environment.sh
+SOURCES := pyproject.toml constraints.txt constraints-core.txt tools/environment.sh
 CORE_PYTHON := $(or $(PYTHON),3.11)
 CORE := .venv-core-$(notdir $(CORE_PYTHON))
 # One thread each: the tests run a process per core, and the benchmarks compare single threads.

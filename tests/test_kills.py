@@ -18,9 +18,10 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 SHARED_MEMORY = Path("/dev/shm")
 EXPORT, LEARN = "export.commands.main", "neuroclip.commands.main"
 TINY = ("--shots", "1", "--variants", "1", "--quantized-epochs", "3", "--threshold", "0")
+SWEEP = ("--seeds", "2", "--jobs", "2", "--rates", "0.05", "--message-exponents", "2")
 # What a run leaves that does not depend on how long anything took. Of a training's state, `state-…`, the
 # metadata come in any order.
-RESULTS = ("[!s]*.safetensors", "config.json", "history.json", "table.json", "cells/*.json",
+RESULTS = ("[!s]*.safetensors", "config.json", "history.json", "sweep.json", "cells/*.json",
            "program.npz", "trace.npz", "mapping.json")  # fmt: skip
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and /dev/shm")
@@ -39,7 +40,8 @@ def commands(graph, spikes, recordings):
         "sanafe": ((*export, "--target", "sanafe", "--samples", "2"), "sanafe"),
         "lava": ((*export, "--target", "lava", "--samples", "3"), "lava"),
         "train": ((LEARN, "train", *data, "--epochs", "40"), "snntorch"),
-        "table": ((LEARN, "table", *data, "--epochs", "4", "--seeds", "2", "--jobs", "2"), "snntorch"),
+        # A table without the methods that take long; the processes are the same.
+        "sweep": ((LEARN, "sweep", *data, *SWEEP, "--epochs", "4"), "snntorch"),
     }  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def check_kills(place, out, name, kills, seed):
 
 
 @pytest.mark.parametrize(
-    ("name", "kills"), [("emulator", 6), ("sanafe", 4), ("lava", 4), ("train", 4), ("table", 2)]
+    ("name", "kills"), [("emulator", 6), ("sanafe", 4), ("lava", 4), ("train", 4), ("sweep", 2)]
 )
 def test_nothing_is_left_of_a_killed_run(place, tmp_path, name, kills):
     check_kills(place, tmp_path, name, kills, 0)
@@ -140,7 +142,7 @@ def test_nothing_is_left_of_a_killed_run(place, tmp_path, name, kills):
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "kills"),
-    [("emulator", 30), ("sanafe", 20), ("lava", 20), ("train", 20), ("table", 10)],
+    [("emulator", 30), ("sanafe", 20), ("lava", 20), ("train", 20), ("sweep", 10)],
 )
 def test_nothing_is_left_of_many_killed_runs(place, tmp_path, name, kills):
     check_kills(place, tmp_path, name, kills, 1)

@@ -4,8 +4,7 @@ set -eu
 
 uv=$(command -v uv || echo .tools/bin/uv)
 
-compile() { "$uv" pip compile --quiet --no-header --no-annotate --upgrade --override overrides.txt \
-    "$@" pyproject.toml; }
+compile() { "$uv" pip compile --quiet --no-header --no-annotate --upgrade "$@" pyproject.toml; }
 
 header() {
     echo "# $1"

@@ -59,8 +59,7 @@ make_venv() { (export PYENV_VERSION="$2" && run_uv venv --quiet --clear --python
 
 install() {
     say "installing into $1 (constraints: $2)"
-    run_uv pip install --quiet --python "$1/bin/python" --constraint "$2" \
-        --override overrides.txt --editable ".[$3]" &&
+    run_uv pip install --quiet --python "$1/bin/python" --constraint "$2" --editable ".[$3]" &&
         touch "$1/.installed"
 }
 

@@ -99,7 +99,7 @@ def decoded(content: bytes) -> Image.Image:
 def _check_frames(content: bytes, size: tuple[int, int]) -> None:
     """Raise ValueError unless the one frame of a JPEG has the size that Pillow has read.
 
-    Pillow before 13, the last for Python 3.10, has room for its size, and libjpeg fills that of a frame.
+    Pillow before 13 has room for its size, and libjpeg fills that of a frame (CVE-2026-112403).
     """
     frames, at = [], 2
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _SCAN:
