@@ -152,7 +152,7 @@ def test_images_that_start_programs(tmp_path, song, refused, monkeypatch):
             )
     data = ("--data", tmp_path / "data", "--samples", "2")
     refused(
-        export, "spikeclip-cifar10-small", *data, "--target", "emulator", "--out", tmp_path / "o",
+        export, "spikeclip-cifar10", *data, "--target", "emulator", "--out", tmp_path / "o",
         says=(".png",),
     )  # fmt: skip
 
@@ -163,7 +163,7 @@ def test_batches_of_cifar(tmp_path, song, refused):
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):
         (folder / name).write_bytes(pickle.dumps({b"data": Canary(song), b"labels": [0]}, 2))
     refused(
-        export, "spikeclip-cifar10-small", "--data", "cifar10", "--data-root", tmp_path,
+        export, "spikeclip-cifar10", "--data", "cifar10", "--data-root", tmp_path,
         "--target", "emulator", "--out", tmp_path / "o", says=("cifar-10-batches-py",),
     )  # fmt: skip
 

@@ -199,19 +199,26 @@ def _without_tf32(x: Tensor) -> Iterator[None]:
         yield
 
 
-def weight_exponent(weight: Tensor, message_max: int, sum_max: int, headroom: float = 0.8) -> int:
+def weight_exponent(
+    weight: Tensor,
+    message_max: int,
+    sum_max: int,
+    headroom: float = 0.8,
+    largest: float = WEIGHT_MAX,
+) -> int:
     """The largest exponent at which quantized weights stay legal and their sums proven.
 
     weight: float [out, in, …]. message_max: the largest |message| that the encoder lets through.
     sum_max: the largest |Σ W·m| allowed (see `deploy.prove.proof`). headroom: the share of the legal
-    range that the present weights may fill; the rest is for training to grow into.
+    range that the present weights may fill; the rest is for training to grow into. largest: the weight
+    beyond which all are clipped; none is at this exponent.
     """
     rows = weight.flatten(1).abs()
-    largest, row = float(rows.max()), float(rows.sum(dim=1).max())
-    if not math.isfinite(row) or largest == 0:
+    peak, row = float(rows.max()), float(rows.sum(dim=1).max())
+    if not math.isfinite(row) or peak == 0:
         return 0
     room = sum_max / message_max - rows.shape[1]
-    return math.floor(math.log2(headroom * min(WEIGHT_MAX / largest, max(room, 1.0) / row)))
+    return math.floor(math.log2(headroom * min(largest / peak, max(room, 1.0) / row)))
 
 
 def bias_exponent(bias: Tensor, unit: float) -> int:

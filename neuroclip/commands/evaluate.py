@@ -18,7 +18,7 @@ HELP = "accuracy of a trained adapter, SpikeCLIP or network of your own"
 EXAMPLES = """\
 neuroclip evaluate runs/adapter --data path/to/N-MNIST
 neuroclip evaluate runs/mine --data path/to/N-MNIST --split validation
-neuroclip evaluate spikeclip-cifar10-small --data cifar10-train.zip --steps 1,2,4"""
+neuroclip evaluate spikeclip-cifar10 --data cifar10-train.zip --steps 1,2,4"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

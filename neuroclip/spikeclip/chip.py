@@ -8,7 +8,7 @@ in floating point gives the same spikes.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deploy.errors import BadInput
 from deploy.neurons.edges import SYNAPTIC_SUM_MAX
-from deploy.program.program import BIAS_EXP_MAX, VTH_MAX
+from deploy.program.program import BIAS_EXP_MAX, VTH_MAX, WEIGHT_MAX
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.synapses import V_UNIT, ChipConv2d, bias_exponent, weight_exponent
 from neuroclip.linear.affine import pair
@@ -184,18 +184,24 @@ def _scales(
     config: SpikeClipConfig, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]
 ) -> dict[str, int]:
     shares = _shares(config, weights)
+    streams: dict[str, list[Layer]] = {}
+    for layer in layers(config):
+        streams.setdefault(layer.stream, []).append(layer)
     found: dict[str, int] = {}
     units: dict[str, int] = {}
-    for layer in layers(config):
-        messages = _messages(config, layer)
-        room = round(_sum_max(config) * shares[layer.synapses] / messages)
-        exponent = weight_exponent(weights[layer.synapses], 1, room)
-        while 2 * config.threshold * 2.0**exponent * messages > VTH_MAX:
-            exponent -= 1
-        # As coarse as the stream's coarsest branch.
-        found[layer.synapses] = exponent
-        units[layer.stream] = min(exponent, units.get(layer.stream, exponent))
-    found |= {x.synapses: units[x.stream] for x in layers(config)}
+    for stream, branches in streams.items():
+        held = [weights[x.synapses] for x in branches]
+        messages = _messages(config, branches[0])
+        rooms = [round(_sum_max(config) * shares[x.synapses] / messages) for x in branches]
+        # No branch beyond its part of the sum, and a threshold that its register holds.
+        pairs = zip(held, rooms, strict=True)
+        highest = min(weight_exponent(w, 1, room, largest=math.inf) for w, room in pairs)
+        while 2 * config.threshold * 2.0**highest * messages > VTH_MAX:
+            highest -= 1
+        pairs = zip(held, rooms, strict=True)
+        whole = min(highest, *(weight_exponent(w, 1, room) for w, room in pairs))
+        units[stream] = _least_error(held, whole, highest)
+        found |= dict.fromkeys((x.synapses for x in branches), units[stream])
     for name, weight in weights.items():
         largest = float(weight.abs().max()) * 2.0 ** found[name]
         if 0 < largest < _COARSEST:
@@ -211,6 +217,22 @@ def _scales(
             unit *= config.message_max
         found[name] = max(bias_exponent(bias, V_UNIT * unit), min(config.steps - 1, BIAS_EXP_MAX))
     return found
+
+
+def _least_error(weights: Sequence[Tensor], whole: int, highest: int) -> int:
+    """The exponent whose rounding and clipping moves weights least, by the squares of it.
+
+    whole: at which no weight is clipped. A few large ones among many small ones are better clipped.
+    """
+
+    def error(exponent: int) -> float:
+        step, limit = 2.0 ** (1 - exponent), WEIGHT_MAX // 2
+        return sum(
+            float((w - step * torch.round(w / step).clamp(-limit, limit)).square().sum())
+            for w in weights
+        )
+
+    return min(range(whole, max(whole, highest) + 1), key=error)
 
 
 def _sum_max(config: SpikeClipConfig) -> int:

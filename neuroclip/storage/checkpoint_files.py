@@ -15,7 +15,7 @@ CONFIG_FILE = "config.json"
 ADAPTER, SPIKECLIP, NETWORK = "neuroclip-adapter", "spikeclip", "network"
 BUNDLED = {
     ADAPTER: ("neuroclip-digits", "neuroclip-digits-paper"),
-    SPIKECLIP: ("spikeclip-digits", "spikeclip-cifar10-small"),
+    SPIKECLIP: ("spikeclip-digits", "spikeclip-cifar10"),
     NETWORK: (),
 }
 """The models that come with the package, by the format of their configuration."""

@@ -129,13 +129,13 @@ def learning(folder: Path) -> Iterator[Attack]:
         (folder / "images" / label).mkdir(parents=True)
         for i, (width, height) in enumerate([(1, 1 << 26), (1 << 26, 1), (1 << 13, 1 << 14)]):
             files.png(folder / "images" / label / f"{i}.png", width, height)
-    yield Attack(export, ("spikeclip-cifar10-small", *spikes, *target), ".png")
+    yield Attack(export, ("spikeclip-cifar10", *spikes, *target), ".png")
     batches = folder / "cifar-10-batches-py"
     batches.mkdir()
     for content in files.pickles().values():
         (batches / "data_batch_1").write_bytes(content)
         data = ("--data", "cifar10", "--data-root", folder)
-        yield Attack(export, ("spikeclip-cifar10-small", *data, *target), "data_batch_1")
+        yield Attack(export, ("spikeclip-cifar10", *data, *target), "data_batch_1")
     yield from recordings(folder)
 
 

@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from neuroclip.chip.neurons import ChipNeuron, run
 from neuroclip.chip.synapses import V_UNIT
+from neuroclip.compute.devices import channels_last_
 from neuroclip.spikeclip.config import SpikeClipConfig
-from neuroclip.spikeclip.encoder import DECAY, SURROGATE, float_block, neurons
+from neuroclip.spikeclip.encoder import DECAY, SURROGATE, float_block, float_encoder, neurons
+from neuroclip.spikeclip.training.settings import read_settings
 
 try:
     from spikingjelly.activation_based import functional, neuron, surrogate
@@ -128,6 +130,50 @@ def block(samples: int, config: SpikeClipConfig, repeats: int) -> None:
     compared(f"one block: {STEPS} steps × {samples} samples × {shape}", ways, repeats)
 
 
+def encoder(samples: int, config: SpikeClipConfig, repeats: int) -> None:
+    """The encoder of a bundled configuration for CPUs: ours in bfloat16 as it is trained, and in
+    float32; the peers' neurons in the same modules, in float32, as these libraries train on a CPU.
+    """
+    ours = float_encoder(config).train()
+    x = torch.rand(samples, config.steps, config.channels, config.image_size, config.image_size)
+
+    def mixed(network: nn.Module, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return run(network, x).float()
+
+    def with_neurons(make: Callable[[], nn.Module]) -> nn.Module:
+        made = copy.deepcopy(ours)
+        made.tokenizer.steps = -1  # as many as there are; the others' layouts differ
+        for parent in list(made.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, snn.SpikingNeuron):
+                    setattr(parent, name, make())
+        return made
+
+    lasting = copy.deepcopy(ours)
+    channels_last_(lasting)
+    ways: dict[str, tuple[nn.Module, Runner, Tensor]] = {
+        SNNTORCH: (with_neurons(snntorch_neuron), stepwise_alone, x.clone().requires_grad_()),
+        FLOAT: (copy.deepcopy(lasting), run, x.clone().requires_grad_()),
+        "fused, bfloat16": (lasting, mixed, x.clone().requires_grad_()),
+    }
+    if neuron is not None:
+        first = x.transpose(0, 1).contiguous().requires_grad_()
+        ways[JELLY] = (with_neurons(jelly_neuron), multistep, first)
+    compared(
+        f"whole encoder: {config.steps} steps × {samples} images, {config.width} wide, depths "
+        f"{list(config.depths)}", ways, repeats,
+    )  # fmt: skip
+
+
+def stepwise_alone(network: nn.Module, x: Tensor) -> Tensor:
+    """One step after the other, each [N, 1, …]: the tokenizer's own steps are one."""
+    for module in network.modules():
+        if isinstance(module, snn.SpikingNeuron):
+            module.reset_mem()
+    return torch.cat([network(x[:, t, None]) for t in range(x.shape[1])], dim=1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=64)
@@ -144,6 +190,8 @@ def main() -> None:
     layer("block, neurons", options.samples, (config.width, config.side, config.side),
           options.repeats)  # fmt: skip
     block(max(1, options.samples // 8), config, max(1, options.repeats - 2))
+    small = read_settings("cifar10-cpu").model
+    encoder(options.samples, small, max(1, options.repeats - 2))
 
 
 if __name__ == "__main__":

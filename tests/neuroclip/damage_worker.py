@@ -45,7 +45,7 @@ def of_settings(folder: Path) -> Case:
     from neuroclip.spikeclip.config_files import CONFIGS
     from neuroclip.spikeclip.training.settings import read_settings
 
-    text = (CONFIGS / "cifar10-small.json").read_text()
+    text = (CONFIGS / "cifar10-cpu.json").read_text()
     case: Case = shared["of_json"](
         folder / "mine.json", text, lambda path: read_settings(str(path))
     )

@@ -14,7 +14,7 @@ from neuroclip.commands.options.groups import (
 HELP = "train a SpikeCLIP: a teacher where there is none, alignment with it, fine-tuning"
 EXAMPLES = """\
 neuroclip train spikeclip --out runs/digits
-neuroclip train spikeclip --config cifar10-small --data cifar10-train.zip --out runs/cifar10
+neuroclip train spikeclip --config cifar10-cpu --data cifar10-train.zip --out runs/cifar10
 neuroclip train spikeclip --stage align --config cifar10 --data cifar10 --data-root data \\
     --out runs/large --minutes 9 --resume"""
 

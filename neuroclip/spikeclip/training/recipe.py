@@ -19,8 +19,9 @@ class SpikeRecipe:
     so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
     loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: convolutions and matrix
     products of the teacher and of the float model in bfloat16, states staying float32; of the quantized
-    model the sums of training steps only, evaluation being exact. orthogonal_rate: convolutions in
-    floating point take Muon's steps at it, AdamW's where None. compile: the float model by torch.compile.
+    model the sums of training steps only, evaluation being exact. orthogonal_rate,
+    finetune_orthogonal_rate: of both steps in floating point: convolutions take Muon's steps at it,
+    AdamW's where None. compile: the float model by torch.compile.
     """
 
     epochs: int = 30
@@ -40,6 +41,7 @@ class SpikeRecipe:
     spike_penalty: float = 1.0
     mixed_precision: bool = False
     orthogonal_rate: float | None = None
+    finetune_orthogonal_rate: float | None = None
     compile: bool = False
     seed: int = 0
 
@@ -47,6 +49,9 @@ class SpikeRecipe:
         epochs = ("epochs", "finetune_epochs", "quantized_epochs", "text_epochs", "batch")
         for name in (*epochs, "temperature", "learning_rate"):
             if getattr(self, name) <= 0:
+                raise BadInput(f"training: {name} {getattr(self, name)} is not positive")
+        for name in ("orthogonal_rate", "finetune_orthogonal_rate"):
+            if (getattr(self, name) or 1) <= 0:
                 raise BadInput(f"training: {name} {getattr(self, name)} is not positive")
         if self.spike_rate is not None and not 0 < self.spike_rate < 1:
             raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")

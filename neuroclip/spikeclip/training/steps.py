@@ -53,7 +53,8 @@ def align(
         return functional.cosine_similarity(made, validation.features[where], dim=-1)
 
     stage = _stage("align", recipe.epochs, recipe.learning_rate, recipe, model, train, validation)
-    return _fit(stage, model, recipe, train, validation, loss_of, score, session)
+    return _fit(stage, model, recipe, train, validation, loss_of, score, session,
+                recipe.orthogonal_rate)  # fmt: skip
 
 
 def align_text(
@@ -116,7 +117,7 @@ def finetune(
         stage, model, recipe, train, validation,
         lambda sent, index: dual(cosines(sent), index),
         lambda where: right(model.scores(validation.sent[where], text), where),
-        session,
+        session, recipe.finetune_orthogonal_rate,
     )  # fmt: skip
     if model.config.variant == "paper":
         return None, history
@@ -157,7 +158,7 @@ def features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Ten
 def _fit(
     stage: Stage, model: SpikeClip | ChipSpikeClip, recipe: SpikeRecipe, train: Pairs,
     validation: Pairs, loss_of: Callable[[Tensor, Tensor], Tensor], score: Callable[[slice], Tensor],
-    session: Session,
+    session: Session, orthogonal_rate: float | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     mirrors = Mirrors(recipe, len(train.labels), train.labels.device)
     with firing_rates(model) as rates:
@@ -183,8 +184,8 @@ def _fit(
             each = {name: total / len(validation.labels) for name, total in sums.items()}
             return {"validation": float(torch.cat(values).mean()), "rates": each}
 
-        rate = recipe.orthogonal_rate if isinstance(model, SpikeClip) else None
-        return fit(stage, model, len(train.labels), loss, evaluate, session, mirrors.begins, rate)
+        return fit(stage, model, len(train.labels), loss, evaluate, session, mirrors.begins,
+                   orthogonal_rate)  # fmt: skip
 
 
 def _stage(

@@ -214,7 +214,9 @@ def _align_images(
     )
     tower = getattr(module.visual, "trunk", None)
     if isinstance(tower, ConvolutionalTower):
-        tower.whiten_(clip_input(clip, "clip", images[train[:_WHITENED]].float()))
+        tower.whiten_(
+            clip_input(clip, "clip", images[train[torch.randperm(len(train))[:_WHITENED]]].float())
+        )
         channels_last_(module)
     if sizes.caption_epochs:
         # What it has read stays: words without images would drift.

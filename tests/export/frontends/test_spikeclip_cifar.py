@@ -17,7 +17,7 @@ from export.commands import main as cli
 from export.frontends.checkpoint import from_checkpoint
 from neuroclip.data.images.class_names import class_names
 
-NAME = "spikeclip-cifar10-small"
+NAME = "spikeclip-cifar10"
 CIFAR = Path(os.environ.get("NEUROCLIP_DATA", "/nowhere")) / "cifar10-train.zip"
 
 

@@ -61,7 +61,7 @@ def test_bundled_models_have_seen_no_test_digit_and_say_what_they_have() -> None
         assert seen.complete and not seen.among(test, "test").any()
         assert seen.among(train, "validation").all() and seen.among(validation, "test").all()
         assert not seen.among(validation, "validation").any()
-    assert len(read_seen(MODELS / "spikeclip-cifar10-small").learned) == 36_000
+    assert len(read_seen(MODELS / "spikeclip-cifar10").learned) == 44_998
 
 
 def test_a_digit_is_the_same_as_a_picture_and_as_events(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_every_sentence_fits_both_text_encoders(name):
     assert len(tokenize(texts, settings.text.tokens)) == len(texts)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not n.endswith("-paper")])
+@pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_no_layer_of_the_deployable_model_rounds_to_a_few_levels(name):
     config = read_settings(name).model
@@ -39,10 +39,3 @@ def test_no_layer_of_the_deployable_model_rounds_to_a_few_levels(name):
     for module in chip.modules():
         if isinstance(module, ChipLinear) and module.weight.requires_grad:
             assert 16 <= module.integer_weight().abs().max() <= 254
-
-
-def test_the_two_small_ones_differ_in_the_variant_only():
-    small, paper = (read_settings(n) for n in ("cifar10-small", "cifar10-small-paper"))
-    assert small.recipe == paper.recipe
-    differing = {k for k, v in vars(small.model).items() if vars(paper.model)[k] != v}
-    assert differing == {"variant"}

@@ -176,3 +176,21 @@ def test_weights_that_round_to_nothing_are_refused_by_name():
         quantized(config, encoder)
     chip, _ = quantized(replace(config, sum_factor=8), encoder)
     assert float(chip.blocks[3].contract.integer_weight().abs().max()) >= 8
+
+
+def test_a_layers_power_of_two_moves_its_weights_least(make_encoder):
+    """A few large weights among many small ones are clipped; without them, none is."""
+    encoder = make_encoder(SMALL, 4)
+    with torch.no_grad():
+        encoder.blocks[0].expand.conv.weight.mul_(0.1)
+        encoder.blocks[0].expand.conv.weight[0, 0] = 0.5
+    config = replace(SMALL, sum_factor=32)
+    chip, scales = quantized(config, encoder)
+    synapses = chip.blocks[0].expand
+    weight, _ = encoder.blocks[0].expand.folded()
+    errors = []
+    for exponent in range(scales["blocks.0.expand"] - 3, scales["blocks.0.expand"] + 4):
+        synapses.exponent = exponent
+        made = synapses.integer_weight() * 2.0**-exponent
+        errors.append(float((made - weight).square().sum()))
+    assert errors[3] == min(errors)
