@@ -44,12 +44,15 @@ def exported(out, *options):
     return report
 
 
-def test_every_state_is_torchs_and_it_fits_one_chip(tmp_path, images):
+def test_every_state_is_torchs_and_three_chips_hold_it(tmp_path, images):
+    """Without any option: its skips as a stream, on the smallest system with cores enough."""
     report = exported(tmp_path / "out", "--data", str(images), "--samples", "2")
-    assert 0 < report["cores"]["used"] <= 120 and report["cores"]["chips"] == 1
+    assert report["skips"]["lowering"] == "stream" and report["chip"] == "kapoho-point"
+    assert 120 < report["cores"]["used"] <= 360 and report["cores"]["chips"] == 3
     assert report["unsupported"] == [] and report["new_labels"]["layers"] == ["text"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CIFAR.is_file(), reason="NEUROCLIP_DATA has no cifar10-train.zip")
 def test_real_images_are_recognised(tmp_path):
     report = exported(tmp_path / "out", "--data", str(CIFAR), "--samples", "60")
