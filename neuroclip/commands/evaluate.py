@@ -18,7 +18,8 @@ HELP = "accuracy of a trained adapter, SpikeCLIP or network of your own"
 EXAMPLES = """\
 neuroclip evaluate runs/adapter --data path/to/N-MNIST
 neuroclip evaluate runs/mine --data path/to/N-MNIST --split validation
-neuroclip evaluate spikeclip-cifar10 --data cifar10-train.zip --steps 1,2,4"""
+neuroclip evaluate spikeclip-cifar10 --data cifar10-train.zip --steps 1,2,4
+neuroclip evaluate runs/student --data cifar10-train.zip --clip runs/words --expand @cifar100"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -64,14 +65,14 @@ def run(options: argparse.Namespace) -> int:
     checkpoint = DEFAULT_MODEL if options.checkpoint is None else options.checkpoint
     kind, data = format_of(checkpoint), options.data
     options.data = "digits" if data is None else data
-    if kind in (NETWORK, SPIKECLIP):
+    if kind == NETWORK:
         for option in ("clip", "pretrained"):
             if getattr(options, option) is not None:
                 raise BadInput(f"--{option}: {checkpoint} needs no CLIP; it is a {kind}")
     if kind == SPIKECLIP:
         if options.sensor is not None:
             raise BadInput(f"--sensor: {checkpoint} sees no recordings; it is a {kind}")
-        images = image_source(options)
+        images, teacher = image_source(options), given_clip(options)
         from neuroclip.commands.actions.spikeclip import evaluate as evaluate_spikeclip
 
         return evaluate_spikeclip(
@@ -83,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
             replacing=options.replace,
             expanding=options.expand,
             steps=options.steps,
+            teacher=teacher,
         )
     for option in ("replace", "expand", "steps"):
         if getattr(options, option):

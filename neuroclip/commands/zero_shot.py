@@ -14,7 +14,6 @@ from neuroclip.commands.options.groups import (
     image_source,
     source,
 )
-from neuroclip.data.images.told import holds_images
 
 HELP = "classify recordings or images by text alone"
 EXAMPLES = """\
@@ -59,6 +58,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Classify, and print the accuracy and how the data set was recognised."""
+    from neuroclip.data.images.told import holds_images
+
     if holds_images(options.data, options.data_root):
         return _images(options)
     for option in ("replace", "expand"):

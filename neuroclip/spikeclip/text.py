@@ -20,6 +20,10 @@ from neuroclip.compute.threads import one_thread
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.text.prompts import fill, require_content
 from neuroclip.text.tokenizer import VOCABULARY, tokenize
+from neuroclip.towers.bert import BertTower
+
+# Features of a byte, where the teacher has no embeddings for a student.
+_BYTE = 64
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,14 @@ class SpikingTextEncoder(nn.Module):
 
 @torch.no_grad()
 def text_encoder(clip: Clip, tokens: int, hidden: int, steps: int) -> SpikingTextEncoder:
-    """An untrained text encoder with the embeddings of a teacher."""
-    text = getattr(clip.module, "text", clip.module)  # open_clip has either layout
-    table, positions = text.token_embedding.weight, text.positional_embedding
+    """An untrained text encoder with the embeddings of a teacher, where those are a student's size."""
+    table, positions, features = _embeddings(clip, tokens)
     config = TextConfig(
         tokens=tokens,
         embedding=table.shape[1],
         vocabulary=table.shape[0],
         hidden=hidden,
-        features=text.text_projection.shape[1],
+        features=features,
         steps=steps,
         clip=clip.name if table.shape[0] != VOCABULARY else BUNDLED,
     )
@@ -93,6 +96,19 @@ def text_encoder(clip: Clip, tokens: int, hidden: int, steps: int) -> SpikingTex
     made.tokens.copy_(table)
     made.positions.copy_(positions[:tokens])
     return made
+
+
+def _embeddings(clip: Clip, tokens: int) -> tuple[Tensor, Tensor, int]:
+    """Of tokens [vocabulary, F], of positions [tokens, F], and the features of the teacher's texts.
+
+    A teacher that reads word pieces has more of them than a student has weights: the student reads bytes,
+    each a random direction.
+    """
+    text = getattr(clip.module, "text", clip.module)  # open_clip has either layout
+    if isinstance(text, BertTower):
+        return torch.randn(VOCABULARY, _BYTE), torch.randn(tokens, _BYTE), text.features
+    table, positions = text.token_embedding.weight, text.positional_embedding
+    return table, positions, int(text.text_projection.shape[1])
 
 
 def token_ids(config: TextConfig, texts: Sequence[str]) -> Tensor:

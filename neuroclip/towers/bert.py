@@ -89,12 +89,13 @@ class BertTower(nn.Module):
     """Token ids int64 [N, tokens], padded by 0, → the mean of the last layer [N, width].
 
     What open_clip asks of a text tower: `context_length`, `vocab_size`, and the features, which it
-    normalises itself.
+    normalises itself. features: how many.
     """
 
     def __init__(self, sizes: BertSizes, context_length: int) -> None:
         super().__init__()
         self.context_length, self.vocab_size = context_length, sizes.vocabulary
+        self.features = sizes.width
         layers = nn.ModuleList(_Layer(sizes) for _ in range(sizes.layers))
         parts = {"embeddings": _Embeddings(sizes), "encoder": nn.ModuleDict({"layer": layers})}
         self.transformer = nn.ModuleDict(parts)

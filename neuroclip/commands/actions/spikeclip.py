@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from deploy.files import write_json
 from deploy.output import claim
-from neuroclip.clip.model import Clip
+from neuroclip.clip.model import Clip, encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
-from neuroclip.clip.zero_shot import Accuracy, accuracy
+from neuroclip.clip.zero_shot import accuracy
 from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import finish, meet, rank, shared
 from neuroclip.data.images.images import ImageDataset, Part, Shares, open_images
+from neuroclip.data.images.leave_out import without_classes
 from neuroclip.data.images.vocabulary import expanded, read_labels, replaced
 from neuroclip.data.seen import Seen
 from neuroclip.results.plots import plot_history
@@ -67,14 +69,15 @@ def train(
     device: str | None = None,
     minutes: float | None = None,
     resume: bool = False,
+    leave_out: Sequence[str] = (),
 ) -> int:
     """Train step 1 ("align") of a new SpikeCLIP, step 2 ("finetune") of the one in `out`, or before both
     a teacher of our own ("teacher"); with no stage all of them, the teacher in a folder of its own.
 
     teacher: the CLIP to learn from, in place of the configuration's. device: see `device_of`. minutes:
     after so many, the state is kept and the command ends well; with `resume` the next one goes on.
-    Under torchrun the processes share every batch. Raises BadInput
-    where there is no teacher.
+    Under torchrun the processes share every batch. leave_out: classes of which nothing is used. Raises
+    BadInput where there is no teacher.
     """
     if minutes is not None and not 0 < minutes < math.inf:
         raise BadInput(f"--minutes {minutes:g}: expected above 0")
@@ -83,6 +86,8 @@ def train(
     if teacher is not None:
         own = replace(settings.teacher, model=teacher.model, pretrained=teacher.pretrained)
         settings = replace(settings, teacher=own)
+    kept = tuple(label for label in settings.labels if label not in leave_out)
+    settings = replace(settings, labels=kept)
     stages = (stage,) if stage else STAGES if settings.teacher.model == OWN else STAGES[1:]
     if stages[0] != "teacher":
         found_teacher(settings.teacher, out)
@@ -95,7 +100,7 @@ def train(
         for each in stages:
             folder = out / TEACHER if each == "teacher" and stage is None else out
             session = Session(folder, resume, deadline)
-            history = _trained(each, settings, session, source, folder, seed, device)
+            history = _trained(each, settings, session, source, folder, seed, device, leave_out)
             if first:
                 _tell(each, history, folder)
             done.append((each, history, folder))
@@ -115,10 +120,11 @@ def train(
 
 def _trained(
     stage: str, settings: Settings, session: Session, source: Source, out: Path, seed: int,
-    device: str | None,
+    device: str | None, leave_out: Sequence[str],
 ) -> list[dict[str, Any]]:  # fmt: skip
     if stage == "teacher":
         dataset = opened(source, settings.model, settings.limit, seed, settings.shares)
+        dataset = without_classes(dataset, leave_out)
         templates = dict.fromkeys((settings.template, *settings.templates))
         recipe = replace(settings.recipe, seed=seed)
         return train_teacher(
@@ -138,6 +144,7 @@ def _trained(
         raise BadInput(f"{out}: was aligned with another teacher than '{settings.teacher.model}'")
     model_config = settings.model if before is None else before.model.config
     dataset = opened(source, model_config, settings.limit, seed, settings.shares)
+    dataset = without_classes(dataset, leave_out)
     torch.manual_seed(seed)
     if before is None:
         made, history = _align(settings, teacher, dataset, session, seed)
@@ -258,20 +265,30 @@ def evaluate(
     replacing: str | None = None,
     expanding: str | None = None,
     steps: tuple[int, ...] = (),
+    teacher: ClipSpec | None = None,
 ) -> int:
     """Accuracy on a part of a data set, in floating point and on the chip's arithmetic.
 
     labels: other words than the model's own, see `read_labels`.
     replacing: "horse=zebra,ship=boat": names exchanged. expanding: "a,b,c": distractors added. steps:
-    so many times the image is shown, instead of the model's own number.
+    so many times the image is shown, instead of the model's own number. teacher: whose texts take the
+    place of the model's own. Of classes that the model was trained without, and of the others, the
+    accuracy is told apart.
     """
     loaded = load_spikeclip(checkpoint)
+    words = None if teacher is None else load_clip(teacher)
+    if words is not None and words.digest != loaded.teacher.get("digest"):
+        raise BadInput(f"--clip {words.name}: is not the teacher of {checkpoint}")
     dataset = opened(source, loaded.model.config, None, seed, loaded.shares, split, loaded.seen)
-    given = Labels(loaded.labels) if labels is None else read_labels(labels)
-    stands = required(given, dataset.class_names, source.data)
+    names = dataset.class_names
+    # Trained without some of the classes, it is asked for all of them.
+    partly = labels is None and set(loaded.labels) < set(names)
+    given = Labels(names if partly else loaded.labels) if labels is None else read_labels(labels)
+    stands = required(given, names, source.data)
     if labels is not None:
-        print("\n".join(meanings(given, dataset.class_names, stands)))
-    rows = {"own labels" if labels is None else "given labels": given.names}
+        print("\n".join(meanings(given, names, stands)))
+    own = "all labels" if partly else "own labels"
+    rows = {own if labels is None else "given labels": given.names}
     if replacing is not None:
         rows["replaced"] = replaced(given.names, replacing)
     if expanding is not None:
@@ -280,10 +297,21 @@ def evaluate(
     truth = stands[dataset.labels]
     for count in steps or (loaded.model.config.steps,):
         shown = _in_steps(loaded, count)
-        for row, names in rows.items():
-            for name, found in scored(shown, sent, names, truth).items():
-                print(f"{count:2} steps {row:11} {name:10} {found}")
+        for row, each in rows.items():
+            text = None if words is None else encode_text(words, each, loaded.template)
+            for name, scores in class_scores(shown, sent, each, text).items():
+                print(f"{count:2} steps {row:11} {name:10} {accuracy(scores, truth)}")
+                if partly:
+                    _tell_apart(scores, truth, [n not in loaded.labels for n in names])
     return 0
+
+
+def _tell_apart(scores: NDArray[np.float32], truth: NDArray[np.int64], unseen: list[bool]) -> None:
+    """The accuracy on classes that nothing was trained on, and on the others."""
+    of_unseen = np.array(unseen)[truth]
+    for what, where in (("unseen", of_unseen), ("seen", ~of_unseen)):
+        if where.any():
+            print(f"         {what:6} classes, among all: {accuracy(scores[where], truth[where])}")
 
 
 def _in_steps(checkpoint: SpikeCheckpoint, steps: int) -> SpikeCheckpoint:
@@ -292,19 +320,23 @@ def _in_steps(checkpoint: SpikeCheckpoint, steps: int) -> SpikeCheckpoint:
 
 
 @torch.no_grad()
-def scored(
-    checkpoint: SpikeCheckpoint, sent: torch.Tensor, names: tuple[str, ...], truth: Any
-) -> dict[str, Accuracy]:
-    """Accuracy over these names, whose first ones are the classes in order: float, and quantized."""
-    text = checkpoint.text(names)
-    chip = None if checkpoint.chip is None else relabelled(checkpoint.chip, text).eval()
+def class_scores(
+    checkpoint: SpikeCheckpoint, sent: torch.Tensor, names: tuple[str, ...],
+    text: NDArray[np.float32] | None = None,
+) -> dict[str, NDArray[np.float32]]:  # fmt: skip
+    """Scores [N, names] of messages over these names: float, and quantized.
+
+    text: features of the names [names, F], in place of those of the checkpoint's own text encoder.
+    """
+    texts = checkpoint.text(names) if text is None else torch.from_numpy(text)
+    chip = None if checkpoint.chip is None else relabelled(checkpoint.chip, texts).eval()
     floats, chips = [], []
     for part in sent.split(max(1, _SHOWN_AT_ONCE // checkpoint.model.config.steps)):
-        floats.append(checkpoint.model.scores(part, text).numpy())
+        floats.append(checkpoint.model.scores(part, texts).numpy())
         if chip is not None:
             chips.append(chip(part).numpy())
-    found = {"float": accuracy(np.concatenate(floats), truth)}
-    return found if chip is None else found | {"quantized": accuracy(np.concatenate(chips), truth)}
+    found = {"float": np.concatenate(floats)}
+    return found if chip is None else found | {"quantized": np.concatenate(chips)}
 
 
 def opened(

@@ -74,7 +74,10 @@ def add_clip(parser: argparse.ArgumentParser, of_checkpoint: bool = False) -> No
     """Add --clip and --pretrained. of_checkpoint: they say where the CLIP of a checkpoint lies."""
     what = "a folder, or open_clip's name of one"
     if of_checkpoint:
-        what += ": the one that a checkpoint was trained on, told by its weights"
+        what += (
+            ": the one that a checkpoint was trained on, told by its weights; a SpikeCLIP, which needs none, "
+            "then takes its texts"
+        )
     parser.add_argument(
         "--clip", metavar="NAME|FOLDER", help=f"{what} (default: digits, which is bundled)"
     )

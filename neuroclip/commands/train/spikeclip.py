@@ -37,6 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--minutes", type=float, metavar="M",
         help="keep the state and stop then; --resume goes on (default: until it is done)",
     )  # fmt: skip
+    parser.add_argument(
+        "--leave-out", metavar='"a,b,..."',
+        help="classes of which neither image nor name is used (default: none)",
+    )  # fmt: skip
     add_seed(parser)
     parser.add_argument("--resume", action="store_true", help="go on from a killed training")
 
@@ -48,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     config_file(options.config)
     data, teacher = image_source(options), given_clip(options)
     from neuroclip.commands.actions.spikeclip import train
+    from neuroclip.text.labels import split_labels
 
     return train(
         options.stage,
@@ -59,4 +64,5 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         minutes=options.minutes,
         resume=options.resume,
+        leave_out=() if options.leave_out is None else split_labels(options.leave_out),
     )
