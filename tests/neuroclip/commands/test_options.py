@@ -111,7 +111,7 @@ def test_documented_command_lines_are_read() -> None:
     assert len(lines) > 25
     for line in lines:
         arguments = words(line.replace("teacher|align|finetune", "align"))
-        if arguments[0] in ("train", "table", "sweep") and "--out" not in arguments:
+        if arguments[0] in ("train", "table", "sweep", "unseen") and "--out" not in arguments:
             arguments += ["--out", "x"]
         parsed(arguments)
 
