@@ -8,8 +8,11 @@ from neuroclip.data.images.torchvision_sets import IMAGE_SETS
 
 
 def holds_images(name_or_path: str, root: str | None) -> bool:
-    """True for a known set of images, a file (recordings come in folders), and a folder whose first file
-    of either kind, in the order of names, is an image."""
+    """True for a known set of images, a file (recordings come in folders), and a folder whose first
+    folder of files of either kind, in the order of names, has more images than recordings.
+
+    What lies beside the folders of the classes (a list, a text to read) tells nothing.
+    """
     if name_or_path in IMAGE_SETS:
         return True
     path = Path(name_or_path)
@@ -21,8 +24,9 @@ def holds_images(name_or_path: str, root: str | None) -> bool:
     while waiting:
         folder = waiting.pop()
         entries = sorted(folder.iterdir(), reverse=True)
-        for entry in reversed(entries):
-            if entry.suffix.lower() in IMAGES or entry.suffix in RECORDINGS:
-                return entry.suffix.lower() in IMAGES
+        suffixes = [entry.suffix.lower() for entry in entries if folder != path]
+        images, recordings = (sum(x in kind for x in suffixes) for kind in (IMAGES, RECORDINGS))
+        if images or recordings:
+            return images > recordings
         waiting += [entry for entry in entries if entry.is_dir()]
     return False

@@ -95,9 +95,12 @@ def test_recordings_have_no_names_to_replace(capsys: pytest.CaptureFixture[str])
 
 
 def test_images_are_told_from_recordings(tmp_path: Path) -> None:
-    for kind, name in (("images", "x.PNG"), ("events", "x.bin"), ("neither", "x.txt")):
+    for kind, name in (("images", "x.PNG"), ("events", "x.bin"), ("neither", "x.md")):
         (tmp_path / kind / "train" / "a").mkdir(parents=True)
         (tmp_path / kind / "train" / "a" / name).touch()
+        (tmp_path / kind / "classes.txt").touch()
+    (tmp_path / "images" / "train" / "a" / "y.jpg").touch()
+    (tmp_path / "images" / "train" / "a" / "about.csv").touch()
     assert holds_images(str(tmp_path / "images"), None)
     assert holds_images("images", str(tmp_path)) and holds_images("cifar10", None)
     for kind in ("events", "neither"):
