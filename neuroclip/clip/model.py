@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +80,7 @@ def load_clip(spec: ClipSpec | None = None, device: str | None = None) -> Clip:
     place = device_of(device)
     check_spec(spec, open_clip.list_models())
     if spec.folder is not None and is_towers(spec.folder):
-        return towers_clip(load_towers(spec.folder), spec.model, place)
+        return towers_clip(load_towers(spec.folder), spec.model, place, read_seen(spec.folder))
     if spec.folder is not None:
         return load_own_clip(spec.folder, spec.model, place)
     return _load_of_others(spec, place)
@@ -118,7 +118,7 @@ def own_clip(
     )
 
 
-def towers_clip(towers: Towers, name: str, device: torch.device) -> Clip:
+def towers_clip(towers: Towers, name: str, device: torch.device, seen: Seen = UNKNOWN) -> Clip:
     """A `Clip` around two pretrained towers. Raises BadInput where no word can be read (see `tokenizer`)."""
     module = towers.module.to(device).eval()
     # Convolutions by depth take half the time in this order; values and digest are the same.
@@ -133,6 +133,8 @@ def towers_clip(towers: Towers, name: str, device: torch.device) -> Clip:
         std=STD,
         digest=hashlib.sha256(words.encode()).hexdigest(),
         device=device,
+        seen=seen,
+        architecture=json.dumps(asdict(towers.config), sort_keys=True),
     )
 
 

@@ -17,7 +17,7 @@ from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.data.images.images import ImageDataset, Part, open_images
 from neuroclip.data.images.vocabulary import expanded, read_labels, replaced
-from neuroclip.data.seen import Seen
+from neuroclip.data.seen import UNKNOWN, Seen, save_seen
 from neuroclip.text.labels import Labels, meanings, stands_for
 from neuroclip.text.prompts import DEFAULT_TEMPLATE
 from neuroclip.towers.assembled import TowersConfig, save_towers
@@ -103,6 +103,8 @@ def train_towers(
             f"validation accuracy: {100 * made.before:.1f} % by words alone, {100 * made.after:.1f} % "
             f"aligned ({len(dataset.validation)} images)"
         )
+    # What the towers themselves were trained on is recorded nowhere.
+    save_seen(out, UNKNOWN if source is None else UNKNOWN | dataset.seen_in_training)
     save_towers(out, towers)
     print(f"CLIP: {out}")
     return 0
@@ -125,6 +127,11 @@ def unseen(
     encoder = load_clip(spec)
     dataset = _opened(source, encoder, seed, limit)
     names = dataset.class_names
+    if known := int(encoder.seen.among(dataset.ids, "test").sum()):
+        raise BadInput(
+            f"--clip {encoder.name}: was trained on {known} of these images, whose classes it cannot be "
+            "said not to have seen"
+        )
     if not 1 <= leave <= (len(names) - 2) // 2:
         raise BadInput(
             f"--leave {leave}: of {len(names)} classes 1 to {max(0, (len(names) - 2) // 2)} can be left "

@@ -30,6 +30,7 @@ def without_classes(dataset: ImageDataset, names: Sequence[str]) -> ImageDataset
     return replace(
         dataset,
         images=dataset.images[stays],
+        ids=dataset.ids[stays],
         labels=np.asarray(number[dataset.labels[stays]], np.int64),
         class_names=tuple(n for n, here in zip(dataset.class_names, left, strict=True) if here),
         train=of(dataset.train),

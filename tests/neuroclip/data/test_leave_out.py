@@ -17,7 +17,8 @@ def dataset(seed: int) -> ImageDataset:
     images = np.stack([np.full((1, 2, 2), label) for label in labels]).astype(np.uint8)
     images[:, 0, 0, 0] = np.arange(60)
     parts = np.split(random.permutation(60), [30, 45])
-    return ImageDataset("toy", images, labels, NAMES, *map(np.sort, parts))
+    ids = np.arange(100, 160, dtype=np.uint64)
+    return ImageDataset("toy", images, labels, NAMES, *map(np.sort, parts), ids)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -32,6 +33,7 @@ def test_what_is_left_is_as_it_was(seed: int, out: tuple[str, ...]) -> None:
         index, before = getattr(made, part), getattr(whole, part)
         kept = [i for i in before if NAMES[whole.labels[i]] not in out]
         assert made.images[index, 0, 0, 0].tolist() == kept
+        assert made.ids[index].tolist() == [100 + i for i in kept]
         names = [made.class_names[x] for x in made.labels[index]]
         assert names == [NAMES[whole.labels[i]] for i in kept]
     assert len(made.images) == sum(len(getattr(made, p)) for p in ("train", "validation", "test"))

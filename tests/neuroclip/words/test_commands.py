@@ -1,6 +1,7 @@
 """Still images by text alone, and classes left out, through the commands."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ pytest.importorskip("open_clip")
 from PIL import Image
 
 from neuroclip.clip.model import encode_frames, encode_text, load_clip
+from neuroclip.clip.spec import BUNDLED_FOLDER
 from neuroclip.commands import main as cli
 from neuroclip.data.events.digits import digit_pictures, digits_split
 from neuroclip.data.events.frames import FrameOptions
@@ -111,7 +113,13 @@ def test_images_are_told_from_recordings(tmp_path: Path) -> None:
 def test_unseen_keeps_the_table_that_it_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--limit", "20", "--sets", "2", "--seed", "3", *HALF, "--out", str(tmp_path / "out")]
+    options = ["--out", str(tmp_path / "out")]
+    assert cli.main(["unseen", "--data", "digits", *options]) == 2
+    assert "--clip digits: was trained on" in capsys.readouterr().err
+    # The same without its record: nobody knows what it has seen.
+    copied = tmp_path / "clip"
+    shutil.copytree(BUNDLED_FOLDER, copied, ignore=shutil.ignore_patterns("seen.*"))
+    options += ["--clip", str(copied), "--limit", "20", "--sets", "2", "--seed", "3", *HALF]
     assert cli.main(["unseen", "--data", "digits", *options]) == 0
     told = capsys.readouterr().out.splitlines()
     held = json.loads((tmp_path / "out" / "unseen.json").read_text())
