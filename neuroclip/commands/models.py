@@ -3,9 +3,7 @@
 import argparse
 
 HELP = "the models that come with the package, each usable by its name"
-EXAMPLES = """\
-neuroclip models
-neuroclip-export spikeclip-digits --target emulator"""
+EXAMPLES = "neuroclip models"
 
 _WORDS = {"neuroclip-adapter": "NeuroCLIP adapter", "spikeclip": "SpikeCLIP"}
 
