@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.errors import BadInput
-from deploy.files import read_json
 
 BUNDLED = "digits"
 LOCAL = "local-dir:"
@@ -42,6 +41,9 @@ class ClipSpec:
             return None
         if (folder / "open_clip_config.json").is_file():
             return folder
+        # Options are checked with this module, and reading a file imports NumPy.
+        from deploy.files import read_json
+
         try:
             raw = read_json(folder / "config.json")
         except BadInput:  # whoever reads it says what is wrong
