@@ -22,7 +22,8 @@ from neuroclip.clip.model import encode_text, load_clip, normalised
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.variants import variant_features
 from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
-from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
+from neuroclip.commands.actions.asked import Source, clip_inputs
+from neuroclip.commands.actions.seen import tell_seen
 from neuroclip.compute.distributed import finish, rank
 from neuroclip.data.events.catalogue import EventDataset, few_shot, open_dataset, without_bad
 from neuroclip.data.images.vocabulary import read_labels

@@ -1,13 +1,11 @@
 """What an action is asked for, as far as several of them are asked for the same."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neuroclip.clip.spec import ClipSpec
-from neuroclip.data.seen import UNRECORDED, Seen, left_out
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,3 @@ class Runs:
     out: Path
     jobs: int
     resume: bool
-
-
-def tell_seen(seen: Seen, count: int, total: int, part: str) -> None:
-    """Say how many of a part's samples a model has seen, which were left out, and where nobody knows."""
-    if count:
-        print(left_out(count, total, part))
-    if not seen.complete:
-        print(f"note: {UNRECORDED}", file=sys.stderr)

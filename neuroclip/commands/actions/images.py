@@ -13,7 +13,8 @@ from deploy.output import claim
 from neuroclip.clip.model import Clip, encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import accuracy
-from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
+from neuroclip.commands.actions.asked import Source, clip_inputs
+from neuroclip.commands.actions.seen import tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.data.images.images import ImageDataset, Part, open_images
 from neuroclip.data.images.vocabulary import expanded, read_labels, replaced

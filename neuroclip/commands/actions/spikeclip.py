@@ -19,7 +19,8 @@ from deploy.output import claim
 from neuroclip.clip.model import Clip, encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import accuracy
-from neuroclip.commands.actions.asked import Source, clip_inputs, tell_seen
+from neuroclip.commands.actions.asked import Source, clip_inputs
+from neuroclip.commands.actions.seen import tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import finish, meet, rank, shared
 from neuroclip.data.images.images import ImageDataset, Part, Shares, open_images
