@@ -44,6 +44,7 @@ def exported(out, *options):
     return report
 
 
+@pytest.mark.long
 def test_every_state_is_torchs_and_three_chips_hold_it(tmp_path, images):
     """Without any option: its skips as a stream, on the smallest system with cores enough."""
     report = exported(tmp_path / "out", "--data", str(images), "--samples", "2")
