@@ -31,7 +31,10 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageDataset:
     images[np.arange(48), labels] += 120
     index = random.permutation(48)
     parts = (np.sort(index[:24]), np.sort(index[24:36]), np.sort(index[36:]))
-    return ImageDataset("toy", images.astype(np.uint8), labels, ("cat", "dog", "zebra"), *parts)
+    ids = np.arange(48, dtype=np.uint64)
+    return ImageDataset(
+        "toy", images.astype(np.uint8), labels, ("cat", "dog", "zebra"), *parts, ids
+    )
 
 
 def test_the_map_moves_towards_the_sentences_and_nothing_else_does(
