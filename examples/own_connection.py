@@ -110,8 +110,8 @@ def main(folder: Path) -> None:
         "mapping  ", f"{len(mapping.cores)} cores, {sum(counts.synaptic_ops.values())} operations"
     )
 
-    report = nc.export(program, spikes, out=folder)
-    print("report   ", report.json["verdict"]["word"], folder / "report.html")
+    report = nc.export(program, spikes, out=folder / "report")
+    print("report   ", report.json["verdict"]["word"], report.path / "report.html")
 
 
 if __name__ == "__main__":

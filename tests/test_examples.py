@@ -51,7 +51,8 @@ def test_own_connection(tmp_path: Path) -> None:
         line.split(maxsplit=1) for line in example("own_connection.py", tmp_path).splitlines()
     )
     assert printed["parity"] == "equal"
-    assert printed["report"].startswith("not compared") and (tmp_path / "report.html").exists()
+    assert printed["report"].startswith("not compared")
+    assert (tmp_path / "report" / "report.html").exists()
 
 
 @pytest.mark.skipif(find_spec("lava") is None, reason="Lava is not installed")

@@ -153,7 +153,9 @@ def _run(
     kept_samples = len(next(iter(runs.trace.s.values())))
     inputs = {name: x[:kept_samples] for name, x in deployment.inputs.items()}
     with stages.time("compare"):
-        steps_equal = lowered_json(chipped, program, inputs, runs.trace)
+        # Executors that differ are what the report is for: then it must be written.
+        sound = all(pair.ok for pair in runs.pairs)
+        steps_equal = lowered_json(chipped, inputs, runs.trace, strict=sound)
     recorded = chipped.timed.with_relays({**inputs, **runs.trace.s})
     with stages.time(target.name):
         crossed = target.cross_check(job, Mapped(chip, mapping, recorded, held))

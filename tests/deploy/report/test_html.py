@@ -265,7 +265,7 @@ def test_energy_bars_are_proportional(report, recordings, program):
 def test_the_ann_is_compared_in_one_convention_only(report, program):
     text = Page(render(report, {}, program)).text
     for expected in (
-        "INT8 arithmetic: this spiking network takes 2.27 nJ, 0.82× the 2.76 nJ of the same layers "
+        "added at register width: this spiking network takes 2.27 nJ, 0.82× the 2.76 nJ of the same layers "
         "as a dense ANN at every time step.",
         "given the whole input in one pass it takes 172 pJ, and against it, at 13×, "
         "the spiking network loses .",
@@ -345,7 +345,7 @@ def test_a_real_program_proves_cores_and_baseline_as_the_page_reads_them(recordi
         "synapse formats not public",
     ):
         assert expected in page.text
-    assert "INT8 arithmetic: this spiking network takes" in page.text
+    assert "added at register width: this spiking network takes" in page.text
     assert "expected" in page.text or "depends on the hardware" in page.text
 
 

@@ -131,7 +131,7 @@ def test_a_chip_of_short_messages_has_the_fan_in_only(tmp_path, capsys):
     described |= {"extends": "loihi2", "chips": 1, "limits": {"message_bits": limit}}
     chip.write_text(json.dumps(described))
     options = ("--target", "emulator", "--samples", "5", "--chip", str(chip))
-    report = exported(tmp_path, *options)["skips"]
+    report = exported(tmp_path / "fan-in", *options)["skips"]
     assert report["costs"]["fan-in"]["cores"] and report["costs"]["stream"]["cores"] is None
     assert "graded messages of 24 bits" in report["refused"]["stream"]
     assert report["equal"]["ok"]

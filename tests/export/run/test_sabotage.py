@@ -232,7 +232,7 @@ def test_an_inactive_weight_is_found_in_the_registers(
 
     def lava(given: Program, inputs: Any, *_: Any, **__: Any) -> LavaRun:
         other = changed(program, "fc1/weight", (1, 4), 2)
-        return LavaRun(emulate(other, inputs), dict(registers(other)), {}, {}, {})
+        return LavaRun(emulate(other, inputs), dict(registers(other)), {}, {}, {}, {})
 
     command = arguments(graph_file, silent, tmp_path / "out")
     status, report, told = run_command(monkeypatch, capsys, command, lava)
@@ -249,7 +249,7 @@ def test_a_lava_that_holds_no_registers_is_not_believed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def lava(given: Program, inputs: Any, *_: Any, **__: Any) -> LavaRun:
-        return LavaRun(emulate(given, inputs), {}, {}, {}, {})
+        return LavaRun(emulate(given, inputs), {}, {}, {}, {}, {})
 
     command = arguments(graph_file, spikes_file, tmp_path)
     status, report, _ = run_command(monkeypatch, capsys, command, lava)
