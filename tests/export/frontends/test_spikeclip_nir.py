@@ -158,10 +158,11 @@ def test_biases_of_a_new_model_leave_nothing_to_truncate(make_encoder, seed):
 
 
 def test_finer_biases_would_be_truncated(make_encoder):
-    """The rule is what makes the spikes equal: with biases in single units some are not."""
+    """The rule is what makes the spikes equal: with biases in units finer by the rule some are not."""
     encoder = make_encoder(SMALL, 0)
     _, scales = quantized(SMALL, encoder)
     neurons = [n for n in scales if "fires" in n or n == "last" or n.split(".")[-1] in
                ("enter", "middle", "hidden")]  # fmt: skip
     assert all(scales[name] >= SMALL.steps - 1 for name in neurons)
-    assert differing(encoder, dict.fromkeys(neurons, 0)) > 0
+    finer = {name: scales[name] - (SMALL.steps - 1) for name in neurons}
+    assert differing(encoder, finer) > 0
