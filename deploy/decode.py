@@ -38,10 +38,12 @@ def decoded(text: bytes, kind: Any = Any, where: str = "") -> Any:
 
 def converted(value: Any, kind: Any, where: str = "") -> Any:
     """A value of JSON as `kind`; as `decoded`."""
+    # As text: of an integer that no float holds, msgspec's `convert` makes a SystemError.
     try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise BadInput(_told(str(error), kind, where, msgspec.json.encode(value))) from error
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except RecursionError as error:
+        raise BadInput("JSON nested too deeply") from error
+    return decoded(text, kind, where)
 
 
 def structure(of: type, required: bool = False, **types: Any) -> Any:

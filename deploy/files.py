@@ -311,10 +311,8 @@ def read_npy(path: Path, limit: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
 def npy_kind(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of the array in an .npy file, which is not read. Raises BadInput as `read_npz` does."""
     try:
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             return _read_npy_header(path, path.name, stream)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read: {error.strerror or error}") from error
     except (BadInput, MemoryError):
         raise
     except Exception as error:  # numpy, tokenize: as above

@@ -258,9 +258,8 @@ def main(kind: str) -> None:
         os.chdir(folder)
         os.environ["NEUROCLIP_CACHE"] = str(folder / "cache")
         if kind == "learning":
-            neuroclip(
-                ["zero-shot", "--labels", "a", "--split", "validation"]
-            )  # imports all there is
+            with redirect_stdout(io.StringIO()):  # imports all there is; our lines are the worker's
+                neuroclip(["zero-shot", "--labels", "a", "--split", "validation"])
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         count, slowest = 0, (0.0, "")

@@ -250,8 +250,8 @@ def record(folder: Path, content: bytes) -> Path:
     [
         (b"", "zero events"),
         (b"\x01\x02\x00\x00\x00" * 3 + b"\x01\x02", "truncated"),
-        (b"\x01\x02\x00\x00\x00" * 3 + b"\xc8\x02\x00\x00\x05", "200, outside the sensor"),
-        (b"\x01\x02\x00\x00\x09" + b"\x01\x02\x00\x00\x05", "not sorted"),
+        (b"\x01\x02\x00\x00\x00" * 3 + b"\xfa\x02\x00\x00\x05", " 250"),
+        (b"\x01\x02\x00\x03\xe9" + b"\x01\x02\x00\x00\x00", "not sorted"),
     ],
 )
 @pytest.mark.parametrize("in_a_set", [False, True])

@@ -122,7 +122,8 @@ def open_images(
         raise BadInput(f"{name_or_path}: class '{which}' has no readable training images")
     if part is not None and not len(found.labels):
         _refuse_all_seen(name_or_path, part, found.seen)
-        raise BadInput(f"{name_or_path}: its {part} part has no readable images")
+        why = f": {found.skipped[0]}" if found.skipped else ""
+        raise BadInput(f"{name_or_path}: its {part} part has no readable images{why}")
     return found
 
 

@@ -143,7 +143,11 @@ def _torchvision(name: str, root: Path) -> ImageSource:
             image: Image.Image = held[part][own][0]
             return image
         # torchvision would open whatever Pillow can, by programs of others too.
-        return decoded(read_content(_FILES[name](held[part], own), MAX_FILE, "an image"))
+        path = _FILES[name](held[part], own)
+        try:
+            return decoded(read_content(path, MAX_FILE, "an image"))
+        except ValueError as error:  # what is no image; the title has its number only
+            raise ValueError(f"{path}: {error}") from error
 
     return ImageSource(
         name=name,

@@ -8,6 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
 from deploy.errors import BadInput
 from neuroclip.training import loop
 from neuroclip.training.loop import OutOfTime, Session, Stage, fit
@@ -99,5 +102,11 @@ def test_a_state_of_another_training_or_a_damaged_one_is_refused(tmp_path):
     whole = path.read_bytes()
     for content in (whole[:500], b"", bytes(len(whole))):
         path.write_bytes(content)
-        with pytest.raises(BadInput, match=f"{path}: damaged training state"):
+        with pytest.raises(BadInput, match=f"{path}: not a readable safetensors file"):
             trained(Session(tmp_path, True))
+    path.write_bytes(whole)
+    with safe_open(path, "pt") as file:
+        record = file.metadata()
+    save_file(load_file(path), path, record | {"place": "{}["})
+    with pytest.raises(BadInput, match=f"{path}: damaged training state"):
+        trained(Session(tmp_path, True))
