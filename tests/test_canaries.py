@@ -144,10 +144,10 @@ def test_images_that_start_programs(tmp_path, song, refused, monkeypatch):
     (programs / "gs").write_text(f"#!/bin/sh\nmkdir {song}\n")
     (programs / "gs").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    for label in ("cat", "dog"):
-        (tmp_path / "data" / label).mkdir(parents=True)
+    for folder in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
         for i in range(4):
-            (tmp_path / "data" / label / f"{i}.png").write_bytes(
+            (tmp_path / "data" / folder / f"{i}.png").write_bytes(
                 b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
             )
     data = ("--data", tmp_path / "data", "--samples", "2")

@@ -126,9 +126,10 @@ def learning(folder: Path) -> Iterator[Attack]:
     for name, path in copies(folder, "neuroclip-digits", "safetensors"):
         yield Attack(neuroclip, ("evaluate", path), name)
     for label in ("cat", "dog"):
-        (folder / "images" / label).mkdir(parents=True)
-        for i, (width, height) in enumerate([(1, 1 << 26), (1 << 26, 1), (1 << 13, 1 << 14)]):
-            files.png(folder / "images" / label / f"{i}.png", width, height)
+        for part in ("train", "test"):  # so few are not split
+            (folder / "images" / part / label).mkdir(parents=True)
+            for i, (width, height) in enumerate([(1, 1 << 26), (1 << 26, 1), (1 << 13, 1 << 14)]):
+                files.png(folder / "images" / part / label / f"{i}.png", width, height)
     yield Attack(export, ("spikeclip-cifar10", *spikes, *target), ".png")
     batches = folder / "cifar-10-batches-py"
     batches.mkdir()

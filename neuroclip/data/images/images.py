@@ -122,8 +122,9 @@ def open_images(
         raise BadInput(f"{name_or_path}: class '{which}' has no readable training images")
     if part is not None and not len(found.labels):
         _refuse_all_seen(name_or_path, part, found.seen)
-        why = f": {found.skipped[0]}" if found.skipped else ""
-        raise BadInput(f"{name_or_path}: its {part} part has no readable images{why}")
+        if found.skipped:
+            raise BadInput(f"{name_or_path}: its {part} part: {found.skipped[0]}")
+        raise BadInput(f"{name_or_path}: its {part} part has no images; they may be too few to split")
     return found
 
 
