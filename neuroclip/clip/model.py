@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import open_clip
 import torch
 from msgspec import Meta, Struct, to_builtins
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from neuroclip.compute.devices import device_of
 from neuroclip.compute.threads import one_thread
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.data.seen import UNKNOWN, Seen, read_seen
+from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.storage.weights import check_tensors, fill_module, read_weights, weights_digest
 from neuroclip.text.prompts import fill, require_content
 from neuroclip.text.tokenizer import VOCABULARY, tokenize

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +26,7 @@ from deploy.errors import BadInput
 from deploy.files import read_json
 from neuroclip.clip.hugging_face import config_of_hf, tensors_of_hf
 from neuroclip.clip.spec import ClipSpec
+from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.storage.weights import check_tensors, read_weights
 
 # Numbers that OpenAI's archives keep as tensors beside the weights.

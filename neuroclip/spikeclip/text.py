@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import open_clip
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +17,7 @@ from neuroclip.clip.model import Clip, self_contained
 from neuroclip.clip.spec import BUNDLED, ClipSpec
 from neuroclip.compute.threads import one_thread
 from neuroclip.spikeclip.encoder import neurons
+from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.text.prompts import fill, require_content
 from neuroclip.text.tokenizer import VOCABULARY, tokenize
 from neuroclip.towers.bert import BertTower

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path, read_json, write_json
 from neuroclip.storage.checkpoint_files import CONFIG_FILE, described, typed
+from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.storage.weights import check_tensors, fill_module, read_weights, save_weights
 from neuroclip.towers.bert import BertSizes, BertTower
 from neuroclip.towers.tables import IMAGE_TOWERS, TEXT_TOWERS

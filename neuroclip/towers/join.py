@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from deploy.errors import BadInput
+from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.storage.weights import fill_module
 from neuroclip.towers.assembled import Towers, TowersConfig, build
 from neuroclip.towers.bert import BertTower

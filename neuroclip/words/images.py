@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.timm_model import TimmModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from neuroclip.clip.model import Clip
 from neuroclip.spikeclip.training.teacher import clip_input
 from neuroclip.storage.cache import keep, read_cached
+from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.storage.weights import weights_digest
 
 # Counted up when the way from images to features changes, so that no old feature is read back.
@@ -38,7 +38,9 @@ class ImageTower:
 def image_tower(clip: Clip) -> ImageTower:
     """The parts of a CLIP's image tower."""
     visual: nn.Module = clip.module.visual
-    last = list(visual.head.children()) if isinstance(visual, TimmModel) else []
+    last = (
+        list(visual.head.children()) if isinstance(visual, open_clip.timm_model.TimmModel) else []
+    )
     linear = [part for part in last if not isinstance(part, nn.Dropout)]
     if len(linear) == 1 and isinstance(linear[0], nn.Linear) and linear[0].bias is None:
         weight = linear[0].weight.detach().cpu().double().numpy()

@@ -123,8 +123,12 @@ def open_images(
     if part is not None and not len(found.labels):
         _refuse_all_seen(name_or_path, part, found.seen)
         if found.skipped:
-            raise BadInput(f"{name_or_path}: its {part} part: {found.skipped[0]}")
-        raise BadInput(f"{name_or_path}: its {part} part has no images; they may be too few to split")
+            raise BadInput(
+                f"{name_or_path}: its {part} part has no readable images: {found.skipped[0]}"
+            )
+        raise BadInput(
+            f"{name_or_path}: its {part} part has no images; they may be too few to split"
+        )
     return found
 
 
