@@ -265,7 +265,7 @@ def test_energy_bars_are_proportional(report, recordings, program):
 def test_the_ann_is_compared_in_one_convention_only(report, program):
     text = Page(render(report, {}, program)).text
     for expected in (
-        "added at register width: this spiking network takes 2.27 nJ, 0.82× the 2.76 nJ of the same layers "
+        "INT8 arithmetic: this spiking network takes 2.27 nJ, 0.82× the 2.76 nJ of the same layers "
         "as a dense ANN at every time step.",
         "given the whole input in one pass it takes 172 pJ, and against it, at 13×, "
         "the spiking network loses .",
