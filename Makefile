@@ -45,8 +45,9 @@ test: .venv/.installed
 test-all: .venv/.installed
 	.venv/bin/python $(PYTEST)
 
+# Kills and attacks are minutes of the same code: once, in `make test`, is enough.
 test-core: $(CORE)/.installed
-	$(CORE)/bin/python $(PYTEST) -m "not long"
+	$(CORE)/bin/python $(PYTEST) -m "not long" --ignore tests/test_kills.py --ignore tests/test_attacks.py
 
 bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_emulator.py
