@@ -6,7 +6,7 @@ picture), so that neither another name, another folder nor another split hides t
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,9 @@ Ids = NDArray[np.uint64]
 FILE = "seen.npz"
 """Its name in the folder of a model."""
 
-_NONE = np.zeros(0, np.uint64)
+
+def _none() -> Ids:
+    return np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Seen:
     both sorted, uint64. complete: False where some of it is not recorded, as for weights of others.
     """
 
-    learned: Ids = _NONE
-    chose: Ids = _NONE
+    learned: Ids = field(default_factory=_none)
+    chose: Ids = field(default_factory=_none)
     complete: bool = True
 
     @staticmethod
