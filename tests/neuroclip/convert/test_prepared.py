@@ -86,7 +86,9 @@ def pruned(net: Net) -> nn.Module:
 def after_a_run(net: Net) -> nn.Module:
     """States of a training step, which remember how they were made."""
     net.train()
+    eps, net.block[1].eps = net.block[1].eps, 1e-5  # newer torch trains with no other
     net(SAMPLE[:, 0])
+    net.block[1].eps = eps
     with torch.no_grad():
         net.block[1].running_mean.zero_()
         net.block[1].running_var.fill_(1.0)

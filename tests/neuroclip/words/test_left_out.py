@@ -46,7 +46,11 @@ def test_nothing_of_the_classes_left_out_is_used() -> None:
     spoiled[np.isin(validation.labels, LEFT)] = np.nan
     assert row_of(scores, cosines, of, Part(spoiled, validation.labels), test) == expected
     of.sums[0, 0] = np.nan
-    assert row_of(scores, cosines, of, validation, test) != expected
+    try:
+        touched = row_of(scores, cosines, of, validation, test) != expected
+    except ValueError:  # newer SciPy refuses what is no number
+        touched = True
+    assert touched
 
 
 def test_not_even_their_texts_choose_the_strength() -> None:

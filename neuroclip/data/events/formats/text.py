@@ -119,12 +119,21 @@ def _numbers(path: Path, text: bytes, lines: int) -> NDArray[Any]:
 
 
 def _parsed(text: bytes, kind: type) -> NDArray[Any]:
+    """The numbers up to the first that is none; that it stopped early is told by their count."""
     import warnings
 
     with warnings.catch_warnings():
-        # That it stopped early is told by the number of values.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return np.fromstring(text, kind, sep=" ")
+        try:
+            return np.fromstring(text, kind, sep=" ")
+        except ValueError:  # newer NumPy raises where it stops
+            found = []
+            for word in text.split():
+                try:
+                    found.append(kind(word))
+                except (ValueError, OverflowError):
+                    break
+            return np.array(found, kind)
 
 
 def _tokens_per_line(text: bytes) -> NDArray[np.int64]:
