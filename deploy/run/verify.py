@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from deploy.compare.parity import compare_recordings, recordings
 from deploy.count.operations import count, to_json
 from deploy.emulate.fast import emulate_fast, prepare
+from deploy.emulate.reference import check_shapes
 from deploy.emulate.trace import load_trace, record_bytes
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import read_npz
@@ -20,7 +21,7 @@ from deploy.map.validate import validate
 from deploy.program.file import load_program
 from deploy.program.program import Program, equal
 from deploy.program.timed import Timed, timed
-from deploy.run.evidence import INPUTS, LABELS, ON_CHIP, changed, data_sha256
+from deploy.run.evidence import INPUTS, LABELS, ON_CHIP, changed, data_sha256, evidence
 
 # Recordings that the replay holds at a time.
 _CHUNK_BYTES = 256 << 20
@@ -86,21 +87,24 @@ def verify(folder: Path, report: Mapping[str, Any]) -> list[Checked]:
 
 
 def _files(folder: Path, report: Mapping[str, Any]) -> Checked:
-    files = (report.get("evidence") or {}).get("files")
-    if not files:
+    said = report.get("evidence")
+    if not isinstance(said, dict) or not said.get("files"):
         return Checked("files", None, "the report keeps no hashes")
-    lines = changed(folder, report)
-    return Checked("files", not lines, "; ".join(lines) or f"{', '.join(files)}: as written")
+    found = evidence(folder)
+    if found == said:
+        return Checked("files", True, f"{', '.join(found['files'])}: as written")
+    wrong = changed(folder, report) or ["the report's hashes are not all of these files"]
+    return Checked("files", False, "; ".join(wrong))
 
 
 def _read(folder: Path, report: Mapping[str, Any]) -> _Run:
     program = load_program(folder / "program.npz")
     arrays = read_npz(folder / INPUTS)
     labels = arrays.pop(LABELS, None)
-    expected = {node.name for node in program.inputs}
-    if arrays.keys() != expected:
-        odd = sorted(arrays.keys() ^ expected)
-        raise BadInput(f"{folder / INPUTS}: input '{odd[0]}' is not in it and the program alike")
+    try:
+        check_shapes(program, arrays)
+    except BadInput as error:
+        raise BadInput(f"{folder / INPUTS}: {error}") from error
     trace = load_trace(folder / "trace.npz") if (folder / "trace.npz").is_file() else {}
     mapping = load_mapping(folder / "mapping.json")
     return _Run(folder, report, program, arrays, labels, trace, mapping, _timed(program, report))
@@ -192,8 +196,8 @@ def _counts(run: _Run, messages: Arrays, chip: Chip) -> Checked:
     said = run.report.get("counts")
     said = said if isinstance(said, dict) else {}
     for key, value in counted.items():
-        if key in said and said[key] != value:
-            return Checked("counts", False, f"{key}: {_first(said[key], value)}")
+        if said.get(key) != value:
+            return Checked("counts", False, f"{key}: {_first(said.get(key), value)}")
     operations = counted["synaptic_ops"]["exact_total"]
     return Checked("counts", True, f"{operations} synaptic operations, and every other count")
 

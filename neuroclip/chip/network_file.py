@@ -17,7 +17,7 @@ import torch
 from msgspec.structs import asdict as plain
 from torch import Tensor, nn
 
-from deploy.arithmetic.registers import BIAS_EXP_MAX, VTH_MAX
+from deploy.arithmetic.registers import BIAS_EXP_MAX, VTH_MAX, WEIGHT_MAX, WEIGHT_MIN
 from deploy.decode import converted, structure
 from deploy.errors import BadInput
 from deploy.program.program import DECAY_MAX, Shape
@@ -30,6 +30,7 @@ Pair = tuple[int, int]
 Tensors = Mapping[str, Tensor]
 
 # Sizes and powers of two beyond these fit no machine and no float32.
+_MAX_WINDOW = 1 << 10
 _MAX_SIZE = 1 << 24
 _MAX_EXPONENT = 64
 _REGISTERS = {"du": (-1, DECAY_MAX), "dv": (0, DECAY_MAX + 1), "vth": (0, VTH_MAX)}
@@ -150,7 +151,7 @@ def _made(name: str, raw: Mapping[str, Any], left: dict[str, Tensor]) -> nn.Modu
     if not re.fullmatch(r"[A-Za-z_0-9]+", name):
         raise BadInput(f"module '{name}': expected a name of letters, digits and _")
     kind = raw.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise BadInput(f"module '{name}': kind {kind!r} is none of {', '.join(_KINDS)}")
     rest = {key: value for key, value in raw.items() if key != "kind"}
     of = _KINDS[kind]
@@ -160,11 +161,14 @@ def _made(name: str, raw: Mapping[str, Any], left: dict[str, Tensor]) -> nn.Modu
             return _neuron(name, spec, left)
         if isinstance(spec, _SumPool):
             _require_shape(f"module '{name}'", (spec.channels, *spec.kernel, *spec.stride))
+            _require_window(name, spec)
+            _require(name, "weight", spec.weight, WEIGHT_MIN, WEIGHT_MAX)
             window = spec.kernel, spec.stride, spec.padding
             return ChipSumPool2d(spec.channels, *window, spec.weight)
         _require(name, "exponent", spec.exponent, -_MAX_EXPONENT, _MAX_EXPONENT)
         weight = _taken(left, f"{name}.weight", torch.float32)
         if isinstance(spec, _Conv2d):
+            _require_window(name, spec)
             window = spec.stride, spec.padding, spec.dilation
             _require_dimensions(name, weight, 4)
             return ChipConv2d(weight, spec.exponent, *window, spec.groups)
@@ -233,6 +237,13 @@ def _require_running(network: ChipNetwork) -> None:
         run(network, {name: torch.zeros(1, 1, *shape) for name, shape in network.inputs.items()})
     except (RuntimeError, AssertionError, ValueError) as error:
         raise BadInput(f"network: its parts do not fit each other: {_line(error)}") from error
+
+
+def _require_window(name: str, spec: Any) -> None:
+    """Steps of a window are at least 1, and what stands around an image is no larger than any image."""
+    for key, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
+        for value in getattr(spec, key, ()):
+            _require(name, key, value, least, _MAX_WINDOW)
 
 
 def _require_dimensions(name: str, weight: Tensor, count: int) -> None:

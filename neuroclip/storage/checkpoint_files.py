@@ -36,9 +36,9 @@ def format_of(name_or_folder: str | Path) -> str:
     path = _folder(name_or_folder, [name for names in BUNDLED.values() for name in names])
     raw = read_json(path / CONFIG_FILE)
     found = raw.get("format") if isinstance(raw, dict) else None
-    if found not in BUNDLED:
+    if not isinstance(found, str) or found not in BUNDLED:
         raise BadInput(f"{path / CONFIG_FILE}: not a configuration of {' or '.join(BUNDLED)}")
-    return str(found)
+    return found
 
 
 def read_config(

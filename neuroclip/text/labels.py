@@ -108,19 +108,21 @@ def stands_for(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:
     or for the one that it was given for. Raises BadInput for a class that the data do not have, and for
     names that are the same but for these.
     """
-    own = {name: i for i, name in enumerate(class_names)}
-    for of_class in labels.given:
-        if _known(of_class, own) is None:
+    own = _Names({name: i for i, name in enumerate(class_names)})
+    given: dict[int, str] = {}
+    for of_class, word in labels.given.items():
+        number = own.number(of_class)
+        if number is None:
             raise BadInput(f"--labels: '{of_class}' is no class of the data, {some(class_names)}")
-    given = {_known(of_class, own): word for of_class, word in labels.given.items()}
+        given[number] = word
     taken = set(labels.given.values())
     words = {word: i for i, word in enumerate(labels.names)}
-    free = {word: i for word, i in words.items() if word not in taken}
+    free = _Names({word: i for word, i in words.items() if word not in taken})
     found = np.full(len(class_names), -1, np.int64)
     for i, name in enumerate(class_names):
         if i in given:
             found[i] = words[given[i]]
-        elif (label := _known(name, free)) is not None:
+        elif (label := free.number(name)) is not None:
             found[i] = label
     return found
 
@@ -157,14 +159,25 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
-def _known(name: str, among: Mapping[str, int]) -> int | None:
-    """The number of a name: of the very same, else of the only one that is the same but for its case."""
-    if name in among:
-        return among[name]
-    alike = [number for other, number in among.items() if _plain(other) == _plain(name)]
-    if len(alike) > 1:
-        raise BadInput(f"label '{name}': {len(alike)} names differ from it only in case or spaces")
-    return alike[0] if alike else None
+class _Names:
+    """Names with their numbers, to be found by the very same, else by what is the same but for its case."""
+
+    def __init__(self, numbers: Mapping[str, int]) -> None:
+        self._exact = numbers
+        self._alike: dict[str, list[int]] = {}
+        for name, number in numbers.items():
+            self._alike.setdefault(_plain(name), []).append(number)
+
+    def number(self, name: str) -> int | None:
+        """The number of a name, None where there is none. Raises BadInput where several are alike."""
+        if name in self._exact:
+            return self._exact[name]
+        alike = self._alike.get(_plain(name), [])
+        if len(alike) > 1:
+            raise BadInput(
+                f"label '{name}': {len(alike)} names differ from it only in case or spaces"
+            )
+        return alike[0] if alike else None
 
 
 def _plain(name: str) -> str:

@@ -23,7 +23,7 @@ from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.variants import variant_features
 from neuroclip.clip.zero_shot import accuracy, zero_shot_scores
 from neuroclip.commands.actions.asked import Source, clip_inputs
-from neuroclip.commands.actions.seen import tell_seen
+from neuroclip.commands.actions.told import tell_classified, tell_seen
 from neuroclip.compute.distributed import finish, rank
 from neuroclip.data.events.catalogue import EventDataset, few_shot, open_dataset, without_bad
 from neuroclip.data.images.vocabulary import read_labels
@@ -151,15 +151,7 @@ def zero_shot(
     if labels is not None:
         print("\n".join(meanings(given, dataset.class_names, found)))
     truth = found[dataset.labels[indices]]
-    if (truth >= 0).all():
-        print(f"zero-shot on {dataset.name}, {split} {what}: {accuracy(scores, truth)}")
-    else:
-        counts = np.bincount(scores.argmax(axis=1), minlength=len(names))
-        for name, count in zip(names, counts, strict=True):
-            print(f"{name}: {count} {what}")
-        print(
-            f"no accuracy: {int((truth < 0).sum())} of {len(truth)} {what} are of no label's class"
-        )
+    tell_classified(f"zero-shot on {dataset.name}, {split} {what}", scores, truth, names, what)
     print(f"data set {dataset.described}", file=sys.stderr)
     return 0
 

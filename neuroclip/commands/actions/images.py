@@ -1,7 +1,6 @@
 """What `neuroclip zero-shot` does with still images, `neuroclip train clip` with two towers, and
 `neuroclip unseen`."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from deploy.files import write_json
 from deploy.output import claim
 from neuroclip.clip.model import Clip, encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
-from neuroclip.clip.zero_shot import accuracy
 from neuroclip.commands.actions.asked import Source, clip_inputs
-from neuroclip.commands.actions.seen import tell_seen
+from neuroclip.commands.actions.told import tell_classified, tell_images, tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.data.images.images import ImageDataset, Part, open_images
 from neuroclip.data.images.vocabulary import expanded, read_labels, replaced
@@ -63,17 +61,10 @@ def zero_shot(
     features = body_features(encoder, dataset.images, normalisation)
     for row, each in rows.items():
         scores = class_scores(encoder, features, texts[row])
-        if (truth >= 0).all():
-            found = f"{accuracy(scores, truth)}"
-            what = f"zero-shot on {dataset.name}, {split} images"
-            print(f"{f'{row} ({len(each)} names)' if row else what}: {found}")
-        else:
-            counts = np.bincount(scores.argmax(axis=1), minlength=len(each))
-            for name, count in zip(each, counts, strict=True):
-                print(f"{name}: {count} images")
-            print(
-                f"no accuracy: {int((truth < 0).sum())} of {len(truth)} images are of no label's class"
-            )
+        title = (
+            f"{row} ({len(each)} names)" if row else f"zero-shot on {dataset.name}, {split} images"
+        )
+        tell_classified(title, scores, truth, each, "images")
     return 0
 
 
@@ -97,7 +88,7 @@ def train_towers(
         dataset = open_images(
             source.data, config.image_size, 3, seed, source.root, source.skip_bad, limit
         )
-        _tell_skipped(source, dataset)
+        tell_images(dataset, source.skip_bad)
         made = align(towers, dataset, template or DEFAULT_TEMPLATE, str(out), device_of())
         towers = made.towers
         print(
@@ -191,16 +182,7 @@ def _opened(
     dataset = open_images(
         source.data, clip.image_size, 3, seed, source.root, source.skip_bad, limit, part, seen=seen
     )
-    _tell_skipped(source, dataset)
+    tell_images(dataset, source.skip_bad)
     if part is not None:
         tell_seen(clip.seen, dataset.seen, dataset.seen + len(dataset.labels), part)
     return dataset
-
-
-def _tell_skipped(source: Source, dataset: ImageDataset) -> None:
-    for reason in dataset.skipped[:20]:
-        print(f"skipped {reason}", file=sys.stderr)
-    if source.skip_bad:
-        print(f"skipped {len(dataset.skipped)} images that cannot be read")
-    for note in dataset.notes:
-        print(f"note: {note}", file=sys.stderr)

@@ -17,7 +17,7 @@ from deploy.files import write_json
 from deploy.output import claim
 from neuroclip.chip.network import ChipNetwork
 from neuroclip.clip.zero_shot import Accuracy
-from neuroclip.commands.actions.seen import tell_seen
+from neuroclip.commands.actions.told import tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.convert.watch.layout import Layout
 from neuroclip.data.seen import Seen

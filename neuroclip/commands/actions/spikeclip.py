@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -20,7 +19,7 @@ from neuroclip.clip.model import Clip, encode_text, load_clip
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.clip.zero_shot import accuracy
 from neuroclip.commands.actions.asked import Source, clip_inputs
-from neuroclip.commands.actions.seen import tell_seen
+from neuroclip.commands.actions.told import tell_images, tell_seen
 from neuroclip.compute.devices import device_of
 from neuroclip.compute.distributed import finish, meet, rank, shared
 from neuroclip.data.images.images import ImageDataset, Part, Shares, open_images
@@ -365,12 +364,7 @@ def opened(
     )
     if rank() > 0:
         return dataset
-    for reason in dataset.skipped[:20]:
-        print(f"skipped {reason}", file=sys.stderr)
-    if source.skip_bad:
-        print(f"skipped {len(dataset.skipped)} images that cannot be read")
-    for note in dataset.notes:
-        print(f"note: {note}", file=sys.stderr)
+    tell_images(dataset, source.skip_bad)
     if part is None:
         print(dataset.counts)
     else:

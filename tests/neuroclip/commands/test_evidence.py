@@ -120,3 +120,65 @@ def test_inputs_of_another_network_are_refused(run: Path, refused: Callable[...,
     shutil.copy(run / "inputs.npz", run / "x.npz")
     write_npz(run / "inputs.npz", {"other": np.zeros((1, 2, 3), np.int32)})
     refused(main, "verify", run, says=("inputs.npz", "input '"))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x: x.reshape(-1),
+        lambda x: np.array(3),
+        lambda x: x[:0],
+        lambda x: x[:, :0],
+        lambda x: x[..., :1],
+        lambda x: x * np.nan,
+        lambda x: x.astype("U2"),
+    ],
+)
+def test_inputs_of_another_shape_or_type_are_refused_by_file(
+    run: Path, refused: Callable[..., str], made: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    arrays = read_npz(run / "inputs.npz")
+    write_npz(run / "inputs.npz", arrays | {"in": made(arrays["in"])})
+    refused(main, "verify", run, says=("inputs.npz: input 'in'",))
+
+
+def without(*path: str) -> Callable[[dict], None]:
+    """Takes one entry out of a report."""
+
+    def change(report: dict) -> None:
+        for key in path[:-1]:
+            report = report[key]
+        del report[path[-1]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "claim"),
+    [
+        (without("evidence", "files", "program.npz"), "files"),
+        (without("evidence", "identity"), "files"),
+        (lambda r: r["evidence"].update(files=["program.npz"]), "files"),
+        (lambda r: r["evidence"].update(identity="0" * 64), "files"),
+        (without("counts", "spikes"), "counts"),
+        (lambda r: r.update(counts=[]), "counts"),
+    ],
+)
+def test_what_a_report_no_longer_says_does_not_hold(
+    run: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict], None], claim: str
+) -> None:
+    report = json.loads((run / "report.json").read_text())
+    change(report)
+    (run / "report.json").write_text(json.dumps(report))
+    assert main(["verify", str(run)]) == 1
+    assert f"{claim:<9} DOES NOT HOLD" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("evidence", [None, [], 1, {"files": None}])
+def test_evidence_that_is_none_is_not_checked(
+    run: Path, capsys: pytest.CaptureFixture[str], evidence: object
+) -> None:
+    report = json.loads((run / "report.json").read_text()) | {"evidence": evidence}
+    (run / "report.json").write_text(json.dumps(report))
+    assert main(["verify", str(run)]) == 0
+    assert "files     not checked: the report keeps no hashes" in capsys.readouterr().out

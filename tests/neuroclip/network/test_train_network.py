@@ -1,6 +1,9 @@
 """From a module in a file to a network that is fine-tuned on the chip's arithmetic, exported and proven."""
 
+import copy
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +162,53 @@ def test_a_damaged_network_is_refused(network_file: Path, how: str, says: str) -
     _break(raw, tensors, how)
     with pytest.raises(BadInput, match=says):
         network_from(raw, tensors)
+
+
+def _places(value: object, at: tuple = ()) -> Iterator[tuple]:
+    yield at
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, inner in items:
+        yield from _places(inner, (*at, key))
+
+
+def test_any_value_at_any_place_is_read_or_refused(network_file: Path) -> None:
+    chip = to_chip(module_of(f"{network_file}:Net").eval(), shape=(2, 34, 34))
+    whole, tensors = json.loads(json.dumps(described_network(chip))), network_tensors(chip)
+    values = [
+        None,
+        True,
+        -1,
+        0,
+        1 << 40,
+        1 << 70,
+        0.5,
+        1e308,
+        "",
+        "x",
+        [],
+        ["a"],
+        [[1]],
+        {},
+        {"a": 1},
+    ]
+    refused = 0
+    for place in list(_places(whole))[1:]:
+        for value in values:
+            raw = inside = copy.deepcopy(whole)
+            for key in place[:-1]:
+                inside = inside[key]
+            inside[place[-1]] = value
+            try:
+                network_from(raw, dict(tensors))
+            except BadInput as error:
+                refused += "\n" not in str(error)
+    assert refused > 10 * len(list(_places(whole)))
 
 
 def test_labels_choose_nothing_of_the_test(

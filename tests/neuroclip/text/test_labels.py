@@ -117,3 +117,11 @@ def test_random_orders_keep_the_truth() -> None:
         found = required(Labels(tuple(names[words])), list(names[classes]), "data")
         own = np.argsort(classes)[truth]
         assert np.array_equal(found[own] == np.argsort(words)[guess], truth == guess)
+
+
+def test_many_labels_of_another_case_are_found_in_linear_time() -> None:
+    names = [f"Class_{i}" for i in range(20_000)]
+    found = stands_for(Labels(tuple(n.upper() for n in reversed(names))), names)
+    assert np.array_equal(found, np.arange(20_000)[::-1])
+    with pytest.raises(BadInput, match="'a': 2 names differ from it only in case"):
+        stands_for(Labels(("A", "A_")), ["a"])
