@@ -178,33 +178,29 @@ def test_a_module_of_ones_own_is_converted_and_proven(tmp_path: Path):
     assert report.json["predictions"]["labels"] == ["a", "b", "c"]
 
 
-def readme_blocks() -> list[str]:
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
-    return [block for block in blocks if "import neuroclip as nc" in block]
+def python_block(page: str) -> str:
+    """The first block of Python on a page."""
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    return text.split("```python\n")[1].split("```")[0]
 
 
 @needs_torch
-def test_what_the_readme_says_runs(graph_file: Path, spikes_file: Path, tmp_path, monkeypatch):
-    import snntorch as snn
-    import torch
+@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
+def test_a_network_of_ones_own_runs_as_it_is_written(page: str, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given: dict = {}
+    exec(python_block(page).replace('target="lava"', 'target="emulator"'), given)
+    report = given["report"]
+    assert report.ok and report.json["parity"]["pairs"][0]["a"] == "torch"
 
-    own, from_python = readme_blocks()
+
+def test_python_as_the_documentation_says(graph_file, spikes_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "graph.nir").write_bytes(graph_file.read_bytes())
     (tmp_path / "spikes.npz").write_bytes(spikes_file.read_bytes())
-    leaky = {"reset_mechanism": "zero", "reset_delay": False, "init_hidden": True}
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(2, 2, 5, stride=4), snn.Leaky(beta=0.9, **leaky), torch.nn.Flatten(),
-        torch.nn.Linear(128, 3), snn.Leaky(beta=0.8, **leaky, output=True),
-    )  # fmt: skip
-    spikes = np.random.default_rng(0).integers(0, 2, (4, 3, 2, 34, 34))
-    given = {"model": model, "spikes": spikes, "labels": np.arange(4) % 3}
-    exec(own.replace('target="lava"', 'target="emulator"'), given)
-    assert given["report"].ok and given["report"].accuracy["emulator"]["total"] == 4
-    messages = np.load("spikes.npz")["spikes"]
-    given = {"messages": messages}
-    exec(from_python.replace('"input"', '"in"'), given)
-    recorded = given["report"].trace
+    given = {"messages": np.load("spikes.npz")["spikes"]}
+    exec(python_block("docs/reference/python.md").replace('"input"', '"in"'), given)
+    report = given["report"]
+    assert report.accuracy["emulator"]["total"] == 12
     for name, values in given["trace"].s.items():
-        assert np.array_equal(values, recorded[f"{name}/s"])
+        assert np.array_equal(values, report.trace[f"{name}/s"])

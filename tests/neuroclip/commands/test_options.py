@@ -99,7 +99,7 @@ def test_the_defaults_in_the_help_are_the_recipes() -> None:
 
 def documented() -> list[str]:
     """The `neuroclip …` lines of README.md, CONTRIBUTING.md and docs/."""
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages).replace("\\\n", " ")
     names = "|".join(name for name in NAMES if " " not in name)
     shell = re.findall(rf"^ *(neuroclip (?:{names})(?: .*?)?)(?:   .*)?$", text, re.MULTILINE)
