@@ -14,11 +14,15 @@ from typing import Any, NoReturn
 
 from deploy.errors import BadInput, ToolError
 from deploy.processes import ended_by_signals
-from deploy.reading import limit_memory
+from deploy.reading import address_space, limit_memory
 from deploy.shown import shown
 
 # What a shell expects of a command that a signal ended: 128 + its number.
 _BY_SIGNAL = 128
+# How torch and Python's threads say that there is no memory: neither raises MemoryError.
+_NO_SPACE = re.compile(
+    r"(can't|cannot|failed to|unable to) (re)?alloc|not enough memory|start new thread", re.I
+)
 # How tqdm goes up a line.
 _UP = "\x1b[A"
 
@@ -81,6 +85,9 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         except ModuleNotFoundError as error:
             message = f"{error}: pip install '.[learn]' in the repository"
             status = BadInput.exit_status
+        except ImportError as error:
+            # Not absent, but not to be loaded: a library of another version, or no space for it.
+            message, status = f"cannot be loaded: {error}{_limit()}", BadInput.exit_status
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             message, status = f"{where}{error.strerror or error}", BadInput.exit_status
@@ -88,7 +95,11 @@ def run_command(name: str, action: Callable[[], int]) -> int:
             near = error.object[max(0, error.start - 40) : error.end + 20]
             message, status = f"a name that is not valid text: {near!r}", BadInput.exit_status
         except MemoryError:
-            message, status = "not enough memory", BadInput.exit_status
+            message, status = f"not enough memory{_limit()}", BadInput.exit_status
+        except RuntimeError as error:
+            if not _NO_SPACE.search(str(error)):
+                raise
+            message, status = f"not enough memory: {error}{_limit()}", BadInput.exit_status
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -97,6 +108,12 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         with suppress(OSError):
             print(f"{name}: {' '.join(message.splitlines())}", file=sys.stderr, flush=True)
         return status
+
+
+def _limit() -> str:
+    """What this process may take, where less than the machine has: `ulimit -v`, in words."""
+    space = address_space()
+    return "" if space is None else f" (the process may take {space >> 20} MiB, see `ulimit -v`)"
 
 
 class _Shown:

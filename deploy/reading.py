@@ -63,9 +63,14 @@ def _available() -> int:
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     with suppress(ValueError, OSError):  # "max": no limit
         found.append(int(_CONTAINER.read_text()))
-    if resource is not None:
-        found += [n for n in resource.getrlimit(resource.RLIMIT_AS) if n > 0][:1]
+    found.append(address_space() or 0)
     return min((n for n in found if n > 0), default=_UNKNOWN)
+
+
+def address_space() -> int | None:
+    """Bytes of address space that this process may take; None where that is not limited."""
+    soft = -1 if resource is None else resource.getrlimit(resource.RLIMIT_AS)[0]
+    return soft if soft > 0 else None
 
 
 def require_regular(path: Path) -> int:

@@ -112,7 +112,7 @@ def _module(model: Any, request: Request) -> Deployment:
 def _python(model: Any, request: Request) -> Deployment:
     try:
         from export.frontends.python_file import from_python
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BadInput(
             f"a network of Python's needs torch and snnTorch ({error}): "
             "pip install '.[learn]' in the repository"
@@ -128,7 +128,7 @@ def _is_module(model: object) -> bool:
 def _checkpoint(model: Any, request: Request) -> Deployment:
     try:
         from export.frontends.checkpoint import from_checkpoint
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BadInput(
             f"a checkpoint needs torch and what belongs to it ({error}): "
             "pip install '.[learn]' in the repository (a .nir file needs none of it)"

@@ -78,7 +78,7 @@ def plot_history(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 def _figure(rows: int = 1) -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BadInput(
             "matplotlib is not installed: plots need it (pip install matplotlib)"
         ) from error

@@ -42,7 +42,7 @@ def tokenizer(pieces: Sequence[str], context: int) -> Callable[[Sequence[str]], 
     """
     try:
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BadInput(f"package 'tokenizers' is not installed; {BRINGS}") from error
     numbers = {piece: number for number, piece in enumerate(pieces)}
     cut: Any = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]", max_input_chars_per_word=100))

@@ -1,6 +1,7 @@
 """How commands end on bad days: closed and full streams, signals, and what a killed one left behind."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -177,3 +178,37 @@ def test_a_name_moves_no_cursor_and_a_progress_bar_does(capsys):
     assert said.out == "a\\x1b[2Jb\n"
     assert said.err.startswith("c\\x1b]0;d\\x07\n\re\\x1b[31m\\rf:  ")
     assert "\x1b" not in said.err.replace("\x1b[A", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v")
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("import torch", "cannot be loaded: "),
+        ("raise MemoryError", "not enough memory"),
+        (
+            'raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")',
+            "not enough memory: ",
+        ),
+        ('raise RuntimeError("can\'t start new thread")', "not enough memory: can't start"),
+    ],
+)
+def test_little_address_space_is_one_line_that_names_the_limit(fault, says):
+    """Of torch's libraries too, which were said to be missing; other faults stay tracebacks."""
+    if "torch" in fault:
+        pytest.importorskip("torch")
+    code = f"""
+import sys
+from deploy.command import run_command
+def action():
+    {fault}
+sys.exit(run_command("command", action))
+"""
+    command = f"ulimit -v 400000; exec {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert ended.returncode == 2, ended.stderr
+    assert len(ended.stderr.splitlines()) == 1 and says in ended.stderr
+    assert "(the process may take 390 MiB, see `ulimit -v`)" in ended.stderr
+    other = code.replace(fault, "raise RuntimeError('a fault of ours')")
+    ended = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
+    assert ended.returncode == 1 and "Traceback" in ended.stderr

@@ -17,7 +17,7 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     _check_packets(path, content)
     try:
         import aedat
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BadInput(
             f"{path}: reading .aedat4 files needs the package aedat: pip install aedat"
         ) from error

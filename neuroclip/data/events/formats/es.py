@@ -35,7 +35,7 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     width, height = struct.unpack_from("<HH", content, _HEADER - 4)
     try:
         import faery
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BadInput(
             f"{path}: reading .es files needs the package faery: pip install faery"
         ) from error

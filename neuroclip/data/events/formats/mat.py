@@ -23,7 +23,7 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     try:
         # Before the child begins, so that it is there for every one.
         from scipy.io import loadmat
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BadInput(f"{path}: reading .mat files needs scipy: pip install scipy") from error
 
     def columns() -> dict[str, Any]:
