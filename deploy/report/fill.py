@@ -1,9 +1,13 @@
 """Templates filled with facts: HTML in which every text is escaped and safe to print."""
 
+import html
+import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy.report.charts.svg import Drawing
 from deploy.report.words import sentences
 from deploy.report.words.figures import count, interval, joules, percent, plain, seconds
 from deploy.report.words.read import at
@@ -36,10 +40,22 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filter_ in (at, count, interval, joules, percent, seconds):
+    for filter_ in (at, count, interval, joules, labelled, percent, seconds):
         environment.filters[filter_.__name__] = filter_
     environment.globals["words"] = sentences
     return environment
+
+
+def labelled(cells: str, head: Sequence[object]) -> Drawing:
+    """Cells of a row, each with its column's head, which a phone shows before it. cells: markup."""
+    heads = iter(["", *(text for text in head[1:])])
+
+    def named(tag: re.Match[str]) -> str:
+        text = next(heads, "")
+        said = "" if hasattr(text, "__html__") else html.escape(plain(text))
+        return f'{tag[0]} data-label="{said}"' if said else tag[0]
+
+    return Drawing(re.sub("<t[dh](?=[ >])", named, str(cells)))
 
 
 def _source(name: str) -> tuple[str, str, None]:

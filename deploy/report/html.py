@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deploy.files import write_text
@@ -18,15 +19,19 @@ from deploy.report.words.verdict import Word, verdict
 
 
 def render(
-    report: Mapping[str, Any], recordings: Mapping[str, NDArray[Any]], program: Program
+    report: Mapping[str, Any],
+    recordings: Mapping[str, NDArray[Any]],
+    program: Program,
+    frames: NDArray[np.uint8] | None = None,
 ) -> str:
     """The report of a run as one HTML page.
 
     report: the object that report.json holds; whatever is missing or null is shown as "not
     measured". recordings: {"NAME/s": integers [samples, time, *shape], "NAME/v": int32 likewise},
     as in trace.npz; may be empty. program: gives the order of nodes and which are read-outs.
+    frames: what the host saw of the first samples, uint8 [samples, slices, height, width].
     """
-    run = Run(report, recordings, program)
+    run = Run(report, recordings, program, frames)
     contents = [(section, show(section, run)) for section in sections()]
     found = verdict(report)
     state, mark = ("open", "!") if found.word == "EQUAL" and found.doubts else _STATES[found.word]
@@ -58,9 +63,10 @@ def write_report(
     report: Mapping[str, Any],
     recordings: Mapping[str, NDArray[Any]],
     program: Program,
+    frames: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write `render(...)` to a file, atomically. Raises BadInput where it cannot be written."""
-    write_text(path, render(report, recordings, program))
+    write_text(path, render(report, recordings, program, frames))
 
 
 _STATES: Mapping[Word, tuple[str, str]] = {

@@ -14,6 +14,7 @@ from deploy.reading import opened
 Arrays = Mapping[str, NDArray[Any]]
 
 INPUTS = "inputs.npz"
+FRAMES = "frames.npz"
 LABELS = "labels"
 ON_CHIP = "chip_program.npz"
 # What another run of the same program, inputs and mapping writes again, byte for byte.

@@ -55,7 +55,8 @@ class Deployment:
     exchange, where there is a text encoder. skipped: how many samples cannot be read and were left out.
     skips: the lowering of residual skips, and the other one, where there are any. data_set: which known
     data set of events the data were taken for, and why. seen: how many samples were left out since the
-    model has been trained on them.
+    model has been trained on them. frames: what the host looks at in the first samples, for the
+    report, uint8 [samples, slices, height, width], where it makes frames of events.
     """
 
     model: str
@@ -80,6 +81,7 @@ class Deployment:
     data_set: str | None = None
     untuned_predictions: NDArray[np.int64] | None = None
     seen: int = 0
+    frames: NDArray[np.uint8] | None = None
 
     @property
     def samples(self) -> int:

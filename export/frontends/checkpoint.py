@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
+from deploy.report.charts.maps import shrunk
+from deploy.report.sections.run.activity import MAX_SAMPLES
 from export.deployment.deployment import Deployment, label_notes, seen_notes, unreadable
 from export.frontends.spikeclip import from_spikeclip
 from export.nir_format.normal.neurons import DEFAULT_DT
@@ -19,6 +21,7 @@ from neuroclip.clip.model import encode_text
 from neuroclip.clip.spec import BUNDLED, ClipSpec
 from neuroclip.data.events.catalogue import open_dataset, without_bad
 from neuroclip.data.events.dataset import DatasetCard, EventDataset
+from neuroclip.data.events.frames import FrameOptions, frames
 from neuroclip.data.events.recording import read_recording
 from neuroclip.data.images.vocabulary import read_labels
 from neuroclip.data.split import to_draw
@@ -111,7 +114,16 @@ def from_checkpoint(
         skipped=len(reasons),
         seen=left_out,
         data_set=None if one else dataset.described,
+        frames=_shown_frames(dataset, indices, checkpoint.frames),
     )
+
+
+def _shown_frames(
+    dataset: EventDataset, indices: NDArray[np.int64], options: FrameOptions
+) -> NDArray[np.uint8] | None:
+    """Frames of the samples that the report shows; None of sensors of several sizes."""
+    found = [shrunk(frames(dataset.load(int(index)), options)) for index in indices[:MAX_SAMPLES]]
+    return np.stack(found) if len({each.shape for each in found}) == 1 else None
 
 
 @torch.no_grad()

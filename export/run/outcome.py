@@ -175,6 +175,8 @@ def predictions_json(deployment: Deployment, program: Program, runs: Runs) -> di
 
     correct: of each executor a text of one character a sample, "1" where it is right; with
     labels_sha256, of all labels in their order, two runs over the same samples can be paired.
+    confusion: how many samples of each label the emulator takes for each class, [label, predicted,
+    samples] of every pair that occurs; null without labels.
     outputs: of a network with several, the most active neuron of each in the samples that were
     recorded; `first` is of the one that decides.
     """
@@ -191,6 +193,12 @@ def predictions_json(deployment: Deployment, program: Program, runs: Runs) -> di
             key: None if right is None else "".join("01"[int(x)] for x in right)
             for key, right in _right(deployment, runs).items()
         },
+        "confusion": None
+        if labels is None
+        else {
+            "executor": "emulator",
+            "counts": confusion(labels, runs.predictions["emulator"]),
+        },
         "labels_sha256": None if labels is None else hashlib.sha256(labels.tobytes()).hexdigest(),
         "outputs": {
             output.name: most_active(trace, output.source)[:_SHOWN].tolist()
@@ -198,6 +206,13 @@ def predictions_json(deployment: Deployment, program: Program, runs: Runs) -> di
             if several and (output.source in trace.readout or output.source in trace.s)
         },
     }
+
+
+def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[list[int]]:
+    """[label, predicted, samples] of every pair that occurs, in order."""
+    pairs, samples = np.unique(np.stack([labels, predicted], axis=1), axis=0, return_counts=True)
+    found: list[list[int]] = np.concatenate([pairs, samples[:, None]], axis=1).tolist()
+    return found
 
 
 def parity_json(pairs: tuple[Parity, ...]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from deploy.program.program import Program, registers
 from deploy.prove.proof import prove, require
 from deploy.report import write_report
 from deploy.report.words.read import SCHEMA
-from deploy.run.evidence import INPUTS, ON_CHIP, evidence, kept_inputs
+from deploy.run.evidence import FRAMES, INPUTS, ON_CHIP, evidence, kept_inputs
 from export.deployment.deployment import Deployment
 from export.deployment.skips import skips_json
 from export.quantization.fidelity import quantization_json
@@ -75,7 +75,7 @@ def _output_files(target: Target, out: Path) -> tuple[str, ...]:
         of_targets += find_target(read_json(out / "report.json")["target"]).files
     ours = "model.nir", "program.npz", ON_CHIP
     first = dict.fromkeys((*ours, *of_targets, *target.files))
-    return (*first, INPUTS, "trace.npz", "mapping.json", "report.html", "report.json")
+    return (*first, INPUTS, FRAMES, "trace.npz", "mapping.json", "report.html", "report.json")
 
 
 def _run(
@@ -173,10 +173,12 @@ def _run(
         write_npz(
             options.out / INPUTS, kept_inputs(deployment.inputs, deployment.labels, kept_samples)
         )
+        if deployment.frames is not None:
+            write_npz(options.out / FRAMES, {"frames": deployment.frames})
         report |= {"evidence": evidence(options.out)}
         sent_in = {f"{n}/s": x[: options.record_samples] for n, x in deployment.inputs.items()}
         shown = recordings(runs.trace) | sent_in
-        write_report(options.out / "report.html", report, shown, program)
+        write_report(options.out / "report.html", report, shown, program, deployment.frames)
         write_json(options.out / "report.json", report)
     return report
 

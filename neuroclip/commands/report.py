@@ -27,11 +27,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the report or the comparison; a page that is gone is written again."""
-    from deploy.emulate.trace import load_trace
     from deploy.files import write_text
     from deploy.output import claim_page
-    from deploy.program.file import load_program
-    from deploy.report import compare, compare_html, summary, write_report
+    from deploy.report import compare, compare_html, rewrite, summary
     from deploy.report.words.read import read_report
 
     report = read_report(options.run_folder / "report.json")
@@ -49,12 +47,8 @@ def run(options: argparse.Namespace) -> int:
             f"--html {options.html}: of one run the page is {options.run_folder}/report.html"
         )
     folder, page = options.run_folder, options.run_folder / "report.html"
-    # The page of the run itself also shows the messages of its inputs, which no other file keeps.
     if not page.exists():
-        program = load_program(folder / "program.npz")
-        # A run with --record none has no trace; its report has no raster.
-        recorded = folder / "trace.npz"
-        write_report(page, report, load_trace(recorded) if recorded.exists() else {}, program)
+        rewrite(page, report)
     print(summary(report, page))
     _say_changed(folder, report)
     return 0 if report["ok"] else 1

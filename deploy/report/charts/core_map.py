@@ -1,54 +1,59 @@
-"""The cores of a chip, coloured by their fullest resource."""
+"""The cores of a chip, coloured by their fullest resource: the whole chip small, the used ones large."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from deploy.report.charts.svg import Drawing, el, picture, text
+from deploy.report.charts.bands import figure
+from deploy.report.charts.svg import Drawing, el, picture
 from deploy.report.words.figures import percent, shorten
 from deploy.report.words.read import at, items, number, numbers
 
-COLUMNS, CELL_W, CELL_H, PAD = 15, 56, 38, 3
-# Letters of a population's name that fit a cell.
-NAME = 8
+COLUMNS, CELL, GAP = 16, 10, 2
 # Loihi has 128 cores; a map of more cells than these is not one of a chip.
 MAX_CELLS = 1024
+# Letters of a population's name that fit a cell.
+NAME = 14
 # Ranges of neurons that are listed; more are counted.
 FEW = 3
 # Upper ends of the load classes; a core above 100 % breaks a limit and gets a class of its own.
 CLASSES = (0.25, 0.5, 0.75, 1.0)
 
 
-def core_map(chip: int, per_chip: int, listed: dict[int, Any]) -> Drawing:
+def chip_map(chip: int, per_chip: int, listed: Mapping[int, Any]) -> Drawing:
     """A chip of `per_chip` cores; listed: {index over all chips: a core of the report}."""
     first = chip * per_chip
     indices = list(range(first, first + min(per_chip, MAX_CELLS)))
     if per_chip > MAX_CELLS:  # no chip that exists: the used cores alone, closed up
         indices = [i for i in sorted(listed) if i // per_chip == chip][:MAX_CELLS]
-    cells = [
-        _cell(index, listed.get(index), i % COLUMNS * CELL_W, i // COLUMNS * CELL_H)
-        for i, index in enumerate(indices)
-    ]
-    height = -(-len(indices) // COLUMNS) * CELL_H
-    return picture(COLUMNS * CELL_W, height, f"Core map of chip {chip}", *cells)
+    of_class: dict[str, list[str]] = {}
+    side = CELL - GAP
+    for i, index in enumerate(indices):
+        kind = f"load{_class(_load(listed[index]))}" if index in listed else "unused"
+        x, y = i % COLUMNS * CELL, i // COLUMNS * CELL
+        of_class.setdefault(kind, []).append(f"M{x} {y}h{side}v{side}h-{side}z")
+    paths = [el("path", d="".join(d), cls=f"cell {kind}") for kind, d in of_class.items()]
+    used = sum(index in listed for index in indices)
+    label = f"Chip {chip}: {used} of {len(indices)} cores used"
+    height = -(-len(indices) // COLUMNS) * CELL
+    return el("div", picture(COLUMNS * CELL, height, label, *paths), el("small", label), cls="chip")
 
 
-def _cell(index: int, core: object, x: float, y: float) -> Drawing:
-    rect = {"x": x, "y": y, "width": CELL_W - PAD, "height": CELL_H - PAD, "rx": 3}
-    if core is None:
-        return el("g", el("title", f"core {index}: unused"), el("rect", **rect, cls="core unused"))
+def used_cores(listed: Mapping[int, Any]) -> Drawing:
+    """Used cores large: what is on each, how full it is, and every resource to whom it is read or shown."""
+    cells = [_cell(index, core) for index, core in sorted(listed.items())]
+    return figure("Used cores and their loads", *cells, cls="cores")
+
+
+def _cell(index: int, core: object) -> Drawing:
     names = list(dict.fromkeys(str(at(s, "population")) for s in items(at(core, "slices"))))
     first = shorten(names[0], NAME) if names else "empty"
     load = _load(core)
     more = f" +{len(names) - 1}" if len(names) > 1 else ""
     said = percent(load, 0) if load is not None else "load ?"
-    kind = f"core load{_class(load)}"
     return el(
-        "g",
-        el("title", _tooltip(index, core)),
-        el("rect", **rect, cls=kind),
-        text(first, x + 5, y + 15, "core-name"),
-        text(f"{said}{more}", x + 5, y + 28, "core-load"),
-        cls=kind,
-    )
+        "div", el("b", f"{first}{more}"), el("small", f"core {index}, {said}"),
+        cls=f"core load{_class(load)}", title=_tooltip(index, core),
+    )  # fmt: skip
 
 
 def _load(core: object) -> float | None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from deploy.report.charts.svg import Child, Drawing, el, join, picture, text
-from deploy.report.words.figures import joules, shorten
+from deploy.report.charts.bands import band, figure, stretched
+from deploy.report.charts.svg import Drawing, el
+from deploy.report.words.figures import joules
 
-WIDTH, LEFT, RIGHT, ROW, BAR = 760, 170, 80, 34, 20
+WIDTH, BAR = 500, 20
 # Colours after Okabe and Ito, told apart by colour-blind readers; further categories share the last.
 COLOURS = 7
 
@@ -23,19 +24,16 @@ def energy_bars(bars: Bars) -> Drawing:
     """A bar for each set, as long as what its categories add up to."""
     colour = colours(bars)
     largest = max(sum(parts.values()) for _, parts, _ in bars) or 1
-    drawn: list[Child] = []
-    for i, (title, parts, total) in enumerate(bars):
-        y, x = i * ROW, float(LEFT)
-        name = join([el("title", title), shorten(title, 22)])
-        drawn.append(text(name, LEFT - 10, y + 15, None, "end"))
+    rows = []
+    for title, parts, total in bars:
+        drawn, x = [], 0.0
         for part, energy in parts.items():
-            width = energy / largest * (WIDTH - LEFT - RIGHT)
+            width = energy / largest * WIDTH
             # A hair of space between the parts, where a part is wide enough to lose it.
             shown = round(width - 1 if width > 4 else max(width, 0), 2)
-            place = {"x": round(x, 2), "y": y, "width": shown, "height": BAR}
+            place = {"x": round(x, 2), "y": 0, "width": shown, "height": BAR}
             said = el("title", f"{title}, {part}: {joules(energy)}")
             drawn.append(el("rect", said, cls=f"energy c{colour[part]}", **place))
             x += max(width, 0)
-        drawn.append(text(joules(total), round(x + 8, 1), y + 15, "total"))
-    label = "Energy per inference by coefficient set and category"
-    return picture(WIDTH, len(bars) * ROW, label, *drawn)
+        rows.append(band(title, [], stretched(WIDTH, BAR, *drawn), [joules(total)]))
+    return figure("Energy per inference by coefficient set and category", *rows, cls="bars")

@@ -5,7 +5,9 @@ from deploy.report.charts.svg import Child, Drawing, el, picture, text
 from deploy.report.words.figures import count
 from deploy.report.words.read import at, items, number
 
-WIDTH, WIDEST = 760, 8.0
+WIDTH, CELL, WIDEST = 760, 84.0, 8.0
+# Columns that a phone shows in full size.
+FEW = 4
 # On which side of the middle each direction is drawn, and along which axis.
 _WAYS = {"east": (-1, "x"), "west": (1, "x"), "south": (1, "y"), "north": (-1, "y")}
 
@@ -14,15 +16,16 @@ def mesh(report: object, columns: int, rows: int) -> Drawing:
     """The part of the mesh that holds cores, [rows, columns] routers."""
     held, packets = _routers(report, columns, rows)
     busiest = max(packets.values(), default=0.0)
-    size = min(110.0, (WIDTH - 10) / columns)
+    size = min(CELL, WIDTH / columns)
     box = size * 0.58
     drawn: list[Child] = [*_links(report, columns, rows, size, box)]
     for y in range(rows):
         for x in range(columns):
             drawn.append(_router(x, y, size, box, held.get((x, y), []), packets, busiest))
     label = "Mesh of routers, coloured by packets, with the load of every link"
-    # As wide as all figures, so that a mesh of few routers is not blown up.
-    return picture(WIDTH, rows * size, label, *drawn)
+    drawing = picture(columns * size, rows * size, label, *drawn)
+    # On a phone the words of many columns would be too small to read.
+    return el("div", drawing, cls="many" if columns > FEW else None)
 
 
 def _routers(

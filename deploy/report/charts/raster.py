@@ -1,4 +1,4 @@
-"""The spike raster of one sample: a band per node, a row per neuron, a tick per spike."""
+"""What nodes sent in one sample: a row a node, a pixel row a neuron, a pixel column a time step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.report.charts.svg import Child, Drawing, el, picture, step_ticks, text
-from deploy.report.words.figures import count, percent, shorten
+from deploy.report.charts.bands import band, figure, steps_axis
+from deploy.report.charts.pixels import binned, image, strengths
+from deploy.report.charts.svg import Drawing
+from deploy.report.words.figures import count, percent
 
-WIDTH, LEFT, RIGHT, TOP, GAP, AXIS = 760, 120, 130, 4, 10, 34
-# More rows than this cannot be told apart on a page; an even selection is drawn and said so.
-MAX_ROWS = 128
-# A graded message is drawn in one of so many strengths of its colour.
-LEVELS = 3
+# More rows and columns cannot be told apart on a page: neighbours are drawn as one.
+MAX_ROWS, MAX_COLUMNS = 128, 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,68 +28,28 @@ class Band:
 def raster(bands: Sequence[Band], label: str) -> Drawing:
     """Draw the recordings of one sample, a band per node.
 
-    Graded messages are drawn in three strengths of |message|, negative ones in a second colour.
+    Messages are drawn in strengths of their size, negative ones in a second colour; where neurons or
+    steps are drawn as one, in strengths of how much all of them sent.
     """
-    timesteps = max(len(band.values) for band in bands)
-    drawn: list[Child] = []
-    y = float(TOP)
-    for band in bands:
-        height, drawing = _band(band, timesteps, y)
-        drawn.append(drawing)
-        y += height + GAP
-    drawn.append(time_axis(timesteps, y - GAP / 2, WIDTH - LEFT - RIGHT, LEFT))
-    return picture(WIDTH, y + AXIS, label, *drawn)
+    timesteps = max(len(each.values) for each in bands)
+    return figure(label, *(_band(each) for each in bands), steps_axis(timesteps))
 
 
-def time_axis(timesteps: int, y: float, width: float, left: float) -> Drawing:
-    """Labelled steps below a figure whose columns are time steps."""
-    column = width / timesteps
-    return el(
-        "g",
-        *(
-            text(str(t), round(left + (t + 0.5) * column, 1), y + 14, None, "middle")
-            for t in step_ticks(timesteps)
-        ),
-        text("time step", left + width / 2, y + 30, None, "middle"),
-        cls="tick",
-    )
-
-
-def _band(band: Band, timesteps: int, y: float) -> tuple[float, Drawing]:
-    name, values = band.name, band.values.reshape(len(band.values), -1)
+def _band(of: Band) -> Drawing:
+    values = of.values.reshape(len(of.values), -1).astype(np.int64)
     neurons = values.shape[1]
-    rows = np.arange(neurons)
-    if neurons > MAX_ROWS:
-        rows = np.linspace(0, neurons - 1, MAX_ROWS).round().astype(np.int64)
-    height = float(min(150, max(30, 4 * len(rows))))
-    width = WIDTH - LEFT - RIGHT
     fired = int(np.count_nonzero(values))
-    share = fired / max(1, values.size)
-    scaled = f"translate({LEFT} {y:g}) scale({width / timesteps:.5g} {height / len(rows):.5g})"
-    return height, el(
-        "g",
-        el("title", f"{name}: {count(fired)} messages, {percent(share)} of {band.unit} and steps"),
-        el("rect", x=LEFT, y=y, width=width, height=height, cls="band"),
-        el("g", *_marks(values[:, rows]), transform=scaled),
-        text(shorten(name, 15), LEFT - 10, y + 13, "name", "end"),
-        text(f"{count(neurons)} {band.unit}", LEFT - 10, y + 26, "tick", "end"),
-        text(f"{MAX_ROWS} shown", LEFT - 10, y + 39, "tick", "end")
-        if len(rows) < neurons
-        else None,
-        text(count(fired) if fired else "silent", WIDTH - RIGHT + 10, y + 13, "name"),
-        text(percent(share), WIDTH - RIGHT + 10, y + 26, "tick"),
+    drawn = binned(values.T, (MAX_ROWS, MAX_COLUMNS))
+    if drawn.shape != values.T.shape:  # opposite messages must not cancel each other
+        sent = binned(np.abs(values.T), (MAX_ROWS, MAX_COLUMNS))
+        drawn = np.where(drawn < 0, -sent, sent)
+    together = -(-neurons // MAX_ROWS)
+    said = f"{count(fired)} messages, {percent(fired / max(1, values.size))} of {of.unit} and steps"
+    height = min(150, max(30, 4 * len(drawn)))
+    return band(
+        of.name,
+        [f"{count(neurons)} {of.unit}", *([f"{together} a row"] if together > 1 else [])],
+        image(strengths(drawn), f"{of.name}: {said}", style=f"height:{height}px"),
+        [count(fired) if fired else "silent", percent(fired / max(1, values.size))],
+        f"{of.name}: {said}",
     )
-
-
-def _marks(values: NDArray[Any]) -> list[Drawing]:
-    """One path per sign and strength, in units of one step by one row."""
-    largest = int(np.abs(values.astype(np.int64)).max(initial=0))
-    marks = []
-    for sign, colour in ((1, "spike"), (-1, "spike negative")):
-        strength = np.ceil(np.maximum(values.astype(np.int64) * sign, 0) / max(1, largest) * LEVELS)
-        for level in range(1, LEVELS + 1):
-            where = np.argwhere(strength == level)
-            if len(where):
-                path = "".join(f"M{t + 0.15:g} {n + 0.5:g}h.7" for t, n in where.tolist())
-                marks.append(el("path", d=path, cls=f"{colour} level{level}"))
-    return marks

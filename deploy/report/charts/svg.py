@@ -1,4 +1,4 @@
-"""SVG elements as text, in which every string is escaped, and the few pieces that figures share."""
+"""Elements as text, in which every string is escaped, and the few pieces that figures share."""
 
 import html
 import math
@@ -29,6 +29,8 @@ def el(tag: str, *children: Child, **attributes: str | int | float | None) -> Dr
         for name, value in attributes.items()
         if value is not None
     )
+    if tag == "img":
+        return Drawing(f"<img{written}>")
     if tag in VOID and not children:
         return Drawing(f"<{tag}{written}/>")
     return Drawing(f"<{tag}{written}>{join(children)}</{tag}>")
@@ -51,16 +53,16 @@ def _escape(value: object) -> str:
 
 
 def picture(width: float, height: float, label: str, *children: Child) -> Drawing:
-    """An inline SVG picture that scales with the page and scrolls where the screen is narrow."""
-    drawing = el(
+    """A drawing with words in it, no wider than `width` pixels and no wider than the page."""
+    return el(
         "svg",
         *children,
         viewBox=f"0 0 {width:g} {height:g}",
         role="img",
         aria_label=label,
-        style=f"aspect-ratio:{width:g}/{height:g}",
+        style=f"width:{width:g}px;aspect-ratio:{width:g}/{height:g}",
+        cls="picture",
     )
-    return el("div", drawing, cls="scroll figure", tabindex=0, role="region", aria_label=label)
 
 
 def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -76,7 +78,7 @@ def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 def step_ticks(timesteps: int) -> list[int]:
     """Whole time steps to label on an axis of `timesteps` steps."""
-    return [int(t) for t in round_ticks(0, timesteps - 1, 8) if t == int(t)]
+    return [int(t) for t in round_ticks(0, timesteps - 1, 6) if t == int(t)]
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:

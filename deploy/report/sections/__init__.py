@@ -9,8 +9,8 @@ from functools import cache
 from deploy.errors import BadInput
 from deploy.report.sections.chip import cores, latency, traffic
 from deploy.report.sections.cost import counts, energy, skips
-from deploy.report.sections.result import accuracy, crosscheck, parity, proof, quantization
-from deploy.report.sections.run import activity, coverage, placement, repeat
+from deploy.report.sections.result import accuracy, classes, crosscheck, parity, proof, quantization
+from deploy.report.sections.run import activity, coverage, network, placement, repeat
 from deploy.report.words.section import Run, Section
 
 __all__ = ["Run", "Section", "register", "sections"]
@@ -19,10 +19,11 @@ __all__ = ["Run", "Section", "register", "sections"]
 GROUP = "neuroclip.sections"
 
 _SECTIONS = [
+    Section("network", "Network", network.facts),
     Section("accuracy", "Accuracy", accuracy.facts),
+    Section("classes", "Class by class", classes.facts, "Classes"),
     Section("quantization", "Quantization", quantization.facts),
     Section("parity", "Parity", parity.facts),
-    Section("placement", "What ran where", placement.facts),
     Section("activity", "Activity", activity.facts),
     Section("cores", "Cores", cores.facts),
     Section("skips", "Residual skips", skips.facts),
@@ -32,6 +33,7 @@ _SECTIONS = [
     Section("latency", "Time", latency.facts),
     Section("crosscheck", "Cross-check", crosscheck.facts),
     Section("proof", "Proof of ranges", proof.facts, "Proof"),
+    Section("placement", "What ran where", placement.facts, "Where"),
     Section("coverage", "Not covered", coverage.facts),
     Section("repeat", "Repeat this run", repeat.facts, "Repeat"),
 ]

@@ -6,6 +6,7 @@ from inspect import getfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deploy.program.program import Program
@@ -16,12 +17,14 @@ class Run:
     """What is known of a run.
 
     report: the object that report.json holds. recordings: {"NAME/s": integers [samples, time, *shape],
-    "NAME/v": int32 likewise}. program: the network that ran.
+    "NAME/v": int32 likewise}. program: the network that ran. frames: what the host saw of the first
+    samples, uint8 [samples, slices, height, width], where it looked at frames.
     """
 
     report: Mapping[str, Any]
     recordings: Mapping[str, NDArray[Any]]
     program: Program
+    frames: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from deploy.report.charts.core_map import core_map, slices
+from deploy.report.charts.core_map import chip_map, slices, used_cores
 from deploy.report.charts.svg import Drawing
 from deploy.report.words.figures import count, percent
 from deploy.report.words.read import at, items, mapping, number, numbers
 from deploy.report.words.section import Run
 
-# Cells of more chips than these fill pages without saying more; they are counted in words.
-MAX_CHIPS = 8
+# Cells of more chips, and large ones of more cores, fill pages without saying more: they are counted.
+MAX_CHIPS, MAX_CORES = 8, 48
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -22,9 +22,15 @@ def facts(run: Run) -> dict[str, Any]:
     }
     resources = list(dict.fromkeys(r for c in listed.values() for r in numbers(at(c, "load"))))
     maps, hidden = _maps(cores, listed) if listed else ([], 0)
+    fullest = sorted(
+        listed, key=lambda i: -max(numbers(at(listed[i], "load")).values(), default=0.0)
+    )
+    fullest = fullest[:MAX_CORES]
     return {
         "mapped": bool(listed) or number(at(cores, "used")) is not None,
         "maps": maps,
+        "large": used_cores({i: listed[i] for i in fullest}) if fullest else None,
+        "shown": len(fullest),
         "won": at(cores, "found_by", "won"),
         "candidates": mapping(at(cores, "found_by", "candidates")),
         "hidden": hidden,
@@ -65,15 +71,11 @@ def _assumed(found: object) -> list[list[Any]]:
     ]
 
 
-def _maps(cores: object, listed: dict[int, Any]) -> tuple[list[tuple[str, Drawing]], int]:
-    """(title, map) of each chip that is used, as far as they are drawn, and how many are not."""
+def _maps(cores: object, listed: dict[int, Any]) -> tuple[list[Drawing], int]:
+    """The map of each chip that is used, as far as they are drawn, and how many are not."""
     chips = int(number(at(cores, "chips_available")) or number(at(cores, "chips")) or 1)
     available = int(number(at(cores, "available")) or 0)
     per_chip = max(1, available // max(1, chips)) if available else max(listed) + 1
     occupied = sorted({index // per_chip for index in listed})
-    titled = len(occupied) > 1 or chips > 1
-    shown = [
-        (f"Chip {chip}" if titled else "", core_map(chip, per_chip, listed))
-        for chip in occupied[:MAX_CHIPS]
-    ]
+    shown = [chip_map(chip, per_chip, listed) for chip in occupied[:MAX_CHIPS]]
     return shown, len(occupied) - len(shown)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.report.charts.series import MAX_ROWS, curve, curves, heat
+from deploy.report.charts.series import curve, curves, heat
 from deploy.report.charts.svg import Drawing
 from deploy.report.words.figures import count, percent
 from deploy.report.words.read import at, items, mapping, numbers
@@ -73,7 +73,6 @@ def _steps(per_step: object) -> dict[str, Any]:
     return {
         "steps": curves(named, label),
         "cores": _cores(names, items(at(per_step, "per_core", "synaptic_ops"))),
-        "hidden": f"; the first {MAX_ROWS} of {len(names)} cores" if len(names) > MAX_ROWS else "",
     }
 
 
@@ -82,4 +81,5 @@ def _cores(names: list[str], steps: list[Any]) -> Drawing | None:
     if not names or not rows or any(row is None or len(row) != len(names) for row in rows):
         return None
     values = np.array(rows, np.float64).T
-    return heat([f"core {name}" for name in names], values, "Synaptic operations by core and step")
+    name = f"core {names[0]}" if len(names) == 1 else f"cores {names[0]} – {names[-1]}"
+    return heat(values, name, "Synaptic operations by core and step")

@@ -13,12 +13,13 @@ from deploy.report.words.section import Run
 def facts(run: Run) -> dict[str, Any]:
     """Stacked bars per set, what each includes and excludes, and the ANN."""
     sets = [e for e in items(at(run.report, "energy")) if number(at(e, "total_j")) is not None]
+    never = _never_included(sets)
     bars = [(str(at(e, "coefficients")), _parts(e), at(e, "total_j")) for e in sets]
     return {
         "legend_of": [(f"c{n}", name.replace("_", " ")) for name, n in colours(bars).items()],
         "bars": energy_bars(bars) if bars else None,
-        "never": ", ".join(_never_included(sets)),
-        "rows": [_row(e) for e in sets],
+        "never": ", ".join(never),
+        "rows": [_row(e, never) for e in sets],
         "ann": against_ann(run.report),
     }
 
@@ -38,13 +39,15 @@ def _parts(entry: object) -> dict[str, int | float]:
     return parts
 
 
-def _row(entry: object) -> dict[str, Any]:
+def _row(entry: object, never: list[str]) -> dict[str, Any]:
     """What a figure covers; its range, from idle neurons and no zero weights to its cautious total."""
     low, total = number(at(entry, "low_j")), number(at(entry, "total_j"))
     ends = None if total is None else (total if low is None else low, total)
     return {
         "name": str(at(entry, "coefficients")),
         "range": words.between(ends, joules),
-        "covers": [", ".join(map(str, items(at(entry, key)))) for key in ("included", "excluded")],
+        "included": ", ".join(map(str, items(at(entry, "included")))),
+        "excluded": ", ".join(x for x in map(str, items(at(entry, "excluded"))) if x not in never)
+        or ("nothing else" if items(at(entry, "excluded")) else ""),
         "source": at(entry, "source"),
     }

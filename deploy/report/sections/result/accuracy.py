@@ -9,8 +9,8 @@ from deploy.report.words.read import at, number
 from deploy.report.words.section import Run
 
 
-def facts(run: Run) -> dict[str, Any]:
-    """One row per executor: share correct, 95 % interval, correct of all; none where none has any."""
+def facts(run: Run) -> dict[str, Any] | None:
+    """One row per executor: share correct, 95 % interval, correct of all; None where none has any."""
     titles = words.titles(run.report)
     entries = {title: words.accuracy(run.report, e) for e, title in titles.items()}
     ends = [
@@ -20,7 +20,7 @@ def facts(run: Run) -> dict[str, Any]:
         if (x := number(at(entry, key))) is not None
     ]
     if not ends:
-        return {"rows": []}
+        return None
     axis = axis_around(ends)
     return {
         "axis": axis.ticks(),

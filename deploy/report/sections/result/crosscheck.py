@@ -8,9 +8,11 @@ from deploy.report.words.read import at, items, number, pair
 from deploy.report.words.section import Run
 
 
-def facts(run: Run) -> dict[str, Any]:
-    """Counts side by side, then energy and time, and how SANA-FE was driven."""
+def facts(run: Run) -> dict[str, Any] | None:
+    """Counts side by side, then energy and time, and how SANA-FE was driven; None where it did not run."""
     found = at(run.report, "sanafe")
+    if not found:
+        return None
     energy, latency = at(found, "energy"), at(found, "latency")
     beside = []
     if number(at(energy, "sanafe_j")) is not None:
@@ -21,7 +23,6 @@ def facts(run: Run) -> dict[str, Any]:
         ours = words.between(pair(at(latency, "ours_s")), seconds)
         beside.append(["time", ours, "", seconds(at(latency, "sanafe_s"))])
     return {
-        "ran": bool(found),
         "ok": at(found, "ok"),
         "counts": items(at(found, "counts")),
         "beside": beside,

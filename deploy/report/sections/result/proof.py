@@ -7,9 +7,10 @@ from deploy.report.words.read import at, mapping, pair
 from deploy.report.words.section import Run
 
 Ends = tuple[int | float, int | float]
+PROVEN = ("✓", "good")
 SIGNS = {
-    "proven for all inputs": ("✓", "good"),
-    "proven for the stated input range": ("✓", "good"),
+    "proven for all inputs": PROVEN,
+    "proven for the stated input range": PROVEN,
     "observed only": ("!", "warn"),
     "no bounds known": ("?", "warn"),
 }
@@ -28,7 +29,8 @@ def facts(run: Run) -> dict[str, Any]:
     arithmetic = mapping(at(proof, "arithmetic")).items()
     ranges = mapping(at(proof, "input_ranges")).items()
     return {
-        "rows": rows,
+        "proven": [row for row in rows if row["sign"] == PROVEN],
+        "open": [row for row in rows if row["sign"] != PROVEN],
         "observed": bool(observed),
         "portable": at(proof, "portable"),
         "obstacle": _obstacle({row["verdict"] for row in rows}),

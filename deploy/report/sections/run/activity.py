@@ -1,19 +1,25 @@
-"""What the network did: spike rasters and read-out potentials of the first recorded samples."""
+"""What went through the network: the first samples as seen, their spikes, and their read-outs."""
 
 from typing import Any
 
+import numpy as np
+
+from deploy.report.charts.maps import channel_maps, gray_frames, input_frames, is_spatial
 from deploy.report.charts.potentials import MAX_LABELS, MAX_LINES, potentials
 from deploy.report.charts.raster import Band, raster
+from deploy.report.charts.svg import Drawing
+from deploy.report.words.figures import count, percent
 from deploy.report.words.read import at, items
 from deploy.report.words.section import Run
 
-# Each sample adds its spikes to the page; more of them are in the trace file.
-MAX_SAMPLES = 4
+# Each sample adds to the page; more of them are in the trace file. Nodes of a deep network likewise.
+MAX_SAMPLES, MAX_NODES = 4, 12
 
 
 def facts(run: Run) -> dict[str, Any]:
-    """A raster and the read-outs' potentials for each sample that is shown."""
+    """Of each sample that is shown its frames, a map or a raster of every node, and its read-outs."""
     program = run.program
+    taken_in = {node.name for node in program.inputs}
     integrators = {p.name for p in program.populations if p.is_readout}
     order = [*(n.name for n in program.inputs), *program.order]
     order += sorted({k.rpartition("/")[0] for k in run.recordings} - set(order))
@@ -22,24 +28,60 @@ def facts(run: Run) -> dict[str, Any]:
     reading = [n for n in order if n in integrators and f"{n}/v" in usable]
     recorded = min((len(a) for a in usable.values()), default=0)
     shown = range(min(recorded, MAX_SAMPLES) if spiking or reading else 0)
+    chosen = np.linspace(0, len(spiking) - 1, min(len(spiking), MAX_NODES)).round().astype(int)
+    drawn = [spiking[i] for i in chosen]
     return {
         "recorded": recorded,
+        "nodes": (len(drawn), len(spiking)),
         "samples": [
             {
                 "title": _title(run.report, sample),
-                "raster": _raster(run, spiking, sample) if spiking else None,
+                "seen": _seen(run, sample),
+                "spatial": [_maps(run, n, sample) for n in nodes if _spatial(run, n)],
+                "raster": _raster(run, [n for n in nodes if not _spatial(run, n)], sample),
                 "readouts": [_readout(run, name, sample) for name in reading],
             }
             for sample in shown
+            # All nodes of one sample show how the network works; of the others, what they are.
+            for nodes in [drawn if sample == 0 else [n for n in drawn if n in taken_in]]
         ],
     }
 
 
-def _raster(run: Run, spiking: list[str], sample: int) -> str:
+def _seen(run: Run, sample: int) -> Drawing | None:
+    """The frames that the host made and looked at, where it did."""
+    frames = run.frames
+    if frames is None or sample >= len(frames):
+        return None
+    return gray_frames(frames[sample], f"Frames of sample {sample}")
+
+
+def _spatial(run: Run, name: str) -> bool:
+    return is_spatial(run.recordings[f"{name}/s"].shape[2:])
+
+
+def _maps(run: Run, name: str, sample: int) -> dict[str, Any]:
+    """A spatial node's name, what it is, how much it sent, and its pictures."""
+    sent = run.recordings[f"{name}/s"][sample]
+    taken_in = any(node.name == name for node in run.program.inputs)
+    draw = input_frames if taken_in else channel_maps
+    shape = " × ".join(str(n) for n in sent.shape[1:])
+    fired = int(np.count_nonzero(sent))
+    return {
+        "name": name,
+        "said": f"{shape}, {count(fired)} {'messages' if taken_in else 'spikes'} "
+        f"({percent(fired / max(1, sent.size))}), by {'step' if taken_in else 'channel'}",
+        "drawing": draw(sent, f"Maps of {name}, sample {sample}"),
+    }
+
+
+def _raster(run: Run, names: list[str], sample: int) -> Drawing | None:
+    if not names:
+        return None
     inputs = {n.name for n in run.program.inputs}
     bands = [
         Band(n, run.recordings[f"{n}/s"][sample], "channels" if n in inputs else "neurons")
-        for n in spiking
+        for n in names
     ]
     return raster(bands, f"Spike raster of sample {sample}")
 

@@ -1,4 +1,4 @@
-"""What the figures of a report do not cover, gathered in one place."""
+"""What the figures of a report do not cover: what did not run in one line, assumptions, warnings."""
 
 from typing import Any
 
@@ -8,32 +8,12 @@ from deploy.report.words.section import Run
 
 
 def facts(run: Run) -> dict[str, Any]:
-    """Left out of every figure, assumed, and not checked: one list each."""
+    """What did not run, and lists of what is assumed and of warnings."""
     report = run.report
     return {
-        "parts": [
-            ("Not in the energy", _left_out(at(report, "energy"))),
-            ("Not in the time", _left_out(at(report, "latency"))),
-            ("Assumed", _assumed(report)),
-            ("Not checked in this run", _unchecked(report)),
-            ("Warnings", items(at(report, "warnings"))),
-        ]
+        "unchecked": "; ".join(_unchecked(report)) or "nothing that could",
+        "parts": [("Assumed", _assumed(report)), ("Warnings", items(at(report, "warnings")))],
     }
-
-
-def _left_out(sets: object) -> list[str]:
-    """What every set leaves out, then what some do."""
-    entries = [
-        (str(at(e, "coefficients")), [str(x) for x in items(at(e, "excluded"))])
-        for e in items(sets)
-    ]
-    found = list(dict.fromkeys(text for _, texts in entries for text in texts))
-    every = [text for text in found if all(text in texts for _, texts in entries)]
-    return every + [
-        f"{text}: {', '.join(name for name, texts in entries if text in texts)}"
-        for text in found
-        if text not in every
-    ]
 
 
 def _assumed(report: object) -> list[str]:
@@ -54,14 +34,13 @@ def _assumed(report: object) -> list[str]:
 
 
 def _unchecked(report: object) -> list[str]:
-    """Executors and tools that did not run beside the emulator."""
+    """Executors and tools that did not run beside the emulator, and how they do."""
     ran = {str(at(p, end)) for p in words.parity_pairs(report) for end in ("a", "b")}
     found = []
     if "lava" not in ran:
-        found.append("Lava did not run (--target lava runs it and compares every spike and state)")
-    if not at(report, "sanafe", "counts"):
-        found.append("SANA-FE did not count the traffic (--target sanafe runs it)")
-    return [
-        *found,
-        "no chip ran: counts are exact, joules and seconds are coefficients times counts",
-    ]
+        found.append("Lava (--target lava)")
+    if not at(report, "sanafe"):
+        found.append("SANA-FE (--target sanafe)")
+    if not any(words.accuracy(report, executor) for executor in words.TITLES):
+        found.append("accuracy (no labels)")
+    return found
