@@ -22,9 +22,10 @@ from neuroclip.adapter.train import (
     Examples,
     Recipe,
     as_published,
+    second_stage,
     train_adapter,
-    train_ann,
-    train_float,
+    train_anns,
+    train_clip_adapter,
 )
 from neuroclip.chip.neurons import run
 from neuroclip.chip.synapses import ChipLinear
@@ -35,7 +36,7 @@ Scores = dict[str, Tensor]
 ZERO_SHOT, TIME_WEIGHTS = "zero-shot", "zero-shot, learned time weights"
 PROBE, TIP, CLIP_ADAPTER = "linear probe", "Tip-Adapter", "CLIP-Adapter (ANN)"
 PAPER_FLOAT, PAPER_CHIP = "NeuroCLIP as published, float", "NeuroCLIP as published, on the chip"
-ANN = "folded cut, ReLU for spikes (ANN)"
+ANN, ANN_8 = "folded cut, ReLU for spikes (ANN)", "the same ANN in 8 bits"
 FLOAT, LONG, AFTER, CHIP = (
     "folded cut, float",
     "folded cut, float, trained as long",
@@ -43,7 +44,8 @@ FLOAT, LONG, AFTER, CHIP = (
     "folded cut, on the chip",
 )
 METHODS = (
-    ZERO_SHOT, TIME_WEIGHTS, PROBE, TIP, CLIP_ADAPTER, PAPER_FLOAT, PAPER_CHIP, ANN, FLOAT, LONG, AFTER, CHIP,
+    ZERO_SHOT, TIME_WEIGHTS, PROBE, TIP, CLIP_ADAPTER, PAPER_FLOAT, PAPER_CHIP, ANN, ANN_8,
+    FLOAT, LONG, AFTER, CHIP,
 )  # fmt: skip
 
 
@@ -110,11 +112,12 @@ def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, A
     scores[PROBE] = linear_probe(*train, *validation, test[0])
     scores[TIP] = tip_adapter(*train, *validation, test[0], task.text, recipe.temperature)
     examples = task.train, task.validation
-    width = task.text.shape[1]
-    for name, sizes in ((CLIP_ADAPTER, ClipAdapterConfig(width)), (ANN, config)):
-        ann = train_ann(sizes, recipe, *examples, task.text)
-        with torch.no_grad():
-            scores[name] = ann.scores(test[0])
+    of_clip = ClipAdapterConfig(task.text.shape[1])
+    clip_adapter = train_clip_adapter(of_clip, recipe, *examples, task.text)
+    ann, int8 = train_anns(config, recipe, *examples, task.text)
+    with torch.no_grad():
+        scores[CLIP_ADAPTER] = clip_adapter.scores(test[0])
+        scores[ANN], scores[ANN_8] = ann.scores(test[0]), int8.scores(test[0])
     operations: dict[str, float] = {}
     papers = replace(config, cut="paper", raw=True, hidden=max(1, config.features // 8))
     own = as_published(recipe, len(task.text))
@@ -132,7 +135,7 @@ def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, A
                 with torch.no_grad():
                     scores[name] = module.scores(seen)
         operations[names[2]] = synaptic_operations(trained.chip_adapter, seen)
-    longer = train_float(config, recipe, *examples, task.text)
+    longer = second_stage(trained.float_adapter, config, recipe, *examples, task.text)
     with torch.no_grad():
         scores[LONG] = longer.scores(test[0])
     right = {name: found.argmax(dim=1) == test[1] for name, found in scores.items()}
@@ -153,17 +156,19 @@ def unseen_accuracies(
     everything = np.arange(len(task.text))
     parts = {"seen": seen, "unseen": np.setdiff1d(everything, seen), "all": everything}
     known = task.of_classes(seen)
-    ann = train_ann(config, recipe, known.train, known.validation, known.text)
+    ann, int8 = train_anns(config, recipe, known.train, known.validation, known.text)
     trained = train_adapter(config, recipe, known.train, known.validation, known.text)
-    found: dict[str, dict[str, float]] = {m: {} for m in (ZERO_SHOT, ANN, FLOAT, CHIP)}
+    found: dict[str, dict[str, float]] = {m: {} for m in (ZERO_SHOT, ANN, ANN_8, FLOAT, CHIP)}
     with torch.no_grad():
         for part, classes in parts.items():
             held = task.of_classes(classes)
             features, labels = held.plain("test")
-            ann.text, trained.float_adapter.text = held.text, held.text
+            for module in (ann, int8, trained.float_adapter):
+                module.text = held.text
             scores = {
                 ZERO_SHOT: features.mean(dim=1) @ held.text.T,
                 ANN: ann.scores(features),
+                ANN_8: int8.scores(features),
                 FLOAT: trained.float_adapter.scores(features),
                 CHIP: relabelled(trained.chip_adapter, held.text).eval().scores(features),
             }

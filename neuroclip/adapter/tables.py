@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from msgspec import Struct
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.decode import converted
@@ -18,6 +19,7 @@ from deploy.files import read_json, write_json
 from neuroclip.adapter.methods import (
     AFTER,
     ANN,
+    ANN_8,
     CHIP,
     FLOAT,
     LONG,
@@ -41,8 +43,10 @@ from neuroclip.results.statistics import paired_difference
 
 # What a reader asks of the table first: a − b, in points.
 DIFFERENCES = (
-    (FLOAT, ANN),
+    (CHIP, ANN_8),
     (CHIP, ANN),
+    (FLOAT, ANN),
+    (ANN_8, ANN),
     (CHIP, LONG),
     (CHIP, FLOAT),
     (LONG, ANN),
@@ -177,32 +181,39 @@ def accuracy_table(cells: Sequence[Cell], results: Sequence[Mapping[str, Any]]) 
     """Accuracy by method and number of shots, per seed, and the paired differences over seeds.
 
     In percent: {"shots", "seeds", "accuracy": {method: {shots: [per seed]}}, "operations": {method:
-    {shots: mean}}, "differences": [{a, b, shots, mean, low, high}]}.
+    {shots: mean}}, "differences": [{a, b, shots, mean, low, high}], "correct": {method: {shots: [per
+    seed]}}}, the last which recordings were classified rightly: a bit each, the first highest, as
+    hexadecimal digits.
     """
     shots = sorted({cell.shots for cell in cells})
     seeds = sorted({cell.seed for cell in cells})
     by = {(c.shots, c.seed): r for c, r in zip(cells, results, strict=True)}
-    table: dict[str, dict[str, list[float]]] = {
-        m: {str(k): [100 * float(np.mean(by[k, s]["correct"][m])) for s in seeds] for k in shots}
+    correct = {
+        m: {str(k): np.array([by[k, s]["correct"][m] for s in seeds], bool) for k in shots}
         for m in METHODS
     }
     differences = []
     for a, b in DIFFERENCES:
-        for k in map(str, shots):
-            mean, low, high = paired_difference(table[a][k], table[b][k])
-            differences.append(
-                {"a": a, "b": b, "shots": int(k), "mean": mean, "low": low, "high": high}
-            )
+        for k in shots:
+            mean, low, high = paired_difference(correct[a][str(k)], correct[b][str(k)])
+            differences.append({"a": a, "b": b, "shots": k, "mean": mean, "low": low, "high": high})
     return {
         "shots": shots,
         "seeds": seeds,
         "test_recordings": len(results[0]["correct"][FLOAT]),
-        "accuracy": table,
+        "accuracy": {
+            m: {k: (100 * found.mean(axis=1)).tolist() for k, found in by_shots.items()}
+            for m, by_shots in correct.items()
+        },
         "operations": {
             m: {str(k): float(np.mean([by[k, s]["operations"][m] for s in seeds])) for k in shots}
             for m in (PAPER_CHIP, CHIP)
         },
         "differences": differences,
+        "correct": {
+            m: {k: [_hex(right) for right in found] for k, found in by_shots.items()}
+            for m, by_shots in correct.items()
+        },
     }
 
 
@@ -219,13 +230,40 @@ def accuracy_text(table: Mapping[str, Any]) -> str:
     for method, values in table["operations"].items():
         title = f"  operations: {method}"
         lines.append(f"{title:36}" + "".join(f"{values[k]:>14,.0f}" for k in shots))
-    lines += ["", "paired differences in points, 95 % t interval over seeds"]
+    lines += [
+        "",
+        "paired differences in points, 95 % interval by bootstrap over seeds × recordings",
+    ]
     for entry in table["differences"]:
         lines.append(
             f"{entry['shots']:>3} shots  {entry['mean']:+6.2f} [{entry['low']:+.2f}, "
             f"{entry['high']:+.2f}]  {entry['a']} − {entry['b']}"
         )
     return "\n".join(lines)
+
+
+def accuracy_markdown(table: Mapping[str, Any]) -> str:
+    """The same for a page: accuracies of all methods, then every difference."""
+    shots = [str(k) for k in table["shots"]]
+
+    def rows(head: str, cells: Mapping[str, Sequence[str]]) -> list[str]:
+        lines = [[head, *shots], ["---"] * (1 + len(shots)), *([n, *c] for n, c in cells.items())]
+        return [f"| {' | '.join(line)} |" for line in lines]
+
+    accuracies = {m: [_spread(of[k]) for k in shots] for m, of in table["accuracy"].items()}
+    differences: dict[str, list[str]] = {}
+    for d in table["differences"]:
+        told = f"{d['mean']:+.1f} [{d['low']:+.1f}, {d['high']:+.1f}]"
+        differences.setdefault(f"{d['a']} − {d['b']}", []).append(told)
+    first, second = (
+        rows("accuracy in %, by shots per class", accuracies),
+        rows("difference in points", differences),
+    )
+    return "\n".join([*first, "", *second])
+
+
+def _hex(right: NDArray[np.bool_]) -> str:
+    return np.packbits(right).tobytes().hex()
 
 
 def unseen_table(cells: Sequence[Cell], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

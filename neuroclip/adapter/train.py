@@ -8,9 +8,10 @@ data; the authors' release chose it on the test set.
 import hashlib
 import json
 import math
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +20,15 @@ from torch import Tensor, nn
 
 from deploy.errors import BadInput
 from neuroclip.adapter.baselines import ClipAdapter, ClipAdapterConfig
+from neuroclip.adapter.eight_bits import EightBitAnn, in_eight_bits
 from neuroclip.adapter.model import AdapterConfig, AnnAdapter, ChipAdapter, FloatAdapter, quantized
 from neuroclip.compute.threads import one_thread
 from neuroclip.training.loop import Session, Stage, fit
 
 Array = NDArray[np.float32]
-Adapter = FloatAdapter | ChipAdapter | ClipAdapter
+Adapter = FloatAdapter | ChipAdapter | ClipAdapter | EightBitAnn
+Sizes = AdapterConfig | ClipAdapterConfig
+Trainable = TypeVar("Trainable", bound=Adapter)
 
 
 @dataclass(frozen=True)
@@ -147,44 +151,58 @@ def train_adapter(
     return Trained(adapter, chip.eval(), history)
 
 
-def train_ann(
-    config: AdapterConfig | ClipAdapterConfig,
-    recipe: Recipe,
-    train: Examples,
-    validation: Examples,
-    text: Tensor,
-) -> AnnAdapter | ClipAdapter:
-    """An ANN of the same data and recipe, with all that the chip's adapter gets: as many epochs at the same
-    rates in both stages, and the choice of epoch in each. Arguments as `train_adapter`'s."""
-    kind: Any = AnnAdapter if isinstance(config, AdapterConfig) else ClipAdapter
-    torch.manual_seed(recipe.seed)
-    adapter: AnnAdapter | ClipAdapter = kind(config, text)
-    _in_both_stages(adapter, config, recipe, train, validation, text)
-    return adapter.eval()
-
-
-def train_float(
+def train_anns(
     config: AdapterConfig, recipe: Recipe, train: Examples, validation: Examples, text: Tensor
-) -> FloatAdapter:
-    """The floating-point adapter trained as long as the chip's: it too gets the epochs of both stages."""
+) -> tuple[AnnAdapter, EightBitAnn]:
+    """Two ANNs of one first stage: the second in floating point, and in 8 bits, quantization-aware.
+
+    They get what the chip's adapter gets: as many epochs at the same rates in both stages, and the
+    choice of epoch in each. Arguments as `train_adapter`'s.
+    """
     torch.manual_seed(recipe.seed)
-    adapter = FloatAdapter(config, text)
-    _in_both_stages(adapter, config, recipe, train, validation, text)
-    return adapter.eval()
+    data = config, recipe, train, validation, text
+    first = trained_stage(AnnAdapter(config, text), "float", *data)
+    int8 = in_eight_bits(first, train.features.flatten(0, 1))
+    return second_stage(first, *data), trained_stage(int8, "quantized", *data)
 
 
-def _in_both_stages(
-    adapter: FloatAdapter | ClipAdapter,
-    config: AdapterConfig | ClipAdapterConfig,
+def train_clip_adapter(
+    config: ClipAdapterConfig, recipe: Recipe, train: Examples, validation: Examples, text: Tensor
+) -> ClipAdapter:
+    """CLIP-Adapter with the epochs of both stages. Arguments as `train_adapter`'s."""
+    torch.manual_seed(recipe.seed)
+    data = config, recipe, train, validation, text
+    return second_stage(trained_stage(ClipAdapter(config, text), "float", *data), *data)
+
+
+def second_stage(
+    trained: Trainable,
+    config: Sizes,
     recipe: Recipe,
     train: Examples,
     validation: Examples,
     text: Tensor,
-) -> None:
+) -> Trainable:
+    """A copy of what a first stage trained, trained as long as the chip's is, in floating point."""
+    return trained_stage(deepcopy(trained), "quantized", config, recipe, train, validation, text)
+
+
+def trained_stage(
+    module: Trainable,
+    name: str,
+    config: Sizes,
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    text: Tensor,
+) -> Trainable:
+    """The module after the stage "float" or "quantized", in its best epoch; data as `train_adapter`'s."""
+    # Weights that a chip holds within its range, and those beside them, are not pulled toward zero.
+    decay = recipe.weight_decay if name == "float" else 0.0
     with one_thread():
-        for name, decay in (("float", recipe.weight_decay), ("quantized", 0.0)):
-            stage = _stage(name, recipe, decay, config, text, train, validation)
-            _fit(adapter, stage, recipe, train, validation, Session())
+        stage = _stage(name, recipe, decay, config, text, train, validation)
+        _fit(module, stage, recipe, train, validation, Session())
+    return module
 
 
 def _fit(
@@ -227,7 +245,7 @@ def _stage(
     name: str,
     recipe: Recipe,
     weight_decay: float,
-    config: AdapterConfig | ClipAdapterConfig,
+    config: Sizes,
     text: Tensor,
     *data: Examples,
 ) -> Stage:

@@ -1,12 +1,16 @@
 """Intervals for measured proportions and differences."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
 
 # The normal distribution's quantile for a two-sided 95 % interval.
 _Z95 = 1.959963984540054
+_DRAWS = 10_000
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:
@@ -24,17 +28,28 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)
 
 
-def paired_difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of a − b over pairs, and its 95 % t interval (low, high); NaN ends for a single pair.
+def paired_difference(a: BoolArray, b: BoolArray) -> tuple[float, float, float]:
+    """Mean of a − b in points, and its 95 % interval (low, high) by a bootstrap over seeds × recordings.
 
-    d̄ ± t(0.975; n − 1)·s/√n, with s the standard deviation of the differences.
+    a, b: which recordings were classified rightly, bool [seeds, recordings]; every seed is tested on
+    the same recordings. Seeds and recordings are each drawn anew with replacement, crossed, 10 000
+    times, from a fixed seed (Owen 2007, Ann. Appl. Stat. 1:386, who shows it to be a little too wide); the
+    interval is the draws' 2.5th and 97.5th percentile. Of one seed it is over the recordings alone.
     """
-    differences = np.subtract(a, b)
-    mean, n = float(differences.mean()), len(differences)
-    if n < 2:
-        return mean, float("nan"), float("nan")
-    # Here, since whoever only exports a model needs no SciPy.
-    from scipy import stats
+    differences = 100.0 * (a.astype(np.float64) - b)
+    seeds, recordings = differences.shape
+    of_seeds, of_recordings = _draws(seeds, recordings)
+    means = np.einsum("ds,ds->d", of_seeds, of_recordings @ differences.T)
+    low, high = np.percentile(means, (2.5, 97.5)) / (seeds * recordings)
+    return float(differences.mean()), float(low), float(high)
 
-    half = float(stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / sqrt(n))
-    return mean, mean - half, mean + half
+
+@lru_cache(maxsize=1)
+def _draws(seeds: int, recordings: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How often each seed [draws, seeds] and recording [draws, recordings] is drawn, alike for all pairs."""
+    random = np.random.default_rng(0)
+    of_seeds, of_recordings = (
+        random.multinomial(n, [1 / n] * n, size=_DRAWS).astype(np.float32)
+        for n in (seeds, recordings)
+    )
+    return of_seeds, of_recordings

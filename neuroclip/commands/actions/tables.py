@@ -12,6 +12,7 @@ from neuroclip.adapter.methods import CHIP, Task
 from neuroclip.adapter.model import AdapterConfig
 from neuroclip.adapter.tables import (
     Cell,
+    accuracy_markdown,
     accuracy_table,
     accuracy_text,
     computed,
@@ -27,7 +28,7 @@ from neuroclip.results.plots import plot_accuracy, plot_operations
 
 
 def table(runs: Runs, *, shots: tuple[int, ...], unseen: int) -> int:
-    """Accuracy of every method at every number of shots; writes table.json, table.txt, table.svg."""
+    """Accuracy of every method at every number of shots; writes table.json, .txt, .md and .svg."""
     if unseen and len(shots) != 1:
         raise BadInput(f"--unseen {unseen}: it takes one number of --shots, not {len(shots)}")
     encoder, tasks, base = _prepared(runs, min(shots), max(shots))
@@ -49,6 +50,7 @@ def table(runs: Runs, *, shots: tuple[int, ...], unseen: int) -> int:
     write_json(runs.out / "table.json", {"data": runs.source.data, "clip": runs.clip.model} | found)
     write_text(runs.out / "table.txt", text + "\n")
     if not unseen:
+        write_text(runs.out / "table.md", accuracy_markdown(found) + "\n")
         plot_accuracy(found, runs.out / "table.svg")
     print(text)
     print(f"written: {runs.out}")
@@ -111,6 +113,8 @@ def _prepared(runs: Runs, fewest: int, shots: int) -> tuple[Clip, dict[int, Task
     for seed in range(runs.seeds):
         dataset = opened(runs.source, seed, ("train", "validation", "test"))
         dataset = replace(dataset, test=unseen_part(dataset, "test", encoder.seen, tell=not seed))
+        if not seed:
+            print(dataset.counts)
         frames = replace(dataset.card.frames, **runs.frames)
         tasks[seed] = task_of(encoder, dataset, frames, shots, runs.variants, seed)
     features = tasks[0].text.shape[1]

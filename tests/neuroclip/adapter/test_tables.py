@@ -13,9 +13,11 @@ pytest.importorskip("snntorch")
 from torch.nn import functional
 
 from deploy.errors import BadInput
-from neuroclip.adapter import tables
+from neuroclip.adapter import tables, train
+from neuroclip.adapter.eight_bits import in_eight_bits
 from neuroclip.adapter.methods import (
     ANN,
+    ANN_8,
     CHIP,
     FLOAT,
     METHODS,
@@ -24,7 +26,7 @@ from neuroclip.adapter.methods import (
     Task,
     synaptic_operations,
 )
-from neuroclip.adapter.model import AdapterConfig
+from neuroclip.adapter.model import AdapterConfig, AnnAdapter
 from neuroclip.adapter.tables import (
     Cell,
     accuracy_table,
@@ -32,7 +34,7 @@ from neuroclip.adapter.tables import (
     computed,
     unseen_table,
 )
-from neuroclip.adapter.train import Examples, Recipe, train_adapter
+from neuroclip.adapter.train import Examples, Recipe, train_adapter, train_anns
 from neuroclip.data.events.catalogue import few_shot, open_dataset
 from neuroclip.data.events.dataset import drawn_shots
 from neuroclip.results.plots import plot_accuracy, plot_operations
@@ -90,6 +92,25 @@ def test_a_table_holds_every_method_and_what_it_costs(cells, results, tmp_path: 
     assert entry["mean"] == pytest.approx(
         np.mean(np.subtract(accuracy[CHIP]["8"], accuracy[ANN]["8"]))
     )
+    right = np.array(
+        [
+            found["correct"][CHIP]
+            for cell, found in zip(cells, results, strict=True)
+            if cell.shots == 8
+        ]
+    )
+    other = np.array(
+        [
+            found["correct"][ANN]
+            for cell, found in zip(cells, results, strict=True)
+            if cell.shots == 8
+        ]
+    )
+    assert (entry["mean"], entry["low"], entry["high"]) == paired_difference(right, other)
+    # What is shipped is enough to make every figure of the table again.
+    kept = [np.unpackbits(np.frombuffer(bytes.fromhex(h), np.uint8))[:100]
+            for h in table["correct"][CHIP]["8"]]  # fmt: skip
+    assert np.array_equal(kept, right)
     text = accuracy_text(table)
     assert all(method in text for method in METHODS) and "paired differences" in text
     pytest.importorskip("matplotlib")
@@ -142,7 +163,7 @@ def test_unseen_classes_are_never_trained_on(task: Task, tmp_path: Path) -> None
     found = computed(cells, {0: task, 1: task}, tmp_path, jobs=1, resume=False)
     table = unseen_table(cells, found)
     assert all(len(seen) == 3 for seen in table["seen"])
-    assert set(table["accuracy"]) == {ZERO_SHOT, ANN, FLOAT, CHIP}
+    assert set(table["accuracy"]) == {ZERO_SHOT, ANN, ANN_8, FLOAT, CHIP}
     chip = table["accuracy"][CHIP]
     assert np.mean(chip["seen"]) > np.mean(table["accuracy"][ZERO_SHOT]["seen"])
     assert all(0 <= x <= 100 for part in chip.values() for x in part)
@@ -181,13 +202,63 @@ def test_a_rate_target_is_kept_and_its_operations_are_the_chips(task: Task, tmp_
     assert counted[0] == pytest.approx(sum(counts.synaptic_ops.values()) / len(messages), rel=1e-12)
 
 
-def test_intervals_are_students() -> None:
-    mean, low, high = paired_difference([3.0, 5.0, 4.0, 6.0, 2.0], [1.0] * 5)
-    assert mean == 3.0
-    # s = √2.5, t(0.975; 4) = 2.776445
-    assert high - mean == pytest.approx(2.776445 * (2.5 / 5) ** 0.5, rel=1e-6)
-    assert mean - low == pytest.approx(high - mean)
-    assert np.isnan(paired_difference([1.0], [2.0])[1])
+def test_intervals_are_over_seeds_and_over_the_recordings_that_they_share() -> None:
+    random = np.random.default_rng(3)
+    one = random.random((1, 400)) < 0.8
+    other = random.random((1, 400)) < 0.7
+    difference = one.astype(float) - other
+    width = 2 * 1.96 * 100 * difference.std() / 20
+    # Five seeds that all say the same of the same recordings tell no more than one.
+    mean, low, high = paired_difference(np.repeat(one, 5, 0), np.repeat(other, 5, 0))
+    assert mean == pytest.approx(100 * difference.mean()) and low < mean < high
+    assert high - low == pytest.approx(width, rel=0.1)
+    # Seeds alone differ: the recordings add nothing, however many there are.
+    seeds = np.array([0, 0, 1, 1], bool)[:, None].repeat(400, 1)
+    mean, low, high = paired_difference(seeds, np.zeros_like(seeds))
+    assert (mean, low, high) == (50, 0, 100)
+    # Both: neither source of chance is left out.
+    found = paired_difference(random.random((5, 400)) < 0.8, random.random((5, 400)) < 0.7)
+    assert found[2] - found[1] > width / 5**0.5
+    assert paired_difference(one, one) == (0, 0, 0)
+    assert paired_difference(one, other) == pytest.approx(
+        paired_difference(np.repeat(one, 5, 0), np.repeat(other, 5, 0)), rel=0.1, abs=0.2
+    )
+
+
+def test_the_ann_in_8_bits_has_what_the_chip_has(task: Task, monkeypatch) -> None:
+    """The same stages, epochs, rates and batches; and no number that 8 bits do not hold."""
+    stages: list[tuple] = []
+    real = train.fit
+
+    def noted(stage, *arguments):
+        stages.append(
+            (stage.name, stage.epochs, stage.learning_rate, stage.weight_decay, stage.batch)
+        )
+        return real(stage, *arguments)
+
+    monkeypatch.setattr(train, "fit", noted)
+    data = CONFIG, RECIPE, task.train, task.validation, task.text
+    train_adapter(*data)
+    of_chip = stages.copy()
+    stages.clear()
+    ann, int8 = train_anns(*data)
+    # One first stage, then its second in floating point, and in 8 bits.
+    assert [stages[0], stages[1]] == [stages[0], stages[2]] == of_chip
+    features = task.test.features[:, 0]
+    with torch.no_grad():
+        levels = int8.hidden(features) / int8.hidden_unit
+        assert torch.allclose(levels, levels.round(), atol=1e-3)
+        assert levels.min() >= 0 and levels.max() <= 255.001
+        weight = int8.text @ int8.up
+        rounded = int8.scores_from_hidden(torch.eye(12)[:, None], 0 * features[:12]) / CONFIG.blend
+        steps = rounded.T / (weight.abs().amax(dim=1, keepdim=True) / 127)
+        assert torch.allclose(steps, steps.round(), atol=1e-3) and steps.abs().max() <= 127.01
+        fresh = in_eight_bits(ann, task.train.features.flatten(0, 1))
+        assert (fresh.scores(features) - ann.scores(features)).abs().max() < 0.02
+    first = in_eight_bits(
+        train.trained_stage(AnnAdapter(CONFIG, task.text), "float", *data), features
+    )
+    assert not torch.equal(first.down, int8.down)
 
 
 def test_a_sweep_is_drawn(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""The ANN beside the chip's adapter in 8 bits: what the chip's arithmetic is fairly compared with.
+
+It gets what the chip's adapter gets: both batch normalisations folded, the second stage without
+dropout, the same texts folded into the same up-projection. Its numbers are wider: messages and ReLUs of 8
+bits where the chip sends 5 bits and spikes, int8 weights under a scale for each neuron where the chip has
+one power of two for a layer.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from neuroclip.adapter.model import AdapterConfig, AnnAdapter
+from neuroclip.chip.synapses import round_through
+from neuroclip.linear.batch_norm import affine, deviation
+
+# Standardised features are sent in steps of 1/16, so that 8 bits reach ±8 deviations.
+_MESSAGE_UNIT = 1 / 16
+_INT8_MAX, _UINT8_MAX = 127, 255
+
+
+class EightBitAnn(nn.Module):
+    """An ANN adapter of the folded cut in int8: y = (text·U)·ReLU(W·x + b), of which W, b and U are trained.
+
+    Weights are round(w/s) in ±127 with s = max|w|/127 of each neuron's; x is the standardised feature
+    in steps of 1/16 and ±127 of them, a ReLU has 255 levels up to `hidden_max`. Sums and biases are not
+    rounded (an accelerator adds in 32 bits). Gradients pass straight through the roundings.
+
+    ann: trained, in evaluation mode. hidden_max: what the largest level of a ReLU stands for.
+    """
+
+    def __init__(self, ann: AnnAdapter, hidden_max: float) -> None:
+        super().__init__()
+        self.config: AdapterConfig = ann.config
+        first, second = ann.norm_features, ann.norm_hidden
+        assert first.running_mean is not None and first.running_var is not None
+        gain, shift = affine(
+            second.weight, second.bias, second.running_mean, second.running_var, second.eps
+        )
+        self.register_buffer("text", ann.text.clone())
+        self.register_buffer("mean", first.running_mean.clone())
+        self.register_buffer("deviation", deviation(first.running_var, first.eps))
+        self.down = nn.Parameter((gain[:, None] * ann.down.weight * first.weight).detach())
+        bias = gain * (ann.down.weight @ first.bias + ann.down.bias) + shift
+        self.bias = nn.Parameter(bias.detach())
+        self.up = nn.Parameter(ann.up.weight.detach().clone())
+        self.hidden_unit = max(hidden_max, 1e-6) / _UINT8_MAX
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Class scores [N, labels] of features [N, T, C]."""
+        return self.scores_from_hidden(self.hidden(features), features)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """What the ReLUs send, [N, T, H], multiples of `hidden_unit`."""
+        levels = torch.round((features - self.mean) / self.deviation / _MESSAGE_UNIT)
+        x = levels.clamp(-_INT8_MAX, _INT8_MAX) * _MESSAGE_UNIT
+        sums = nn.functional.linear(x, _int8(self.down), self.bias)
+        return round_through(sums / self.hidden_unit).clamp(0, _UINT8_MAX) * self.hidden_unit
+
+    def scores_from_hidden(self, hidden: Tensor, features: Tensor) -> Tensor:
+        """Means over the steps: 0.6·(text·U)·hidden + 0.4·text·feature."""
+        adapted = nn.functional.linear(hidden.mean(dim=1), _int8(self.text @ self.up))
+        own = features.mean(dim=1) @ self.text.T
+        return self.config.blend * adapted + (1 - self.config.blend) * own
+
+
+def in_eight_bits(ann: AnnAdapter, features: Tensor) -> EightBitAnn:
+    """The 8-bit network of a trained ANN; features [N, T, C], of its training, set the range of its ReLUs:
+    twice their largest, which leaves training room to grow into."""
+    free = EightBitAnn(ann, 1.0)
+    with torch.no_grad():
+        x = (features - free.mean) / free.deviation
+        largest = float(nn.functional.linear(x, free.down, free.bias).max())
+    return EightBitAnn(ann, 2 * largest)
+
+
+def _int8(weight: Tensor) -> Tensor:
+    """weight [out, in] rounded to int8 under a scale for each row, as real numbers."""
+    scale = weight.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / _INT8_MAX
+    return round_through(weight / scale) * scale
