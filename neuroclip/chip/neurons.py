@@ -138,14 +138,18 @@ class ChipNeuron(snn.Synaptic):
 class FloatNeuron(snn.Leaky):
     """snnTorch's Leaky, m ← β·m + x, reset to 0 at once where m > threshold; whole samples by `run`.
 
-    decay: β. x: float32 [N, *shape] of a step, by `run` [N, T, *shape].
+    decay: β. detached: no gradient goes through the reset. x: float32 [N, *shape] of a step, by `run`
+    [N, T, *shape].
     """
+
+    mem: Tensor
 
     def __init__(
         self,
         decay: float,
         threshold: float = 1.0,
         surrogate: Surrogate = Surrogate(),  # noqa: B008 - frozen
+        detached: bool = False,
     ) -> None:
         super().__init__(
             beta=decay,
@@ -155,12 +159,12 @@ class FloatNeuron(snn.Leaky):
             reset_mechanism="zero",
             reset_delay=False,
         )
-        self.whole_samples = False
+        self.whole_samples, self.detached = False, detached
 
     def forward(self, x: Tensor) -> Tensor:
         """Input currents → spikes."""
         if not self.whole_samples:
-            return super().forward(x)
+            return self._detached_step(x) if self.detached else super().forward(x)
         if channels_last(x):
             return self._samples(x.movedim(2, -1)).movedim(-1, 2)
         return self._samples(x)
@@ -170,7 +174,15 @@ class FloatNeuron(snn.Leaky):
         flat = x.flatten(2)
         decay = self.beta.to(torch.float32).expand(flat.shape[2]).contiguous()
         threshold = float(self.threshold)
-        return float_recurrence(flat, decay, threshold, self.spike_grad).unflatten(2, shape)
+        spikes = float_recurrence(flat, decay, threshold, self.spike_grad, self.detached)
+        return spikes.unflatten(2, shape)
+
+    def _detached_step(self, x: Tensor) -> Tensor:
+        """snnTorch detaches a reset only where it comes a step late."""
+        before = (self.beta * self.mem if self.mem.shape == x.shape else 0.0) + x
+        spikes: Tensor = self.spike_grad(before - self.threshold)
+        self.mem = before * (1 - spikes.detach())
+        return spikes
 
 
 def channels_last(x: Tensor) -> bool:

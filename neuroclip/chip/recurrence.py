@@ -101,13 +101,15 @@ def chip_recurrence(
     return _Chip.apply(a, bias, registers, surrogate, reads)
 
 
-def float_recurrence(x: Tensor, decay: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
+def float_recurrence(
+    x: Tensor, decay: Tensor, threshold: float, surrogate: Surrogate, detached: bool = False
+) -> Tensor:
     """Spikes of every step of m ← decay·m + x, reset to 0: [N, T, neurons] of x's type, float32 or
-    bfloat16; states are float32.
+    bfloat16; states are float32. detached: no gradient goes through the reset (the term of ∂v_t·w_t).
     """
     if x.dtype == torch.bfloat16 and x.shape[1] == 1 and _compiled(x):
         return _HalfStep.apply(x, threshold, surrogate)
-    return _Float.apply(x, decay, threshold, surrogate)
+    return _Float.apply(x, decay, threshold, surrogate, detached)
 
 
 @torch.no_grad()
@@ -252,7 +254,7 @@ def _compiled_chip(
 class _Float(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, decay: Tensor, threshold: float, surrogate: Surrogate
+        ctx: Any, x: Tensor, decay: Tensor, threshold: float, surrogate: Surrogate, detached: bool
     ) -> Tensor:
         # Mixed precision may have made the currents bfloat16; the states are float32 always.
         given = x.dtype
@@ -277,35 +279,37 @@ class _Float(torch.autograd.Function):
                 state = torch.where(m[:, t] > threshold, 0.0, m[:, t])
         ctx.save_for_backward(m, decay)
         ctx.threshold, ctx.surrogate = threshold, surrogate
+        ctx.through = 0.0 if detached else 1.0
         return spikes.to(given)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         m, decay = ctx.saved_tensors
         threshold, surrogate = ctx.threshold, ctx.surrogate
         gradient = gradient.to(torch.float32).contiguous()
         gpu = _gpu_kernels(gradient)
         if gpu is not None:
             kind, width = _KINDS[surrogate.kind], surrogate.width
-            return gpu.float_backward(gradient, m, decay, threshold, kind, width), None, None, None
+            gx = gpu.float_backward(gradient, m, decay, threshold, kind, width, ctx.through)
+            return gx, None, None, None, None
         gx = torch.empty_like(gradient)
         if _compiled(gradient):
 
             def part(n: slice) -> None:
                 kernels.float_backward(
                     gradient[n].numpy(), m[n].numpy(), decay.numpy(), threshold,
-                    _KINDS[surrogate.kind], surrogate.width, gx[n].numpy(),
+                    _KINDS[surrogate.kind], surrogate.width, ctx.through, gx[n].numpy(),
                 )  # fmt: skip
 
             _over_samples(part, len(m))
-            return gx, None, None, None
+            return gx, None, None, None, None
         slope = surrogate.slope(m - threshold)
         back = torch.zeros_like(m[:, 0])
         for t in reversed(range(m.shape[1])):
             kept = torch.where(m[:, t] > threshold, 0.0, back)
-            gx[:, t] = kept + (gradient[:, t] - back * m[:, t]) * slope[:, t]
+            gx[:, t] = kept + (gradient[:, t] - ctx.through * back * m[:, t]) * slope[:, t]
             back = gx[:, t] * decay
-        return gx, None, None, None
+        return gx, None, None, None, None
 
 
 class _HalfStep(torch.autograd.Function):

@@ -175,12 +175,16 @@ def float_forward(x: Array, decay: Array, threshold: float, m: Array, spikes: Ar
 
 @njit(nogil=True, cache=_CACHE, error_model="numpy")  # type: ignore[misc, unused-ignore]
 def float_backward(
-    gradient: Array, m: Array, decay: Array, threshold: float, kind: int, width: float, gx: Array
-) -> None:
-    """The gradient of `float_forward`: gradient of spikes → gradient of x, float32 [N, T, F]."""
+    gradient: Array, m: Array, decay: Array, threshold: float, kind: int, width: float, through: float,
+    gx: Array,
+) -> None:  # fmt: skip
+    """The gradient of `float_forward`: gradient of spikes → gradient of x, float32 [N, T, F].
+
+    through: the share of it that goes through the reset, 1 or, of a detached one, 0.
+    """
     samples, steps, size = gradient.shape
     back = np.empty(size, np.float32)
-    level = np.float32(threshold)
+    level, reset = np.float32(threshold), np.float32(through)
     for n in range(samples):
         back[:] = 0
         for t in range(steps - 1, -1, -1):
@@ -188,7 +192,7 @@ def float_backward(
                 before = m[n, t, i]
                 slope = _surrogate(before - level, kind, np.float32(width))
                 kept = np.float32(0) if before > level else back[i]
-                potential = kept + (gradient[n, t, i] - back[i] * before) * slope
+                potential = kept + (gradient[n, t, i] - reset * back[i] * before) * slope
                 gx[n, t, i] = potential
                 back[i] = potential * decay[i]
 

@@ -126,7 +126,7 @@ def _float_forward(
 
 @triton.jit
 def _float_backward(
-    gradient, m, decay, gx, total, size, level, width,
+    gradient, m, decay, gx, total, size, level, width, through,
     STEPS: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -139,7 +139,7 @@ def _float_backward(
         before = tl.load(m + place, mask=inside, other=0.0)
         given = tl.load(gradient + place, mask=inside, other=0.0)
         kept = tl.where(before > level, 0.0, back)
-        potential = kept + (given - back * before) * _slope(before - level, width, KIND)
+        potential = kept + (given - through * back * before) * _slope(before - level, width, KIND)
         tl.store(gx + place, potential, mask=inside)
         back = potential * keeps
         place -= size
@@ -188,14 +188,15 @@ def float_forward(x: Tensor, decay: Tensor, level: float) -> tuple[Tensor, Tenso
 
 
 def float_backward(
-    gradient: Tensor, m: Tensor, decay: Tensor, level: float, kind: int, width: float
-) -> Tensor:
-    """Of the currents, float32 [N, T, F]; gradient: of the spikes, contiguous."""
+    gradient: Tensor, m: Tensor, decay: Tensor, level: float, kind: int, width: float,
+    through: float,
+) -> Tensor:  # fmt: skip
+    """Of the currents, float32 [N, T, F]; gradient: of the spikes, contiguous. through: as numba's."""
     gx = torch.empty_like(gradient)
     total, size, grid = _sizes(gradient)
     with torch.cuda.device_of(gradient):
         _float_backward[grid](
-            gradient, m, decay, gx, total, size, level, width,
+            gradient, m, decay, gx, total, size, level, width, through,
             STEPS=gradient.shape[1], KIND=kind, BLOCK=_BLOCK,
         )  # fmt: skip
     return gx

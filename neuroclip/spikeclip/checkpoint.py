@@ -1,7 +1,7 @@
 """Checkpoints of a SpikeCLIP: a folder of one JSON configuration and safetensors files."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deploy.arithmetic.registers import BIAS_EXP_MAX
+from deploy.decode import converted
 from deploy.errors import BadInput
 from deploy.files import write_json
 from deploy.reading import require_memory
@@ -28,6 +29,7 @@ from neuroclip.storage.checkpoint_files import (
     typed,
 )
 from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
+from neuroclip.text.prompts import fill
 
 FORMAT, VERSION = SPIKECLIP, 2
 # Version 1 kept all tensors in float32.
@@ -35,6 +37,8 @@ _READ = (1, VERSION)
 FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"
 
 _MAX_EXPONENT = 64
+_OLD_MODEL = {"depths": [], "pixels": "messages", "detached_reset": False}
+_OLD_TEXT = {"norm": True, "trained_embeddings": False, "detached_reset": False}
 # Of the encoder's tensors in the chip's file.
 _PREFIX = "encoder/"
 
@@ -43,9 +47,9 @@ _PREFIX = "encoder/"
 class SpikeCheckpoint:
     """A SpikeCLIP: image side in floating point and, once fine-tuned, on the chip; its text side.
 
-    labels, template: what its texts were made of. teacher: what it learned from. training: how, for
-    the reader. shares: how the images that it learned from were shared out. seen: which it and its teacher
-    learned from.
+    labels, template: what its texts were made of. templates: whose mean a text is, or none. teacher:
+    what it learned from. training: how, for the reader. shares: how the images that it learned from
+    were shared out. seen: which it and its teacher learned from.
     """
 
     model: SpikeClip
@@ -57,10 +61,11 @@ class SpikeCheckpoint:
     training: Mapping[str, Any]
     shares: Shares = Shares()  # noqa: RUF009 - frozen
     seen: Seen = UNKNOWN
+    templates: tuple[str, ...] = ()
 
     def text(self, labels: tuple[str, ...]) -> Tensor:
-        """L2-normalised features of labels in the template. Raises BadInput as `fill` does."""
-        return encode_labels(self.text_encoder, labels, self.template)
+        """Features of labels in the template, or their mean over the templates; see `encode_labels`."""
+        return encode_labels(self.text_encoder, labels, self.templates or (self.template,))
 
 
 def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
@@ -83,6 +88,7 @@ def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
             "text": asdict(checkpoint.text_encoder.config),
             "labels": list(checkpoint.labels),
             "template": checkpoint.template,
+            "templates": list(checkpoint.templates),
             "scales": None if chip is None else dict(chip.scales),
             "teacher": dict(checkpoint.teacher),
             "training": dict(checkpoint.training),
@@ -101,14 +107,20 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     path = folder / CONFIG_FILE
     try:
         if isinstance(raw.get("model"), dict):
-            # Checkpoints from before tokenizers of stages, and shares of the images, have neither.
-            raw["model"] = {"depths": []} | raw["model"]
+            # Checkpoints from before tokenizers of stages, shares of the images, and the paper's own pixels
+            # and texts, have none of these.
+            raw["model"] = _OLD_MODEL | raw["model"]
+        if isinstance(raw.get("text"), dict):
+            raw["text"] = _OLD_TEXT | raw["text"]
         config, text = typed("model", raw, SpikeClipConfig), typed("text", raw, TextConfig)
         if config.features != text.features:
             raise BadInput(
                 f"keys 'model.features' {config.features} and 'text.features' {text.features} differ"
             )
         labels, template = labels_and_template(raw)
+        templates = tuple(converted(raw.get("templates", []), list[str], "templates"))
+        for each in templates:
+            fill(labels, each)
         scales = _checked_scales(config, raw.get("scales"))
         side = config.image_size
         require_memory(
@@ -136,8 +148,9 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     fill_module(encoder, held[TEXT_FILE], folder / TEXT_FILE)
     seen = read_seen(folder)
     made = SpikeCheckpoint(
-        model.eval(), encoder.eval(), None, labels, template, teacher, training, shares, seen
-    )
+        model.eval(), encoder.eval(), None, labels, template, teacher, training, shares, seen,
+        templates,
+    )  # fmt: skip
     if scales is None:
         return made
     learned = _reals(scales, read_weights(folder / CHIP_FILE))
@@ -149,17 +162,7 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
     chip = ChipSpikeClip(config, scales, learned["projection"], features)
     state = {n.removeprefix(_PREFIX): x for n, x in learned.items() if n.startswith(_PREFIX)}
     chip.encoder.load_state_dict(state, strict=False)
-    return SpikeCheckpoint(
-        made.model,
-        made.text_encoder,
-        chip.eval(),
-        made.labels,
-        template,
-        teacher,
-        training,
-        shares,
-        seen,
-    )
+    return replace(made, chip=chip.eval())
 
 
 def _learned(chip: ChipSpikeClip) -> dict[str, Tensor]:

@@ -158,7 +158,9 @@ def require_deployable(config: SpikeClipConfig) -> SpikeClipConfig:
     if config.variant != "deployable":
         raise BadInput(
             "spikeclip: module 'blocks.0.attention' multiplies values of each step, q·kᵀ·v, which "
-            "no synapse does, and 'tokenizer' pools real values; train the variant 'deployable'"
+            "no synapse does, 'tokenizer' pools real values"
+            + (", 'input' are real-valued pixels" if config.pixels == "clip" else "")
+            + " and 'time' weighs each step freely; train the variant 'deployable'"
         )
     return config
 

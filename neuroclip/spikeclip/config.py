@@ -32,7 +32,9 @@ class SpikeClipConfig:
     sent as integers 0..message_max, few bits so that the first layer's synaptic sums stay within 21.
     sum_factor: 1 proves that no sum leaves 21 bits, whatever spikes; a wide model, whose 8-bit
     weights would round to zero under that proof, may be given more: so many times that sum if every
-    source fired at once.
+    source fired at once. pixels: "messages" are those integers, "clip" (the paper's) real values with CLIP's
+    mean and deviation, which no graded message holds. detached_reset: no gradient goes through a reset
+    (the paper's).
     """
 
     variant: Variant = "deployable"
@@ -52,6 +54,8 @@ class SpikeClipConfig:
     time_ratio: float = 0.75
     message_max: int = 15
     sum_factor: int = 1
+    pixels: Literal["messages", "clip"] = "messages"
+    detached_reset: bool = False
 
     def __post_init__(self) -> None:
         sizes = ("image_size", "channels", "width", "convolutions", "blocks", "heads", "ratio")
@@ -64,6 +68,15 @@ class SpikeClipConfig:
         if self.variant not in ("paper", "deployable"):
             raise BadInput(
                 f"spikeclip: variant '{self.variant}' is neither 'paper' nor 'deployable'"
+            )
+        if self.pixels not in ("messages", "clip"):
+            raise BadInput(f"spikeclip: pixels '{self.pixels}' is neither 'messages' nor 'clip'")
+        if self.pixels == "clip" and self.channels not in (1, 3):
+            raise BadInput(f"spikeclip: pixels 'clip' of {self.channels} channels, expected 1 or 3")
+        if self.variant == "deployable" and (self.pixels == "clip" or self.detached_reset):
+            raise BadInput(
+                "spikeclip: pixels 'clip' and detached_reset are of the variant 'paper': a chip is sent "
+                "integers, and 'deployable' is trained as it runs"
             )
         if self.depths:
             self._check_depths()

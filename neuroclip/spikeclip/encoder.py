@@ -27,12 +27,20 @@ SURROGATE = Surrogate("sigmoid", 2.0)
 _PAPER_SCALE = 0.125
 
 
-def neurons(threshold: float) -> FloatNeuron:
-    """The paper's neurons: fire at v ≥ threshold, so strictly above the float32 before it."""
+def neurons(threshold: float, detached: bool = False) -> FloatNeuron:
+    """The paper's neurons: fire at v ≥ threshold, so strictly above the float32 before it.
+
+    detached: no gradient goes through the reset, as in the paper.
+    """
     below = np.nextafter(np.float32(2 * threshold), np.float32(0))
     # snnTorch's neurons cannot be made on the meta device, where sizes are checked.
     with torch.device("cpu"):
-        return FloatNeuron(DECAY, float(below), SURROGATE)
+        return FloatNeuron(DECAY, float(below), SURROGATE, detached)
+
+
+def published_time(steps: int) -> Tensor:
+    """The weights of the steps with which the authors' code begins: the logarithms of …, 0.2, 0.4, 0.8."""
+    return (0.8 * 2 ** torch.arange(1.0 - steps, 1)).log()
 
 
 class NormedConv2d(nn.Module):
@@ -100,8 +108,11 @@ class PaperAttention(nn.Module):
         super().__init__()
         width, self.heads = config.width, config.heads
         self.q, self.k, self.v = (NormedConv2d(width, width) for _ in range(3))
-        self.fires_q, self.fires_k, self.fires_v = (neurons(config.threshold) for _ in range(3))
-        self.fires = neurons(config.attention_threshold)
+        detached = config.detached_reset
+        self.fires_q, self.fires_k, self.fires_v = (
+            neurons(config.threshold, detached) for _ in range(3)
+        )
+        self.fires = neurons(config.attention_threshold, detached)
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Spikes of the attention's own neurons."""
@@ -192,7 +203,7 @@ def float_encoder(config: SpikeClipConfig) -> Encoder:
             NormedConv2d(channels[i], channels[i + 1], 3, 2 if half and not paper else 1)
             for i, half in enumerate(halves)
         ],
-        [neurons(theta) for _ in halves[1:]],
+        [neurons(theta, config.detached_reset) for _ in halves[1:]],
         [half and paper for half in halves],
         [config.adds(i) for i in range(config.convolutions)],
         config.steps,
@@ -218,5 +229,5 @@ def float_block(config: SpikeClipConfig) -> Block:
         NormedConv2d(width, width),
         NormedConv2d(width, hidden),
         NormedConv2d(hidden, width),
-        [neurons(config.threshold) for _ in range(3)],
+        [neurons(config.threshold, config.detached_reset) for _ in range(3)],
     )

@@ -16,16 +16,28 @@ from neuroclip.chip.neurons import ChipNeuron, FloatNeuron, run
 from neuroclip.chip.synapses import V_UNIT, ChipConv2d, weight_exponent
 from neuroclip.spikeclip.chip import Scales, chip_encoder, constrain_, quantized
 from neuroclip.spikeclip.config import SpikeClipConfig
-from neuroclip.spikeclip.encoder import Encoder, float_encoder
+from neuroclip.spikeclip.encoder import Encoder, float_encoder, published_time
 from neuroclip.spikeclip.wiring import Skips, Wiring, encoder_wiring
+
+# CLIP's own pixels, red, green and blue (Radford et al. 2021, public code).
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 def messages(config: SpikeClipConfig, images: Tensor) -> Tensor:
-    """Images uint8 [N, C, H, W] of any size → integers 0..message_max, float32 [N, C, S, S]."""
+    """Images uint8 [N, C, H, W] of any size → integers 0..message_max, float32 [N, C, S, S].
+
+    Of `pixels` "clip" real values, (x/255 − mean)/deviation, gray ones with those of all colours.
+    """
     x = images.to(torch.float32) / 255
     if x.shape[-1] != config.image_size or x.shape[-2] != config.image_size:
         size = (config.image_size, config.image_size)
         x = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+    if config.pixels == "clip":
+        mean, deviation = (torch.tensor(c).reshape(3, 1, 1) for c in (_CLIP_MEAN, _CLIP_DEVIATION))
+        if config.channels == 1:
+            mean, deviation = mean.mean(), deviation.mean()
+        return (x - mean.to(x.device)) / deviation.to(x.device)
     return torch.round(x.clamp(0, 1) * config.message_max)
 
 
@@ -46,12 +58,15 @@ class SpikeClip(nn.Module):
         self.config = config
         self.encoder: Encoder = float_encoder(config)
         self.projection = nn.Linear(config.width, config.features, bias=config.variant == "paper")
+        paper = config.variant == "paper"
         weights = config.time_ratio ** torch.arange(config.steps - 1, -1, -1.0)
-        self.time = nn.Parameter(weights / weights.sum(), requires_grad=config.variant == "paper")
+        weights = published_time(config.steps) if paper else weights / weights.sum()
+        self.time = nn.Parameter(weights, requires_grad=paper)
 
     def forward(self, sent: Tensor) -> Tensor:
         """Features, not normalised, of messages."""
-        tokens = run(self.encoder, sent[:, None] / self.config.message_max)
+        unit = 1 if self.config.pixels == "clip" else self.config.message_max
+        tokens = run(self.encoder, sent[:, None] / unit)
         return self.projection(torch.einsum("t,ntchw->nc", self.time, tokens) / self.config.side**2)
 
     def scores(self, sent: Tensor, text: Tensor) -> Tensor:

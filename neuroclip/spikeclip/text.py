@@ -16,7 +16,8 @@ from neuroclip.chip.neurons import run
 from neuroclip.clip.model import Clip, self_contained
 from neuroclip.clip.spec import BUNDLED, ClipSpec
 from neuroclip.compute.threads import one_thread
-from neuroclip.spikeclip.encoder import neurons
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.encoder import neurons, published_time
 from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.text.prompts import fill, require_content
 from neuroclip.text.tokenizer import VOCABULARY, tokenize
@@ -32,6 +33,7 @@ class TextConfig:
 
     tokens: read of a sentence. embedding, vocabulary: of the CLIP whose embeddings it starts from.
     own_tokens: true where that CLIP has the tokenizer of bytes, else open_clip's for `clip` is used.
+    norm, trained_embeddings, detached_reset: false, true and true as published; see the encoder.
     """
 
     tokens: int = 20
@@ -42,6 +44,9 @@ class TextConfig:
     steps: int = 4
     threshold: float = 1.0
     clip: str = "ViT-B-32"
+    norm: bool = True
+    trained_embeddings: bool = False
+    detached_reset: bool = False
 
     def __post_init__(self) -> None:
         for name in ("tokens", "embedding", "vocabulary", "hidden", "features", "steps"):
@@ -53,19 +58,21 @@ class SpikingTextEncoder(nn.Module):
     """Embeddings of 20 tokens → LIF → Linear → LIF → Linear, a weighted sum over T steps.
 
     The embeddings are the teacher's and stay as they are. They are standardised before the first
-    neurons: CLIP's own are of the order of 0.02 and would never reach a threshold of 1.
+    neurons: CLIP's own are of the order of 0.02 and would never reach a threshold of 1. As published they
+    are not standardised but trained.
     """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
         size = config.tokens * config.embedding
-        self.register_buffer("tokens", torch.zeros(config.vocabulary, config.embedding))
-        self.register_buffer("positions", torch.zeros(config.tokens, config.embedding))
-        self.norm = nn.LayerNorm(size)
-        self.fires_tokens = neurons(config.threshold)
+        train = config.trained_embeddings
+        self.tokens = nn.Parameter(torch.zeros(config.vocabulary, config.embedding), train)
+        self.positions = nn.Parameter(torch.zeros(config.tokens, config.embedding), train)
+        self.norm = nn.LayerNorm(size) if config.norm else nn.Identity()
+        self.fires_tokens = neurons(config.threshold, config.detached_reset)
         self.first = nn.Linear(size, config.hidden)
-        self.fires = neurons(config.threshold)
+        self.fires = neurons(config.threshold, config.detached_reset)
         self.second = nn.Linear(config.hidden, config.features)
         self.time = nn.Parameter(torch.full((config.steps,), 1 / config.steps))
 
@@ -78,8 +85,14 @@ class SpikingTextEncoder(nn.Module):
 
 
 @torch.no_grad()
-def text_encoder(clip: Clip, tokens: int, hidden: int, steps: int) -> SpikingTextEncoder:
-    """An untrained text encoder with the embeddings of a teacher, where those are a student's size."""
+def text_encoder(
+    clip: Clip, tokens: int, hidden: int, model: SpikeClipConfig, norm: bool = True,
+    trained_embeddings: bool = False,
+) -> SpikingTextEncoder:  # fmt: skip
+    """An untrained text encoder with the embeddings of a teacher, where those are a student's size.
+
+    model: the image side, whose steps, resets and, of the paper's variant, first weights of the steps it has.
+    """
     table, positions, features = _embeddings(clip, tokens)
     config = TextConfig(
         tokens=tokens,
@@ -87,14 +100,19 @@ def text_encoder(clip: Clip, tokens: int, hidden: int, steps: int) -> SpikingTex
         vocabulary=table.shape[0],
         hidden=hidden,
         features=features,
-        steps=steps,
+        steps=model.steps,
         clip=clip.name if table.shape[0] != VOCABULARY else BUNDLED,
+        norm=norm,
+        trained_embeddings=trained_embeddings,
+        detached_reset=model.detached_reset,
     )
     if tokens > len(positions):
         raise BadInput(f"text encoder: {tokens} tokens, its teacher has {len(positions)}")
     made = SpikingTextEncoder(config)
     made.tokens.copy_(table)
     made.positions.copy_(positions[:tokens])
+    if model.variant == "paper":
+        made.time.copy_(published_time(model.steps))
     return made
 
 
@@ -130,15 +148,18 @@ def token_ids(config: TextConfig, texts: Sequence[str]) -> Tensor:
 
 
 @torch.no_grad()
-def encode_labels(encoder: SpikingTextEncoder, labels: Sequence[str], template: str) -> Tensor:
-    """L2-normalised text features float32 [labels, features].
+def encode_labels(
+    encoder: SpikingTextEncoder, labels: Sequence[str], templates: Sequence[str]
+) -> Tensor:
+    """Text features float32 [labels, features], L2-normalised in each template, and their mean over them.
 
     Raises BadInput as `fill` and `require_content` do.
     """
-    ids = token_ids(encoder.config, fill(labels, template))
+    ids = [token_ids(encoder.config, fill(labels, template)) for template in templates]
     require_content(labels, lambda texts: token_ids(encoder.config, texts))
     with one_thread():
-        return functional.normalize(encoder.eval()(ids), dim=-1)
+        found = [functional.normalize(encoder.eval()(each), dim=-1) for each in ids]
+    return torch.stack(found).mean(dim=0)
 
 
 def sentences(labels: Sequence[str], templates: Sequence[str]) -> list[str]:

@@ -175,7 +175,9 @@ def _align(
 ) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:
     recipe = replace(settings.recipe, seed=seed)
     sizes = settings.text
-    encoder = text_encoder(teacher, sizes.tokens, sizes.hidden, settings.model.steps)
+    encoder = text_encoder(
+        teacher, sizes.tokens, sizes.hidden, settings.model, sizes.norm, sizes.trained_embeddings
+    )
     encoder.to(teacher.device)
     words = tuple(dict.fromkeys((*dataset.class_names, *settings.labels)))
     templates = tuple(dict.fromkeys((settings.template, *settings.templates)))
@@ -193,6 +195,7 @@ def _align(
         {"data": dataset.name, "recipe": asdict(recipe), "best": _best(history)},
         settings.shares,
         teacher.seen | dataset.seen_in_training,
+        templates if recipe.averaged_texts else (),
     )  # fmt: skip
     return made, history
 
@@ -209,14 +212,17 @@ def _finetune(
     source = json.dumps(
         [
             teacher.digest, asdict(settings.teacher), before.labels, before.template,
-            weights_digest(before.text_encoder),
+            weights_digest(before.text_encoder), *([before.templates] if before.templates else ()),
         ]
     )  # fmt: skip
     train, validation = _pairs(settings, teacher, model, dataset, source)
     text = before.text(before.labels).to(teacher.device)
-    own = teacher_text(teacher, fill(before.labels, before.template)).to(teacher.device)
+    compared, scale = text, recipe.temperature
+    if not recipe.own_texts:
+        compared = teacher_text(teacher, fill(before.labels, before.template)).to(teacher.device)
+        scale = float(teacher.module.logit_scale.detach().exp())
     classes = class_teacher(
-        teacher, settings.teacher, recipe, dataset, train, validation, own, session
+        teacher, settings.teacher, recipe, dataset, train, validation, compared, scale, session
     )
     soft = classes.probabilities
     chip, history = finetune(model, recipe, train, validation, text, soft, session)

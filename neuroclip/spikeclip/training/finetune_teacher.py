@@ -20,7 +20,13 @@ from neuroclip.clip.model import Clip
 from neuroclip.compute.parallel import own
 from neuroclip.data.images.images import ImageDataset
 from neuroclip.spikeclip.training.pairs import Pairs
-from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented, mixed_precision
+from neuroclip.spikeclip.training.recipe import (
+    Mirrors,
+    SpikeRecipe,
+    augmented,
+    identified,
+    mixed_precision,
+)
 from neuroclip.spikeclip.training.teacher import TeacherConfig, clip_input
 from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
@@ -65,14 +71,15 @@ class _Tower(nn.Module):
 
 def class_teacher(
     clip: Clip, config: TeacherConfig, recipe: SpikeRecipe, dataset: ImageDataset, train: Pairs,
-    validation: Pairs, text: Tensor, session: Session = Session(),  # noqa: B008 - frozen
+    validation: Pairs, text: Tensor, scale: float,
+    session: Session = Session(),  # noqa: B008 - frozen
 ) -> ClassTeacher:  # fmt: skip
     """What the teacher says of the training images, fine-tuned as `config.finetune` asks.
 
-    text: its L2-normalised features of the class sentences. train, validation: of `dataset`, on the
-    teacher's device.
+    text: features [labels, F] that its images are compared with, scale: by which the cosines are
+    multiplied (its own L2-normalised ones and CLIP's scale, or as the recipe's `own_texts` has it).
+    train, validation: of `dataset`, on the teacher's device.
     """
-    scale = float(clip.module.logit_scale.detach().exp())
     module: _Probe | _Tower = _Probe(scale, text)
     inputs, held = train.features, validation.features
     mirrors = Mirrors(recipe, len(train.labels), clip.device)
@@ -96,7 +103,7 @@ def class_teacher(
     history: list[dict[str, Any]] = []
     if config.finetune != "none":
         rate = config.finetune_learning_rate
-        identity = json.dumps([asdict(recipe), asdict(config), train.digest(), train.source])
+        identity = json.dumps([identified(recipe), asdict(config), train.digest(), train.source])
         stage = Stage(config.finetune, config.finetune_epochs, rate, recipe.weight_decay,
                       recipe.batch, recipe.seed, identity)  # fmt: skip
         history = fit(stage, module, len(train.labels), loss_of,

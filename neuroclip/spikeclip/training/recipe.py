@@ -1,12 +1,20 @@
 """How a SpikeCLIP is trained: numbers of the recipe, augmentation, precision."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from deploy.errors import BadInput
+from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.text import TextConfig
+
+_LATER = {
+    "summed_kl": False, "averaged_texts": False, "own_texts": False,
+    "pixels": "messages", "detached_reset": False, "norm": True, "trained_embeddings": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -15,8 +23,11 @@ class SpikeRecipe:
 
     epochs, learning_rate: of alignment; finetune_*: of the second step in floating point;
     quantized_*: of the second step on the chip's arithmetic. text_epochs: of the text encoder.
-    temperature: by which cosines are multiplied. flip, shift: a mirror image half of the time, up to
-    so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
+    temperature: by which cosines are multiplied, in both losses. summed_kl: KL's sum over a batch, not
+    its mean. averaged_texts: a class's text is the mean over all templates. own_texts: the teacher's
+    images are compared, where it is fine-tuned and in its class probabilities, with the spiking
+    encoder's texts at that temperature, not with its own. flip, shift: a mirror image half of the time,
+    up to so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
     loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: convolutions and matrix
     products of the teacher and of the float model in bfloat16, states staying float32; of the quantized
     model the sums of training steps only, evaluation being exact. orthogonal_rate,
@@ -35,6 +46,9 @@ class SpikeRecipe:
     weight_decay: float = 0.01
     batch: int = 64
     temperature: float = 30.0
+    summed_kl: bool = False
+    averaged_texts: bool = False
+    own_texts: bool = False
     flip: bool = False
     shift: int = 0
     spike_rate: float | None = None
@@ -57,6 +71,12 @@ class SpikeRecipe:
             raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")
         if not 0 <= self.shift <= 64:
             raise BadInput(f"training: shift {self.shift}, expected 0 to 64 pixels")
+
+
+def identified(settings: SpikeRecipe | SpikeClipConfig | TextConfig) -> dict[str, Any]:
+    """The settings as a kept state's identity has them: those that came later only where they are used, so
+    that older states go on."""
+    return {k: v for k, v in asdict(settings).items() if k not in _LATER or v != _LATER[k]}
 
 
 def mixed_precision(recipe: SpikeRecipe, device: torch.device) -> torch.autocast:

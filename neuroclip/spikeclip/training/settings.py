@@ -19,13 +19,24 @@ from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill
 
 T = TypeVar("T")
 
+# The authors' code: cosines are the logits, of the batch one loss is the mean and one the sum.
+PUBLISHED = SpikeRecipe(
+    learning_rate=5e-4, finetune_learning_rate=5e-4, weight_decay=0.0, batch=196, temperature=1.0,
+    summed_kl=True, averaged_texts=True, own_texts=True,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TextSizes:
-    """Of the text encoder: tokens of a sentence, hidden neurons; the defaults are the paper's."""
+    """Of the text encoder: tokens of a sentence, hidden neurons; the defaults are the paper's.
+
+    norm, trained_embeddings: see `TextConfig`.
+    """
 
     tokens: int = 20
     hidden: int = 2048
+    norm: bool = True
+    trained_embeddings: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,14 +109,18 @@ def _settings(raw: Mapping[str, Any]) -> Settings:
             f"key 'teacher' is '{teacher.model}', expected '{OWN}' or '{BUNDLED}'; another one is named "
             "by --clip and --pretrained"
         )
+    # What the file leaves out of the paper's variant is as the authors' code has it.
+    paper = isinstance(raw.get("model"), dict) and raw["model"].get("variant") == "paper"
+    published = SpikeClipConfig(variant="paper", pixels="clip", detached_reset=True)
+    model = _part("model", raw, published if paper else SpikeClipConfig())
     limit = raw.get("limit")
     if limit is not None and (type(limit) is not int or limit < 2):
         raise BadInput(f"key 'limit' is {limit!r}, expected 2 or more")
     return Settings(
-        _part("model", raw, SpikeClipConfig()),
-        _part("recipe", raw, SpikeRecipe()),
+        model,
+        _part("recipe", raw, PUBLISHED if paper else SpikeRecipe()),
         teacher,
-        _part("text", raw, TextSizes()),
+        _part("text", raw, TextSizes(norm=not paper, trained_embeddings=paper)),
         template,
         tuple(lists["templates"]),
         with_vocabularies(lists["labels"]),

@@ -9,7 +9,6 @@ chooses, and names come with the images.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -28,7 +27,13 @@ from neuroclip.spikeclip.model import (
 )
 from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
 from neuroclip.spikeclip.training.pairs import Pairs
-from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented, mixed_precision
+from neuroclip.spikeclip.training.recipe import (
+    Mirrors,
+    SpikeRecipe,
+    augmented,
+    identified,
+    mixed_precision,
+)
 from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
 
@@ -82,7 +87,7 @@ def align_text(
         cosine = functional.cosine_similarity(made, features[held], dim=-1).mean()
         return {"validation": float(cosine)}
 
-    identity = json.dumps([asdict(recipe), asdict(encoder.config), texts, source])
+    identity = json.dumps([identified(recipe), identified(encoder.config), texts, source])
     stage = Stage("text", recipe.text_epochs, recipe.text_learning_rate, recipe.weight_decay,
                   recipe.batch, recipe.seed, identity)  # fmt: skip
     return fit(stage, encoder, len(kept), loss_of, evaluate, session)
@@ -104,9 +109,7 @@ def finetune(
         return functional.normalize(features(sent), dim=-1) @ text.T
 
     def dual(scores: Tensor, index: Tensor) -> Tensor:
-        logits = torch.log_softmax(recipe.temperature * scores, dim=-1)
-        kl = functional.kl_div(logits, probabilities[index], reduction="batchmean")
-        return functional.nll_loss(logits, train.labels[index]) + kl
+        return dual_loss(recipe, scores, train.labels[index], probabilities[index])
 
     def right(scores: Tensor, where: slice) -> Tensor:
         return (scores.argmax(dim=-1) == validation.labels[where]).float()
@@ -134,6 +137,16 @@ def finetune(
         session,
     )  # fmt: skip
     return chip, history
+
+
+def dual_loss(
+    recipe: SpikeRecipe, cosines: Tensor, labels: Tensor, probabilities: Tensor
+) -> Tensor:
+    """Cross-entropy of the labels [N] and KL to probabilities [N, classes], of cosines at the temperature."""
+    logits = torch.log_softmax(recipe.temperature * cosines, dim=-1)
+    reduction = "sum" if recipe.summed_kl else "batchmean"
+    kl = functional.kl_div(logits, probabilities, reduction=reduction)
+    return functional.nll_loss(logits, labels) + kl
 
 
 def features_of(model: SpikeClip, recipe: SpikeRecipe) -> Callable[[Tensor], Tensor]:
@@ -196,10 +209,10 @@ def _stage(
     model: SpikeClip,
     *data: Pairs,
 ) -> Stage:
-    config = asdict(model.config)
+    config = identified(model.config)
     if name != "quantized":
         del config["sum_factor"]  # means nothing in floating point
-    found: list[Any] = [asdict(recipe), config]
+    found: list[Any] = [identified(recipe), config]
     for pairs in data:
         found += [pairs.digest(), pairs.source]
     identity = json.dumps(found)

@@ -25,7 +25,13 @@ from neuroclip.compute.distributed import rank
 from neuroclip.compute.parallel import own
 from neuroclip.data.images.images import ImageDataset
 from neuroclip.data.seen import save_seen
-from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented, mixed_precision
+from neuroclip.spikeclip.training.recipe import (
+    Mirrors,
+    SpikeRecipe,
+    augmented,
+    identified,
+    mixed_precision,
+)
 from neuroclip.spikeclip.training.teacher import clip_input
 from neuroclip.storage.weights import save_weights
 from neuroclip.text.prompts import fill
@@ -260,7 +266,7 @@ def _identity(
     return json.dumps(
         [
             asdict(sizes),
-            asdict(recipe),
+            identified(recipe),
             list(templates),
             list(words),
             dataset.class_names,

@@ -142,9 +142,9 @@ def test_the_papers_variant_is_refused_by_name(tmp_path, refused):
 def test_labels_that_clips_tokenizer_reads_nothing_of(label):
     config = TextConfig(embedding=4, hidden=4, features=4, clip="ViT-B-32")
     encoder = SpikingTextEncoder(config)
-    assert encode_labels(encoder, ["cat", "dog"], "a photo of a {}.").shape == (2, 4)
+    assert encode_labels(encoder, ["cat", "dog"], ["a photo of a {}."]).shape == (2, 4)
     with pytest.raises(BadInput, match="holds nothing that the tokenizer reads"):
-        encode_labels(encoder, ["cat", label], "a photo of a {}.")
+        encode_labels(encoder, ["cat", label], ["a photo of a {}."])
 
 
 def test_labels_by_the_name_of_a_data_set(tmp_path, refused):

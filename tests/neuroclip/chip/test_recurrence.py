@@ -98,12 +98,14 @@ def test_the_clip_stops_the_gradient_and_the_wrap_does_not() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, KINDS, st.booleans())
+@given(SEEDS, KINDS, st.booleans(), st.booleans())
 def test_the_float_neuron_is_snntorchs_leaky(
-    seed: int, surrogate: Surrogate, compiled: bool
+    seed: int, surrogate: Surrogate, compiled: bool, detached: bool
 ) -> None:
+    """Or, where its reset is detached, autograd's gradient of the same steps."""
     rng = np.random.default_rng(seed)
-    neuron = FloatNeuron(float(rng.uniform(0, 1)), float(rng.uniform(0.1, 1)), surrogate)
+    threshold = float(rng.uniform(0.1, 1))
+    neuron = FloatNeuron(float(rng.uniform(0, 1)), threshold, surrogate, detached)
     x = torch.from_numpy(rng.normal(size=(4, 5, 2, 3)).astype(np.float32)).requires_grad_(True)
     weight = torch.from_numpy(rng.normal(size=(4, 5, 2, 3)).astype(np.float32))
     found = []
@@ -117,6 +119,14 @@ def test_the_float_neuron_is_snntorchs_leaky(
             found.append((spikes.detach().numpy(), x.grad.numpy()))
     assert np.array_equal(found[0][0], found[1][0]) and found[0][0].any()
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_detached_reset_is_a_constant() -> None:
+    """By hand: two steps, the first of which fires; its input reaches the second spike by no way."""
+    for detached, through in ((True, False), (False, True)):
+        x = torch.tensor([[[1.2], [0.9]]], requires_grad=True)
+        run(FloatNeuron(0.5, 1.0, Surrogate("sigmoid", 2.0), detached), x)[:, 1].sum().backward()
+        assert (x.grad[0, 0].item() != 0) is through and x.grad[0, 1].item() > 0
 
 
 def test_the_number_of_threads_changes_nothing() -> None:

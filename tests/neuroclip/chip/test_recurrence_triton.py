@@ -62,11 +62,13 @@ for surrogate in (Surrogate("rectangle", 8000.0), Surrogate("sigmoid", 8000.0)):
                 np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max()))
             compared += 1
 
-for surrogate in (Surrogate("rectangle", 1.0), Surrogate("sigmoid", 2.0)):
+for surrogate, detached in (
+    (Surrogate("rectangle", 1.0), False), (Surrogate("sigmoid", 2.0), False), (Surrogate(), True)
+):
     weight = torch.randn(N, T, F)
     decay = torch.rand(F)
     (one, other), (a, b) = both(
-        lambda x: float_recurrence(x, decay, 1.0, surrogate), torch.randn(N, T, F)
+        lambda x: float_recurrence(x, decay, 1.0, surrogate, detached), torch.randn(N, T, F)
     )
     assert torch.equal(one, other) and one.any()
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -85,4 +87,4 @@ def test_the_kernels_give_the_chips_integers_and_the_same_gradients():
         timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["compared", "18"]
+    assert done.stdout.split() == ["compared", "19"]

@@ -267,7 +267,7 @@ def test_the_teacher_is_fine_tuned_before_its_probabilities_are_distilled(tmp_pa
     before = weights_digest(clip.module)
     recipe = SpikeRecipe(shift=1)
     found = [
-        class_teacher(clip, settings, recipe, dataset, train, validation, text, session)
+        class_teacher(clip, settings, recipe, dataset, train, validation, text, 100.0, session)
         for session in (Session(tmp_path), Session(tmp_path, resume=True))
     ]
     assert torch.equal(found[0].probabilities, found[1].probabilities)
