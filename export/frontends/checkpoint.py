@@ -23,6 +23,7 @@ from neuroclip.data.events.catalogue import open_dataset, without_bad
 from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.frames import FrameOptions, frames
 from neuroclip.data.events.recording import read_recording
+from neuroclip.data.images.told import require_recordings
 from neuroclip.data.images.vocabulary import read_labels
 from neuroclip.data.split import to_draw
 from neuroclip.spikeclip.wiring import Skips
@@ -66,6 +67,7 @@ def from_checkpoint(
     spec = None if clip is None and pretrained is None else ClipSpec(clip or BUNDLED, pretrained)
     encoder = clip_of(checkpoint, spec)
     data = "digits" if data is None else data
+    require_recordings(data, data_root)
     one = Path(data).is_file()
     alone = _one_recording(Path(data), sensor) if one else None
     dataset = open_dataset(data, seed, data_root, sensor) if alone is None else alone

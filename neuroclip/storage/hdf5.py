@@ -211,9 +211,13 @@ def _check_own(path: Path, where: str, entry: h5py.Dataset) -> None:
     for i in range(recipe.get_nfilters()):
         code, _, _, name = recipe.get_filter(i)
         if not h5py.h5z.filter_avail(code):
+            # Not every writer leaves a name.
+            called = (
+                "Prophesee's ECF" if code == _ECF else name.decode(errors="replace") or "no name"
+            )
             raise BadInput(
-                f"{path}: entry '{where}' is compressed by filter {code} ({name.decode(errors='replace')}), "
-                f"which is not installed here; {_remedy(code)}"
+                f"{path}: entry '{where}' is compressed by filter {code} ({called}), which is not "
+                f"installed here; {_remedy(code)}"
             )
 
 

@@ -61,6 +61,8 @@ def train(
     claim(out, source.inputs | clip_inputs(spec))
     encoder = load_clip(spec)
     dataset = opened(source, seed, ("train", "validation"))
+    if rank() == 0:
+        print(dataset.counts)
     frames = replace(dataset.card.frames, **frame_options)
     template = template or dataset.card.template
     text = encode_text(encoder, dataset.class_names, template)

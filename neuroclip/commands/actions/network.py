@@ -22,6 +22,7 @@ from neuroclip.compute.devices import device_of
 from neuroclip.convert.watch.layout import Layout
 from neuroclip.data.seen import Seen
 from neuroclip.data.spikes import Messages
+from neuroclip.data.split import counted
 from neuroclip.network.checkpoint import (
     Evaluated,
     NetworkCheckpoint,
@@ -32,7 +33,7 @@ from neuroclip.network.checkpoint import (
 from neuroclip.network.evaluation import evaluated_part
 from neuroclip.network.frames import Fit, fit_of_module
 from neuroclip.network.module_file import module_of
-from neuroclip.network.parts import parts_of
+from neuroclip.network.parts import Parts, parts_of
 from neuroclip.network.samples import Framing, Samples, framing_of, open_samples
 from neuroclip.network.train import (
     Examples,
@@ -95,6 +96,7 @@ def train(
     for note in samples.notes:
         print(note, file=sys.stderr)
     parts = parts_of(samples, full.seed)
+    print(_counts(samples, parts))
     fit = _fit(samples, module, layout)
     held = {
         name: samples.messages(getattr(parts, name), fit)
@@ -157,6 +159,13 @@ def evaluate(
         )
         print(f"{_TOLD[name]:10} {told}")
     return 0
+
+
+def _counts(samples: Samples, parts: Parts) -> str:
+    """The parts and classes in words, before anything is trained."""
+    each = ", ".join(f"{len(getattr(parts, n))} {n}" for n in ("train", "validation", "test"))
+    assert samples.labels is not None
+    return counted(samples.name, each, samples.labels, samples.class_names)
 
 
 def _fit(samples: Samples, module: nn.Module, layout: Layout | None) -> Fit:

@@ -57,7 +57,9 @@ def add_images(parser: argparse.ArgumentParser) -> None:
 def source(options: argparse.Namespace) -> Source:
     """The data set of event recordings that was asked for. Raises BadInput where there is none."""
     from neuroclip.data.events.catalogue import find_dataset
+    from neuroclip.data.images.told import require_recordings
 
+    require_recordings(options.data, options.data_root)
     find_dataset(options.data, options.data_root)
     return Source(options.data, options.data_root, options.skip_bad, options.sensor)
 

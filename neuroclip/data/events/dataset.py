@@ -14,6 +14,7 @@ from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.data.events.recording import Recording, read_recording, recording_digest
 from neuroclip.data.seen import Ids, Seen, ids_of
+from neuroclip.data.split import counted
 from neuroclip.text.prompts import DEFAULT_TEMPLATE
 
 
@@ -98,6 +99,14 @@ class EventDataset:
                 "behind later ones and were put in order"
             )
         return f"'{self.name}', {told} {self.evidence}{late}"
+
+    @property
+    def counts(self) -> str:
+        """Its parts and classes in words, as they are shown before anything is trained."""
+        parts = ", ".join(
+            f"{len(getattr(self, part))} {part}" for part in ("train", "validation", "test")
+        )
+        return counted(self.name, parts, self.labels, self.class_names)
 
     def __len__(self) -> int:
         return len(self.names)

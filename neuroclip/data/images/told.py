@@ -2,16 +2,32 @@
 
 from pathlib import Path
 
+from deploy.errors import BadInput
 from neuroclip.data.events.recording import SUFFIXES as RECORDINGS
 from neuroclip.data.images.layout import SUFFIXES as IMAGES
 from neuroclip.data.images.torchvision_sets import IMAGE_SETS
 
+# Files that are looked at: of a large data set not all.
+_ENOUGH = 4096
+
+
+def require_recordings(name_or_path: str, root: str | None) -> None:
+    """Raise BadInput of a data set of still images, where recordings are asked for."""
+    path = Path(name_or_path)
+    one = path.is_file() and path.suffix.lower() != ".zip"
+    if not one and holds_images(name_or_path, root):
+        raise BadInput(
+            f"{name_or_path}: holds still images, and an adapter takes recordings of events, over whose time "
+            "steps its neurons integrate; on images `neuroclip train spikeclip` trains a whole encoder"
+        )
+
 
 def holds_images(name_or_path: str, root: str | None) -> bool:
-    """True for a known set of images, a file (recordings come in folders), and a folder whose first
-    folder of files of either kind, in the order of names, has more images than recordings.
+    """True for a known set of images, a file (recordings come in folders), and a folder with more images
+    than recordings among its first files, in the order of names.
 
-    What lies beside the folders of the classes (a list, a text to read) tells nothing.
+    A text may be a recording or a list beside images (Tiny-ImageNet has one in every class), so no single
+    folder decides; what lies beside the folders of the classes tells nothing.
     """
     if name_or_path in IMAGE_SETS:
         return True
@@ -20,13 +36,18 @@ def holds_images(name_or_path: str, root: str | None) -> bool:
         path = Path(root) / name_or_path
     if not path.is_dir():
         return path.is_file()
-    waiting = [path]
-    while waiting:
+    # Links are followed, never in a circle.
+    waiting, been = [path], {path.resolve()}
+    images = recordings = 0
+    while waiting and images + recordings < _ENOUGH:
         folder = waiting.pop()
         entries = sorted(folder.iterdir(), reverse=True)
-        suffixes = [entry.suffix.lower() for entry in entries if folder != path]
-        images, recordings = (sum(x in kind for x in suffixes) for kind in (IMAGES, RECORDINGS))
-        if images or recordings:
-            return images > recordings
-        waiting += [entry for entry in entries if entry.is_dir()]
-    return False
+        suffixes = [
+            e.suffix.lower() for e in entries if folder != path and not e.name.startswith("._")
+        ]
+        images += sum(suffix in IMAGES for suffix in suffixes)
+        recordings += sum(suffix in RECORDINGS for suffix in suffixes)
+        inside = [e for e in entries if e.is_dir() and e.resolve() not in been]
+        been.update(e.resolve() for e in inside)
+        waiting += inside
+    return images > recordings

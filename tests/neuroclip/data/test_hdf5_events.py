@@ -150,7 +150,7 @@ HOSTILE = {
     "a name for another": ("x", lambda f, n: f.__setitem__(n, h5py.SoftLink("/events/y")), "SoftLink"),
     "raw bytes outside": ("x", outside, "in another file"),
     "virtual": ("x", virtual, "in another file"),
-    "filter": ("x", unknown_filter, "filter 36559"),
+    "filter": ("x", unknown_filter, "filter 36559 (Prophesee's ECF)"),
 }  # fmt: skip
 
 

@@ -222,6 +222,19 @@ def aedat2_davis(
     return text + b"".join(struct.pack(">II", *pair) for pair in words)
 
 
+# --- AEDAT 3.1 (docs.inivation.com), as DVS128 Gesture has it ---
+
+
+def aedat3(events: list[Event], packet: int = 64) -> bytes:
+    """Little-endian packets of polarity events; x in bits 17 to 31, y in 2 to 16, then ON and valid."""
+    out = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
+    for start in range(0, len(events), packet):
+        part = events[start : start + packet]
+        out += struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, len(part), len(part), len(part))
+        out += b"".join(struct.pack("<II", x << 17 | y << 2 | p << 1 | 1, t) for x, y, p, t in part)
+    return out
+
+
 # --- N-MNIST (Orchard et al. 2015) ---
 
 

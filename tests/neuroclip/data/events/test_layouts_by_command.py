@@ -1,5 +1,6 @@
-"""Zero-shot, training and export from a folder of recordings in each layout that data sets have."""
+"""Zero-shot, training and export from a folder in each layout that data sets have: recordings, and images."""
 
+import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,12 @@ pytest.importorskip("snntorch")
 
 from export.commands.main import main as export
 from neuroclip.commands.main import main
+from neuroclip.data.events.cards import DVS_GESTURE
+from neuroclip.data.events.catalogue import open_dataset
 
 spec = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "spec.py")))
 PER_CLASS = 10
+Event = tuple[int, int, int, int]
 
 
 def written(path: Path, content: bytes) -> None:
@@ -24,14 +28,14 @@ def written(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def events_of(label: int, number: int, width: int, height: int) -> list[tuple[int, int, int, int]]:
+def events_of(label: int, number: int, width: int, height: int) -> list[Event]:
     """Some events in a band of rows that the class has, of a sensor that they use."""
     made = spec.stream(100 * label + number, 150, width, height)
     rows = height // 3
     return [(x, label % 3 * rows + y % rows, p, t) for x, y, p, t in made]
 
 
-def npz(events: list[tuple[int, int, int, int]]) -> dict[str, np.ndarray]:
+def npz(events: list[Event]) -> dict[str, np.ndarray]:
     return dict(zip("xypt", map(np.array, zip(*events, strict=True)), strict=True))
 
 
@@ -70,6 +74,70 @@ def gesture_of_tonic(root: Path) -> None:
                 np.save(path, np.stack([x, y, p, t], axis=1))
 
 
+def gesture_as_released(root: Path) -> dict[str, list[tuple[int, list[Event]]]]:
+    """`user01_fluorescent.aedat`, `…_labels.csv`, lists of trials; what is between gestures is no one's.
+
+    Returns of each file its gestures: label from 0 on, and events.
+    """
+    held: dict[str, list[tuple[int, list[Event]]]] = {}
+    for part, users in (("train", range(1, 8)), ("test", range(24, 27))):
+        names = [f"user{user:02d}_fluorescent" for user in users]
+        written(
+            root / f"trials_to_{part}.txt", "".join(f"{name}.aedat\n" for name in names).encode()
+        )
+        for number, name in enumerate(names):
+            whole, rows, held[name], t = [], ["class,startTime_usec,endTime_usec"], [], 50
+            for label in (2, 0, 1, 0, 2, 1):
+                own = [
+                    (x, y, p, u + t) for x, y, p, u in events_of(label, 100 * number + t, 128, 128)
+                ]
+                end = own[-1][3] + 1
+                rows.append(f"{label + 1},{t},{end}")
+                held[name].append((label, own))
+                whole += [(1, 1, 1, t - 20), *own]
+                t = end + 1000
+            written(root / f"{name}.aedat", spec.aedat3(whole))
+            written(root / f"{name}_labels.csv", "\r\n".join([*rows, ""]).encode())
+    return held
+
+
+def n_mnist(root: Path) -> None:
+    for part in ("Train", "Test"):
+        for label in (3, 8):
+            for n in range(PER_CLASS):
+                events = events_of(label, n + 50 * (part == "Test"), 34, 34)
+                written(root / part / str(label) / f"{n:05d}.bin", spec.five_bytes(events))
+
+
+def es_imagenet(root: Path) -> None:
+    for part, count in (("train", PER_CLASS), ("val", 4)):
+        lines = []
+        for label in range(3):
+            for n in range(count):
+                name = f"n{label:08d}_{part}{n}"
+                folder = root / part / (f"class{label}" if part == "train" else "")
+                folder.mkdir(parents=True, exist_ok=True)
+                x, y, _, t = npz(events_of(label, n, 100, 90)).values()
+                rows = np.stack([y, x, 1 + t % 8], axis=1).astype(np.uint8)
+                np.savez(folder / f"{name}.npz", pos=rows[::2], neg=rows[1::2])
+                lines.append(f"{name}.JPEG {label} 90 100")
+        written(root / f"{part}label.txt", "\n".join(lines).encode())
+
+
+def hdf5_of_ones_own(root: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    for start, (part, count) in enumerate({"train": 4, "validation": 1, "test": 2}.items()):
+        for label, name in enumerate(("left", "right")):
+            for n in range(count):
+                path = root / part / name / f"{n}.h5"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                number = n + 50 * start
+                columns = npz(events_of(label, number, 64, 48))
+                with h5py.File(path, "w") as file:
+                    for key, column in columns.items():
+                        file.create_dataset(f"events/{key}", data=column, compression="gzip")
+
+
 def asl_dvs(root: Path) -> None:
     savemat = pytest.importorskip("scipy.io").savemat
     for label, name in enumerate("abc"):
@@ -98,15 +166,21 @@ def text_of_ones_own(root: Path) -> None:
 
 
 # What it is taken for, the class names that are printed or saved, and what has to be said.
-LAYOUTS: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
+LAYOUTS: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
     "n-caltech101": (n_caltech101, "'n-caltech101', recognised by its 3 classes", ()),
     "n-cars": (n_cars, "'n-cars', recognised by its 2 classes", ()),
     "gesture, SpikingJelly": (gesture_of_spikingjelly, "'dvs128-gesture', recognised", ()),
+    "gesture, released": (
+        gesture_as_released, "'dvs128-gesture', recognised by its trials_to_train.txt", (),
+    ),
+    "n-mnist": (n_mnist, "'nmnist', recognised by its 2 classes", ()),
+    "es-imagenet": (es_imagenet, "'es-imagenet', recognised by its trainlabel.txt", ()),
+    "hdf5": (hdf5_of_ones_own, "not a known one", ("--sensor", "64x48")),
     "gesture, tonic": (gesture_of_tonic, "'dvs128-gesture', recognised by its ibmGestureTrain", ()),
     "asl-dvs": (asl_dvs, "'asl-dvs', recognised", ()),
     "raw": (raw_of_ones_own, "not a known one", ()),
     "text": (text_of_ones_own, "not a known one", ("--sensor", "304x240")),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -147,6 +221,10 @@ def test_zero_shot_training_and_export(
         "an event camera sees a {}.",
     ]
     assert main(train) == 0
+    told = capsys.readouterr().out
+    assert " classes: " in told[: told.index("validation accuracy")], (
+        "what it is trained on comes first"
+    )
     command = [out, *data, "--target", "emulator", "--samples", "4", "--out", str(tmp_path / "run")]
     assert export(command) == 0, capsys.readouterr()
     assert taken_for in (tmp_path / "run" / "report.json").read_text(encoding="utf-8")
@@ -154,3 +232,72 @@ def test_zero_shot_training_and_export(
     if said:
         assert main(["zero-shot", "--data", str(tmp_path / "data"), "--steps", "2"]) == 2
         assert "--sensor WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_released_gestures_are_the_events_of_their_times(tmp_path: Path) -> None:
+    """Event for event, with its label: of every gesture of every file, and nothing from between them."""
+    held = gesture_as_released(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert dataset.name == "dvs128-gesture" and dataset.class_names == DVS_GESTURE.class_names[:3]
+    assert len(dataset) == sum(map(len, held.values())) == 60
+    left = {name: list(gestures) for name, gestures in held.items()}
+    for index in range(len(dataset)):
+        name = Path(dataset.names[index].split("@")[0]).stem
+        label, events = left[name].pop(0)
+        recording = dataset.load(index)
+        found = zip(recording.x, recording.y, recording.p, recording.t, strict=True)
+        assert [tuple(map(int, event)) for event in found] == events
+        assert dataset.labels[index] == label and recording.width == recording.height == 128
+        assert (index in dataset.test) is (int(name[4:6]) >= 24)
+
+
+IMAGES = runpy.run_path(str(Path(__file__).parents[1] / "test_image_layouts.py"))
+# One word of the CLIP's for each class; the trained encoder is the smallest that there is.
+SETTINGS = {
+    "model": {
+        "image_size": 8, "channels": 1, "width": 8, "convolutions": 2, "halvings": 1, "blocks": 1,
+        "heads": 2, "ratio": 1, "steps": 2,
+    },
+    "recipe": {"epochs": 1, "finetune_epochs": 1, "quantized_epochs": 1, "text_epochs": 1, "batch": 8},
+    "text": {"tokens": 40, "hidden": 8}, "template": "a {}",
+}  # fmt: skip
+SHORT = ("classes", "Tiny-ImageNet")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(name, marks=() if name in SHORT else pytest.mark.long)
+        for name in IMAGES["READ"]
+    ],
+)
+def test_zero_shot_training_and_export_of_images(
+    tmp_path: Path, cache: Path, capsys, monkeypatch, refused, checkpoint_folder, layout: str
+) -> None:
+    """What an adapter says of still images, in every command; and all three with an encoder of images."""
+    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
+    files, _ = IMAGES["READ"][layout]
+    folder = IMAGES["written"](tmp_path / "data", files)
+    out = tmp_path / "adapter"
+    for archive in (folder, IMAGES["zipped"](tmp_path / "a.zip", files)):
+        given = ["--data", archive]
+        says = ["still images", "train spikeclip"]
+        refused(main, "train", *given, "--shots", "4", "--out", out, says=says)
+        refused(main, "evaluate", checkpoint_folder, *given, says=says)
+        command = [checkpoint_folder, *given, "--target", "emulator", "--out", out]
+        refused(export, *command, says=says)
+    assert not out.exists()
+    capsys.readouterr()
+    assert main(["zero-shot", "--data", folder, "--template", "a {}"]) == 0
+    shown = capsys.readouterr().out
+    assert "zero-shot on" in shown and "images" in shown
+    settings, run = tmp_path / "settings.json", str(tmp_path / "model")
+    settings.write_text(json.dumps(SETTINGS))
+    train = ["train", "spikeclip", "--data", folder, "--config", str(settings), "--out", run]
+    for stage in ("align", "finetune"):
+        assert main([*train, "--stage", stage]) == 0, capsys.readouterr()
+        assert " classes: " in capsys.readouterr().out
+    command = [run, "--data", folder, "--target", "emulator", "--samples", "2"]
+    assert export([*command, "--out", str(tmp_path / "run")]) == 0, capsys.readouterr()
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert report["samples"] == 2 and report["ok"]
