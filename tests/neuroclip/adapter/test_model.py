@@ -1,6 +1,8 @@
 """The adapter: folding is exact, both cuts, other labels; training resumes and repeats itself."""
 
+import json
 import math
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +16,10 @@ pytest.importorskip("snntorch")
 from deploy.errors import BadInput
 from deploy.prove.proof import prove
 from neuroclip.adapter import train as training
+from neuroclip.adapter.checkpoint import load_checkpoint
 from neuroclip.adapter.model import AdapterConfig, FloatAdapter, quantized, relabelled
 from neuroclip.adapter.train import Examples, Recipe, train_adapter
+from neuroclip.storage.checkpoint_files import MODELS
 from neuroclip.training import loop
 from neuroclip.training.resume_state import State
 
@@ -189,3 +193,22 @@ def test_weights_do_not_depend_on_the_number_of_threads() -> None:
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_checkpoint_from_before_raw_features_is_read_as_what_it_was(tmp_path: Path) -> None:
+    """Without the key: the paper's cut on unit features, normalised step by step."""
+    folder = shutil.copytree(MODELS / "neuroclip-digits-paper", tmp_path / "old")
+    file = folder / "config.json"
+    raw = json.loads(file.read_text())
+    assert raw["adapter"].pop("raw") is True
+    file.write_text(json.dumps(raw))
+    old, new = load_checkpoint(folder), load_checkpoint("neuroclip-digits-paper")
+    assert new.config.raw and not old.config.raw
+    features = unit(3, 10, new.config.features, seed=1)
+    with torch.no_grad():
+        blend = 0.6 * old.float_adapter(features).relu() + 0.4 * features
+        expected = (
+            torch.nn.functional.normalize(blend, dim=-1).mean(dim=1) @ old.float_adapter.text.T
+        )
+        assert torch.allclose(old.float_adapter.scores(features), expected, atol=1e-6)
+        assert torch.equal(old.chip_adapter.encode(features), new.chip_adapter.encode(features))

@@ -97,7 +97,7 @@ def test_the_chip_adapter_ends_in_the_offline_scores(
     dataset, indices = digits
     checkpoint, clip = load_checkpoint(name), load_clip()
     adapter = checkpoint.chip_adapter
-    features = dataset_features(clip, dataset, indices, checkpoint.frames)
+    features = dataset_features(clip, dataset, indices, checkpoint.frames, raw=adapter.config.raw)
     with torch.no_grad():
         offline = adapter.scores(torch.from_numpy(features)).numpy().astype(np.float32)
     for i, index in enumerate(indices):
@@ -175,7 +175,7 @@ def test_real_recordings_get_the_offline_prediction(name: str) -> None:
     indices = dataset.test[::40]
     checkpoint, clip = load_checkpoint(name), load_clip()
     adapter = checkpoint.chip_adapter
-    features = dataset_features(clip, dataset, indices, checkpoint.frames)
+    features = dataset_features(clip, dataset, indices, checkpoint.frames, raw=adapter.config.raw)
     with torch.no_grad():
         offline = adapter.scores(torch.from_numpy(features)).argmax(dim=1).tolist()
     online = [
