@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 
 from deploy.errors import BadInput, ToolError
 from deploy.processes import ended_by_signals
+from deploy.progress import set_verbosity, verbosity
 from deploy.reading import address_space, limit_memory
 from deploy.shown import shown
 
@@ -61,6 +63,7 @@ def run_command(name: str, action: Callable[[], int]) -> int:
     """
     _open_standard_streams()
     limit_memory(None)
+    set_verbosity("normal")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal without UTF-8 shows what it can of our × and σ.
         sys.stdout.reconfigure(errors="replace")
@@ -69,9 +72,14 @@ def run_command(name: str, action: Callable[[], int]) -> int:
         warnings.filterwarnings("default")
     with ended_by_signals() as caught, _shown_streams():
         try:
-            status = action()
-            sys.stdout.flush()
-            return status
+            try:
+                status = action()
+                sys.stdout.flush()
+                return status
+            except Exception:
+                if verbosity() == "verbose":
+                    traceback.print_exc()
+                raise
         except ToolError as error:
             message, status = str(error), error.exit_status
         except KeyboardInterrupt as error:
@@ -119,6 +127,8 @@ def _limit() -> str:
 class _Shown:
     """A stream of text for a person: what is written is `shown`, but for how a progress bar moves."""
 
+    silent = False
+
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
@@ -126,7 +136,9 @@ class _Shown:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text."""
+        """Write a text, unless the stream is silent."""
+        if self.silent:
+            return len(text)
         # tqdm goes to the start of its line, or by itself to that of another bar.
         moves = text if not text.replace(_UP, "").strip("\r\n ") else text[: text.startswith("\r")]
         self._stream.write(moves + shown(text[len(moves) :]))
@@ -209,8 +221,23 @@ def memory_argument(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no memory of 1M or more, such as 500M or 2G")
 
 
-def add_memory(parser: argparse.ArgumentParser) -> None:
-    """Add --max-memory, which holds from when it is read on."""
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what every command has, each of which holds from when it is read on."""
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument(
+        "-q",
+        "--quiet",
+        action=_Quiet,
+        nargs=0,
+        help="no progress, and no summary of what --out receives; warnings and errors are told",
+    )
+    told.add_argument(
+        "-v",
+        "--verbose",
+        action=_Verbose,
+        nargs=0,
+        help="tell each stage and each file that is written, and of an error whence it came",
+    )
     parser.add_argument(
         "--max-memory",
         type=memory_argument,
@@ -218,6 +245,19 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
         metavar="BYTES",
         help="refuse files that declare more, such as 2G (default: half of the machine's memory)",
     )
+
+
+class _Quiet(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        set_verbosity("quiet")
+        # What has a folder to write to has told everything there; of the others, words are the result.
+        if isinstance(sys.stdout, _Shown) and any(a.dest == "out" for a in parser._actions):
+            sys.stdout.silent = True
+
+
+class _Verbose(argparse.Action):
+    def __call__(self, *_: Any) -> None:
+        set_verbosity("verbose")
 
 
 class _LimitMemory(argparse.Action):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from deploy.decode import decoded
 from deploy.errors import BadInput, ToolError
+from deploy.progress import say
 from deploy.reading import memory_limit, opened, opened_zip, read_content
 
 try:
@@ -63,6 +64,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # mkstemp makes private files; results are meant to be shared like any other output.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+        if path.parent.suffix != _SUFFIX:  # else it is told where it has moved to
+            say(f"wrote {path}")
     except OSError as error:
         raise BadInput(f"{path}: cannot write: {error.strerror or error}") from error
     finally:
@@ -94,6 +97,7 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
             for name in names:
                 with suppress(FileNotFoundError):
                     os.replace(temporary / name, folder / name)
+                    say(f"wrote {folder / name}")
     except ToolError as error:
         # Files are named as they would have been called.
         raise type(error)(str(error).replace(str(temporary), str(folder))) from error

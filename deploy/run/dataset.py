@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.emulate.edge_counts import observe
 from deploy.emulate.fast import Plan, emulate_fast, prepare
@@ -23,6 +22,7 @@ from deploy.errors import BadInput
 from deploy.jobs import Engine
 from deploy.program.file import digest
 from deploy.program.program import Program
+from deploy.progress import track
 from deploy.prove.proof import prove
 from deploy.run.stream import Kept, grouped, stream
 
@@ -122,7 +122,7 @@ def run_dataset(
     engine: Engine = "threads",
     count_edges: bool = False,
     kernel: Kernel | None = None,
-    progress: bool | None = None,
+    progress: bool = True,
 ) -> Part:
     """All samples of a data set, as one Part: see `stream_dataset`, whose parts it joins."""
     parts = list(
@@ -143,7 +143,7 @@ def stream_dataset(
     engine: Engine = "threads",
     count_edges: bool = False,
     kernel: Kernel | None = None,
-    progress: bool | None = None,
+    progress: bool = True,
 ) -> Iterator[Part]:
     """The part of each batch, in order. Memory is taken for the batches under way only.
 
@@ -151,8 +151,8 @@ def stream_dataset(
     the data's key and what is counted give; those that are there are read instead of run again. jobs,
     engine: batches at a time, and how (`deploy.jobs.run_jobs`); at every number and engine the same
     parts. count_edges: count what goes beyond registers, where the proof cannot exclude it, which
-    takes recordings. kernel: as for `emulate_fast`. progress: a bar over samples; by default on a
-    terminal. Raises as `emulate_fast` does, and BadInput for a program without an output.
+    takes recordings. kernel: as for `emulate_fast`. progress: whether it is shown how far
+    it is. Raises as `emulate_fast` does, and BadInput for a program without an output.
     """
     if not program.outputs:
         raise BadInput("data set run: the program has no output to score")
@@ -162,8 +162,7 @@ def stream_dataset(
     key = _key(program, batches, count_edges)
     kept = Kept(Part.unpacked, None if folder is None else Path(folder), key, f"part-{key[:16]}-")
     loaders = [batches.loader(i) for i in range(len(batches.sizes))]
-    disable = None if progress is None else not progress
-    with tqdm(total=sum(batches.sizes), desc="samples", disable=disable) as bar:
+    with track(total=sum(batches.sizes), desc="samples", show=progress) as bar:
         for part in stream(run, loaders, lambda _, part: part, kept, jobs=jobs, engine=engine):
             bar.update(part.samples)
             yield part

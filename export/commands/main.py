@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.command import (
     CommandParser,
-    add_memory,
+    add_common,
     add_version,
     folder_argument,
     run_command,
@@ -45,12 +45,14 @@ EXAMPLES = """examples:
 exit status: 0 if every parity check held and every hard limit was respected, 1 if one did not,
 2 for bad input or usage."""
 
+# Options on which no file of a run depends.
+_OF_NO_FILE = {"--resume", "-q", "--quiet", "-v", "--verbose"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # Which files are made does not depend on whether a run was resumed.
-    command = shlex.join(["neuroclip-export", *(a for a in given if a != "--resume")])
+    command = shlex.join(["neuroclip-export", *(a for a in given if a not in _OF_NO_FILE)])
     return run_command("neuroclip-export", lambda: _export(_parser().parse_args(given), command))
 
 
@@ -226,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="for Lava (default: 600)"
     )
-    add_memory(parser)
+    add_common(parser)
     return parser
 
 

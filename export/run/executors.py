@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.compare.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.count.operations import count
@@ -19,6 +18,7 @@ from deploy.emulate.trace import MAX_RECORD_BYTES, Trace, concatenate, first_sam
 from deploy.errors import BadInput, CheckFailed
 from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.program.program import Program, registers
+from deploy.progress import track
 from deploy.run.by_core import emulate_mapped
 from deploy.run.dataset import ArrayBatches, planned
 from deploy.run.stream import Kept, stream
@@ -120,7 +120,7 @@ def run_all(
     last = len(items) - 1
     chunks: list[Chunk] = []
     spread: dict[str, Any] = {} if workers is None else {"jobs": workers, "engine": "joblib"}
-    with tqdm(total=samples, desc="samples", disable=None) as bar:
+    with track(total=samples, desc="samples") as bar:
         for chunk in stream(_timed, items, then, keep(size), always=(last,), **spread):
             chunks.append(chunk)
             bar.update(chunk.trace.samples)
@@ -198,7 +198,7 @@ def by_core(deployment: Deployment, program: Program, mapping: CoreMapping, trac
     per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
     size = max(1, _CHUNK_BYTES // per_sample)
     parities = []
-    for start in tqdm(range(0, samples, size), desc="by core", disable=None):
+    for start in track(range(0, samples, size), desc="by core"):
         part = slice(start, min(start + size, samples))
         inputs = {name: x[part] for name, x in deployment.inputs.items()}
         run = emulate_mapped(program, mapping, inputs)

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from deploy.progress import say
+
 
 class Stages:
     """Seconds spent in each stage of a run."""
@@ -14,8 +16,11 @@ class Stages:
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Add the time of a block to a stage."""
+        say(f"{stage} …")
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            took = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + took
+            say(f"{stage}: {took:.2f} s")

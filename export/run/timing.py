@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from deploy.count.activity import Fan
 from deploy.count.energy import Coefficients
 from deploy.count.step_time import Clock, Pipeline
@@ -12,6 +10,7 @@ from deploy.emulate.trace import Trace, record_bytes
 from deploy.hardware.mesh import Distances
 from deploy.program.program import Program
 from deploy.program.timed import Timed
+from deploy.progress import track
 from export.targets.target import Arrays
 
 # Recordings of a chunk of samples.
@@ -41,7 +40,7 @@ def timed_run(
     recorded = min((len(s) for s in trace.s.values()), default=0)
     size = max(1, _CHUNK_BYTES // record_bytes(program.populations, 1, trace.timesteps, "spikes"))
     plan = prepare(program) if recorded < samples else None
-    with tqdm(total=samples, desc="time", disable=None) as bar:
+    with track(total=samples, desc="time") as bar:
         for start in [*range(0, recorded, size), *range(recorded, samples, size)]:
             stop = min(start + size, recorded if start < recorded else samples)
             part = {name: x[start:stop] for name, x in inputs.items()}

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from msgspec import Struct
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.decode import converted
 from deploy.errors import BadInput
 from deploy.files import read_json, write_json
+from deploy.progress import track
 from neuroclip.adapter.methods import (
     AFTER,
     ANN,
@@ -133,7 +133,7 @@ def computed(
             waiting.append((cell, identity))
     work = ((cell, tasks[cell.seed].with_shots(cell.shots), identity) for cell, identity in waiting)
     done = in_processes(_compute, work, jobs)
-    for name, identity, result in tqdm(done, total=len(waiting), desc="cells", disable=None):
+    for name, identity, result in track(done, total=len(waiting), desc="cells"):
         write_json(folder / name, {"identity": identity, "result": result})
         found[name] = result
     return [found[cell.name] for cell in cells]

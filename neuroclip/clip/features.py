@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from deploy.progress import track
 from neuroclip.clip.model import Clip, encode_frames, normalised
 from neuroclip.compute.distributed import shared
 from neuroclip.data.events.catalogue import EventDataset
@@ -38,7 +38,7 @@ def dataset_features(
         repr((_VERSION, clip.identity, clip.device.type, asdict(options))).encode()
     )
     # Every recording is read once for its hash, so that a large data set is never held in memory.
-    for index in tqdm(indices, desc="events", unit="recording", disable=None, leave=False):
+    for index in track(indices, desc="events", unit="recording", leave=False):
         key.update(recording_digest(dataset.load(int(index))).encode())
     name = f"features-{key.hexdigest()[:32]}.npz"
     kept = (read_cached(name) or {}).get("features")
@@ -58,9 +58,7 @@ def _encoded(
     clip: Clip, dataset: EventDataset, indices: NDArray[np.int64], options: FrameOptions
 ) -> NDArray[np.float32]:
     parts = []
-    with tqdm(
-        total=len(indices), desc=f"CLIP {clip.name}", unit="recording", disable=None
-    ) as progress:
+    with track(total=len(indices), desc=f"CLIP {clip.name}", unit="recording") as progress:
         held: list[NDArray[np.uint8]] = []
         for number, index in enumerate(indices, start=1):
             held.append(frames(dataset.load(int(index)), options))

@@ -13,10 +13,10 @@ from msgspec import Meta, Struct, to_builtins
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import read_json
+from deploy.progress import track
 from deploy.reading import require_memory
 from neuroclip.clip.convolutional_tower import NAME, WIDTHS
 from neuroclip.clip.spec import ClipSpec, check_spec
@@ -267,7 +267,7 @@ def encode_frames(
     batch = batch or _batch(clip, flat, options)
     starts = range(0, len(flat), batch)
     parts = []
-    bar = tqdm(starts, desc=f"CLIP {clip.name}", unit="batch", disable=None if progress else True)
+    bar = track(starts, desc=f"CLIP {clip.name}", unit="batch", show=progress)
     for start in bar:
         parts.append(_encoded(clip, flat[start : start + batch], options).cpu())
     features = torch.cat(parts).numpy().reshape(*frames.shape[:-2], -1)

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import write_json
+from deploy.progress import track
 from neuroclip.clip.augment import augment
 from neuroclip.clip.model import (
     CONFIG_FILE,
@@ -127,7 +127,7 @@ def train_digits_clip(out: Path, seed: int = 0, epochs: int = 80) -> Trained:
     )
     best: tuple[float, float] | None = None
     chosen = Trained(0, 0.0)
-    bar = tqdm(range(1, epochs + 1), desc="CLIP on pictures", unit="epoch", disable=None)
+    bar = track(range(1, epochs + 1), desc="CLIP on pictures", unit="epoch")
     for epoch in bar:
         module.train()
         order = torch.randperm(len(train), generator=random)
@@ -169,7 +169,7 @@ def _align_captions(clip: Clip, optimizer: torch.optim.Optimizer, random: torch.
     """Contrast two draws of captions: the same class is right, every other class is wrong."""
     clip.module.train()
     right = torch.arange(len(WORDS), device=clip.device)
-    for _ in tqdm(range(CAPTION_STEPS), desc="captions", unit="step", disable=None):
+    for _ in track(range(CAPTION_STEPS), desc="captions", unit="step"):
         tokens = clip.tokenize(_captions(random) + _captions(random)).to(clip.device)
         first, second = clip.module.encode_text(tokens, normalize=True).chunk(2)
         logits = _CAPTION_SCALE * first @ second.T

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
-from tqdm import tqdm
 
+from deploy.progress import track
 from neuroclip.clip.model import Clip, encode_frames
 from neuroclip.compute.distributed import shared
 from neuroclip.data.events.catalogue import EventDataset
@@ -64,7 +64,7 @@ def variant_features(
 
     def encoded(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         parts = []
-        for number in tqdm(numbers, desc="augment", unit="recording", disable=None):
+        for number in track(numbers, desc="augment", unit="recording"):
             counts = histograms(recordings[number], options)
             changed = zip(drawn[number], flips[number].tolist(), strict=True)
             copies = [counts, *(_changed(counts, pair, flip) for pair, flip in changed)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Protocol
 
-from deploy.command import CommandParser, add_memory, add_version, run_command
+from deploy.command import CommandParser, add_common, add_version, run_command
 from neuroclip.commands import (
     diff,
     evaluate,
@@ -108,7 +108,7 @@ def parser_of(name: str) -> Parser:
     command = COMMANDS[name]
     parser = Parser(f"neuroclip {name}", command.HELP, f"examples:\n{_indented(command.EXAMPLES)}")
     command.add_options(parser)
-    add_memory(parser)
+    add_common(parser)
     return parser
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
-from tqdm import tqdm
 
 from deploy.errors import BadInput
+from deploy.progress import track
 from neuroclip.data.events.event_counts import MAX_BYTES
 
 
@@ -24,7 +24,7 @@ def loader_arrays(data: "DataLoader[Any] | Dataset[Any]") -> dict[str, NDArray[A
     spikes: list[NDArray[Any]] = []
     labels: list[NDArray[np.int64]] = []
     axes, held = {0, 1}, 0
-    for number, (sent, label) in enumerate(tqdm(batches, desc="data", disable=None, leave=False)):
+    for number, (sent, label) in enumerate(track(batches, desc="data", leave=False)):
         axes &= {axis for axis in (0, 1) if sent.ndim > axis and sent.shape[axis] == len(label)}
         if not axes:
             raise BadInput(

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.program.program import Shape
+from deploy.progress import track
 from neuroclip.data.events.catalogue import open_dataset, without_bad
 from neuroclip.data.events.dataset import EventDataset
 from neuroclip.data.events.event_counts import MAX_BYTES, frame_counts
@@ -152,7 +152,7 @@ def _of_recordings(
                 f"than {MAX_BYTES}; take fewer steps or fewer recordings"
             )
         frames = np.zeros((len(indices), framing.steps, *shape), np.uint8)
-        for i, index in enumerate(tqdm(indices, desc="frames", disable=None, leave=False)):
+        for i, index in enumerate(track(indices, desc="frames", leave=False)):
             recording = load(int(index))
             found = (2, recording.height, recording.width)
             if found != frame:

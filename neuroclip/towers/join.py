@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from deploy.errors import BadInput
+from deploy.progress import track
 from neuroclip.storage.open_clip_library import open_clip
 from neuroclip.storage.weights import fill_module
 from neuroclip.towers.assembled import Towers, TowersConfig, build
@@ -71,7 +71,7 @@ def text_features(
     """L2-normalised features float32 [texts, width]."""
     starts = range(0, len(texts), _SENTENCES_AT_ONCE)
     parts = []
-    for start in tqdm(starts, desc="sentences", unit="batch", disable=None, leave=False):
+    for start in track(starts, desc="sentences", unit="batch", leave=False):
         ids = tokenize(texts[start : start + _SENTENCES_AT_ONCE])
         parts.append(functional.normalize(tower(ids), dim=-1))
     return torch.cat(parts)

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from deploy.progress import track
 from neuroclip.compute.distributed import rank
 from neuroclip.compute.parallel import average_gradients, share_of
 from neuroclip.training.resume_state import (
@@ -114,9 +114,9 @@ def fit(
             keep_state(path, identity, now, module, optimizer)
 
     steps = -(-examples // stage.batch)
-    bar = tqdm(
+    bar = track(
         initial=(state.place.epoch - 1) * steps + state.place.step, total=stage.epochs * steps,
-        desc=stage.name, unit="batch", disable=None if leader else True,
+        desc=stage.name, unit="batch", show=leader,
     )  # fmt: skip
     shown_at = 0.0
     for epoch in range(state.place.epoch, stage.epochs + 1):

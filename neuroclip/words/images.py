@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from deploy.progress import track
 from neuroclip.clip.model import Clip
 from neuroclip.spikeclip.training.teacher import clip_input
 from neuroclip.storage.cache import keep, read_cached
@@ -66,7 +66,7 @@ def body_features(
     if kept is not None and kept.ndim == 2 and len(kept) == len(images):
         return np.asarray(kept, np.float32)
     parts = []
-    with tqdm(total=len(images), desc=f"CLIP {clip.name}", unit="image", disable=None) as bar:
+    with track(total=len(images), desc=f"CLIP {clip.name}", unit="image") as bar:
         for start in range(0, len(images), _BATCH):
             some = torch.from_numpy(images[start : start + _BATCH]).to(torch.float32)
             seen = clip_input(clip, normalisation, some)

@@ -12,8 +12,8 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from deploy.progress import track
 from neuroclip.towers.maps import ALIGN_STRENGTHS, Matrix, Moments, aligned, best_factor, right
 
 # Times that classes are held out to choose a strength.
@@ -61,7 +61,7 @@ def rows(
     """
     made, every = [], range(len(scores))
     before = right(scores, test.features, test.labels)
-    for left in tqdm(sets, desc="classes left out", unit="set", disable=None):
+    for left in track(sets, desc="classes left out", unit="set"):
         seen = [c for c in every if c not in left]
         strength = _strength(scores, cosines, learned, validation, seen, len(left), seed)
         after = right(

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from deploy.errors import BadInput, CheckFailed, ToolError
+from deploy.progress import track
 from export.targets.lava.network import INSTALL
 from export.targets.lava.parts.job import CANNOT_IMPORT, PROGRESS, RESULT
 
@@ -80,7 +80,7 @@ def follow(
     reached = np.load(folder / PROGRESS, mmap_mode="r")
     moved = time.monotonic()
     deadline = moved + timeout
-    with tqdm(total=steps, unit="step", desc="Lava", disable=None if progress else True) as bar:
+    with track(total=steps, unit="step", desc="Lava", show=progress) as bar:
         before = 0
         while not (folder / RESULT).exists():
             with suppress(subprocess.TimeoutExpired):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.errors import BadInput
+from deploy.progress import track
 from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.data.events.recording import Recording, read_recording, recording_digest
@@ -114,7 +114,7 @@ class EventDataset:
     def ids(self, indices: NDArray[np.int64]) -> Ids:
         """The ids of samples; reads every one that has no id of another kind."""
         identify = self.identify or (lambda index: int(recording_digest(self.load(index))[:16], 16))
-        bar = tqdm(indices, desc="contents", unit="sample", disable=None, leave=False)
+        bar = track(indices, desc="contents", unit="sample", leave=False)
         return ids_of(identify(int(index)) for index in bar)
 
     def without(self, seen: Seen, part: str) -> "EventDataset":
@@ -195,7 +195,7 @@ def without_bad(
     kept: dict[str, Any] = {}
     for part in parts:
         good = []
-        for index in tqdm(getattr(dataset, part), desc=f"check {part}", disable=None, leave=False):
+        for index in track(getattr(dataset, part), desc=f"check {part}", leave=False):
             try:
                 dataset.load(int(index))
                 good.append(int(index))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
-from tqdm import tqdm
 
+from deploy.progress import track
 from neuroclip.data.events.camera import CameraParameters, simulate
 from neuroclip.data.events.cards import DIGITS
 from neuroclip.data.events.dataset import EventDataset
@@ -119,12 +119,11 @@ def _streams(parameters: CameraParameters) -> _Streams:
     if kept is not None and _is_complete(kept, len(pictures)):
         return _Streams(**kept, width=parameters.width, height=parameters.height)
     recordings = list(
-        tqdm(
+        track(
             simulate(pictures, parameters, _names(len(pictures))),
             total=len(pictures),
             desc="event streams",
             unit="digit",
-            disable=None,
         )
     )
     arrays: dict[str, NDArray[Any]] = {

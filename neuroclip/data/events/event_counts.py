@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.errors import BadInput
 from deploy.files import npy_kind, read_npz
 from deploy.program.program import Shape
+from deploy.progress import track
 from neuroclip.data.events.formats.columns import named
 from neuroclip.data.events.recording import Recording, read_recording
 
@@ -105,7 +105,7 @@ def read_event_frames(
             f"{MAX_BYTES}; take fewer with --samples or --steps"
         )
     frames = np.zeros((len(order), steps, *shape), np.uint8)
-    for i, index in enumerate(tqdm(order, desc="frames", disable=None, leave=False)):
+    for i, index in enumerate(track(order, desc="frames", leave=False)):
         recording = load(int(index))
         found = (2, recording.height, recording.width)
         if found != shape:

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deploy.errors import BadInput
+from deploy.progress import track
 from deploy.reading import require_memory
 from neuroclip.data.events.digits import PICTURE_SIZE, digit_id, digit_pictures, digits_split
 from neuroclip.data.images.folders import folder_source, zip_source
@@ -232,7 +232,7 @@ def _decoded(
     ids: list[int] = []
     left_out = 0
     skipped: list[str] = []
-    with tqdm(total=count, desc=f"images of {source.name}", unit="image", disable=None) as bar:
+    with track(total=count, desc=f"images of {source.name}", unit="image") as bar:
         for index in order.tolist():
             if len(good) == count:
                 break

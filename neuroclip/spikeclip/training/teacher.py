@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from deploy.errors import BadInput
+from deploy.progress import track
 from neuroclip.clip.model import CONFIG_FILE, Clip, load_clip
 from neuroclip.clip.spec import ClipSpec, check_spec
 from neuroclip.storage.cache import keep, read_cached
@@ -91,9 +91,7 @@ def image_features(
         return torch.from_numpy(kept)
     parts = []
     starts = range(0, len(images), _BATCH)
-    bar = tqdm(
-        starts, desc=f"teacher {clip.name}", unit="batch", disable=None if progress else True
-    )
+    bar = track(starts, desc=f"teacher {clip.name}", unit="batch", show=progress)
     for start in bar:
         x = torch.from_numpy(images[start : start + _BATCH]).to(torch.float32)
         x = clip_input(clip, config.normalisation, x)
