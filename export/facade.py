@@ -27,7 +27,6 @@ from export.frontends.table import read_model
 from export.run.options import Options
 from export.run.pipeline import run
 from export.run.stages import Stages
-from export.targets.table import find_target
 from neuroclip.data.spikes import Spikes
 from neuroclip.text.labels import joined_labels
 
@@ -96,7 +95,7 @@ class Report:
     def _summary(self) -> str:
         if "written" not in self.json:
             return summary(self.json, self.path / "report.html")
-        made = f"{self.path / self.json['written']}: {find_target(self.json['target']).made}"
+        made = f"{self.path / self.json['written']}: {self.json['made']}"
         sentence = quantization_sentence(self.json)
         return f"{made}\n{sentence}" if sentence else made
 

@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   neuroclip-export mine.py:Net --weights w.safetensors --data spikes.npz --target lava
   neuroclip-export mine.py:Net --weights w.pt --data path/to/N-MNIST --frame-ms 10 --steps 30 \
       --target emulator
+  neuroclip-export graph.nir --data spikes.npz --target nir --for norse --out runs/norse
   neuroclip-export runs/mine --target lava --samples 20  a network trained by `neuroclip train network`
   neuroclip-export float.nir --data path/to/N-MNIST --frame-ms 1 --steps 300 --target emulator
 
@@ -213,6 +214,12 @@ def _parser() -> argparse.ArgumentParser:
         "--stock",
         action="store_true",
         help="of --target lava: let Lava's own Conv compute every convolution, however slow",
+    )
+    add(
+        "--for",
+        dest="reader",
+        metavar="READER",
+        help="of --target nir: also a file that snntorch, norse or sinabs loads, in its own dialect",
     )
     add(
         "--assumptions",

@@ -10,7 +10,8 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import nir
@@ -49,12 +50,8 @@ def run_graph(
     names = [name for name, node in graph.nodes.items() if isinstance(node, firing)]
     given = DIALECTS[reader](graph, dt) if dialect else graph
     data = torch.as_tensor(np.asarray(spikes), dtype=torch.float32)
-    load, run = {
-        "snntorch": (_snntorch, _step_by_step),
-        "norse": (_norse, _step_by_step),
-        "sinabs": (_sinabs, _all_at_once),
-    }[reader]
-    with _quiet(), torch.no_grad():
+    run = _all_at_once if reader == "sinabs" else _step_by_step
+    with _quiet(), torch.no_grad(), _refusing(reader):
         # Readers sort nodes by name and make attributes of the names.
         safe = {name: f"node{i}" for i, name in enumerate(given.nodes)}
         renamed = nir.NIRGraph(
@@ -62,17 +59,8 @@ def run_graph(
             [(safe[a], safe[b]) for a, b in given.edges],
             type_check=False,
         )
-        try:
-            module = load(renamed, dt, len(data), dialect)
-            recorded = run(module, data, {safe[name]: name for name in names})
-        except BadInput:
-            raise
-        except Exception as error:
-            # Readers say what they cannot read by assertions and KeyErrors.
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise BadInput(
-                f"{reader} cannot read the graph: {type(error).__name__}: {text}"
-            ) from error
+        module = _LOADERS[reader](renamed, dt, len(data), dialect)
+        recorded = run(module, data, {safe[name]: name for name in names})
     missing = [name for name in names if name not in recorded]
     if missing:
         raise BadInput(f"node '{missing[0]}': {reader} left it out")
@@ -82,6 +70,28 @@ def run_graph(
         )
         for name in names
     }
+
+
+def load(reader: str, path: Path, dt: float = DEFAULT_DT, samples: int = 1) -> Any:
+    """The torch module that a reader makes of a file in its dialect (`--target nir --for READER`).
+
+    samples: of a batch, which Sinabs asks for. Raises BadInput for a reader that is not installed and
+    for what it cannot read.
+    """
+    with _quiet(), _refusing(reader):
+        return _LOADERS[reader](nir.read(path, type_check=False), dt, samples, True)
+
+
+@contextlib.contextmanager
+def _refusing(reader: str) -> Iterator[None]:
+    """Readers say what they cannot read by assertions and KeyErrors: within, by BadInput."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{reader} cannot read the graph: {type(error).__name__}: {text}") from error
 
 
 def _snntorch(graph: nir.NIRGraph, dt: float, samples: int, dialect: bool) -> Any:
@@ -104,6 +114,13 @@ def _sinabs(graph: nir.NIRGraph, dt: float, samples: int, dialect: bool) -> Any:
                 layer.min_v_mem = None
         module = in_order(module)
     return module
+
+
+_LOADERS: Mapping[str, Callable[[nir.NIRGraph, float, int, bool], Any]] = {
+    "snntorch": _snntorch,
+    "norse": _norse,
+    "sinabs": _sinabs,
+}
 
 
 def _recording(module: Any, names: Mapping[str, str]) -> dict[str, list[NDArray[np.uint8]]]:

@@ -34,19 +34,24 @@ class Options:
     by_core: bool = False
     assumptions: bool = False
     stock: bool = False
+    reader: str | None = None
     resume: bool = False
     lava_python: Path | None = None
     timeout: float = 600.0
     command: str = ""
 
     def __post_init__(self) -> None:
-        if not find_target(self.target).runs:
+        target = find_target(self.target)
+        if self.reader is not None and self.reader not in target.readers:
+            known = f"only for {', '.join(target.readers)}" if target.readers else "for no reader"
+            raise BadInput(f"--for {self.reader}: target '{self.target}' writes {known}")
+        if not target.runs:
             for name in ("workers", "by_core", "assumptions"):
                 if getattr(self, name):
                     raise BadInput(
                         f"--{name.replace('_', '-')}: target '{self.target}' runs nothing"
                     )
-        if self.stock and not find_target(self.target).has_stock:
+        if self.stock and not target.has_stock:
             raise BadInput(f"--stock: target '{self.target}' has no other arithmetic than its own")
         if self.record not in get_args(Record):
             raise BadInput(f"record '{self.record}' is none of {', '.join(get_args(Record))}")

@@ -193,13 +193,15 @@ def _write(deployment: Deployment, options: Options, target: Target) -> dict[str
         different = compare_registers(executor.held(), registers(job.program))
         if different is not None:
             raise CheckFailed(f"{executor.name} and the written program differ in {different}")
+    written, made = target.told(job)
     return {
         "schema": SCHEMA,
         "command": options.command,
         "model": deployment.model,
         "target": target.name,
         "ok": True,
-        "written": target.files[0],
+        "written": written,
+        "made": made,
         "quantization": quantization_json(deployment.quantization, {}),
         "warnings": warnings,
     }
@@ -213,6 +215,8 @@ def _job(deployment: Deployment, program: Program, options: Options, stages: Sta
         python=options.lava_python,
         timeout=options.timeout,
         stock=options.stock,
+        reader=options.reader,
+        dt=options.dt,
         seconds=stages.seconds,
     )
 

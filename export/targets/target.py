@@ -43,7 +43,8 @@ class Job:
     model: its name, for messages. timesteps: of every sample. out: the folder for the target's files,
     which holds `program.npz` and, where NIR can hold the program, `model.nir`; no_graph: why not.
     python, timeout: another interpreter, and seconds, for a target that runs in a process of its own.
-    stock: whether Lava's own code computes every convolution.
+    stock: whether Lava's own code computes every convolution. reader: whom a graph is written for; dt:
+    seconds of one step.
     seconds: {stage: seconds}, to which it may add its own.
     """
 
@@ -55,6 +56,8 @@ class Job:
     python: Path | None = None
     timeout: float = 600.0
     stock: bool = False
+    reader: str | None = None
+    dt: float = 1e-4
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -78,7 +81,7 @@ class Target:
     name: of the entry point too. files: what it may write into the output folder, the main one first.
     runs: whether there is a run, with parity, counts and a report; otherwise its files are all that is
     made. made: how its main file is, in words, for the command's last line. has_stock: whether
-    `Job.stock` changes whose arithmetic it is.
+    `Job.stock` changes whose arithmetic it is. readers: what it can write for by `Job.reader`.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Target:
     runs: bool = True
     made: str = "written"
     has_stock: bool = False
+    readers: tuple[str, ...] = ()
 
     def check(self, program: Program, timesteps: int) -> None:
         """Raise BadInput naming the node that the target cannot hold. Before anything is run."""
@@ -98,6 +102,10 @@ class Target:
     def write(self, job: Job) -> list[str]:
         """Write the target's files to `job.out`; returns warnings for the report."""
         return []
+
+    def told(self, job: Job) -> tuple[str, str]:
+        """What is made for a target that runs nothing: the file's name, and how it is, in words."""
+        return self.files[0], self.made
 
     def executor(self, job: Job) -> Executor | None:
         """What runs the program, to be compared with the emulator; None where the emulator is all."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, redirect_stderr
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def exported(tmp_path):
         "output": nir.Output({"output": np.array([4])}),
     }
     names = list(nodes)
-    nir.write(tmp_path / "n.nir", nir.NIRGraph(nodes, list(zip(names, names[1:], strict=False))))
+    nir.write(tmp_path / "n.nir", nir.NIRGraph(nodes, list(pairwise(names))))
     np.save(tmp_path / "x.npy", rng.integers(0, 2, (3, 5, 6)))
     return [
         *(str(tmp_path / "n.nir"), "--data", str(tmp_path / "x.npy"), "--target", "emulator"),

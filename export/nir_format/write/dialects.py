@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.program.program import VTH_MAX
+from export.nir_format.write.complete import completed
 
 SNNTORCH_DT = 1e-4
 """Seconds of one step in snnTorch's reader, which has no other (snntorch.import_nir)."""
@@ -38,7 +39,7 @@ def for_snntorch(graph: nir.NIRGraph, dt: float) -> nir.NIRGraph:
     IF becomes LIF with a leak below any float, since snnTorch 1.0 reads IF as a leak of 0.9 with
     subtractive reset (github.com/jeshraghian/snntorch/issues/416) and takes r = 1 only; time constants
     are scaled to its fixed dt; sum pooling, which it does not know, becomes a convolution; Flatten
-    counts the batch dimension. Raises BadInput for what it cannot hold: thresholds or reset that
+    counts from the end. Raises BadInput for what it cannot hold: thresholds or reset that
     differ between the neurons of a node, and CubaLIF with a bias (v_leak).
     """
 
@@ -73,8 +74,8 @@ def for_norse(graph: nir.NIRGraph, dt: float) -> nir.NIRGraph:
 
     Norse ignores r of IF and LIF (it warns): that of LIF, τ/dt, is multiplied into the weights before
     the node. Average pooling, which it does not know, and sum pooling, whose padding it ignores (as
-    nirtorch did, github.com/neuromorphs/NIRTorch/issues/44), become convolutions; Flatten counts the
-    batch dimension. Raises BadInput for CubaLIF with a bias (v_leak), which Norse also gives to the
+    nirtorch did, github.com/neuromorphs/NIRTorch/issues/44), become convolutions; Flatten counts from
+    the end. Raises BadInput for CubaLIF with a bias (v_leak), which Norse also gives to the
     synapse, and for an LIF fed by anything but weights of its own.
     """
     gains: dict[str, NDArray[np.float64]] = {}
@@ -107,7 +108,8 @@ def for_sinabs(graph: nir.NIRGraph, dt: float) -> nir.NIRGraph:
     as −1/ln(1 − dt/τ)), and fires at v ≥ threshold (so that the next float32 is given). Its reader
     reads no v_reset (github.com/neuromorphs/NIR/issues/138: the standard leaves subtraction open) and
     lets a neuron fire several times a step; `export.peers.nir_readers` sets both after
-    loading. Raises BadInput for CubaLIF, which it does not know, and for leak to another value than 0.
+    loading. The values of an LIF are given one for each channel. Raises BadInput for CubaLIF, which it does
+    not know, for leak to another value than 0, and for values that differ within a channel.
     """
 
     def neuron(name: str, node: Any) -> nir.NIRNode:
@@ -120,14 +122,12 @@ def for_sinabs(graph: nir.NIRGraph, dt: float) -> nir.NIRGraph:
         _zero(name, "v_leak", node.v_leak, "Sinabs")
         with np.errstate(divide="ignore"):  # τ = dt: nothing of v is kept, exp(−1/0) = 0
             tau = -1 / np.log1p(-dt / node.tau)
-        made = nir.LIF(
-            tau=tau, r=np.ones_like(tau), v_leak=0 * tau, v_threshold=above, v_reset=node.v_reset
-        )
-        # Its check of v_leak, which it does not use, holds for one dimension only.
-        made.v_leak = np.zeros(1)
-        return made
+        # Its check of v_leak fails on more than one value in all dimensions but the first.
+        tau, above = (_of_channels(name, f, x) for f, x in (("tau", tau), ("v_threshold", above)))
+        one = np.ones_like(tau)
+        return nir.LIF(tau=tau, r=one, v_leak=0 * one, v_threshold=above, v_reset=0 * one)
 
-    made = _rewritten(graph, neuron, pools=_POOLS, batch_dimension=0)
+    made = _rewritten(graph, neuron, pools=_POOLS)
     for name, node in made.nodes.items():
         if isinstance(node, nir.Linear):
             made.nodes[name] = nir.Affine(node.weight, np.zeros(node.weight.shape[0], np.float32))
@@ -145,7 +145,6 @@ def _rewritten(
     graph: nir.NIRGraph,
     neuron: Callable[[str, Any], nir.NIRNode],
     pools: tuple[type, ...],
-    batch_dimension: int = 1,
 ) -> nir.NIRGraph:
     """The graph with its neurons, pools and Flatten rewritten; integrators never reach a threshold."""
     try:
@@ -153,7 +152,7 @@ def _rewritten(
     except CycleError as error:
         raise BadInput(f"nodes {error.args[1]}: a cycle; readers disagree on its delay") from error
     nodes: Nodes = {}
-    for name, node in graph.nodes.items():
+    for name, node in completed(graph).nodes.items():
         if isinstance(node, nir.I | nir.LI | nir.CubaLI):
             node = _as_spiking(node)
         if isinstance(node, _SPIKING):
@@ -164,11 +163,11 @@ def _rewritten(
             node = _ungrouped(_pool_as_conv(name, node, _shape_before(graph, name)))
         elif isinstance(node, nir.Conv1d | nir.Conv2d):
             node = _ungrouped(node)
-        elif isinstance(node, nir.Flatten) and batch_dimension:
-            # Readers hand these to torch, which counts from the batch.
-            node = copy.copy(node)
-            node.start_dim += batch_dimension if node.start_dim >= 0 else 0
-            node.end_dim += batch_dimension if node.end_dim >= 0 else 0
+        elif isinstance(node, nir.Flatten):
+            # Readers hand these to torch, which counts the batch too, but from the end as NIR does.
+            node, dimensions = copy.copy(node), len(node.input_type["input"])
+            node.start_dim -= dimensions if node.start_dim >= 0 else 0
+            node.end_dim -= dimensions if node.end_dim >= 0 else 0
         nodes[name] = node
     return nir.NIRGraph(nodes, list(graph.edges), type_check=False)
 
@@ -211,6 +210,16 @@ def _zero(name: str, field: str, values: NDArray[Any], reader: str) -> None:
     if np.any(values):
         value = np.ravel(values)[int(np.flatnonzero(values)[0])]
         raise BadInput(f"node '{name}': {field} is {value:g}; {reader} reads 0 only")
+
+
+def _of_channels(name: str, field: str, values: NDArray[Any]) -> NDArray[Any]:
+    """One value for each channel, [C, 1, …], of [C, …]."""
+    first = values.reshape(len(values), -1)[:, 0].reshape(-1, *[1] * (values.ndim - 1))
+    if (values != first).any():
+        raise BadInput(
+            f"node '{name}': {field} differs within a channel; Sinabs reads one for each"
+        )
+    return first
 
 
 def _with_gain(name: str, node: Any, gain: NDArray[np.float64]) -> nir.NIRNode:
