@@ -149,8 +149,6 @@ def export(
     for name in options:
         if name not in known:
             raise TypeError(f"export() has no option {name!r}; it has {', '.join(sorted(known))}")
-    if "lava_python" in options:
-        options["lava_python"] = Path(options["lava_python"])
     messages, names = _given(data, labels)
     if not isinstance(options.get("calibrate"), str | Path | None):
         # Of the same data, calibration takes other samples than are evaluated.

@@ -118,16 +118,18 @@ def message_type(p: Neurons) -> type[np.uint8] | type[np.int32]:
     return np.uint8 if p.message_range == (0, 1) else np.int32
 
 
-def save_trace(path: Path, trace: Trace) -> None:
+def save_trace(path: str | Path, trace: Trace) -> None:
     """Write the recorded arrays as NAME/s, NAME/u and NAME/v to one .npz file, atomically."""
+    path = Path(path)
     write_npz(path, {f"{name}/{quantity}": array for name, quantity, array in trace.recorded()})
 
 
-def load_trace(path: Path) -> dict[str, NDArray[Any]]:
+def load_trace(path: str | Path) -> dict[str, NDArray[Any]]:
     """Read a trace file: {"NAME/s": array [samples, time, *shape], ...}.
 
     Raises BadInput naming the file and the entry that is not a recording.
     """
+    path = Path(path)
     arrays = read_npz(path)
     for entry, array in arrays.items():
         _, _, quantity = entry.rpartition("/")

@@ -80,16 +80,18 @@ class _MappingFile(Described, frozen=True):
     cores: tuple[_Core, ...]
 
 
-def save_mapping(path: Path, mapping: Mapping) -> None:
+def save_mapping(path: str | Path, mapping: Mapping) -> None:
     """Write a mapping to one versioned JSON file, atomically."""
+    path = Path(path)
     write_json(path, {"format": FORMAT, "version": VERSION} | asdict(mapping))
 
 
-def load_mapping(path: Path) -> Mapping:
+def load_mapping(path: str | Path) -> Mapping:
     """Read a mapping file. Raises BadInput naming the file and the key.
 
     Whether it fits a program and a chip is the validator's business (`deploy.map.validate`).
     """
+    path = Path(path)
     found = described(path, FORMAT, VERSION, _MappingFile)
     cores = convert(found.cores, tuple[Core, ...], from_attributes=True)
     seen: set[int] = set()

@@ -36,6 +36,7 @@ _MAX_KERNEL = 1 << 24
 
 def save_program(path: str | Path, program: Program) -> None:
     """Write a program to one versioned .npz file, atomically."""
+    path = Path(path)
     write_npz(Path(path), _entries(program))
 
 

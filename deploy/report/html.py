@@ -59,14 +59,14 @@ def show(section: Section, run: Run) -> str | None:
 
 
 def write_report(
-    path: Path,
+    path: str | Path,
     report: Mapping[str, Any],
     recordings: Mapping[str, NDArray[Any]],
     program: Program,
     frames: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write `render(...)` to a file, atomically. Raises BadInput where it cannot be written."""
-    write_text(path, render(report, recordings, program, frames))
+    write_text(Path(path), render(report, recordings, program, frames))
 
 
 _STATES: Mapping[Word, tuple[str, str]] = {

@@ -29,7 +29,7 @@ MAX_PREDICTIONS = 8
 MAX_LINES, WIDTH, LABEL = 22, 100, 20
 
 
-def summary(report: object, path: Path | None = None) -> str:
+def summary(report: object, path: str | Path | None = None) -> str:
     """The printed summary of a run: at most 22 aligned lines of at most 100 columns.
 
     report: the object that report.json holds, whatever is missing named "not measured".

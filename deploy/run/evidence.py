@@ -48,23 +48,25 @@ def kept_inputs(inputs: Arrays, labels: NDArray[Any] | None, recorded: int) -> A
     return found if labels is None else found | {LABELS: labels[part]}
 
 
-def evidence(folder: Path) -> dict[str, Any]:
+def evidence(folder: str | Path) -> dict[str, Any]:
     """The report's `evidence`: the SHA-256 of each file of a run's folder, and one identity of all.
 
     files: those that are there. identity: of the program, the inputs, the trace and the mapping; two
     runs that share it did the same.
     """
+    folder = Path(folder)
     files = {name: _sha256(folder / name) for name in _FILES if (folder / name).is_file()}
     identifying = {name: files[name] for name in _IDENTIFYING if name in files}
     text = json.dumps(identifying, sort_keys=True)
     return {"identity": hashlib.sha256(text.encode()).hexdigest(), "files": files}
 
 
-def changed(folder: Path, report: Mapping[str, Any]) -> list[str]:
+def changed(folder: str | Path, report: Mapping[str, Any]) -> list[str]:
     """The files of a run's folder that are gone or no longer hold what the run wrote, a line each.
 
     report: of the run. Nothing is said of a run from before reports kept hashes.
     """
+    folder = Path(folder)
     kept = report.get("evidence")
     files = kept.get("files") if isinstance(kept, dict) else None
     lines = []

@@ -67,13 +67,14 @@ class _Run:
         return self.samples == self.report.get("samples")
 
 
-def verify(folder: Path, report: Mapping[str, Any]) -> list[Checked]:
+def verify(folder: str | Path, report: Mapping[str, Any]) -> list[Checked]:
     """Every claim of a run that its folder lets one check, in the order in which they build up.
 
     folder: of the run, with its program, inputs, trace and mapping; report: its report. The inputs are
     run through the program again and compared with the recorded trace, value by value; over all samples
     the counts are made again from what was sent. Raises BadInput naming a file that cannot be read.
     """
+    folder = Path(folder)
     checked = [_files(folder, report)]
     if not (folder / INPUTS).is_file():
         why = f"the run keeps no {INPUTS}; run it again with this version"

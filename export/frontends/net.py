@@ -15,7 +15,7 @@ from neuroclip.data.spikes import Spikes, called, read_spikes, spike_arrays
 
 
 def from_net(
-    model: Path, data: str | Spikes | None, samples: int | None, decay: str = "auto"
+    model: str | Path, data: str | Spikes | None, samples: int | None, decay: str = "auto"
 ) -> Deployment:
     """A `.net` file and its spikes (`neuroclip.data.spikes`).
 
@@ -24,6 +24,7 @@ def from_net(
     the recordings say so. The input's range is that of the data, on which the proof then rests.
     Raises BadInput naming the file and the value.
     """
+    model = Path(model)
     layers = read_layers(model)
     if data is None:
         raise BadInput(f"{model}: a .net file brings no data; give a file of spikes with --data")

@@ -19,7 +19,7 @@ from neuroclip.data.spikes import Messages, Spikes, called, input_spikes, is_spi
 
 
 def from_nir(
-    model: Path,
+    model: str | Path,
     data: str | Spikes | None,
     samples: int | None,
     *,
@@ -43,6 +43,7 @@ def from_nir(
     it takes the samples after those evaluated, and a note says so.
     Raises BadInput naming the file and the value.
     """
+    model = Path(model)
     graph = read_nir(model)
     if data is None:
         raise BadInput(f"{model}: a NIR graph brings no data; give a file of spikes with --data")

@@ -58,7 +58,7 @@ class _Made:
 
 
 def read_net(
-    path: Path,
+    path: str | Path,
     *,
     input_shape: Shape | None = None,
     input_range: tuple[Any, Any] = (0, 1),
@@ -71,6 +71,7 @@ def read_net(
     v_offsets: {layer: what is added to its stored vDecay}, see `export.net_format.decay`.
     Raises BadInput, one line naming the file, the layer and the value, for what no program holds.
     """
+    path = Path(path)
     layers = read_layers(path)
     try:
         return lower_layers(layers, input_shape, input_range, v_offsets or {})

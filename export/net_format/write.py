@@ -22,12 +22,13 @@ from export.net_format.neuron import BIAS_EXP
 from export.net_format.read import read_net
 
 
-def write_net(path: Path, program: Program) -> None:
+def write_net(path: str | Path, program: Program) -> None:
     """Write a `.net` file atomically, and read it back, equal register by register.
 
     Raises BadInput naming the node that netx cannot hold, and why; CheckFailed where what is read
     back differs.
     """
+    path = Path(path)
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         _write(file, program, netx_layers(program))

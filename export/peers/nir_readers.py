@@ -72,12 +72,13 @@ def run_graph(
     }
 
 
-def load(reader: str, path: Path, dt: float = DEFAULT_DT, samples: int = 1) -> Any:
+def load(reader: str, path: str | Path, dt: float = DEFAULT_DT, samples: int = 1) -> Any:
     """The torch module that a reader makes of a file in its dialect (`--target nir --for READER`).
 
     samples: of a batch, which Sinabs asks for. Raises BadInput for a reader that is not installed and
     for what it cannot read.
     """
+    path = Path(path)
     with _quiet(), _refusing(reader):
         return _LOADERS[reader](nir.read(path, type_check=False), dt, samples, True)
 

@@ -14,7 +14,7 @@ _POSITIVE = ("dt", "record_samples", "tries", "jobs", "timeout")
 
 @dataclass(frozen=True)
 class Options:
-    """What a run was asked for; see `neuroclip-export --help`.
+    """What a run was asked for; see `neuroclip-export --help`. Paths may be given as texts.
 
     Raises BadInput for a target that is not known and for every other value that cannot be.
     """
@@ -41,6 +41,9 @@ class Options:
     command: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(self.out))
+        if self.lava_python is not None:
+            object.__setattr__(self, "lava_python", Path(self.lava_python))
         target = find_target(self.target)
         if self.reader is not None and self.reader not in target.readers:
             known = f"only for {', '.join(target.readers)}" if target.readers else "for no reader"

@@ -66,8 +66,9 @@ class Checkpoint:
         return self.chip_adapter.config
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
+    folder = Path(folder)
     save_tensors(folder / FLOAT_FILE, checkpoint.float_adapter.state_dict())
     save_tensors(folder / CHIP_FILE, checkpoint.chip_adapter.learned())
     save_seen(folder, checkpoint.seen)

@@ -95,7 +95,7 @@ def pictures_on_sensor() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.pad(pictures, ((0, 0), (margin, margin), (margin, margin))), labels
 
 
-def train_digits_clip(out: Path, seed: int = 0, epochs: int = 80) -> Trained:
+def train_digits_clip(out: str | Path, seed: int = 0, epochs: int = 80) -> Trained:
     """Train the CLIP on the pictures of the training part; write it to the folder `out`.
 
     First the text tower alone learns which captions mean the same. Then the loss is CLIP's,
@@ -104,6 +104,7 @@ def train_digits_clip(out: Path, seed: int = 0, epochs: int = 80) -> Trained:
     accuracy on the validation *pictures* (then the lowest loss) is kept. Neither test pictures nor
     events are used. Raises BadInput where `out` cannot be written or `epochs` is not positive.
     """
+    out = Path(out)
     if epochs < 1:
         raise BadInput(f"epochs = {epochs}; at least 1 is needed")
     torch.manual_seed(seed)

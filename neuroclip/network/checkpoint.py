@@ -98,8 +98,9 @@ def message_ids(messages: Messages) -> Ids:
     return ids_of(sample_id(kind, content(i)) for i in range(len(inputs[0])))
 
 
-def save_network(folder: Path, held: NetworkCheckpoint, module: nn.Module) -> None:
+def save_network(folder: str | Path, held: NetworkCheckpoint, module: nn.Module) -> None:
     """Write a checkpoint; the configuration comes last, so that a folder with it is whole."""
+    folder = Path(folder)
     save_tensors(folder / FLOAT_FILE, module.state_dict())
     save_tensors(folder / QUANTIZED_FILE, network_tensors(held.quantized))
     save_tensors(folder / CHIP_FILE, network_tensors(held.chip))

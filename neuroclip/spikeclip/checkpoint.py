@@ -68,11 +68,12 @@ class SpikeCheckpoint:
         return encode_labels(self.text_encoder, labels, self.templates or (self.template,))
 
 
-def save_spikeclip(folder: Path, checkpoint: SpikeCheckpoint) -> None:
+def save_spikeclip(folder: str | Path, checkpoint: SpikeCheckpoint) -> None:
     """Write a checkpoint; the configuration comes last, so that a folder with it is whole.
 
     What the chip holds in 8 bits is written in 8 bits, other matrices in float16.
     """
+    folder = Path(folder)
     save_tensors(folder / FLOAT_FILE, _halved(checkpoint.model.state_dict()))
     save_tensors(folder / TEXT_FILE, _halved(checkpoint.text_encoder.state_dict()))
     chip = checkpoint.chip

@@ -48,11 +48,12 @@ class _Frame(Struct):
     warnings: list[str] = []
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_report(path: str | Path) -> dict[str, Any]:
     """The object that a report.json holds.
 
     Raises BadInput naming the file, and the key and value where its frame is not a report's.
     """
+    path = Path(path)
     report = read_json(path)
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise BadInput(f"{path}: not a report of version {SCHEMA}")

@@ -12,7 +12,7 @@ from export.nir_format.read.nodes import graph_of
 from neuroclip.storage.hdf5 import read_entries
 
 
-def read_nir(path: Path) -> nir.NIRGraph:
+def read_nir(path: str | Path) -> nir.NIRGraph:
     """Read a NIR graph. Raises BadInput, one line naming the file and the entry, for anything that
     is not a whole, self-contained HDF5 file of numbers and names within the size limit.
 

@@ -135,7 +135,7 @@ def is_recording(path: Path) -> bool:
 
 
 def read_recording(
-    path: Path, sensor: Sensor | None = None, default: Sensor | None = None
+    path: str | Path, sensor: Sensor | None = None, default: Sensor | None = None
 ) -> Recording:
     """Read one event recording; its suffix, one of `SUFFIXES`, says of which kind it is.
 
@@ -202,8 +202,9 @@ def _size(sensor: Sensor) -> str:
     return f"{sensor[0]}×{sensor[1]}"
 
 
-def save_recording(path: Path, recording: Recording) -> None:
+def save_recording(path: str | Path, recording: Recording) -> None:
     """Write a recording as `.npz` with the fields x, y, t, p, width, height, atomically."""
+    path = Path(path)
     if Path(path).suffix != ".npz":
         raise BadInput(f"{path}: recordings are written as .npz")
     write_npz(
