@@ -1,7 +1,7 @@
 # Everything sets itself up: some Python >= 3.10 and make are enough. See CONTRIBUTING.md.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core bench figures lint constraints clean
+.PHONY: help demo test test-all test-core bench figures docs lint constraints clean
 
 # Lava's last releases run on this Python only.
 LAVA_PYTHON_VERSION ?= 3.10
@@ -27,6 +27,7 @@ help:
 	@echo "make test-core   the tests without Lava on a newer Python and torch (PYTHON=3.11)"
 	@echo "make bench       our emulator and training step beside Lava, numpy and snnTorch"
 	@echo "make figures     the figures of docs/figures.md again; fails where one left its interval"
+	@echo "make docs        the documentation as pages in build/docs; fails at a dead link"
 	@echo "make lint        ruff and mypy"
 	@echo "make constraints resolve the pinned versions again"
 	@echo "make clean       remove the environments, caches and outputs that these made"
@@ -68,6 +69,10 @@ bench: .venv/.installed
 
 figures: .venv/.installed
 	.venv/bin/python tools/figures.py
+
+docs: .venv/.installed
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	@echo "build/docs/index.html"
 
 lint: .venv/.installed
 	.venv/bin/ruff check .
