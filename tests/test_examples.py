@@ -1,9 +1,11 @@
 """The examples run as a reader would run them."""
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,11 +101,48 @@ def test_a_whole_spikeclip_in_other_simulators() -> None:
         assert len(lines) == 12 and all(": 0 of " in line for line in lines), lines
 
 
-@pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
-def test_events_to_chip(tmp_path: Path, recordings_folder: Path) -> None:
-    printed = example("events_to_chip.py", recordings_folder, tmp_path, "emulator", 2)
-    assert "zero-shot: " in printed and "torch = emulator" in printed
-    assert (tmp_path / "report" / "report.html").exists()
+def run_notebook(name: str, **other: str) -> dict[str, Any]:
+    """The names of a notebook once its cells ran in order; other: what stands in place of a text."""
+    notebook = json.loads((ROOT / "examples" / name).read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            # Nothing is kept in it that another run would not show.
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+            code = "".join(cell["source"])
+            for written, instead in other.items():
+                code = code.replace(written, instead)
+            exec(code, names)
+    assert "<iframe" in names["report"]._repr_html_()
+    return names
+
+
+NOTEBOOKS = ("snntorch", "open_clip", "tonic", "sklearn")
+
+
+@pytest.mark.skipif(any(find_spec(p) is None for p in NOTEBOOKS), reason="torch is not installed")
+def test_the_notebook_of_ones_own_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "examples" / "own_network.ipynb").read_text(encoding="utf-8"))
+    first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    assert sum(bool(line.strip()) for line in first["source"]) < 10
+    lava = find_spec("lava") is not None
+    names = run_notebook("own_network.ipynb", **({} if lava else {'"lava"': '"emulator"'}))
+    assert names["report"].ok
+    pairs = [(pair["a"], pair["b"]) for pair in names["report"].json["parity"]["pairs"]]
+    assert pairs == [("torch", "emulator"), ("emulator", "lava")][: 1 + lava]
+
+
+@pytest.mark.skipif(any(find_spec(p) is None for p in NOTEBOOKS), reason="torch is not installed")
+def test_the_notebook_of_ones_own_recordings(
+    tmp_path: Path, recordings_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEUROCLIP_CACHE", str(tmp_path / "cache"))
+    given = {'"digits"': repr(str(recordings_folder)), "EPOCHS, SEED = 100": "EPOCHS, SEED = 2"}
+    names = run_notebook("neuroclip_recordings.ipynb", **given)
+    assert names["report"].ok and names["dataset"].test.size == 20
+    assert (tmp_path / "runs" / "events-to-chip" / "report" / "report.html").exists()
 
 
 def test_own_neuron(tmp_path: Path) -> None:
