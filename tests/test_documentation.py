@@ -1,4 +1,4 @@
-"""The documentation is true: links lead somewhere, the site is built, Python runs, errors are those that come.
+"""The documentation is true: links lead somewhere, the site is built, Python runs, errors still come.
 
 In a `console` block what a command prints is compared. `tests/test_documented_commands.py` runs the others.
 """
