@@ -230,16 +230,20 @@ def read_json(path: Path, kind: Any = Any, limit: int = MAX_JSON_BYTES) -> Any:
         raise BadInput(f"{path}: {error}") from error
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays as one compressed .npz file, atomically and byte for byte reproducible."""
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, packed: bool = True) -> None:
+    """Write named arrays as one .npz file, atomically and byte for byte reproducible.
+
+    packed: compressed, which takes some 30 times as long as writing.
+    """
+    kind = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
     with (
         atomic_path(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(temporary, "w", kind) as archive,
     ):
         for name, array in arrays.items():
             # A fixed date: the same arrays must give the same file.
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = kind
             with archive.open(entry, "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
 

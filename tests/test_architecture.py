@@ -28,6 +28,8 @@ DEPLOY_USES = {"numpy", "tqdm", "msgspec", "jinja2"}
 # Optional libraries, each in one file, which is imported, or imports it, only where it is installed.
 OPTIONAL = {
     "deploy/emulate/fast/kernels.py": {"numba", "llvmlite"},
+    "deploy/emulate/edge_kernel.py": {"numba"},
+    "deploy/map/improve/anneal_kernel.py": {"numba"},
     "deploy/jobs.py": {"distributed", "joblib"},
     "deploy/map/improve/mtkahypar.py": {"mtkahypar"},
 }

@@ -8,11 +8,13 @@ Candidates, each legal and none with more cores than the program's layers need o
     refined     the best of these, then neurons moved singly between cores of their population
     per layer   each population split by hypergraph partitioning, then the same moves
     mixed       all populations together, so that a core may hold neurons of several layers
+    annealed    the same, from the best cut on, where many neurons hear the same; then instead of
+                the two before it, which take ten times as long and find more packets there
 
 The one with the fewest packets is taken: messages · distinct remote cores (`deploy.map.core.hypergraph`), of
-measured messages where they are given, else of one message a neuron. The last two need the extra
-`partition`. Large networks move clusters of neurons instead of neurons. Then cores are placed
-(`deploy.map.place`). The same seed gives the same mapping.
+measured messages where they are given, else of one message a neuron. Per layer and mixed need the extra
+`partition`, annealed needs `fast`. Large networks move clusters of neurons instead of neurons. Then
+cores are placed (`deploy.map.place`). The same seed gives the same mapping.
 """
 
 from dataclasses import dataclass, replace
@@ -31,6 +33,7 @@ from deploy.map.core.hypergraph import Messages, Parts, between, hypergraph, pac
 from deploy.map.cut.orders import orders
 from deploy.map.cut.slices import Orders, layer_parts, to_mapping
 from deploy.map.cut.tiles import tile_parts
+from deploy.map.improve import anneal as annealing
 from deploy.map.improve import mtkahypar as hypergraph_library
 from deploy.map.improve.local_search import Problem, local_search, part_problem, problem, repair
 from deploy.map.place import arrange
@@ -198,7 +201,8 @@ def _refined(
     clustered = len(size) < sum(p.size for p in program.populations)
     if len(size) <= (_FEWEST_CLUSTERS if clustered else 2) * cores:
         return {}
-    whole = problem(hypergraph(program, vertex_of, len(size), messages), size)
+    graph = hypergraph(program, vertex_of, len(size), messages)
+    whole = problem(graph, size)
     at = np.empty(len(size), np.int64)
     group = np.empty(len(size), np.int64)
     for i, (name, vertex) in enumerate(vertex_of.items()):
@@ -208,10 +212,17 @@ def _refined(
     own[at] = group
     most = np.array([full[own == i].max(initial=0) for i in range(len(vertex_of))])[own]
     found = {"refined": local_search(whole, at, cores, most, group, seeds[0])}
+    weighted, capacity = _weighted(program, chip, start, group, size, cores)
+    for seed in seeds if annealing.available() and not clustered else []:
+        parts = annealing.anneal(
+            program, graph, vertex_of, messages, start, weighted, capacity, seed
+        )
+        if parts is not None:
+            found[f"annealed, seed {seed}"] = np.concatenate([*parts.values()])
+            library = False
     for seed in seeds if library else []:
         split = _per_layer(whole, at, group, full, seed, deterministic)
         found[f"per layer, seed {seed}"] = local_search(whole, split, cores, most, group, seed)
-        weighted, capacity = _weighted(program, chip, start, group, size, cores)
         mixed = hypergraph_library.split(
             replace(whole, size=weighted), cores, capacity, seed, deterministic=deterministic
         )

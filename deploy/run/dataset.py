@@ -216,7 +216,7 @@ def _edges(plan: Plan, inputs: Messages, timesteps: int, kernel: Kernel | None) 
     proof = prove(plan.program, timesteps)
     reached = {node for node, _, _ in proof.reachable}
     names = {p.name for p in plan.program.populations}
-    # The messages of those before them, from which their sums are made.
+    # Their states tell of their sums, or else the messages of those before them.
     recorded = {c.source for n in reached for c in plan.program.into(n)} & names
     total = {p.name: dict.fromkeys(p.limits(), 0) for p in plan.program.populations}
     size = sum(plan.program.population(name).size for name in recorded | reached)
@@ -224,7 +224,7 @@ def _edges(plan: Plan, inputs: Messages, timesteps: int, kernel: Kernel | None) 
     step = max(1, _COUNT_BYTES // max(1, 40 * timesteps * size)) if reached else samples
     for first in range(0, samples if reached else 0, step):
         here = {name: x[first : first + step] for name, x in inputs.items()}
-        trace = emulate_fast(plan, here, "spikes", 1, kernel, nodes=recorded)
+        trace = emulate_fast(plan, here, "all", 1, kernel, nodes=recorded | reached)
         for node, found in observe(plan.program, here, trace, reached).items():
             for edge, times in found.items():
                 total[node][edge] += times

@@ -50,7 +50,9 @@ class Kept(Generic[P]):
             return
         header, arrays = piece.packed()
         text = json.dumps({"key": self.key, "piece": header}).encode()
-        write_npz(self._file(index), {_HEADER: np.frombuffer(text, np.uint8), **arrays})
+        header_array = np.frombuffer(text, np.uint8)
+        # Gone with the run's end: not worth the time of compressing it.
+        write_npz(self._file(index), {_HEADER: header_array, **arrays}, packed=False)
 
     def load(self, index: int) -> P | None:
         """Piece `index`, or None: there is none of this run, or none that is whole."""

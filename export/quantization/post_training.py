@@ -13,7 +13,8 @@ from export.graph.graph import Graph
 from export.graph.simulate import simulate
 from export.lowering.exact import lower_graph
 from export.nir_format.write.graph import graph_to_nir
-from export.quantization.quantize import Calibration, quantize
+from export.quantization.quantize import quantize
+from export.quantization.wrong_spikes import Calibration
 
 # Calibration holds the spikes of every neuron of its samples, at most this much.
 _MAX_BYTES = 512 << 20

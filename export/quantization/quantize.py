@@ -11,20 +11,18 @@ the layer is fed the float graph's own messages.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.emulate.fast import emulate_fast
-from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from deploy.program.program import Input, make_input
-from export.graph.graph import Graph, Neuron, Path, Readout, Source
-from export.lowering.exact import lower_graph
+from export.graph.graph import Graph, Neuron, Path
 from export.quantization.layer_error import LayerError
-from export.quantization.layer_values import Choice, Layer, Quantized
+from export.quantization.layer_values import Choice, Layer
+from export.quantization.wrong_spikes import Calibration, wrong_spikes
 
 Float = NDArray[np.float64]
 
@@ -35,14 +33,6 @@ _OCTAVES = 10
 _DIGITS = 12
 # Of each group's best candidates by ratio, calibration simulates so many.
 _SIMULATED = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Data that scales are chosen on: inputs [samples, time, *shape] and the float graph's trace."""
-
-    inputs: Mapping[str, NDArray[Any]]
-    trace: Trace
 
 
 # What overflows becomes infinite and is refused by name; numpy's warnings would only add lines.
@@ -104,10 +94,10 @@ def _chosen(layer: Layer, inputs: tuple[Input, ...], calibration: Calibration | 
     if calibration is None or not layer.fires:
         return of_rank(0)
     wrong = np.full((min(_SIMULATED, len(candidates)), layer.groups), np.inf)
-    for rank in range(len(wrong)):
-        found = layer.quantized(of_rank(rank))
-        if found is not None:
-            wrong[rank] = layer.sum_of(_wrong_spikes(found, inputs, calibration))
+    made = {rank: layer.quantized(of_rank(rank)) for rank in range(len(wrong))}
+    held = {rank: found for rank, found in made.items() if found is not None}
+    for rank, each in zip(held, wrong_spikes([*held.values()], inputs, calibration), strict=True):
+        wrong[rank] = layer.sum_of(each)
     return of_rank(wrong.argmin(axis=0))
 
 
@@ -121,30 +111,3 @@ def _candidates(layer: Layer) -> list[Choice]:
         scale = whole * 2.0**-octave
         found += [Choice(scale, nearest), Choice(scale, ~nearest)]
     return found
-
-
-def _wrong_spikes(layer: Quantized, inputs: tuple[Input, ...], calibration: Calibration) -> Float:
-    """How many spikes of each neuron differ from the float graph's, fed its messages: [size]."""
-    ranges = {node.name: (node.low, node.high) for node in inputs}
-    sent: dict[str, NDArray[Any]] = {}
-    found: dict[str, tuple[Any, Any]] = {}
-    paths = []
-    for path in layer.paths:
-        if path.source is None:
-            paths.append(path)
-            continue
-        # A name that no node has: the population itself may be among its sources.
-        name = f"messages of {path.source}"
-        messages = calibration.inputs.get(path.source, calibration.trace.s.get(path.source))
-        assert messages is not None
-        sent[name], found[name] = messages, ranges.get(path.source, (0, 1))
-        paths.append(replace(path, source=name))
-    graph = Graph(
-        tuple(Source(name, x.shape[2:]) for name, x in sent.items()),
-        (layer.neuron,),
-        tuple(paths),
-        (Readout("out", layer.neuron.name),),
-    )
-    trace = emulate_fast(lower_graph(graph, input_ranges=found), sent, record="spikes")
-    differ = trace.s[layer.neuron.name] != calibration.trace.s[layer.neuron.name]
-    return differ.sum(axis=(0, 1)).reshape(-1).astype(np.float64)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.emulate.edge_counts import observe
+from deploy.emulate import edge_counts
+from deploy.emulate.edge_counts import counted_from_states, observe
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.emulate.trace import concatenate
@@ -142,6 +143,49 @@ def test_a_recorded_run_counts_as_the_emulator_does(
     assert observe(program, x, emulate_fast(program, x)) == counts
     some = [program.populations[-1].name]
     assert observe(program, x, emulate(program, x), some) == {some[0]: counts[some[0]]}
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.sampled_from([-1, 0, 1, 40, 4094, 4095]), st.booleans())
+def test_states_tell_what_the_sums_were(seed: int, du: int, fires: bool) -> None:
+    """u wraps, v clips, sums come within a step of 17 bits: compiled, in NumPy, and stepped anew."""
+    rng = np.random.default_rng(seed)
+    registers = {"du": du, "dv": int(rng.integers(0, 4096)), "bias": rng.integers(-4096, 4096, 5)}
+    kind = {"vth": int(rng.integers(0, 2**17))} if fires else {"kind": "integrator"}
+    neurons = make_population("n", (5,), **registers, **kind)
+    weights = rng.integers(-127, 128, (5, 4)).astype(np.int32) * 2
+    program = Program(
+        (make_input("in", (4,), -128, 127),),
+        (neurons,),
+        (Dense("w", "in", "n", weights),),
+        (Output("out", "n", "s" if fires else "v"),),
+    )
+    x = {"in": rng.choice([-128, 127, 0], (3, 9, 4))}
+    trace = emulate(program, x, observe=True)
+    states = trace.u["n"], trace.v["n"]
+    assert counted_from_states(neurons, *states) == trace.observed["n"]
+    assert observe(program, x, trace) == trace.observed
+    bare = emulate(program, x, "spikes")
+    assert observe(program, x, bare) == trace.observed
+    if edge_counts._has_numba():
+        assert edge_counts._fast(neurons, *states) == trace.observed["n"]
+
+
+def test_sums_that_the_states_do_not_tell_are_formed_anew() -> None:
+    """259 · 508 is beyond 17 bits: u alone would take it for a negative sum."""
+    program = Program(
+        (make_input("in", (2,), 0, 259),),
+        (make_population("n", (1,)),),
+        (Dense("w", "in", "n", np.array([[254, 254]], np.int32)),),
+        (Output("out", "n", "s"),),
+    )
+    x = {"in": np.full((1, 2, 2), 259)}
+    trace = emulate(program, x, observe=True)
+    assert observe(program, x, trace) == trace.observed
+    assert (
+        counted_from_states(program.populations[0], trace.u["n"], trace.v["n"])
+        != trace.observed["n"]
+    )
 
 
 def test_consecutive_runs_add_up() -> None:

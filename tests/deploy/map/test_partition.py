@@ -18,6 +18,7 @@ from deploy.map.core.costs import core_report
 from deploy.map.core.hypergraph import between, hypergraph, packets, parts_of
 from deploy.map.cut.orders import clusters, hilbert, orders
 from deploy.map.cut.slices import by_layer
+from deploy.map.improve import anneal as annealing
 from deploy.map.improve import mtkahypar as hypergraph_library
 from deploy.map.partition import partition, require_fit, search
 from deploy.map.place import arrange, tabu_search
@@ -150,6 +151,38 @@ def test_without_the_library_the_mapping_is_legal_and_no_better(
     without = partition(program, chip, seed=2)
     assert without == partition(program, chip, seed=2, library=False)
     assert _packets(program, with_it) <= _packets(program, without)
+
+
+@pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
+def test_annealing_moves_what_single_moves_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    program, chip, sent = small_conv(), chip_of(neurons=32), messages(small_conv())
+    found = search(program, chip, sent, seed=3)
+    assert found.won == "annealed, seed 3" and validate(program, chip, found.mapping) == []
+    single = found.packets["refined"]
+    assert single is not None and found.packets[found.won] < 0.95 * single
+    assert _packets(program, found.mapping, sent) == found.packets[found.won]
+    assert found == search(program, chip, sent, seed=3)
+    monkeypatch.setattr(annealing, "available", lambda: False)
+    assert "refined" in search(program, chip, sent, seed=3).packets
+
+
+def test_neurons_that_hear_the_same_are_clustered() -> None:
+    """Channels of a position on one core, at most so many together; never over two cores."""
+    program = small_conv()
+    first = np.cumsum([0, *(p.size for p in program.populations)])
+    vertex = {p.name: first[i] + np.arange(p.size) for i, p in enumerate(program.populations)}
+    fine = hypergraph(program, vertex, int(first[-1]))
+    heard = annealing._heard(fine, int(first[-1]))
+    ones = np.ones(int(first[-1]), np.int64)
+    core = {name: np.zeros(len(v), np.int64) for name, v in vertex.items()}
+    core["b"] = np.arange(72) // 9 % 2  # channels by turns
+    found = annealing._clusters(vertex, heard, core, ones, 8)
+    assert (found["a"].reshape(4, 64) == found["a"].reshape(4, 64)[0]).all()
+    assert len(np.unique(found["a"])) == 64 and len(np.unique(found["pixels"])) == 200
+    for cluster in np.unique(found["b"]):
+        here = np.flatnonzero(found["b"] == cluster)
+        assert len(here) == 4 and len(set(here % 9)) == 1 and len(set(core["b"][here])) == 1
+    assert len(np.unique(annealing._clusters(vertex, heard, core, ones, 2)["a"])) == 128
 
 
 def test_measured_messages_decide() -> None:

@@ -31,7 +31,8 @@ from export.nir_format.read.file import read_nir
 from export.nir_format.write.file import write_nir
 from export.nir_format.write.graph import graph_to_nir
 from export.nir_format.write.program import program_graph
-from export.quantization.quantize import Calibration, quantize
+from export.quantization.quantize import quantize
+from export.quantization.wrong_spikes import Calibration
 
 DT = 1e-4
 F = torch.nn.functional

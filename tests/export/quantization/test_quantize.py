@@ -15,7 +15,7 @@ from deploy.compare.parity import compare_registers
 from deploy.emulate.fast import emulate_fast
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
-from deploy.program.program import Program, equal, registers
+from deploy.program.program import Program, equal, make_input, registers
 from export.frontends.nir import from_nir
 from export.graph.graph import Graph, Neuron, Path, Readout, Source
 from export.graph.simulate import simulate
@@ -23,7 +23,10 @@ from export.lowering.exact import lower, lower_graph
 from export.nir_format.read.file import read_nir
 from export.nir_format.write.file import write_nir
 from export.nir_format.write.graph import graph_to_nir
-from export.quantization.quantize import Calibration, quantize
+from export.quantization import wrong_spikes as counting
+from export.quantization.layer_values import Choice, Layer
+from export.quantization.quantize import quantize
+from export.quantization.wrong_spikes import Calibration, wrong_spikes
 from neuroclip.linear.maps import Convolution, Dense, diagonal
 
 BINARY = {"input": (0, 1)}
@@ -188,6 +191,35 @@ def test_calibration_leaves_fewer_wrong_spikes() -> None:
         assert after <= before
         better += after < before
     assert better >= 3
+
+
+@pytest.mark.parametrize("operator", ["dense", "listed", "convolution", "groups"])
+def test_candidates_side_by_side_count_what_each_alone_does(
+    operator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    shape, groups = (4, 6, 6), 2 if operator == "groups" else 1
+    kernels = Convolution(rng.normal(0, 0.3, (4, 4 // groups, 3, 3)), (6, 6), (1, 1), (1, 1),
+                          groups=groups)  # fmt: skip
+    of = {
+        "dense": Dense(rng.normal(0, 0.2, (144, 144))),
+        "listed": diagonal(rng.uniform(0.2, 1, 144)),
+    }.get(operator, kernels)
+    neurons = neuron("a", shape, rng.uniform(0.5, 1, shape), dv=0.1, bias=rng.normal(0, 0.1, shape))
+    graph = made(shape, [neurons], [Path("ia", "input", "a", of), Path("aa", "a", "a", of, 1)])
+    inputs = messages(graph, 0)
+    layer = Layer(neurons, graph.paths, (make_input("input", shape),), True, 127)
+    nearest = np.zeros(layer.groups, np.bool_)
+    each = [layer.quantized(Choice(layer.fits / 2**i, nearest)) for i in range(3)]
+    held = [found for found in each if found is not None]
+    calibration = Calibration(inputs, simulate(graph, inputs))
+    ranges = (make_input("input", shape),)
+    together = wrong_spikes(held, ranges, calibration)
+    alone = [wrong_spikes([found], ranges, calibration)[0] for found in held]
+    assert len(held) == 3 and np.sum(alone) > 0
+    np.testing.assert_array_equal(together, alone)
+    monkeypatch.setattr(counting, "_BYTES", 1)  # a sample at a time
+    np.testing.assert_array_equal(wrong_spikes(held, ranges, calibration), alone)
 
 
 def test_integrators_share_a_scale_and_agree_on_the_largest() -> None:

@@ -1,0 +1,53 @@
+"""The compiled twin of `edge_counts.counted_from_states`: one pass over recorded u and v.
+
+Imported only where numba is installed. It shares no constant with another file, since numba's cache
+sees changes of this file only.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def _can_cache() -> bool:
+    """False where numba finds no folder to keep compiled code in: then each process compiles."""
+    try:
+        njit(cache=True)(_can_cache)
+    except RuntimeError:
+        return False
+    return True
+
+
+@njit(nogil=True, cache=_can_cache())
+def count(
+    u: Array, v: Array, mu: Array, mv: Array, bias: Array, limits: Array, counts: Array
+) -> None:
+    """counts[e] += values beyond limits[e], of the edges sum, current, drive, potential, clipped v.
+
+    u, v: int32 [samples, time, size], as recorded. mu, mv: 4096 − decay, int64 [size]; bias: int64
+    [size]. limits: int64 [5, 2]. counts: int64 [5].
+    """
+    samples, timesteps, size = u.shape
+    for sample in range(samples):
+        for t in range(timesteps):
+            beyond = np.zeros(5, np.int64)
+            for i in range(size):
+                kept_u, kept_v = np.int64(0), np.int64(0)
+                if t:
+                    x, y = mu[i] * u[sample, t - 1, i], mv[i] * v[sample, t - 1, i]
+                    # Towards zero: a negative product gets all but one of what the shift drops.
+                    kept_u, kept_v = (x + ((x >> 63) & 4095)) >> 12, (y + ((y >> 63) & 4095)) >> 12
+                now = np.int64(u[sample, t, i])
+                a = ((((now - kept_u) >> 6) + 131072) & 262143) - 131072
+                drive = now + bias[i]
+                potential = kept_v + drive
+                values = (a, kept_u + (a << 6), drive, potential)
+                for e in range(4):
+                    beyond[e] += (values[e] < limits[e, 0]) | (values[e] > limits[e, 1])
+                held = min(max(potential, -8388607), 8388607)
+                beyond[4] += (held < limits[4, 0]) | (held > limits[4, 1])
+            counts += beyond
