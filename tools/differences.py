@@ -118,20 +118,24 @@ ENCODERS: dict[str, dict[str, dict[str, Any]]] = {
 LAYERS = "ours, in layers that a chip holds"
 
 
+def encoder_settings(name: str, epochs: int | None) -> dict[str, Any]:
+    """The settings of a row of SpikeCLIP; epochs: of each step in floating point, where given."""
+    raw: dict[str, Any] = json.loads(
+        config_file("digits-paper" if name == ALL else "digits").read_text()
+    )
+    if name in ENCODERS:
+        for given in (OWN, ENCODERS[name]):
+            raw |= {part: raw[part] | values for part, values in given.items()}
+    if epochs is not None:
+        raw["recipe"] |= {"epochs": epochs, "finetune_epochs": epochs, "quantized_epochs": 1}
+    return raw
+
+
 def encoders(seed: int, epochs: int | None) -> Iterator[tuple[str, Right]]:
     """Each row of SpikeCLIP, both steps in floating point, and which test images it has right."""
     source = Source("digits", None, False)
-    length = (
-        {}
-        if epochs is None
-        else {"epochs": epochs, "finetune_epochs": epochs, "quantized_epochs": 1}
-    )
     for name in (*ENCODERS, ALL, LAYERS):
-        raw = json.loads(config_file("digits-paper" if name == ALL else "digits").read_text())
-        if name in ENCODERS:
-            for given in (OWN, ENCODERS[name]):
-                raw |= {part: raw[part] | values for part, values in given.items()}
-        raw["recipe"] |= length
+        raw = encoder_settings(name, epochs)
         with tempfile.TemporaryDirectory() as folder:
             settings, out = Path(folder) / "settings.json", Path(folder) / "model"
             settings.write_text(json.dumps(raw))
