@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +24,11 @@ _BY_SIGNAL = 128
 _NO_SPACE = re.compile(
     r"(can't|cannot|failed to|unable to) (re)?alloc|not enough memory|start new thread", re.I
 )
+# What help calls an argument that may be a file or a folder.
+_FILES = {
+    "FILE", "MODEL", "DATA", "RUN", "A", "B", "PATH", "CHECKPOINT", "CALIBRATE", "RECORDING",
+    "NAME|FILE", "NAME|FOLDER", "TAG|FILE",
+}  # fmt: skip
 # How tqdm goes up a line.
 _UP = "\x1b[A"
 
@@ -54,6 +58,45 @@ def add_version(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_completion(
+    parser: argparse.ArgumentParser, whole: Callable[[], argparse.ArgumentParser]
+) -> None:
+    """Add `--completion SHELL`. whole: makes the parser that is completed, every command in it."""
+
+    class Completion(argparse.Action):
+        def __call__(self, asked: argparse.ArgumentParser, _: Any, shell: Any, *__: Any) -> None:
+            try:
+                import shtab
+            except ImportError:
+                raise BadInput(
+                    "--completion: shtab is not installed: pip install '.[completion]' in the repository"
+                ) from None
+            print(shtab.complete(_with_files(whole(), shtab), shell))
+            asked.exit()
+
+    parser.add_argument(
+        "--completion",
+        action=Completion,
+        choices=("bash", "zsh", "tcsh"),
+        metavar="SHELL",
+        help="print the completion for bash, zsh or tcsh, and exit",
+    )
+
+
+def _with_files(parser: argparse.ArgumentParser, shtab: Any) -> argparse.ArgumentParser:
+    """The parser, its arguments that are files and folders marked as such, by what stands for them."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in {id(p): p for p in action.choices.values()}.values():
+                _with_files(each, shtab)
+        elif action.nargs != 0 and not action.choices:
+            folder = action.metavar == "DIR"
+            of_files = action.type is Path or str(action.metavar or action.dest).upper() in _FILES
+            if folder or of_files:
+                action.complete = shtab.DIRECTORY if folder else shtab.FILE  # type: ignore[attr-defined]
+    return parser
+
+
 def run_command(name: str, action: Callable[[], int]) -> int:
     """Run a command's action and return the exit status: its own, or that of what went wrong.
 
@@ -78,6 +121,8 @@ def run_command(name: str, action: Callable[[], int]) -> int:
                 return status
             except Exception:
                 if verbosity() == "verbose":
+                    import traceback
+
                     traceback.print_exc()
                 raise
         except ToolError as error:

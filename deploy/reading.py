@@ -8,13 +8,15 @@ memory    and no more than the limit, before anything of that size is made: `--m
 
 import os
 import stat
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from deploy.errors import BadInput
+
+if TYPE_CHECKING:  # imported where it is used: most commands open none
+    import zipfile
 
 try:
     import resource
@@ -128,12 +130,14 @@ def read_text(path: Path, limit: int, what: str = "a text") -> str:
 
 
 @contextmanager
-def opened_zip(path: Path, what: str = "zip file") -> Iterator[zipfile.ZipFile]:
+def opened_zip(path: Path, what: str = "zip file") -> "Iterator[zipfile.ZipFile]":
     """A zip file whose entries declare no more than its bytes can hold.
 
     Raises BadInput naming the file and the entry: damaged, encrypted, packed by another method than
     deflate, overlapping; also for what zipfile raises within.
     """
+    import zipfile
+
     path = Path(path)
     with opened(path) as stream:
         try:
@@ -147,18 +151,20 @@ def opened_zip(path: Path, what: str = "zip file") -> Iterator[zipfile.ZipFile]:
             raise BadInput(f"{path}: not a readable {what}: {error}") from error
 
 
-def _check_entries(path: Path, archive: zipfile.ZipFile, size: int) -> None:
+def _check_entries(path: Path, archive: "zipfile.ZipFile", size: int) -> None:
+    from zipfile import ZIP_DEFLATED, ZIP_STORED
+
     packed = 0
     for entry in archive.infolist():
         packed += entry.compress_size
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise BadInput(
                 f"{path}: entry '{entry.filename}' is packed by method {entry.compress_type}, not deflate"
             )
         if entry.flag_bits & 1:
             raise BadInput(f"{path}: entry '{entry.filename}' is encrypted")
         most = entry.compress_size
-        if entry.compress_type == zipfile.ZIP_DEFLATED:
+        if entry.compress_type == ZIP_DEFLATED:
             most = most * _DEFLATE + _EMPTY
         if entry.file_size > most:
             raise BadInput(

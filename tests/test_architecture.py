@@ -27,6 +27,7 @@ LEARNING = {"torch", "torchvision", "snntorch", "open_clip", "nirtorch", "tonic"
 DEPLOY_USES = {"numpy", "tqdm", "msgspec", "jinja2"}
 # Optional libraries, each in one file, which is imported, or imports it, only where it is installed.
 OPTIONAL = {
+    "deploy/command.py": {"shtab"},
     "deploy/emulate/fast/kernels.py": {"numba", "llvmlite"},
     "deploy/emulate/edge_kernel.py": {"numba"},
     "deploy/map/improve/anneal_kernel.py": {"numba"},

@@ -14,13 +14,13 @@ header() {
 {
     header "Versions for Python 3.10 with Lava; those that another platform does not need do no harm."
     compile --python-version 3.10 --python-platform x86_64-unknown-linux-gnu \
-        --extra learn --extra recordings --extra teachers --extra fast --extra partition --extra cluster --extra lava \
+        --extra learn --extra recordings --extra teachers --extra fast --extra partition --extra completion --extra cluster --extra lava \
         --extra oracles --extra test --extra dev --extra docs
 } >constraints.new
 {
     header "Versions for Python 3.11 and later, without Lava, on any platform."
     compile --universal --python-version 3.11 --extra learn --extra recordings --extra teachers --extra fast \
-        --extra partition --extra cluster --extra test --extra dev --extra docs
+        --extra partition --extra completion --extra cluster --extra test --extra dev --extra docs
 } >constraints-core.new
 mv constraints.new constraints.txt
 mv constraints-core.new constraints-core.txt

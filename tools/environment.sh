@@ -67,9 +67,9 @@ kind=$1 venv=$2
 uv=$(find_uv)
 if [ "$kind" = core ]; then
     make_venv "$venv" "$3"
-    install "$venv" constraints-core.txt learn,recordings,fast,partition,cluster,test
+    install "$venv" constraints-core.txt learn,recordings,fast,partition,cluster,completion,test
 elif make_venv "$venv" "$lava_version" 2>/dev/null; then
-    install "$venv" constraints.txt learn,recordings,fast,partition,cluster,lava,test,dev,docs
+    install "$venv" constraints.txt learn,recordings,fast,partition,cluster,completion,lava,test,dev,docs
     # Some of them are compiled here; the tests that need one say so where it is missing.
     install "$venv" constraints.txt oracles ||
         say "other people's simulators could not be installed; the tests against them are skipped"
@@ -77,5 +77,5 @@ else
     python=$(find_python)
     say "no Python $lava_version could be had; using $python, without Lava"
     make_venv "$venv" "$python"
-    install "$venv" constraints-core.txt learn,recordings,fast,partition,cluster,test,dev,docs
+    install "$venv" constraints-core.txt learn,recordings,fast,partition,cluster,completion,test,dev,docs
 fi

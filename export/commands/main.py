@@ -4,12 +4,13 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.command import (
     CommandParser,
     add_common,
+    add_completion,
     add_version,
     folder_argument,
     run_command,
@@ -17,13 +18,11 @@ from deploy.command import (
     sensor_argument,
 )
 from deploy.errors import BadInput
-from export.deployment.skips import LOWERINGS
-from export.facade import Report, carry_out
-from export.frontends.frontend import Request
-from export.frontends.table import frontend_lines
-from export.run.options import Options
-from export.targets.table import find_target, target_lines
+from export.targets.table import BUILT_IN, find_target, target_lines, target_names
 from neuroclip.convert.watch.layout import LAYOUTS
+
+if TYPE_CHECKING:  # a mistyped command line is answered before NumPy is there
+    from export.facade import Report
 
 DESCRIPTION = """Export a trained model to a neuromorphic target and prove, spike for spike, that what
 runs there is what was trained. Without MODEL: the bundled NeuroCLIP demonstration."""
@@ -61,6 +60,8 @@ class _Parser(CommandParser):
     """What others have installed is looked up for the help alone."""
 
     def format_help(self) -> str:
+        from export.frontends.table import frontend_lines
+
         listed = {"targets": target_lines(), "models": frontend_lines()}
         of_all = "\n\n".join("\n  ".join([f"{kind}:", *x]) for kind, x in listed.items())
         self.epilog = f"{of_all}\n\n{EXAMPLES}"
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_version(parser)
+    add_completion(parser, _completed)
     add = parser.add_argument
     add(
         "model",
@@ -125,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pretrained", metavar="TAG|FILE", help="weights of --clip, where it is open_clip's")
     add(
         "--skips",
-        choices=LOWERINGS,
+        choices=("fan-in", "stream"),
         help="residual skips of a SpikeCLIP: every branch drives every later reader (fan-in), or "
         "graded relays send on the running sum (stream; Loihi 2 only); the default is the model's",
     )
@@ -239,7 +241,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _completed() -> argparse.ArgumentParser:
+    """The parser with the names of all targets, as what completes command lines asks for it."""
+    parser = _parser()
+    next(a for a in parser._actions if a.dest == "target").choices = target_names()
+    return parser
+
+
 def _export(options: argparse.Namespace, command: str) -> int:
+    from dataclasses import fields
+
+    from export.facade import carry_out
+    from export.frontends.frontend import Request
+    from export.run.options import Options
+
     if options.resume and (status := _finished(options.out, command)) is not None:
         return status
     asked = {f.name: getattr(options, f.name) for f in fields(Options) if f.name in options}
@@ -251,6 +266,7 @@ def _export(options: argparse.Namespace, command: str) -> int:
 def _finished(out: Path, command: str) -> int | None:
     """The exit status of a finished run of the same command in `out`, or None where there is none."""
     from deploy.report.words.read import read_report
+    from export.facade import Report
 
     try:
         report = read_report(out / "report.json")
@@ -261,7 +277,7 @@ def _finished(out: Path, command: str) -> int | None:
     return _print_outcome(Report(out, report))
 
 
-def _print_outcome(outcome: Report) -> int:
+def _print_outcome(outcome: "Report") -> int:
     """Print the summary of a report; a parity check that failed is named, with exit status 1."""
     report = outcome.json
     print(outcome)
@@ -293,7 +309,7 @@ def _print_outcome(outcome: Report) -> int:
 
 def _target(name: str) -> str:
     try:
-        return find_target(name).name
+        return name if name in BUILT_IN else find_target(name).name
     except BadInput as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -20,7 +20,6 @@ from deploy.program.program import Program
 from deploy.program.residual_stream import Reader, as_stream
 
 FAN_IN, STREAM = "fan-in", "stream"
-LOWERINGS = (FAN_IN, STREAM)
 # Recordings of a chunk of samples.
 _CHUNK_BYTES = 256 << 20
 

@@ -11,9 +11,16 @@ from typing import Any
 from deploy.errors import BadInput
 from deploy.plugins import installed, loaded
 from deploy.program.program import Program
+from deploy.reading import require_regular
 from export.deployment.deployment import Deployment
 from export.frontends.frontend import COMMON, Frontend, Request
-from neuroclip.storage.checkpoint_files import NETWORK, format_of
+from neuroclip.storage.checkpoint_files import (
+    ADAPTER,
+    DEFAULT_MODEL,
+    NETWORK,
+    SPIKECLIP,
+    format_of,
+)
 
 GROUP = "neuroclip.frontends"
 
@@ -110,6 +117,12 @@ def _module(model: Any, request: Request) -> Deployment:
 
 
 def _python(model: Any, request: Request) -> Deployment:
+    # What is not there is told before torch is imported.
+    file = str(model).rpartition(":")[0]
+    if file and not Path(file).is_file():
+        raise BadInput(f"{file}: no such file")
+    if request.weights is not None:
+        require_regular(Path(request.weights))
     try:
         from export.frontends.python_file import from_python
     except ModuleNotFoundError as error:
@@ -127,6 +140,7 @@ def _is_module(model: object) -> bool:
 
 def _checkpoint(model: Any, request: Request) -> Deployment:
     try:
+        _require_known(DEFAULT_MODEL if model is None else str(model), request)
         from export.frontends.checkpoint import from_checkpoint
     except ModuleNotFoundError as error:
         raise BadInput(
@@ -155,6 +169,22 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
         pretrained=request.pretrained,
         sensor=request.sensor,
     )
+
+
+def _require_known(model: str, request: Request) -> None:
+    """Raise BadInput for a checkpoint, data or a CLIP that is not there: before torch is imported."""
+    from neuroclip.clip.spec import BUNDLED, ClipSpec, check_spec
+    from neuroclip.data.events.catalogue import find_dataset
+    from neuroclip.data.images.images import find_images
+
+    kind, data = format_of(model), request.data
+    if isinstance(data, str | Path):
+        if kind == SPIKECLIP:
+            find_images(str(data), request.data_root)
+        elif kind == ADAPTER and not Path(data).is_file():
+            find_dataset(data, request.data_root)
+    if kind == ADAPTER and (request.clip is not None or request.pretrained is not None):
+        check_spec(ClipSpec(request.clip or BUNDLED, request.pretrained))
 
 
 OF_MODULES = frozenset(

@@ -5,8 +5,10 @@ from math import isfinite
 from pathlib import Path
 from typing import get_args
 
+from deploy.count.energy import load_coefficients
 from deploy.emulate.trace import Record
 from deploy.errors import BadInput
+from deploy.hardware.chip import load_chip
 from export.targets.table import find_target
 
 _POSITIVE = ("dt", "record_samples", "tries", "jobs", "timeout")
@@ -44,6 +46,11 @@ class Options:
         object.__setattr__(self, "out", Path(self.out))
         if self.lava_python is not None:
             object.__setattr__(self, "lava_python", Path(self.lava_python))
+        # Names are known before a model is read, which may take torch and minutes.
+        if self.chip is not None:
+            load_chip(self.chip)
+        if self.coefficients is not None:
+            load_coefficients(self.coefficients)
         target = find_target(self.target)
         if self.reader is not None and self.reader not in target.readers:
             known = f"only for {', '.join(target.readers)}" if target.readers else "for no reader"

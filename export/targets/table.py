@@ -1,10 +1,13 @@
 """The targets: ours by name, and those of other distributions (entry points `neuroclip.targets`)."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from deploy.errors import BadInput
 from deploy.plugins import installed, loaded
-from export.targets.target import Target
+
+if TYPE_CHECKING:  # names are told before NumPy is there
+    from export.targets.target import Target
 
 GROUP = "neuroclip.targets"
 
@@ -18,8 +21,10 @@ BUILT_IN = {
 }
 
 
-def find_target(name: str) -> Target:
+def find_target(name: str) -> "Target":
     """The target of a name. Raises BadInput for another, naming those that are known."""
+    from export.targets.target import Target
+
     if name in BUILT_IN:
         module, _, made = BUILT_IN[name].partition(":")
         target: Target = getattr(import_module(module), made)()

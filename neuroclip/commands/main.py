@@ -1,26 +1,14 @@
 """The command `neuroclip`: the table of its subcommands, and how one of them is started."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
-from deploy.command import CommandParser, add_common, add_version, run_command
-from neuroclip.commands import (
-    diff,
-    evaluate,
-    inspect,
-    models,
-    report,
-    sweep,
-    table,
-    unseen,
-    verify,
-    watch,
-    zero_shot,
-)
-from neuroclip.commands.train import adapter, clip, network, spikeclip
+from deploy.command import CommandParser, add_common, add_completion, add_version, run_command
 
 
 class Command(Protocol):
@@ -36,28 +24,36 @@ class Command(Protocol):
         """Run it; returns the exit status."""
 
 
-COMMANDS: dict[str, Command] = {
-    "zero-shot": zero_shot,
-    "train": adapter,
-    "train adapter": adapter,
-    "train clip": clip,
-    "train spikeclip": spikeclip,
-    "train network": network,
-    "evaluate": evaluate,
-    "unseen": unseen,
-    "table": table,
-    "sweep": sweep,
-    "watch": watch,
-    "models": models,
-    "inspect": inspect,
-    "diff": diff,
-    "verify": verify,
-    "report": report,
+COMMANDS = {
+    "zero-shot": "zero_shot",
+    "train": "train.adapter",
+    "train adapter": "train.adapter",
+    "train clip": "train.clip",
+    "train spikeclip": "train.spikeclip",
+    "train network": "train.network",
+    "evaluate": "evaluate",
+    "unseen": "unseen",
+    "table": "table",
+    "sweep": "sweep",
+    "watch": "watch",
+    "models": "models",
+    "inspect": "inspect",
+    "diff": "diff",
+    "verify": "verify",
+    "report": "report",
 }
-"""Every subcommand by the words that name it; of one word or two, the longest that fits counts."""
+"""{words: module in this folder}: of one word or two, the longest that fits counts. Only the module of
+the command that is asked for is imported."""
 
 # Each command once, by its longest name.
-_NAMES = list({command: name for name, command in COMMANDS.items()}.values())
+_NAMES = list({module: name for name, module in COMMANDS.items()}.values())
+
+
+@cache
+def command_of(name: str) -> Command:
+    """The file of a subcommand."""
+    module: Any = import_module(f"neuroclip.commands.{COMMANDS[name]}")
+    return module
 
 
 class Parser(CommandParser):
@@ -99,13 +95,13 @@ def _run(given: Sequence[str]) -> int:
         raise AssertionError("the usage ends every command line without a subcommand")
     parser, own = parser_of(name), given[len(name.split()) :]
     _refuse_foreign(parser, own)
-    return COMMANDS[name].run(parser.parse_args(own))
+    return command_of(name).run(parser.parse_args(own))
 
 
 @cache
 def parser_of(name: str) -> Parser:
     """The parser of a subcommand, with its own options only."""
-    command = COMMANDS[name]
+    command = command_of(name)
     parser = Parser(f"neuroclip {name}", command.HELP, f"examples:\n{_indented(command.EXAMPLES)}")
     command.add_options(parser)
     add_common(parser)
@@ -124,8 +120,9 @@ def _refuse_foreign(parser: Parser, words: Sequence[str]) -> None:
 
 def _usage() -> Parser:
     """The parser of a command line that names no subcommand: it shows which there are."""
-    lines = [f"  {name:16} {COMMANDS[name].HELP}" for name in _NAMES]
-    first = "\n".join(COMMANDS[name].EXAMPLES.splitlines()[0] for name in _NAMES)
+    lines = [f"  {name:16} {command_of(name).HELP}" for name in _NAMES]
+    whole = {name: re.sub(r" *\\\n *", " ", command_of(name).EXAMPLES) for name in _NAMES}
+    first = "\n".join(examples.splitlines()[0] for examples in whole.values())
     parser = Parser(
         "neuroclip",
         "Train NeuroCLIP's spiking adapter, and look at what runs on the chip.\n\ncommands:\n"
@@ -133,8 +130,25 @@ def _usage() -> Parser:
         f"examples:\n{_indented(first)}\n\n`neuroclip COMMAND --help` lists the options of a command.",
     )
     add_version(parser)
+    add_completion(parser, _whole)
     parser.add_argument("command", metavar="COMMAND", choices=[n for n in COMMANDS if " " not in n])
     return parser
+
+
+def _whole() -> argparse.ArgumentParser:
+    """Every subcommand in one parser, as what completes command lines asks for it."""
+    whole = CommandParser("neuroclip")
+    add_version(whole)
+    made: dict[str, argparse.ArgumentParser] = {}
+    groups = {"": whole.add_subparsers()}
+    for name in COMMANDS:
+        parent, _, own = name.rpartition(" ")
+        if parent not in groups:  # `train` has options of its own beside its subcommands
+            groups[parent] = made[parent].add_subparsers()
+        made[name] = groups[parent].add_parser(own, help=command_of(name).HELP)
+        command_of(name).add_options(made[name])
+        add_common(made[name])
+    return whole
 
 
 def _indented(examples: str) -> str:

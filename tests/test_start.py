@@ -1,0 +1,89 @@
+"""Commands start at once: counted in modules, since a busy machine tells nothing by its clock."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {
+    "numpy", "torch", "nir", "h5py", "msgspec", "jinja2", "tqdm", "zipfile", "hashlib", "dataclasses",
+    "importlib.metadata", "numba", "lava", "shtab",
+}  # fmt: skip
+
+
+def run(code):
+    made = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return made.stdout.splitlines()
+
+
+def imported(code):
+    """The modules that some code imports, beyond those of a Python that does nothing."""
+    return set(
+        run(f"import sys; before = set(sys.modules)\n{code}\nprint(*set(sys.modules) - before)")[
+            0
+        ].split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "most"),
+    [("neuroclip", 8), ("neuroclip.commands.main", 45), ("export.commands.main", 60)],
+)
+def test_what_is_imported_to_start(module, most):
+    found = imported(f"import {module}")
+    assert not found & HEAVY
+    assert len(found) <= most, sorted(found)
+
+
+def test_a_subcommand_imports_none_of_the_others():
+    found = imported("from neuroclip.commands.main import parser_of\nparser_of('models')")
+    ours = {name for name in found if name.startswith("neuroclip.commands.")}
+    assert ours == {"neuroclip.commands.main", "neuroclip.commands.models"}
+
+
+UNKNOWN = [
+    ["nowhere"],
+    ["neuroclip-digit"],
+    ["nowhere.nir"],
+    ["nowhere.net"],
+    ["nowhere.npz"],
+    ["nowhere.py:Net"],
+    ["tests/test_start.py:Net", "--weights", "nowhere.pt"],
+    ["--chip", "nowhere"],
+    ["--coefficients", "nowhere"],
+    ["--data", "nowhere"],
+    ["--data", "nmnist", "--data-root", "nowhere"],
+    ["--clip", "nowhere"],
+    ["spikeclip-digits", "--data", "nowhere"],
+    ["spikeclip-digits", "--skips", "round"],
+    ["--record", "much"],
+    ["--for", "norse"],
+    ["--target", "nowhere"],
+]
+
+
+def test_unknown_names_are_refused_before_torch_is_imported(tmp_path):
+    """What would import torch is stopped where it would: by a hook, not by a look afterwards."""
+    pytest.importorskip("sklearn")
+    told = run(
+        "import sys, io, contextlib\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'lava'): raise SystemExit('imported ' + name)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from export.commands.main import main\n"
+        f"for words in {UNKNOWN!r}:\n"
+        "    told = io.StringIO()\n"
+        "    with contextlib.redirect_stderr(told):\n"
+        f"        try: status = main(['--target', 'emulator', '--out', {str(tmp_path / 'out')!r}, *words])\n"
+        "        except SystemExit as end: status = end.code\n"
+        "    line = told.getvalue()\n"
+        "    print(status, line.count('\\n'), words, line.strip())\n"
+    )
+    assert len(told) == len(UNKNOWN)
+    assert [line for line in told if not line.startswith("2 1 ")] == []
+    assert not (tmp_path / "out").exists()
