@@ -140,7 +140,7 @@ def _whole() -> argparse.ArgumentParser:
     whole = CommandParser("neuroclip")
     add_version(whole)
     made: dict[str, argparse.ArgumentParser] = {}
-    groups = {"": whole.add_subparsers()}
+    groups: dict[str, Any] = {"": whole.add_subparsers()}
     for name in COMMANDS:
         parent, _, own = name.rpartition(" ")
         if parent not in groups:  # `train` has options of its own beside its subcommands
