@@ -160,7 +160,7 @@ def _replayed(run: _Run) -> tuple[Arrays, Checked]:
             name: x[: recorded - start] for name, x in recordings(ran).items() if name in stored
         }
         try:
-            parity = compare_recordings("trace.npz", stored, "replay", ours, start)
+            parity = compare_recordings("trace.npz", stored, "replay", ours, start, ran.readout)
         except BadInput as error:
             return messages, Checked("replay", False, str(error))
         compared += parity.spikes_compared + parity.states_compared

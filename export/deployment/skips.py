@@ -127,7 +127,9 @@ def _compared(
             ours = {entry: values[start:last] for entry, values in expected.items()}
             found = recordings(part)
             theirs = {entry: found[entry][: last - start] for entry in ours}
-            chunks.append(compare_recordings(held.chosen, ours, held.other, theirs, start))
+            chunks.append(
+                compare_recordings(held.chosen, ours, held.other, theirs, start, trace.readout)
+            )
     parity = merge(chunks, None)
     if not parity.ok:
         raise CheckFailed(f"skips: {parity.describe()}")

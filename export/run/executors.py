@@ -170,7 +170,12 @@ def _chunk(
     with stages.time("compare"):
         pairs = tuple(
             compare_recordings(
-                a.name, recordings(traces[a.name]), b.name, recordings(traces[b.name]), where.start
+                a.name,
+                recordings(traces[a.name]),
+                b.name,
+                recordings(traces[b.name]),
+                where.start,
+                trace.readout,
             )
             for a, b in pairwise(found)
         )
@@ -205,7 +210,9 @@ def by_core(deployment: Deployment, program: Program, mapping: CoreMapping, trac
         ours = {entry: x[part] for entry, x in expected.items()}
         # The emulator runs without the relays.
         theirs = {entry: x for entry, x in recordings(run.trace).items() if entry in ours}
-        parities.append(compare_recordings("emulator", ours, "by-core", theirs, start))
+        parities.append(
+            compare_recordings("emulator", ours, "by-core", theirs, start, trace.readout)
+        )
         counts = count(
             program, run.trace.messages, run.trace.samples, deployment.timesteps, mapping
         )

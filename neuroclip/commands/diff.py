@@ -86,9 +86,11 @@ def _values(a: _Side, b: _Side) -> bool | None:
 
     if a.trace is None or b.trace is None:
         return None
-    parity = compare_recordings(str(a.path), a.trace, str(b.path), b.trace)
+    program = a.program or b.program
+    silent = [p.name for p in program.populations if p.is_readout] if program else []
+    parity = compare_recordings(str(a.path), a.trace, str(b.path), b.trace, silent=silent)
     print(parity.describe())
-    rows = entry_differences(str(a.path), a.trace, str(b.path), b.trace)
+    rows = entry_differences(str(a.path), a.trace, str(b.path), b.trace, silent=silent)
     if not parity.ok:
         for row in rows:
             print(f"  {row.node}/{row.quantity}: {row.differ} of {row.compared} differ")
