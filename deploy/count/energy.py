@@ -22,6 +22,7 @@ A user's own coefficients are a JSON file of this form, given by its path:
      "coefficients": {"synapse_ac": {"value": 10.0, "unit": "pJ", "source": "measured",
                                      "assumption": false}}}
 
+`host_mac`, `transfer` and `transfer_min` are of the system around the chip (`deploy.count.system`).
 `synapse_mac` must stand beside `synapse_ac`; with `latency` it also says how long operations take
 (`deploy.count.step_time`). The names: COEFFICIENTS in "J", "nJ" or "pJ", LATENCIES in "s", "us" or "ns".
 """
@@ -54,6 +55,9 @@ COEFFICIENTS = (
     "message",
     "hop_east_west",
     "hop_north_south",
+    "host_mac",
+    "transfer_min",
+    "transfer",
 )
 LATENCIES = (
     "synapse",
@@ -101,6 +105,9 @@ class _CoefficientFile(Described, frozen=True, kw_only=True):
     latency: _Latency | None = None
 
 
+# Categories without which a figure is not of a whole chip.
+_CHIP = ("synapses", "neurons", "messages")
+_OF_SYSTEM = ("host_mac", "transfer_min", "transfer")
 _NEVER_INCLUDED = ("static power", "input and output", "host (encoder, read-out)")
 
 
@@ -155,6 +162,11 @@ class Energy:
     total_j: float
     low_j: float
 
+    @property
+    def whole(self) -> bool:
+        """Whether synapses, neurons and messages are all covered: else it is no figure of a chip."""
+        return all(self.joules[category] is not None for category in _CHIP)
+
 
 def bundled_coefficients() -> tuple[Coefficients, ...]:
     """Every coefficient set that ships with this package, by name."""
@@ -186,6 +198,10 @@ def load_coefficients(name_or_path: str | Path) -> Coefficients:
         )
     if "neuron_update" not in values and {"neuron_update_min", "neuron_spike"} & values.keys():
         raise BadInput(f"{path}: key 'coefficients.neuron_update' is missing")
+    if "transfer_min" in values and (
+        "transfer" not in values or values["transfer_min"].joules > values["transfer"].joules
+    ):
+        raise BadInput(f"{path}: key 'coefficients.transfer_min' has no 'transfer' above it")
     if "neuron_update_min" in values and (
         values["neuron_update_min"].joules > values["neuron_update"].joules
     ):
@@ -266,7 +282,7 @@ def energy(counts: Counts, coefficients: Coefficients) -> Energy:
         coefficients.source,
         tuple(included),
         tuple(excluded),
-        tuple(f"{name}: {c.source}" for name, c in coefficients.values.items() if c.assumption),
+        _assumed(counts, coefficients),
         joules,
         nodes,
         sum(j for j in joules.values() if j is not None),
@@ -275,15 +291,17 @@ def energy(counts: Counts, coefficients: Coefficients) -> Energy:
 
 
 def energy_report(counts: Counts, sets: Sequence[Coefficients]) -> dict[str, Any]:
-    """The report's `energy` and `energy_range_j`: one entry per set, and the range over all.
+    """The report's `energy` and `energy_range_j`: one entry per set, and the range over those of a chip.
 
     {"energy": [{"coefficients", "source", "included", "excluded", "assumptions", "joules",
-    "per_node", "total_j", "low_j"}], "energy_range_j": [lowest low_j, highest total_j]}.
-    Raises BadInput without any set: an energy figure of none would be zero.
+    "per_node", "total_j", "low_j", "whole"}], "energy_range_j": [lowest low_j, highest total_j]}. A set
+    that leaves out neurons or messages is not `whole`: it stands beside, and the range is over the
+    others where there are any. Raises BadInput without any set: an energy figure of none would be zero.
     """
     if not sets:
         raise BadInput("energy: no coefficient set was given")
     entries = [energy(counts, coefficients) for coefficients in sets]
+    whole = [e for e in entries if e.whole] or entries
     return {
         "energy": [
             {
@@ -296,11 +314,22 @@ def energy_report(counts: Counts, sets: Sequence[Coefficients]) -> dict[str, Any
                 "per_node": dict(e.per_node),
                 "total_j": e.total_j,
                 "low_j": e.low_j,
+                "whole": e.whole,
             }
             for e in entries
         ],
-        "energy_range_j": [min(e.low_j for e in entries), max(e.total_j for e in entries)],
+        "energy_range_j": [min(e.low_j for e in whole), max(e.total_j for e in whole)],
     }
+
+
+def _assumed(counts: Counts, coefficients: Coefficients) -> tuple[str, ...]:
+    """The assumptions among the coefficients that these counts are priced with."""
+    unused = {*_OF_SYSTEM} if counts.graded else {*_OF_SYSTEM, "synapse_mac"}
+    return tuple(
+        f"{name}: {c.source}"
+        for name, c in coefficients.values.items()
+        if c.assumption and name not in unused
+    )
 
 
 def _synapse(value: Mapping[str, float], counts: Counts, name: str) -> float:

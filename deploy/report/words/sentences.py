@@ -97,9 +97,13 @@ def pair_holds(entry: object) -> bool | None:
 
 
 def energy_ends(report: object) -> list[tuple[str, int | float]]:
-    """The lowest low end and the highest total over all coefficient sets as (set, joules)."""
+    """The lowest low end and the highest total over the sets of a whole chip as (set, joules).
+
+    Over all sets where none is of a whole chip, and in a report from before they were told apart.
+    """
     lows, totals = [], []
-    for entry in items(at(report, "energy")):
+    entries = items(at(report, "energy"))
+    for entry in [e for e in entries if at(e, "whole") is True] or entries:
         total, low = number(at(entry, "total_j")), number(at(entry, "low_j"))
         if total is not None:
             name = str(at(entry, "coefficients"))

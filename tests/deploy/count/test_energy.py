@@ -100,8 +100,12 @@ def test_report_shows_every_set_and_the_range_over_all() -> None:
     report = energy_report(counted(), bundled_coefficients())
     names = [entry["coefficients"] for entry in report["energy"]]
     assert names == ["horowitz45nm", "loihi1-davies2018", "loihi1-sanafe"]
+    assert [entry["whole"] for entry in report["energy"]] == [False, True, True]
     low, high = report["energy_range_j"]
-    assert low == pj((11 * 4.6 + 3 * 0.9) / 2)
+    # The arithmetic alone is no figure of a chip: it is beside the range.
+    assert low == energy(counted(), load_coefficients("loihi1-davies2018")).low_j
+    alone = energy_report(counted(), [load_coefficients("horowitz45nm")])
+    assert alone["energy_range_j"] == [pj((11 * 4.6 + 3 * 0.9) / 2)] * 2
     assert high == pj((16 * 35.5 + 24 * 72.8 + 4 * 69.3 + 10 * 111) / 2)
     json.dumps(report, allow_nan=False)
     with pytest.raises(BadInput, match="no coefficient set"):
@@ -152,6 +156,7 @@ def test_a_users_own_set_and_its_unit(tmp_path: Path) -> None:
         (("coefficients", "synapse_ac", "source"), "", "coefficients.synapse_ac.source"),
         (("coefficients", "synapse_mac"), None, "coefficients.synapse_mac"),
         (("coefficients", "synops"), {}, "coefficients.synops"),
+        (("coefficients", "transfer_min"), own()["coefficients"]["synapse_ac"], "transfer_min"),
         (("coefficients", "neuron_spike"), own()["coefficients"]["synapse_ac"], "neuron_update"),
         (("zero_weights",), 1, "zero_weights"),
         (("version",), 9, "version"),
