@@ -52,6 +52,7 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     the files of the last run are still there. A parity that does not hold is in the report.
     """
     target = find_target(options.target)
+    _require_writable(options.neurobench, options.out)
     with staged(options.out, _output_files(target, options.out)) as folder:
         inside = replace(options, out=folder)
         if not target.runs:
@@ -62,7 +63,24 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
             forget(options.out)
             raise
         forget(options.out)
+    if options.neurobench is not None:
+        write_json(options.neurobench, report["neurobench"])
     return report
+
+
+def _require_writable(file: Path | None, out: Path) -> None:
+    """Refuse, before any work, a file for NeuroBench's metrics that would replace another's."""
+    if file is None:
+        return
+    if file.parent.resolve() != out.resolve() and not file.parent.is_dir():
+        raise BadInput(f"--neurobench {file}: there is no folder {file.parent}")
+    if not file.exists():
+        return
+    with suppress(BadInput):
+        found = read_json(file)
+        if isinstance(found, dict) and "SynapticOperations" in found:
+            return
+    raise BadInput(f"--neurobench {file}: exists, and holds no metrics of NeuroBench")
 
 
 def _output_files(target: Target, out: Path) -> tuple[str, ...]:

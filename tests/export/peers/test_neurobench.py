@@ -1,137 +1,153 @@
-"""Our synaptic operations against NeuroBench's metric on the same torch model, hooks and all."""
+"""Our metrics against NeuroBench's own harness on the same torch model, hooks and all."""
 
-import copy
-from collections import OrderedDict
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("snntorch")
+snn = pytest.importorskip("snntorch")
 pytest.importorskip("neurobench", reason="neurobench is not installed (extra 'oracles')")
 
-from neurobench.metrics.workload import SynapticOperations
+from neurobench.benchmarks import Benchmark
+from neurobench.metrics.static import ConnectionSparsity, Footprint, ParameterCount
+from neurobench.metrics.workload import (
+    ActivationSparsity,
+    ClassificationAccuracy,
+    SynapticOperations,
+)
 from neurobench.models import TorchModel
+from torch.utils.data import DataLoader, TensorDataset
 
-from deploy.connections import Conv2d
+import neuroclip as nc
 from deploy.count.ann_baseline import baseline
-from deploy.count.operations import Counts, count
+from deploy.count.neurobench import metrics
+from deploy.count.operations import count
 from deploy.emulate.reference import emulate
-from deploy.program.program import Dense, Program, make_input, make_population
+from deploy.errors import BadInput
 from export.lowering.exact import lower
 from export.nir_format.write.module import to_nir
+from export.peers.neurobench import Stepped, footprint
 from neuroclip.adapter.checkpoint import load_checkpoint
+from neuroclip.chip.network import ChipNetwork, Wire
 from neuroclip.chip.neurons import ChipNeuron
-from neuroclip.chip.synapses import ChipLinear
+from neuroclip.chip.relays import ChipRelay
+from neuroclip.chip.synapses import ChipConv2d, ChipLinear, ChipSumPool2d
 
 STEPS, SAMPLES = 6, 5
 
 
-class Steps(torch.nn.Module):
-    """A network run step by step over a batch [samples, time, *shape], from cleared state."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: Any) -> Any:
-        for module in self.network.modules():
-            if isinstance(module, ChipNeuron):
-                module.reset_mem()
-        return torch.stack([self.network(batch[:, t]) for t in range(batch.shape[1])], dim=1)
-
-
-def neurobench(network: Any, messages: np.ndarray) -> dict[str, float]:
-    """NeuroBench's metric over one batch [samples, time, *shape], per sample."""
-    model = TorchModel(Steps(network))
-    model.register_hooks()
-    data = torch.from_numpy(messages.astype(np.float64)), torch.zeros(len(messages))
+def harness(network: Any, messages: np.ndarray, labels: Any = None) -> dict[str, Any]:
+    """What the package says of a network over one batch [samples, time, *shape]."""
+    model = TorchModel(Stepped(network))
+    model.add_activation_module(snn.SpikingNeuron)
+    truth = torch.zeros(len(messages)) if labels is None else torch.as_tensor(labels)
+    data = TensorDataset(torch.from_numpy(messages.astype(np.float64)), truth)
+    workload = [ClassificationAccuracy, ActivationSparsity, SynapticOperations]
+    run = Benchmark(
+        model,
+        DataLoader(data, batch_size=len(messages)),
+        [],
+        [lambda out: out.sum(dim=1).argmax(dim=1)],
+        [[Footprint, ParameterCount, ConnectionSparsity], workload],
+    )
     with torch.no_grad():
-        predictions = model(data[0])
-    found = SynapticOperations()(model, predictions, data)
-    model.cleanup_hooks()
-    return found
+        return run.run(quiet=True)
 
 
-def linear(weight: Any) -> Any:
-    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=torch.float64)
-    layer.weight.data = torch.as_tensor(weight, dtype=torch.float64)
-    return layer
+def check(network: Any, messages: np.ndarray) -> dict[str, Any]:
+    """The same figures from counts and shapes alone."""
+    low, high = min(0, int(messages.min())), max(1, int(messages.max()))
+    program = lower(to_nir(network, 1e-4), input_ranges={"input": (low, high)})
+    trace = emulate(program, {"input": messages}, "all", per_step=True)
+    assert all(trace.messages[p.name].any() for p in program.populations if not p.is_readout)
+    counts = count(program, trace.messages, len(messages), messages.shape[1])
+    ours = footprint(network) | metrics(program, counts, {"input": messages}, trace.per_step, None)
+    theirs = harness(network, messages)
+    assert ours.keys() == theirs.keys()
+    assert {n: x for n, x in ours.items() if n != "ClassificationAccuracy"} == {
+        n: pytest.approx(x, rel=1e-12) if isinstance(x, float) else x
+        for n, x in theirs.items()
+        if n != "ClassificationAccuracy"
+    }
+    return ours | {"macs": baseline(program, counts)["operations"]["mac"]}
 
 
-def check(program: Program, counts: Counts, found: dict[str, float]) -> None:
-    """Effective operations of both kinds, and the dense ones of an ANN at every step."""
-    assert found["Effective_ACs"] == sum(counts.acs.values()) / counts.samples
-    assert found["Effective_MACs"] == sum(counts.macs.values()) / counts.samples
-    assert found["Dense"] == baseline(program, counts)["operations"]["mac"]
+def weights(rng: np.random.Generator, *shape: int) -> Any:
+    values = np.where(rng.random(shape) < 0.3, 0, 2 * rng.integers(-60, 90, shape))
+    return torch.from_numpy(values.astype(np.float32))
 
 
-def even(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return np.where(rng.random(shape) < 0.3, 0, 2 * rng.integers(-60, 90, shape)).astype(np.int32)
+def neurons(*shape: int, **registers: Any) -> ChipNeuron:
+    return ChipNeuron(torch.zeros(shape), unit=1.0, **registers)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_convolutions_and_dense_layers(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_convolutions_pools_loops_and_dense_layers(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    weights = even(rng, 4, 2, 3, 3), even(rng, 6, 2, 2, 2), even(rng, 5, 6 * 3 * 4)
-    first = Conv2d("c1", "x", "n1", weights[0], (7, 9), (1, 1), (1, 1))
-    second = Conv2d("c2", "n1", "n2", weights[1], (7, 9), (2, 2), (0, 0), (1, 1), 2)
-    vth = 200
-    program = Program(
-        (make_input("x", (2, 7, 9)),),
-        (
-            make_population("n1", (4, 7, 9), dv=300, vth=vth),
-            make_population("n2", (6, 3, 4), dv=300, vth=vth),
-            make_population("out", (5,), kind="integrator"),
-        ),
-        (first, second, Dense("fc", "n2", "out", weights[2])),
-        (),
-    )
-
-    def conv(c: Conv2d) -> Any:
-        channels = c.weight.shape[1] * c.groups, c.weight.shape[0]
-        layer = torch.nn.Conv2d(
-            *channels, c.weight.shape[2:], c.stride, c.padding, c.dilation, c.groups, False,
-            dtype=torch.float64,
-        )  # fmt: skip
-        layer.weight.data = torch.as_tensor(c.weight, dtype=torch.float64)
-        return layer
-
-    def neuron(kind: Any = "lif", **registers: int) -> Any:
-        return ChipNeuron(torch.zeros(()), unit=1.0, kind=kind, **registers)
-
-    network = torch.nn.Sequential(
-        OrderedDict(
-            c1=conv(first),
-            n1=neuron(dv=300, vth=vth),
-            c2=conv(second),
-            n2=neuron(dv=300, vth=vth),
-            flat=torch.nn.Flatten(),
-            fc=linear(weights[2]),
-            out=neuron("integrator"),
-        )
-    )
+    parts = {
+        "c1": ChipConv2d(weights(rng, 4, 2, 3, 3), 0, (1, 1), (1, 1)),
+        "n1": neurons(4, 7, 9, dv=300, vth=200),
+        "pool": ChipSumPool2d(4, (2, 2)),
+        "n2": neurons(4, 3, 4, dv=300, vth=2),
+        "down": ChipLinear(weights(rng, 20, 48), 0),
+        "n3": neurons(20, dv=300, vth=100),
+        "back": ChipLinear(weights(rng, 20, 20), 0),
+        "fc": ChipLinear(weights(rng, 5, 20), 0),
+        "out": neurons(5, kind="integrator"),
+    }
+    wires = (
+        Wire("c1", "input", "n1"), Wire("pool", "n1", "n2"), Wire("down", "n2", "n3"),
+        Wire("back", "n3", "n3", 1), Wire("fc", "n3", "out"),
+    )  # fmt: skip
+    if seed == 2:  # without the loop, whose first step meets nothing
+        wires = tuple(w for w in wires if w.name != "back")
+        del parts["back"]
+    network = ChipNetwork({"input": (2, 7, 9)}, parts, wires, ("out",))
     messages = (rng.random((SAMPLES, STEPS, 2, 7, 9)) < 0.3).astype(np.int64)
-    trace = emulate(program, {"x": messages})
-    assert trace.messages["n1"].any() and trace.messages["n2"].any()
-    counts = count(program, trace.messages, SAMPLES, STEPS)
-    check(program, counts, neurobench(network, messages))
+    ours = check(network, messages)
+    assert 0 < ours["ActivationSparsity"] < 1 and ours["SynapticOperations"]["Effective_MACs"] == 0
+    assert (ours["SynapticOperations"]["Dense"] == ours["macs"]) == (seed == 2)
 
 
-def test_the_adapter_as_it_is_deployed(checkpoint_folder: Any) -> None:
-    adapter = load_checkpoint(str(checkpoint_folder)).chip_adapter
-    twin = copy.deepcopy(adapter.network)
-    for name, module in list(twin.named_modules()):
-        # NeuroBench knows torch's own layers alone; these hold the integers that the chip gets.
-        if isinstance(module, ChipLinear):
-            setattr(twin, name, linear(module.integer_weight().detach()))
-    limit = adapter.config.message_max
-    program = lower(to_nir(adapter.network, 1e-4), input_ranges={"input": (-limit, limit)})
-    size = program.inputs[0].size
+def test_the_adapter_and_a_step_whose_messages_are_all_binary() -> None:
+    network = load_checkpoint("neuroclip-digits").chip_adapter.network
     rng = np.random.default_rng(0)
-    messages = rng.integers(-limit, limit + 1, (SAMPLES, STEPS, size))
+    messages = rng.integers(-15, 16, (SAMPLES, STEPS, 64))
     messages[rng.random(messages.shape) < 0.4] = 0
-    trace = emulate(program, {"input": messages})
-    assert any(trace.messages[p.name].any() for p in program.populations)
-    check(program, count(program, trace.messages, SAMPLES, STEPS), neurobench(twin, messages))
+    messages[:, 2] = np.sign(messages[:, 2])
+    found = check(network, messages)["SynapticOperations"]
+    binary = np.count_nonzero(messages[:, 2]) * 32 / SAMPLES
+    # The graded step counts as the harness has it: additions where all messages are −1, 0 or 1.
+    assert found["Effective_ACs"] > binary * 0.9 and found["Effective_MACs"] > 0
+
+
+def test_the_command_writes_what_the_harness_says(tmp_path: Any) -> None:
+    rng = np.random.default_rng(1)
+    parts = {"fc": ChipLinear(weights(rng, 3, 4), 0), "out": neurons(3, kind="integrator")}
+    network = ChipNetwork({"input": (4,)}, parts, (Wire("fc", "input", "out"),), ("out",))
+    spikes = rng.integers(0, 2, (6, 5, 4))
+    file = tmp_path / "bench.json"
+    report = nc.export(
+        network, spikes, rng.integers(0, 3, 6), out=tmp_path / "run", neurobench=file
+    )
+    written = json.loads(file.read_text())
+    theirs = harness(network, spikes)
+    assert written == report.json["neurobench"]
+    assert written["ClassificationAccuracy"] == report.accuracy["emulator"]["value"]
+    for name in theirs.keys() - {"ClassificationAccuracy"}:
+        assert written[name] == pytest.approx(theirs[name]), name
+    # What is there and is no such file is left alone, before any work.
+    foreign = tmp_path / "mine.json"
+    foreign.write_text("{}")
+    for path in (foreign, tmp_path / "none" / "x.json"):
+        with pytest.raises(BadInput, match="--neurobench"):
+            nc.export(network, spikes, out=tmp_path / "run", neurobench=path)
+    assert foreign.read_text() == "{}"
+
+
+def test_graded_relays_are_refused_by_name() -> None:
+    relay = ChipRelay((2,))
+    with pytest.raises(BadInput, match="relays graded messages"):
+        Stepped(torch.nn.Sequential(relay))
