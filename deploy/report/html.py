@@ -13,8 +13,9 @@ from deploy.report.fill import fill
 from deploy.report.sections import sections
 from deploy.report.words import sentences as words
 from deploy.report.words.figures import NBSP, count, interval, percent
-from deploy.report.words.read import at, items, number
+from deploy.report.words.read import at, number
 from deploy.report.words.section import Run, Section
+from deploy.report.words.system import system_total
 from deploy.report.words.verdict import Word, verdict
 
 
@@ -93,8 +94,9 @@ def _tiles(report: object) -> list[tuple[str, str, str]]:
     )
     mismatches = [x for x in wrong if x is not None]
     used, of, available = words.cores(report).partition(" of ")
-    sets, each = len(items(at(report, "energy"))), "per inference"
-    over = f", {sets} coefficient set{'s' if sets != 1 else ''}" if sets else ""
+    each = "per inference"
+    whole = system_total(report)
+    over = "" if whole is None else f"; with its host {whole}"
     energy = words.energy_sentence({"energy_range_j": words.energy_range(report)})
     share = "" if ends else f"95{NBSP}%: {interval(entry)}"
     compared = f"in {count(seen)} comparisons" if seen else ""
@@ -103,6 +105,6 @@ def _tiles(report: object) -> list[tuple[str, str, str]]:
         ("mismatches", count(sum(mismatches) if mismatches else None), compared),
         ("neurocores", used, f"{of}{available}".strip()),
         ("synaptic operations", count(at(report, "counts", "synaptic_ops", "total")), each),
-        ("energy", energy, each + over),
-        ("time", words.stream_time(report), each),
+        ("energy, estimate", energy, each + over),
+        ("time, estimate", words.stream_time(report), each),
     ]

@@ -18,6 +18,7 @@ from deploy.report.words.figures import (
 )
 from deploy.report.words.quantization import quantization_sentence
 from deploy.report.words.read import at, items, number
+from deploy.report.words.system import system_line
 from deploy.report.words.verdict import verdict
 
 # Executors are compared in a row, so more pairs than these only repeat what the first say.
@@ -26,11 +27,11 @@ DIVERGENCE = "first divergence"
 # Predictions that are shown in place of an accuracy.
 MAX_PREDICTIONS = 8
 # A terminal shows the whole summary at once; labels take LABEL of its columns.
-MAX_LINES, WIDTH, LABEL = 22, 100, 20
+MAX_LINES, WIDTH, LABEL = 23, 100, 20
 
 
 def summary(report: object, path: str | Path | None = None) -> str:
-    """The printed summary of a run: at most 22 aligned lines of at most 100 columns.
+    """The printed summary of a run: at most 23 aligned lines of at most 100 columns.
 
     report: the object that report.json holds, whatever is missing named "not measured".
     path: where the full report is, for the last line; it is never broken.
@@ -73,6 +74,8 @@ def summary(report: object, path: str | Path | None = None) -> str:
     rows.append(("synaptic operations", _per_inference(count(operations))))
     rows.append(("energy", _per_inference(words.energy_sentence(report))))
     rows.append(("time", words.latency_sentence(report)))
+    if (system := system_line(report)) is not None:
+        rows.append(("whole system", system))
     against = words.against(report)
     if against is not None:
         rows.append(("like for like", against))

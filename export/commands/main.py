@@ -118,6 +118,19 @@ def _parser() -> argparse.ArgumentParser:
         help="own energy coefficients, beside all bundled sets",
     )
     add(
+        "--static-power",
+        type=float,
+        metavar="W",
+        help="watts of a chip that does nothing, for the energy of the whole system (default: 0.232, "
+        "Intel's for Loihi 2)",
+    )
+    add(
+        "--neurobench",
+        type=Path,
+        metavar="FILE",
+        help="also write NeuroBench's metrics of the run, under its harness's names (.json)",
+    )
+    add(
         "--labels",
         metavar='"a,b,c"|FILE',
         help="other class names for the same model, not retrained; CLASS=WORD: for that class of the "

@@ -8,6 +8,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.count.host import Work
 from deploy.emulate.trace import Trace
 from deploy.program.program import Program
 from deploy.run.evidence import data_sha256
@@ -48,7 +49,8 @@ class Deployment:
     that their encoder lets through. labels: int64 [samples], and class_names of the predictions,
     where they are known. predict: a trace of the samples in a slice → class of each.
     float_predictions: those of the model before quantization; untuned_predictions: those of the integers
-    before they were trained on as such. host, chip: what runs where, in words.
+    before they were trained on as such. host, chip: what runs where, in words; work: those parts of the
+    host's that are counted; reads: how often an inference's read-outs are read.
     notes: what else its reader found, warnings of the report; silent_note: one for a run in which
     nothing fires. quantization: how the graph became
     integers, where it was not trained as such. label_layers: the connections that other labels
@@ -82,6 +84,8 @@ class Deployment:
     untuned_predictions: NDArray[np.int64] | None = None
     seen: int = 0
     frames: NDArray[np.uint8] | None = None
+    work: tuple[Work, ...] = ()
+    reads: int = 1
 
     @property
     def samples(self) -> int:

@@ -11,6 +11,7 @@ from deploy.errors import BadInput
 from deploy.report.charts.maps import shrunk
 from deploy.report.sections.run.activity import MAX_SAMPLES
 from export.deployment.deployment import Deployment, label_notes, seen_notes, unreadable
+from export.frontends.host_work import adapter_work
 from export.frontends.spikeclip import from_spikeclip
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
@@ -96,6 +97,7 @@ def from_checkpoint(
         float_predictions = checkpoint.float_adapter.scores(x).argmax(dim=1).numpy()
     truth = None if one else found[dataset.labels[indices]]
     limit = adapter.config.message_max
+    parts = adapter_work(checkpoint, encoder, dataset, indices, len(names))
     return Deployment(
         model=model,
         data=data,
@@ -107,7 +109,9 @@ def from_checkpoint(
         class_names=names,
         predict=lambda trace, where: _predict(adapter, trace, x[where]),
         float_predictions=float_predictions,
-        host=_host(checkpoint),
+        host=tuple(part for part, _ in parts),
+        work=tuple(work for _, work in parts if work is not None),
+        reads=checkpoint.frames.steps if adapter.config.cut == "paper" else 1,
         chip=_chip(checkpoint),
         notes=unreadable(data, reasons)
         + seen_notes(seen, left_out, len(dataset.test))
@@ -142,19 +146,6 @@ def _one_recording(path: Path, sensor: tuple[int, int] | None) -> EventDataset:
     return EventDataset(
         DatasetCard(path.stem), (str(path),), zero, (), none, none, zero, lambda _: recording
     )
-
-
-def _host(checkpoint: Checkpoint) -> tuple[str, ...]:
-    limit = checkpoint.config.message_max
-    before = (
-        f"event frames ({checkpoint.frames.steps} slices by {checkpoint.frames.slicing})",
-        f"CLIP image encoder '{checkpoint.clip.model}' (ANN)",
-        f"feature encoder (standardise, round, clamp to ±{limit})",
-        "CLIP text encoder, once per set of labels",
-    )
-    if checkpoint.config.cut == "paper":
-        return (*before, "ReLU, blend with the features, normalisation, cosine with the texts")
-    return (*before, "the features' own share of the class scores, added to the chip's")
 
 
 def _chip(checkpoint: Checkpoint) -> tuple[str, ...]:

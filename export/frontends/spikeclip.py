@@ -8,6 +8,7 @@ from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from export.deployment.deployment import Deployment, label_notes, seen_notes, unreadable
 from export.deployment.skips import lowerings
+from export.frontends.host_work import spikeclip_work
 from export.lowering.exact import lower
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT
@@ -89,6 +90,7 @@ def from_spikeclip(
         raise BadInput(f"{model}: {error}") from error
     last = chip.readout.integer_weight()
     words = len(names) * config.width
+    parts = spikeclip_work(config, checkpoint.text_encoder.config, len(names))
     return Deployment(
         model=model,
         data=data,
@@ -102,11 +104,8 @@ def from_spikeclip(
         class_names=names,
         predict=_predict,
         float_predictions=torch.cat(scores).argmax(dim=1).numpy(),
-        host=(
-            f"pixels to integers 0..{config.message_max}, sent at each of {config.steps} steps",
-            "text encoder, once per set of labels",
-            *_added_up(config.side // config.patch),
-        ),
+        host=tuple(part for part, _ in parts),
+        work=tuple(work for _, work in parts if work is not None),
         chip=(
             f"Spikingformer: tokenizer, {config.blocks} blocks of spike-driven attention and MLP, "
             f"skips {'by fan-in' if skips == 'fan-in' else 'as a stream of graded relays'}",
@@ -121,10 +120,6 @@ def from_spikeclip(
         skipped=len(dataset.skipped),
         seen=dataset.seen,
     )
-
-
-def _added_up(count: int) -> tuple[str, ...]:
-    return () if count == 1 else (f"sum of {count * count} integrators per label",)
 
 
 def _predict(trace: Trace, _: slice) -> NDArray[np.int64]:

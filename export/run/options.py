@@ -11,6 +11,8 @@ from deploy.errors import BadInput
 from deploy.hardware.chip import load_chip
 from export.targets.table import find_target
 
+# No chip takes so many watts to do nothing.
+_MOST_WATTS = 1000
 _POSITIVE = ("dt", "record_samples", "tries", "jobs", "timeout")
 
 
@@ -25,6 +27,8 @@ class Options:
     out: Path
     chip: str | None = None
     coefficients: str | None = None
+    static_power: float | None = None
+    neurobench: Path | None = None
     dt: float = 1e-4
     record: Record = "spikes"
     record_samples: int = 100
@@ -44,8 +48,9 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))
-        if self.lava_python is not None:
-            object.__setattr__(self, "lava_python", Path(self.lava_python))
+        for name in ("lava_python", "neurobench"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(given))
         # Names are known before a model is read, which may take torch and minutes.
         if self.chip is not None:
             load_chip(self.chip)
@@ -56,7 +61,7 @@ class Options:
             known = f"only for {', '.join(target.readers)}" if target.readers else "for no reader"
             raise BadInput(f"--for {self.reader}: target '{self.target}' writes {known}")
         if not target.runs:
-            for name in ("workers", "by_core", "assumptions"):
+            for name in ("workers", "by_core", "assumptions", "neurobench"):
                 if getattr(self, name):
                     raise BadInput(
                         f"--{name.replace('_', '-')}: target '{self.target}' runs nothing"
@@ -65,6 +70,10 @@ class Options:
             raise BadInput(f"--stock: target '{self.target}' has no other arithmetic than its own")
         if self.record not in get_args(Record):
             raise BadInput(f"record '{self.record}' is none of {', '.join(get_args(Record))}")
+        if self.static_power is not None and not 0 <= self.static_power < _MOST_WATTS:
+            raise BadInput(
+                f"--static-power {self.static_power}: expected 0 to {_MOST_WATTS} W a chip"
+            )
         for name in _POSITIVE:
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):

@@ -13,10 +13,12 @@ from deploy.count.activity import fans, step_counts
 from deploy.count.ann_baseline import baseline
 from deploy.count.energy import Coefficients, energy_report
 from deploy.count.exchange import exchange_cost
+from deploy.count.neurobench import metrics
 from deploy.count.operations import count
 from deploy.count.operations import to_json as counts_json
 from deploy.count.packets import traffic_report
 from deploy.count.step_time import latency_report
+from deploy.count.system import Around, system_report
 from deploy.hardware.chip import Chip
 from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.hardware.mesh import distances
@@ -70,6 +72,7 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
     """The report. seconds: {stage: seconds}, which may still grow."""
     deployment, options, program = found.deployment, found.options, found.program
     chip, mapping, runs = found.chip, found.mapping, found.runs
+    cores = core_report(found.on_chip.program, chip, mapping) | found.compared
     report = {
         "schema": SCHEMA,
         "command": options.command,
@@ -89,16 +92,17 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
         "latency_steps": found.latency,
         "timings": seconds,
         "accuracy": accuracy_json(deployment, runs),
+        "neurobench": _neurobench(found) if options.neurobench else None,
         "predictions": predictions_json(deployment, program, runs),
         "quantization": quantization_json(deployment.quantization, runs.fidelity),
         "proof": found.proof.to_json()
         | ({"observed": runs.trace.observed} if found.watched else {}),
         "placement": {"host": list(deployment.host), "chip": list(deployment.chip)},
         "parity": parity_json(runs.pairs),
-        **_costs(found),
+        **_costs(found, cores["chips"]),
         "sanafe": None,
         "lowered": found.lowered,
-        "cores": core_report(found.on_chip.program, chip, mapping) | found.compared,
+        "cores": cores,
         "new_labels": exchange_cost(found.on_chip.program, chip, mapping, deployment.label_layers)
         if deployment.label_layers
         else None,
@@ -113,8 +117,8 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
     return report | {"verdict": verdict(report).to_json()}
 
 
-def _costs(found: Found) -> dict[str, Any]:
-    """Counts and what follows from them: energy, latency, the ANN beside, traffic on the mesh.
+def _costs(found: Found, chips: int) -> dict[str, Any]:
+    """Counts and what follows from them: energy, latency, the ANN beside, the system, traffic on the mesh.
 
     All are of the program that the chip runs, relays included; the ANN is of the network without.
     """
@@ -130,14 +134,36 @@ def _costs(found: Found) -> dict[str, Any]:
     clock = timed_run(
         of, found.program, deployment.inputs, trace, tables, found.sets, way, found.options.jobs
     )
+    energy = energy_report(counts, found.sets)
+    latency = latency_report(clock, deployment.timesteps, of.fill)
+    ann = baseline(found.program, counts, repeated(readers))
+    around = Around(
+        *(deployment.host, deployment.work, deployment.reads, found.options.static_power, chips),
+        latency["latency_range_s"],
+    )
     return {
         "counts": counts_json(counts)
         | {"per_step": step_counts(of.program, per_step, counts.samples, tables)},
-        **energy_report(counts, found.sets),
-        **latency_report(clock, deployment.timesteps, of.fill),
-        "baseline": baseline(found.program, counts, repeated(readers)),
+        **energy,
+        **latency,
+        "baseline": ann,
+        "system": system_report(
+            of.program, counts, around, found.sets, energy["energy"], ann["one_pass"]["macs"]
+        ),
         "traffic": traffic_report(chip, mapping, counts.traffic, counts.samples),
     }
+
+
+def _neurobench(found: Found) -> dict[str, Any]:
+    """NeuroBench's metrics of the program in sample time, without relays of a chip's steps."""
+    from export.peers.neurobench import footprint
+
+    deployment, trace = found.deployment, found.runs.trace
+    counts = count(found.program, trace.messages, deployment.samples, deployment.timesteps)
+    right = _right(deployment, found.runs)["emulator"]
+    accuracy = None if right is None else float(right.mean())
+    measured = metrics(found.program, counts, deployment.inputs, trace.per_step, accuracy)
+    return footprint(deployment.network) | measured
 
 
 def accuracy_json(deployment: Deployment, runs: Runs) -> dict[str, Any]:

@@ -129,6 +129,12 @@ def _embeddings(clip: Clip, tokens: int) -> tuple[Tensor, Tensor, int]:
     return table, positions, int(text.text_projection.shape[1])
 
 
+def operations(config: TextConfig) -> int:
+    """Multiply-accumulates of one label: both linear layers at every step, and the sum over steps."""
+    first = config.tokens * config.embedding * config.hidden
+    return config.steps * (first + config.hidden * config.features + config.features)
+
+
 def token_ids(config: TextConfig, texts: Sequence[str]) -> Tensor:
     """Token ids int64 [texts, tokens]. Raises BadInput naming a text that holds more tokens."""
     if config.clip == BUNDLED:

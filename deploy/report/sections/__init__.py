@@ -8,7 +8,7 @@ from functools import cache
 
 from deploy.errors import BadInput
 from deploy.report.sections.chip import cores, latency, traffic
-from deploy.report.sections.cost import counts, energy, skips
+from deploy.report.sections.cost import counts, energy, skips, system
 from deploy.report.sections.result import accuracy, classes, crosscheck, parity, proof, quantization
 from deploy.report.sections.run import activity, coverage, network, placement, repeat
 from deploy.report.words.section import Run, Section
@@ -31,6 +31,7 @@ _SECTIONS = [
     Section("counts", "Operations", counts.facts),
     Section("energy", "Energy", energy.facts),
     Section("latency", "Time", latency.facts),
+    Section("system", "Whole system", system.facts),
     Section("crosscheck", "Cross-check", crosscheck.facts),
     Section("proof", "Proof of ranges", proof.facts, "Proof"),
     Section("placement", "What ran where", placement.facts, "Where"),
