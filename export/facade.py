@@ -121,7 +121,7 @@ def export(
     out: str | Path = "demo",
     **options: Any,
 ) -> Report:
-    """Bring a model to a target, prove it spike for spike, map it, count it, and report.
+    """Bring a model to a target, compare it spike for spike, map it, count it, and report.
 
     model: a torch module (a chip network of `to_chip`, or a snnTorch network that becomes one), a
     checkpoint's folder or bundled name, the path of a `.nir` or `.net` file; by default the bundled

@@ -1,4 +1,4 @@
-"""From PyTorch to neuromorphic chips, proven spike for spike. This module is the one door for Python.
+"""From PyTorch to neuromorphic chips, compared spike for spike. This module is the one door for Python.
 
     import neuroclip as nc
 

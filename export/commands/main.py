@@ -1,4 +1,4 @@
-"""The command `neuroclip-export`: a trained model to a neuromorphic target, with proof and report."""
+"""The command `neuroclip-export`: a trained model to a neuromorphic target, compared, with a report."""
 
 import argparse
 import shlex
@@ -24,8 +24,8 @@ from neuroclip.convert.watch.layout import LAYOUTS
 if TYPE_CHECKING:  # a mistyped command line is answered before NumPy is there
     from export.facade import Report
 
-DESCRIPTION = """Export a trained model to a neuromorphic target and prove, spike for spike, that what
-runs there is what was trained. Without MODEL: the bundled NeuroCLIP demonstration."""
+DESCRIPTION = """Export a trained model to a neuromorphic target and compare, spike for spike, what runs
+there with what was trained. Without MODEL: the bundled NeuroCLIP demonstration."""
 
 EXAMPLES = """examples:
   neuroclip-export --target lava                        the bundled model and data on Lava
