@@ -4,7 +4,7 @@
 
 A small network learns which half of its inputs is busier. It is trained in plain snnTorch, becomes
 an integer network, is trained a little further on exactly that arithmetic, and then goes through
-NIR and `Program` to a target, proven spike for spike against torch, with a report in OUT.
+NIR and `Program` to a target, compared spike for spike with torch, with a report in OUT.
 """
 
 import sys

@@ -147,8 +147,8 @@ def test_the_notebook_of_ones_own_recordings(
 
 def test_own_neuron(tmp_path: Path) -> None:
     printed = example("own_neuron.py", tmp_path)
-    assert "reference = fast: 40960 spikes and 81920 states compared" in printed
-    assert "reference = cores: 40960 spikes and 81920 states compared" in printed
+    assert "reference = fast: 35840 spikes and 81920 states compared" in printed
+    assert "reference = cores: 35840 spikes and 81920 states compared" in printed
     assert "value beyond 32 bits: no bounds known" in printed
     assert "3 cores, 0 violations" in printed
     assert (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call  # type: ignore[attr-defined]  # torch 2.3 forgets to export it
 from torch.utils.flop_counter import FlopCounterMode
 
 

@@ -1,0 +1,229 @@
+"""Every figure of a run counted again, from its files alone: no code of the package is in the recount."""
+
+import json
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+COEFFICIENTS = Path(__file__).parents[2] / "deploy" / "count" / "coefficients"
+UNITS = {"J": 1.0, "nJ": 1e-9, "pJ": 1e-12}
+OF_KIND = {"dense": "synapse_ac", "sparse": "synapse_sparse", "conv2d": "synapse_conv"}
+
+
+def recount(folder: Path) -> dict[str, Any]:
+    """Counts over all samples from chip_program.npz, inputs.npz, trace.npz and mapping.json."""
+    arrays = dict(np.load(folder / "chip_program.npz"))
+    program = json.loads(arrays["program.json"].tobytes())
+    shapes = {n["name"]: n["shape"] for n in program["inputs"] + program["populations"]}
+    sent = _sent(folder, program, shapes)
+    mapping = json.loads((folder / "mapping.json").read_text())
+    core_of = {name: np.full(prod(shape), -1) for name, shape in shapes.items()}
+    place = {}
+    for number, core in enumerate(mapping["cores"]):
+        place[number] = core["place"]
+        for part in core["slices"]:
+            core_of[part["population"]][part["start"] : part["stop"]] = number
+    inputs = {n["name"] for n in program["inputs"]}
+    heard: dict[str, set[tuple[int, int]]] = {name: set() for name in shapes}
+    operations, stored = {}, {}
+    for c in program["connections"]:
+        source, target, weight = _synapses(c, arrays, shapes)
+        messages = sent[c["source"]][source]
+        operations[c["name"]] = int(messages[weight != 0].sum())
+        stored[c["name"]] = int(messages.sum())
+        heard[c["source"]] |= set(
+            zip(source.tolist(), core_of[c["target"]][target].tolist(), strict=True)
+        )
+    packets, hops = dict.fromkeys(shapes, 0), {"east_west": 0, "north_south": 0}
+    for name, pairs in heard.items():
+        for neuron, core in pairs:
+            own = int(core_of[name][neuron])
+            if own == core:
+                continue
+            packets[name] += int(sent[name][neuron])
+            if own >= 0:  # an input is on the host, which is nowhere on the mesh
+                a, b = place[own], place[core]
+                assert a["chip"] == b["chip"], "one chip only"
+                hops["east_west"] += abs(a["x"] - b["x"]) * int(sent[name][neuron])
+                hops["north_south"] += abs(a["y"] - b["y"]) * int(sent[name][neuron])
+    graded = {
+        n["name"]
+        for n in program["inputs"]
+        if arrays[f"{n['name']}/low"].min() < -1 or arrays[f"{n['name']}/high"].max() > 1
+    }
+    return {
+        "cores": len(mapping["cores"]),
+        "neurons": {n["name"]: prod(n["shape"]) for n in program["populations"]},
+        "spikes": {n: int(x.sum()) for n, x in sent.items() if n not in inputs},
+        "packets": packets,
+        "hops": hops,
+        "synaptic_ops": operations,
+        "synaptic_ops_dense": stored,
+        "coefficient": {
+            c["name"]: "synapse_mac" if c["source"] in graded else OF_KIND[c["kind"]]
+            for c in program["connections"]
+        },
+    }
+
+
+def _sent(folder: Path, program: Any, shapes: dict[str, Any]) -> dict[str, np.ndarray]:
+    """{node: messages other than zero of each neuron, over all samples and steps}."""
+    trace, inputs = np.load(folder / "trace.npz"), np.load(folder / "inputs.npz")
+    found = {}
+    for name, shape in shapes.items():
+        if name in inputs.files:
+            values = inputs[name]
+        elif f"{name}/s" in trace.files:
+            values = trace[f"{name}/s"]
+        else:  # a relay passes on what its one source sends
+            (source,) = {c["source"] for c in program["connections"] if c["target"] == name}
+            values = inputs[source] if source in inputs.files else trace[f"{source}/s"]
+        found[name] = (values != 0).sum(axis=(0, 1)).reshape(prod(shape))
+    return found
+
+
+def _synapses(c: Any, arrays: Any, shapes: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(source, target, weight) of every stored synapse of a connection."""
+    weight = arrays[f"{c['name']}/weight"]
+    if c["kind"] == "dense":
+        target, source = np.indices(weight.shape)
+        return source.reshape(-1), target.reshape(-1), weight.reshape(-1)
+    if c["kind"] == "sparse":
+        rows = np.diff(arrays[f"{c['name']}/indptr"])
+        return arrays[f"{c['name']}/indices"], np.repeat(np.arange(len(rows)), rows), weight
+    outs, ins, height, width = weight.shape
+    rows, columns = c["size"]
+    channels, (_, high, wide) = prod(shapes[c["source"]]) // (rows * columns), shapes[c["target"]]
+    found = []
+    for out, i, y, x in product(range(outs), range(ins), range(height), range(width)):
+        channel = out // (outs // c["groups"]) * ins + i
+        assert channel < channels
+        for v, u in product(range(high), range(wide)):
+            row = v * c["stride"][0] - c["padding"][0] + y * c["dilation"][0]
+            column = u * c["stride"][1] - c["padding"][1] + x * c["dilation"][1]
+            if 0 <= row < rows and 0 <= column < columns:
+                source = (channel * rows + row) * columns + column
+                found.append((source, (out * high + v) * wide + u, weight[out, i, y, x]))
+    source, target, values = np.array(found).T
+    return source, target, values
+
+
+def joules(found: dict[str, Any], name: str, samples: int, steps: int) -> tuple[float, float]:
+    """The low and the high end of a coefficient set, per inference."""
+    file = json.loads((COEFFICIENTS / f"{name}.json").read_text())
+    each = {n: c["value"] * UNITS[c["unit"]] for n, c in file["coefficients"].items()}
+    low = high = 0.0
+    for connection, key in found["coefficient"].items():
+        price = each.get(key, each["synapse_ac"])
+        charged = "synaptic_ops_dense" if file["zero_weights"] else "synaptic_ops"
+        high += found[charged][connection] * price
+        low += found["synaptic_ops"][connection] * price
+    if "neuron_update" in each:
+        active = each["neuron_update"]
+        idle, fires = each.get("neuron_update_min", active), each.get("neuron_spike", 0.0)
+        for population, neurons in found["neurons"].items():
+            updates, spikes = neurons * samples * steps, found["spikes"][population]
+            high += updates * active + spikes * fires
+            low += (updates - spikes) * idle + spikes * (active + fires)
+    between = sum(found["packets"].values()) * each.get("message", 0.0)
+    between += found["hops"]["east_west"] * each.get("hop_east_west", 0.0)
+    between += found["hops"]["north_south"] * each.get("hop_north_south", 0.0)
+    return (low + between) / samples, (high + between) / samples
+
+
+def skipping(folder: Path) -> Path:
+    """A NIR network with a skip, whose messages have to wait on a chip."""
+    nir = pytest.importorskip("nir")
+    rng = np.random.default_rng(3)
+
+    def dense(target: int, source: int) -> Any:
+        weight = 2.0 * rng.integers(-9, 14, (target, source))
+        return nir.Linear(np.where(rng.random(weight.shape) < 0.3, 0, weight))
+
+    def lif(size: int) -> Any:
+        dv = np.full(size, 700.0)
+        still = np.zeros(size)
+        return nir.LIF(
+            tau=4096 * 1e-4 / dv, r=4096 / dv, v_leak=still, v_threshold=still + 12, v_reset=still
+        )
+
+    nodes = {"in": nir.Input(np.array([9])), "a": lif(12), "b": lif(10), "c": lif(8)}
+    nodes |= {"in_a": dense(12, 9), "a_b": dense(10, 12), "b_c": dense(8, 10), "in_c": dense(8, 9)}
+    nodes |= {
+        "c_out": dense(4, 8),
+        "sum": nir.I(r=np.full(4, 1e4)),
+        "out": nir.Output(np.array([4])),
+    }
+    edges = [
+        *(("in", "in_a"), ("in_a", "a"), ("a", "a_b"), ("a_b", "b"), ("b", "b_c"), ("b_c", "c")),
+        *(("in", "in_c"), ("in_c", "c"), ("c", "c_out"), ("c_out", "sum"), ("sum", "out")),
+    ]
+    nir.write(folder / "skip.nir", nir.NIRGraph(nodes, edges))
+    spikes = rng.integers(0, 2, (20, 9, 9), dtype=np.uint8)
+    np.savez(folder / "spikes.npz", spikes=spikes, labels=np.arange(20) % 4)
+    return folder / "skip.nir"
+
+
+def ran(folder: Path, *command: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the command reports, and the recount of its files."""
+    from export.commands.main import main
+
+    out = folder / "run"
+    assert main([*map(str, command), "--target", "emulator", "--out", str(out)]) == 0
+    return json.loads((out / "report.json").read_text()), recount(out)
+
+
+@pytest.mark.parametrize("network", ["demo", "spikeclip-digits", "nir"])
+def test_a_recount_from_the_files_alone(network: str, tmp_path: Path) -> None:
+    if network == "nir":
+        report, found = ran(tmp_path, skipping(tmp_path), "--data", tmp_path / "spikes.npz")
+        assert report["lowered"]["depth"] > 1
+    else:
+        pytest.importorskip("open_clip")
+        model = [] if network == "demo" else [network]
+        report, found = ran(tmp_path, *model, "--samples", 8)
+    samples, steps = report["samples"], report["timesteps"]
+    said = report["counts"]
+    for key in ("synaptic_ops", "synaptic_ops_dense"):
+        assert said[key]["exact_total"] == sum(found[key].values()) > 0
+        assert said[key]["per_node"] == {n: x / samples for n, x in found[key].items()}
+    assert said["spikes"]["per_node"] == {n: x / samples for n, x in found["spikes"].items()}
+    assert said["neuron_updates"]["total"] == steps * sum(found["neurons"].values())
+    assert said["messages"]["exact_total"] == sum(found["packets"].values())
+    assert said["messages"]["per_node"] == {n: x / samples for n, x in found["packets"].items()}
+    for way in ("east_west", "north_south"):
+        assert said["hops"][way] == found["hops"][way] / samples
+    assert report["cores"]["used"] == found["cores"]
+    for entry in report["energy"]:
+        ends = joules(found, entry["coefficients"], samples, steps)
+        assert (entry["low_j"], entry["total_j"]) == pytest.approx(ends, rel=1e-12)
+    parity = report["parity"]["pairs"]
+    states = sum(found["neurons"].values()) - report["lowered"]["relay_neurons"]
+    for pair in parity:
+        assert pair["states_compared"] == 2 * samples * steps * states
+    system = {entry["coefficients"]: entry for entry in report["system"]["sets"]}
+    for name, entry in system.items():
+        file = json.loads((COEFFICIENTS / f"{name}.json").read_text())["coefficients"]
+        mac = file["host_mac"]["value"] * UNITS[file["host_mac"]["unit"]]
+        moved = sum(report["system"]["messages"].values())
+        static = report["system"]["static"]
+        host = mac * sum(p["operations"] or 0 for p in report["system"]["host"] if not p["once"])
+        for end, key in enumerate(("transfer_min", "transfer")):
+            total = host + moved * file[key]["value"] * UNITS[file[key]["unit"]]
+            total += static["watts"] * static["chips"] * static["seconds"][end]
+            total += joules(found, name, samples, steps)[end]
+            assert entry["total_j"][end] == pytest.approx(total, rel=1e-12)
+
+
+def test_the_recount_notices_a_changed_file(tmp_path: Path) -> None:
+    report, found = ran(tmp_path, skipping(tmp_path), "--data", tmp_path / "spikes.npz")
+    trace = dict(np.load(tmp_path / "run" / "trace.npz"))
+    trace["a/s"] = trace["a/s"] ^ 1
+    np.savez(tmp_path / "run" / "trace.npz", **trace)
+    other = recount(tmp_path / "run")
+    assert other["synaptic_ops"] != found["synaptic_ops"] and other["packets"] != found["packets"]
+    assert report["counts"]["synaptic_ops"]["exact_total"] != sum(other["synaptic_ops"].values())
