@@ -38,7 +38,11 @@ def test_baseline_by_hand() -> None:
     assert wide["snn_j"] == pytest.approx(6 * 0.3e-12 + 3.5 * 0.1e-12)
     assert wide["ann_one_pass_j"] == pytest.approx(9 * 0.3e-12)
     # Of 5 · 6 products with an input, 4 messages in two samples make 6 each: 24 have a zero.
-    assert result["skipping"] == {"macs": 45 - 24, "input_sparsity": pytest.approx(0.8)}
+    assert result["skipping"] == {
+        "macs": 45 - 24,
+        "input_sparsity": pytest.approx(0.8),
+        "hidden_sparsity": None,
+    }
     assert int8["ann_skipping_j"] == pytest.approx(21 * 0.23e-12)
     # Words of 64 bits: 9.5 operations of 9/8, 2 of each of 4 neurons in 5 steps; ANN: 2 bytes a MAC.
     snn_words, ann_words, once = 9.5 * 9 / 8 + 2 * 4 * 5, 45 / 4 + 5 * 4 / 8, 9 / 4 + 4 / 8
