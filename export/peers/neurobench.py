@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deploy.errors import BadInput
+from neuroclip.chip.network import ChipNetwork
 from neuroclip.chip.neurons import ChipNeuron
 from neuroclip.chip.relays import ChipIdentity, ChipRelay
 from neuroclip.chip.synapses import ChipConv2d, ChipLinear, ChipSumPool2d
@@ -43,7 +44,7 @@ class Stepped(nn.Module):
         for module in self.network.modules():
             if isinstance(module, ChipNeuron):
                 module.reset_mem()
-        if hasattr(self.network, "past"):
+        if isinstance(self.network, ChipNetwork):
             self.network.past = {}
         steps = range(messages.shape[1])
         return torch.stack([self.network(messages[:, t]) for t in steps], dim=1)
@@ -59,7 +60,7 @@ class _Layer(ChipLinear):
             groups = synapses.channels if isinstance(synapses, ChipSumPool2d) else synapses.groups
             dilation = synapses.dilation if isinstance(synapses, ChipConv2d) else (1, 1)
             self.layer: nn.Linear | nn.Conv2d = nn.Conv2d(
-                weight.shape[1] * groups, weight.shape[0], weight.shape[2:],
+                weight.shape[1] * groups, weight.shape[0], (weight.shape[2], weight.shape[3]),
                 synapses.stride, synapses.padding, dilation, groups, bias=False,
             )  # fmt: skip
         else:

@@ -19,9 +19,16 @@ def facts(run: Run) -> dict[str, Any]:
         "legend_of": [(f"c{n}", name.replace("_", " ")) for name, n in colours(bars).items()],
         "bars": energy_bars(bars) if bars else None,
         "never": ", ".join(never),
+        "beside": [str(at(e, "coefficients")) for e in sets if at(e, "whole") is False],
+        "graded": [str(at(e, "coefficients")) for e in sets if _graded_assumed(e)],
         "rows": [_row(e, never) for e in sets],
         "ann": against_ann(run.report),
     }
+
+
+def _graded_assumed(entry: object) -> bool:
+    """Whether a set prices the graded messages of this network with a figure that it does not have."""
+    return any(str(text).startswith("synapse_mac") for text in items(at(entry, "assumptions")))
 
 
 def _never_included(sets: list[object]) -> list[str]:

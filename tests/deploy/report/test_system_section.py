@@ -1,0 +1,55 @@
+"""The page's table of the whole system, from an object as report.json holds it."""
+
+from typing import Any
+
+from deploy.program.program import Program
+from deploy.report import render
+
+
+def system() -> dict[str, Any]:
+    entry = {
+        "coefficients": "mine", "whole": True, "host_mac_j": 1e-12, "transfer_message_j": None,
+        "assumptions": ["host_mac: <b>by hand</b>"],
+        "joules": {"host": [5e-9, 5e-9], "transfer": None, "static": [1e-9, 2e-9], "chip": [1e-9, 3e-9]},
+        "total_j": [7e-9, 10e-9], "once_j": 7e-10, "ann_j": 1e-9, "without_chip_j": 6e-9,
+        "saved_j": [-4e-9, -1e-9],
+    }  # fmt: skip
+    return {
+        "host": [
+            {"part": "encoder", "operations": 5000, "how": "2 × 2500", "once": False},
+            {"part": "texts", "operations": 700, "how": "by hand", "once": True},
+            {"part": "reading", "operations": None, "how": "not counted", "once": False},
+        ],
+        "operations": 5000, "once_operations": 700, "messages": {"to_chip": 3, "from_chip": 1},
+        "static": {"watts": 0.232, "chips": 1, "seconds": [1e-6, 2e-6], "source": "Intel"},
+        "ann_macs": 1000, "sets": [entry], "total_range_j": [7e-9, 10e-9],
+    }  # fmt: skip
+
+
+def test_counts_prices_and_totals_stand_side_by_side(report: Any, program: Program) -> None:
+    page = render(report | {"system": system()}, {}, program)
+    for text in (
+        "Whole system",
+        "Estimate per inference",
+        "2 × 2500",
+        "5.00 nJ",
+        "7.00 nJ – 10.0 nJ",
+    ):
+        assert text in page, text
+    assert "the chip saves nothing, it costs 1.00 nJ – 4.00 nJ more" in page
+    assert "named and not counted: reading" in page and "<b>by hand" not in page
+    assert "energy, estimate" in page and "with its host 7.00 nJ – 10.0 nJ" in page
+
+
+def test_a_report_from_before_has_no_such_section(report: Any, program: Program) -> None:
+    page = render(report, {}, program)
+    assert "Whole system" not in page and "with its host" not in page
+
+
+def test_graded_messages_without_a_coefficient_are_marked(report: Any, program: Program) -> None:
+    sets = [dict(entry) for entry in report["energy"]]
+    assert "Graded messages, which" not in render(report | {"energy": sets}, {}, program)
+    sets[0] |= {"assumptions": ["synapse_mac: taken as its synaptic operation"], "whole": False}
+    page = render(report | {"energy": sets}, {}, program)
+    assert "Graded messages, which Loihi 1 does not have" in page
+    assert f"{sets[0]['coefficients']}: no neurons or messages" in page
