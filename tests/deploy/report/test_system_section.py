@@ -2,8 +2,22 @@
 
 from typing import Any
 
-from deploy.program.program import Program
+import numpy as np
+import pytest
+
+from deploy.program.program import Dense, Output, Program, make_input, make_population
 from deploy.report import render
+
+
+@pytest.fixture
+def program() -> Program:
+    weight = np.full((3, 4), 2, np.int32)
+    return Program(
+        (make_input("input", (4,)),),
+        (make_population("fires", (3,)),),
+        (Dense("fc", "input", "fires", weight),),
+        (Output("answer", "fires", "s"),),
+    )
 
 
 def system() -> dict[str, Any]:
@@ -26,8 +40,13 @@ def system() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def plain(page: str) -> str:
+    """With spaces that break lines in place of those that do not."""
+    return page.replace("\u00a0", " ")
+
+
 def test_counts_prices_and_totals_stand_side_by_side(report: Any, program: Program) -> None:
-    page = render(report | {"system": system()}, {}, program)
+    page = plain(render(report | {"system": system()}, {}, program))
     for text in (
         "Whole system",
         "Estimate per inference",
