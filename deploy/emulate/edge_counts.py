@@ -118,7 +118,12 @@ def _told_by_u(program: Program, p: Population) -> bool:
             return False
         heaviest = int(np.abs(c.weight).max(initial=0)) * c.fan_in()
         most += (
-            int(shifted_sum(np.int64(heaviest * max(map(abs, sent_range(source)))), c.exponent)) + 1
+            int(
+                shifted_sum(
+                    np.asarray(heaviest * max(map(abs, sent_range(source))), np.int64), c.exponent
+                )
+            )
+            + 1
         )
     return most < _SUM
 

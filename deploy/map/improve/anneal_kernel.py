@@ -51,10 +51,10 @@ def anneal(
     lists = np.empty((cores, vertices), np.int32)
     count = np.zeros(cores, np.int64)
     at = np.empty(vertices, np.int64)
-    for v in range(vertices):
-        k = core[v]
-        lists[k, count[k]] = v
-        at[v] = count[k]
+    for vertex in range(vertices):
+        k = core[vertex]
+        lists[k, count[k]] = vertex
+        at[vertex] = count[k]
         count[k] += 1
     change, least = 0, 0
     table = len(logarithms)
