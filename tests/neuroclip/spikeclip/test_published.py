@@ -1,7 +1,7 @@
 """SpikeCLIP as its authors' code has it: every difference from ours, recomputed here by itself."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,10 @@ from neuroclip.commands.actions import spikeclip as commands
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import SpikeClip, messages
-from neuroclip.spikeclip.text import encode_labels, text_encoder, token_ids
+from neuroclip.spikeclip.text import TextConfig, encode_labels, text_encoder, token_ids
 from neuroclip.spikeclip.training.finetune_teacher import class_teacher
 from neuroclip.spikeclip.training.pairs import Pairs
-from neuroclip.spikeclip.training.recipe import SpikeRecipe
+from neuroclip.spikeclip.training.recipe import SpikeRecipe, identified
 from neuroclip.spikeclip.training.settings import read_settings
 from neuroclip.spikeclip.training.steps import dual_loss
 from neuroclip.spikeclip.training.teacher import TeacherConfig
@@ -61,6 +61,16 @@ def test_what_a_file_leaves_out_is_as_published(settings) -> None:
     )
     assert ours.model.pixels == "messages" and not ours.model.detached_reset and ours.text.norm
     assert read_settings("digits-paper").model.variant == "paper"
+
+
+def test_states_from_before_these_settings_go_on() -> None:
+    """What came later is in the identity of a kept state only where it is used."""
+    later = {"summed_kl", "averaged_texts", "own_texts"}
+    assert set(identified(SpikeRecipe())) == {f.name for f in fields(SpikeRecipe)} - later
+    assert not {"pixels", "detached_reset"} & set(identified(SpikeClipConfig()))
+    assert not {"norm", "trained_embeddings", "detached_reset"} & set(identified(TextConfig()))
+    used = identified(SpikeRecipe(summed_kl=True))
+    assert used["summed_kl"] is True and "own_texts" not in used
 
 
 def test_the_losses_are_the_authors() -> None:
