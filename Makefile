@@ -1,13 +1,15 @@
 # Everything sets itself up: some Python >= 3.10 and make are enough. See CONTRIBUTING.md.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core bench figures docs lint constraints clean
+.PHONY: help demo test test-all test-core bench figures docs picture lint constraints clean
 
 # Lava's last releases run on this Python only.
 LAVA_PYTHON_VERSION ?= 3.10
 # What `make demo` exports (default: the bundled model), and further options for it.
 MODEL ?=
 OPTIONS ?=
+# What `make picture` looks with.
+BROWSER ?= chromium
 # Processes that run the tests.
 JOBS ?= 2
 
@@ -28,6 +30,7 @@ help:
 	@echo "make bench       our emulator and training step beside Lava, numpy and snnTorch"
 	@echo "make figures     the figures of docs/figures.md again; fails where one left its interval"
 	@echo "make docs        the documentation as pages in build/docs; fails at a dead link"
+	@echo "make picture     docs/report.png, from the demo's page by a headless browser"
 	@echo "make lint        ruff and mypy"
 	@echo "make constraints resolve the pinned versions again"
 	@echo "make clean       remove the environments, caches and outputs that these made"
@@ -73,6 +76,13 @@ figures: .venv/.installed
 docs: .venv/.installed
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 	@echo "build/docs/index.html"
+
+# No sandbox is needed for a page of our own, and root has none.
+picture: demo
+	$(BROWSER) --headless --no-sandbox --hide-scrollbars --window-size=1200,1350 \
+	  --screenshot=docs/report.png "file://$(CURDIR)/demo/report.html" 2>/dev/null
+	@.venv/bin/python -c "from PIL import Image; \
+	  Image.open('docs/report.png').convert('RGB').quantize(64).save('docs/report.png', optimize=True)"
 
 lint: .venv/.installed
 	.venv/bin/ruff check .

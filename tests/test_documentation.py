@@ -145,3 +145,22 @@ def test_an_error_on_the_page_still_comes(
     assert (told.out, told.err) == ("", printed)
     assert status == (1 if "cores exceed" in printed else 2)
     assert sorted(path.name for path in damaged.iterdir() if path.name != "__pycache__") == before
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_has_the_targets_that_are_named(tmp_path: Path) -> None:
+    """Dry, so that only what they would do is told."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"(?:^|`)make ([a-z.][a-z./-]*)", text, re.MULTILINE))
+    assert {"demo", "test", "docs", ".venv/.installed"} <= named
+    for target in sorted(named):
+        done = subprocess.run(
+            ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (target, done.stderr)
+
+
+def test_scripts_that_are_named_are_there() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"\b((?:examples|tests|tools)/[\w/]+\.(?:py|ipynb|sh))\b", text))
+    assert len(named) > 8 and [name for name in named if not (ROOT / name).is_file()] == []
