@@ -1,7 +1,7 @@
 """Every command of ours in README, CONTRIBUTING and docs/ is run: as it is written, or in a short form.
 
 A short form has all options of the command, on small data and with few epochs (`SHORTER`). What needs a
-data set, weights or minutes that a test has not is run by another test in a small form of its own: `ELSEWHERE`
+data set, weights or minutes that a test has not is run by another test in a form of its own: `ELSEWHERE`
 names it, and the options have to stand there.
 """
 
@@ -20,7 +20,7 @@ from neuroclip.commands.main import COMMANDS
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OURS = r"neuroclip(?:-export)? (?:[a-z-]|\.)[^`]*"
-# By the beginning of a command, the longest that fits: what makes it short (the last of an option counts).
+# By the beginning of a command, the longest that fits: what makes it short (the last of each option counts).
 FEW = "--epochs 1 --quantized-epochs 1"
 SHORTER = {
     "neuroclip train": f"{FEW} --shots 2 --hidden 6 --variants 1",
