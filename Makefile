@@ -60,6 +60,7 @@ bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_training.py
 	.venv/bin/python tests/benchmarks/bench_spikeclip.py
 	.venv/bin/python tests/benchmarks/bench_frames.py
+	.venv/bin/python tests/benchmarks/bench_watch.py
 	.venv/bin/python -W ignore tests/benchmarks/bench_recordings.py
 	.venv/bin/python -W ignore tests/benchmarks/compare_readers.py
 	.venv/bin/python tests/benchmarks/bench_partition.py

@@ -402,3 +402,17 @@ def make_encoder() -> Callable[..., Any]:
         return encoder.eval()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A page of the system's browser, shared by the tests that look at pages; they skip without one."""
+    path = Path(__file__).with_name("browser.py")
+    spec = importlib.util.spec_from_file_location("browser_driver", path)
+    assert spec is not None and spec.loader is not None
+    driver = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(driver)
+    if driver.BROWSER is None:
+        pytest.skip(driver.MISSING)
+    with driver.browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened

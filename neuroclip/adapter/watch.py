@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -26,10 +25,12 @@ _PACKET = 1000
 class RunningScores(Protocol):
     """Class scores of the slices so far; after the last one, those of the whole recording.
 
-    raw: whether it takes features as the encoder makes them, or at unit length.
+    raw: whether it takes features as the encoder makes them, or at unit length. spikes: those of the
+    neurons that spike in the last slice, bool [neurons]; None where nothing does.
     """
 
     raw: bool
+    spikes: NDArray[np.bool_] | None
 
     def add(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the next slice's feature float32 [C]; returns scores [classes]."""
@@ -39,6 +40,7 @@ class ZeroShotScores:
     """The mean of the cosines so far. text: L2-normalised features [classes, C]."""
 
     raw = False
+    spikes: NDArray[np.bool_] | None = None
 
     def __init__(self, text: NDArray[np.float32]) -> None:
         self.text = text
@@ -56,6 +58,7 @@ class ChipScores:
     def __init__(self, adapter: ChipAdapter) -> None:
         self.adapter = adapter
         self.raw = adapter.config.raw
+        self.spikes: NDArray[np.bool_] | None = None
         self.features: list[torch.Tensor] = []
         self.readouts: list[torch.Tensor] = []
         for module in adapter.network.modules():
@@ -68,6 +71,7 @@ class ChipScores:
         self.features.append(torch.from_numpy(feature))
         messages = self.adapter.encode(self.features[-1][None, None])
         self.readouts.append(self.adapter.network(messages[:, 0]))
+        self.spikes = self.adapter.network.get_submodule("lif1").fired[0].numpy() != 0
         readout = torch.stack(self.readouts, dim=1)
         if self.adapter.config.cut == "folded":
             # The integrators have summed over some of the steps, the scores are means over all.
@@ -78,13 +82,20 @@ class ChipScores:
 
 @dataclass(frozen=True, eq=False)
 class ScoredSlice:
-    """What is known after a slice: its number from 1, of how many; µs and events until then."""
+    """What is known after a slice: its number from 1, of how many; µs and events until then.
+
+    frame: gray uint8 [height, width]. spikes: in this slice, bool [neurons], where neurons spike.
+    window: of a stream, the how manieth one this slice is of, from 1.
+    """
 
     number: int
     steps: int
     t_us: int
     events: int
     scores: NDArray[np.float32]
+    frame: NDArray[np.uint8]
+    spikes: NDArray[np.bool_] | None
+    window: int = 1
 
 
 def watch(
@@ -99,18 +110,30 @@ def watch(
     span = span_of(recording)
     stream = FrameStream(recording.width, recording.height, options, span)
 
-    def scored(frame: SliceFrame) -> ScoredSlice:
-        scores = running.add(encode_frames(clip, frame.gray[None], options, raw=running.raw)[0])
-        return ScoredSlice(
-            frame.number, options.steps, frame.t_us - span.first_us, frame.events, scores
-        )
+    def made() -> Iterator[SliceFrame]:
+        for packet in packets(recording, _PACKET):
+            yield from stream.push(packet)
+        yield from stream.finish()
 
-    for packet in packets(recording, _PACKET):
-        yield from map(scored, stream.push(packet))
-    yield from map(scored, stream.finish())
+    for frame in made():
+        yield scored(frame, 1, span.first_us, clip, options, running)
 
 
-def show(slices: Iterator[ScoredSlice], labels: Sequence[str], source: Path) -> str:
+def scored(
+    frame: SliceFrame,
+    window: int,
+    first_us: int,
+    clip: Clip,
+    options: FrameOptions,
+    running: RunningScores,
+) -> ScoredSlice:
+    """A slice that is complete, encoded and added to the scores of its window, which began at first_us."""
+    scores = running.add(encode_frames(clip, frame.gray[None], options, raw=running.raw)[0])
+    of = (frame.number, options.steps, frame.t_us - first_us, frame.events)
+    return ScoredSlice(*of, scores, frame.gray, running.spikes, window)
+
+
+def show(slices: Iterator[ScoredSlice], labels: Sequence[str], source: object) -> str:
     """Print a line after every slice and the prediction at the end; returns its label."""
     best = ""
     for step in slices:

@@ -1,7 +1,9 @@
-"""`neuroclip watch`: one recording classified slice by slice, as its events come in."""
+"""`neuroclip watch`: a recording or a stream classified slice by slice, as its events come in."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deploy.errors import BadInput
 from neuroclip.commands.options.groups import (
@@ -13,15 +15,60 @@ from neuroclip.commands.options.groups import (
     given_clip,
 )
 
-HELP = "classify a recording slice by slice as it comes in"
+if TYPE_CHECKING:
+    from neuroclip.commands.actions.watch import Shown
+
+HELP = "classify a recording or a live stream slice by slice as it comes in"
 EXAMPLES = """\
 neuroclip watch path/to/recording.bin --checkpoint runs/adapter
-neuroclip watch path/to/recording.aedat --like cifar10dvs"""
+neuroclip watch path/to/recording.aedat --like cifar10dvs
+neuroclip watch growing.dat --live --serve
+camera | neuroclip watch - --format bin --sensor 34x34 --checkpoint runs/adapter
+neuroclip watch tcp://camera:7000 --format dat --serve 8080"""
+
+PORT = 8765
+
+
+def _number(low: float, high: float, kind: type = int) -> Callable[[str], Any]:
+    """Reads a number within bounds, both included."""
+
+    def parsed(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"'{text}' is no number from {low} to {high}")
+        return value
+
+    return parsed
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("recording", type=Path, help="event file")
+    parser.add_argument(
+        "source", help="event file; - for standard input or tcp://HOST:PORT, which are live"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="the file is a pipe, or is still being written"
+    )
+    parser.add_argument(
+        "--format", dest="kind", metavar="NAME",
+        help="of a stream whose name does not end in it: bin, bs2, dat, csv, txt",
+    )  # fmt: skip
+    parser.add_argument(
+        "--window", type=_number(1, 10**9), metavar="N",
+        help="how long a stream is looked at for each answer: ms, or events where slices are cut by count "
+        "(default: 300 ms)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--idle", type=_number(0, 10**6, float), metavar="SECONDS",
+        help="a growing file has ended when nothing came for so long (default: never; Ctrl-C ends it)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--serve", type=_number(0, 65535), nargs="?", const=PORT, metavar="PORT",
+        help=f"a page of this machine alone with frames, spikes and scores (PORT left out: {PORT})",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", help="folder or bundled name (default: by text alone)")
     parser.add_argument(
         "--like", metavar="NAME", default="nmnist",
@@ -37,8 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print class scores after every slice, and the prediction."""
-    if not options.recording.is_file():
-        raise BadInput(f"{options.recording}: no such event file")
+    _require(options)
     if options.checkpoint is None:
         from neuroclip.data.events.cards import card_of
 
@@ -46,12 +92,11 @@ def run(options: argparse.Namespace) -> int:
         from neuroclip.commands.actions.watch import watch_by_text
 
         return watch_by_text(
-            options.recording,
+            _shown(options),
             card,
             spec,
             labels=options.labels,
             template=options.template,
-            sensor=options.sensor,
             frame_options=frames(options),
         )
     from neuroclip.storage.checkpoint_files import format_of
@@ -64,4 +109,40 @@ def run(options: argparse.Namespace) -> int:
     given = given_clip(options)
     from neuroclip.commands.actions.watch import watch_on_chip
 
-    return watch_on_chip(options.recording, options.checkpoint, given, options.sensor)
+    return watch_on_chip(_shown(options), options.checkpoint, given)
+
+
+def _live(options: argparse.Namespace) -> bool:
+    return options.live or options.source == "-" or options.source.startswith("tcp://")
+
+
+def _require(options: argparse.Namespace) -> None:
+    """Raises BadInput for a source that is not there, and for options of streams with a recording."""
+    path = Path(options.source)
+    if _live(options):
+        from neuroclip.live.decoders import decoder
+
+        decoder(options.source, options.kind)
+        return
+    if path.is_fifo():
+        raise BadInput(f"{path}: is a pipe; --live reads it as it comes in")
+    if not path.is_file():
+        raise BadInput(f"{path}: no such event file")
+    for name in ("kind", "window", "idle"):
+        if getattr(options, name) is not None:
+            option = "format" if name == "kind" else name
+            raise BadInput(f"--{option}: of a stream; with --live the file is read as one")
+
+
+def _shown(options: argparse.Namespace) -> "Shown":
+    from neuroclip.commands.actions.watch import Shown
+
+    return Shown(
+        source=options.source,
+        sensor=options.sensor,
+        live=_live(options),
+        kind=options.kind,
+        window=options.window,
+        idle=options.idle,
+        port=options.serve,
+    )

@@ -87,13 +87,4 @@ class FrameStream:
 def packets(recording: Recording, events: int) -> Iterator[Recording]:
     """A recording in packets of some events, as a camera delivers it."""
     for start in range(0, len(recording), events):
-        own = slice(start, start + events)
-        yield Recording(
-            recording.x[own],
-            recording.y[own],
-            recording.t[own],
-            recording.p[own],
-            recording.width,
-            recording.height,
-            recording.name,
-        )
+        yield recording[start : start + events]

@@ -95,6 +95,11 @@ class Recording:
     def __len__(self) -> int:
         return len(self.t)
 
+    def __getitem__(self, own: slice) -> "Recording":
+        """Some of the events, in their order."""
+        fields = (self.x[own], self.y[own], self.t[own], self.p[own])
+        return Recording(*fields, self.width, self.height, self.name)
+
     def _check_range(self, field: str, values: NDArray[Any], stop: int) -> None:
         bad = np.flatnonzero((values < 0) | (values >= stop))
         if len(bad):

@@ -25,7 +25,7 @@ NMNIST_HEIGHT = 34
 NCALTECH101_SIZE: Sensor = (240, 180)
 
 _EVENT_BYTES = 5
-_OVERFLOW_ROW, _OVERFLOW_US = 240, 1 << 13
+OVERFLOW_ROW, OVERFLOW_US = 240, 1 << 13
 
 
 def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
@@ -34,9 +34,9 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     check_whole(path, len(content), _EVENT_BYTES)
     x, y, high, middle, low = np.frombuffer(content, np.uint8).reshape(-1, _EVENT_BYTES).T
     t = (high & 127).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
-    overflow = y == _OVERFLOW_ROW
+    overflow = y == OVERFLOW_ROW
     if overflow.any():
-        t += _OVERFLOW_US * np.cumsum(overflow, dtype=np.int64)
+        t += OVERFLOW_US * np.cumsum(overflow, dtype=np.int64)
         x, y, high, t = (column[~overflow] for column in (x, y, high, t))
     likely = (NMNIST_WIDTH, NMNIST_HEIGHT)
     if len(x) and uses(NCALTECH101_SIZE, int(x.max()), int(y.max())):

@@ -21,7 +21,7 @@ _COMMENTS = (b"#", b"%", b"//")
 _LEAST_BYTES = 8
 _MAX_HEADER_LINES = 1000
 _MAX_COLUMNS = 64
-_TO_SPACES = bytes.maketrans(b",;\t\r", b"    ")
+TO_SPACES = bytes.maketrans(b",;\t\r", b"    ")
 
 
 def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
@@ -29,8 +29,8 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     content = read_bytes(path, _LEAST_BYTES)
     if b"\0" in content[:1000]:
         raise BadInput(f"{path}: not a text file")
-    names, said, start, lines = _head(path, content)
-    table = _numbers(path, content[start:].translate(_TO_SPACES), lines)
+    names, said, start, lines = head(path, content)
+    table = numbers(path, content[start:].translate(TO_SPACES), lines)
     try:
         found = named(names)
     except BadInput as error:
@@ -45,7 +45,7 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     )
 
 
-def _head(path: Path, content: bytes) -> tuple[list[str], Sensor | None, int, int]:
+def head(path: Path, content: bytes) -> tuple[list[str], Sensor | None, int, int]:
     """Names of columns or none, the sensor, where the events begin, and how many lines are before."""
     names: list[str] = []
     sensor: Sensor | None = None
@@ -96,7 +96,7 @@ def _is_numbers(fields: list[str]) -> bool:
         return False
 
 
-def _numbers(path: Path, text: bytes, lines: int) -> NDArray[Any]:
+def numbers(path: Path, text: bytes, lines: int) -> NDArray[Any]:
     """Numbers [lines, columns]. Raises BadInput naming the first line that has another number of them."""
     per_line = _tokens_per_line(text)
     filled = per_line > 0
