@@ -78,9 +78,9 @@ class Tab:
 
     def press(self, key: str) -> None:
         """Press and release a key."""
-        code = {"Tab": 9, "Enter": 13}[key]
+        code, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key,
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text,
                       windowsVirtualKeyCode=code)  # fmt: skip
 
     def picture(self, path: Path) -> None:

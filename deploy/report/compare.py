@@ -1,9 +1,11 @@
 """Two runs side by side: the key figures of both and by how much they differ."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from deploy.compare.mcnemar import discordant, mcnemar
+from deploy.report.changed import Stage
+from deploy.report.charts.changes import change_bars, differing_bars
 from deploy.report.charts.series import curve, curves
 from deploy.report.charts.svg import Drawing
 from deploy.report.fill import fill
@@ -17,6 +19,8 @@ COUNTS = (
     *("synaptic_ops", "synaptic_ops_dense", "neuron_updates", "spikes", "input_messages"),
     *("messages", "hops", "weight_bytes"),
 )
+# Bars of what differs most.
+MAX_BARS = 12
 # What is compared node by node, and step by step.
 PARTS = {"synaptic_ops": "synaptic ops", "spikes": "spikes", "messages": "packets"}
 
@@ -73,13 +77,38 @@ def node_rows(a: object, b: object) -> list[Row]:
     return rows
 
 
-def compare_html(a: object, b: object) -> str:
-    """`compare_rows` and `node_rows` as one self-contained HTML page, with both runs step by step."""
-    tables = [
-        ("Key figures, per inference", compare_rows(a, b)),
-        ("Node by node, per inference", node_rows(a, b)),
-    ]
-    return fill("compare.html", title="Two runs", tables=tables, steps=_steps(a, b))
+def compare_html(a: object, b: object, causes: Sequence[Stage] = ()) -> str:
+    """Two runs as one self-contained HTML page: what changed first, by how much, and every figure.
+
+    causes: where their folders first differ (`changed.stages`), where these are at hand.
+    """
+    rows, nodes = compare_rows(a, b), node_rows(a, b)
+    differing = [row for row in rows if row[3] not in ("same", "")]
+    changes = [(row[0], x, row[3]) for row in [*differing, *nodes] if (x := _percent(row[3]))]
+    first = next((s for s in causes if s.first is not None), None)
+    return fill(
+        "compare.html",
+        title="Two runs",
+        stages=causes,
+        first=first,
+        equal=", ".join(s.title for s in causes if s.compared and s.first is None),
+        missing=", ".join(s.title for s in causes if not s.compared),
+        parts=[
+            (f"In {s.title}", differing_bars(s.parts[:MAX_BARS], f"What differs in {s.title}"))
+            for s in causes
+            if s.parts
+        ],
+        bars=change_bars(sorted(changes, key=lambda c: -abs(c[1]))[:MAX_BARS]) if changes else None,
+        differing=differing,
+        tables=[("Key figures, per inference", rows), ("Node by node, per inference", nodes)],
+        steps=_steps(a, b),
+    )
+
+
+def _percent(change: str) -> float | None:
+    """A relative change as a number, from how `_change` writes it; None for what is no such change."""
+    figure = change.removesuffix(" %")
+    return None if figure == change else float(figure.replace(MINUS, "-"))
 
 
 def _steps(a: object, b: object) -> list[Drawing]:

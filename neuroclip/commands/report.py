@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the report or the comparison; a page that is gone is written again."""
     from deploy.files import write_text
     from deploy.output import claim_page
-    from deploy.report import compare, compare_html, rewrite, summary
+    from deploy.report import compare, compare_html, rewrite, stages, summary
     from deploy.report.words.read import read_report
 
     report = read_report(options.run_folder / "report.json")
@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
         other = read_report(options.other / "report.json")
         if options.html is not None:
             claim_page(options.html)
-            write_text(options.html, compare_html(report, other))
+            causes = stages(options.run_folder, options.other)
+            write_text(options.html, compare_html(report, other, causes))
         print(compare(report, other))
         _say_changed(options.run_folder, report)
         _say_changed(options.other, other)

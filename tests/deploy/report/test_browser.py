@@ -60,7 +60,7 @@ OVERFLOWING = """
     const box = e.getBoundingClientRect();
     if (!box.width || e.closest('details:not([open])') && !e.closest('summary')) continue;
     if (box.right > width + 1 || box.left < -1) found.push(e.tagName + '.' + e.getAttribute('class') + ' ' + box.right);
-    if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible') found.push('scrolls ' + e.tagName + '.' + e.className);
+    if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible') found.push("scrolls " + e.tagName + "." + e.className + " " + e.getAttribute("aria-label"));
   }
   return found.slice(0, 8); })()
 """
@@ -117,7 +117,7 @@ def test_its_picture_is_drawn_from_top_to_bottom(
 def test_all_is_reached_by_keyboard(tab: Any, pages: Path) -> None:
     tab.open((pages / "run.html").as_uri(), 390)
     wanted = tab.run(
-        "[...document.querySelectorAll('a, summary, [tabindex=\"0\"]')].filter(e => e.getClientRects().length && !e.parentElement.closest(e.tagName === 'SUMMARY' ? 'details details:not([open])' : 'details:not([open])')).length"
+        "[...document.querySelectorAll('a, summary, [tabindex=\"0\"]')].filter(e => e.getClientRects().length && !(e.tagName === 'SUMMARY' ? e.parentElement.parentElement : e).closest('details:not([open])')).length"
     )
     reached = []
     for _ in range(wanted):

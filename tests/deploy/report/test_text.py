@@ -182,7 +182,7 @@ def test_compare_covers_time_traffic_and_every_node(report):
     nodes = {name: rest for name, *rest in node_rows(report, other)}
     assert nodes["fc1: synaptic ops"][1] == "1" and nodes["fc1: synaptic ops"][2].startswith("−")
     page = compare_html(report, other)
-    assert page.count("A: ") == page.count("B: ") == 3 and "Node by node" in page
+    assert page.count(">A: ") == page.count(">B: ") == 3 and "Node by node" in page
     # Both runs on one scale: the same step of A is drawn smaller beside a larger one of B.
     alone = compare_html(report, report)
     assert alone.count('class="area"') == page.count('class="area"') == 6

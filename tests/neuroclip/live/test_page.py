@@ -98,4 +98,6 @@ def test_frames_spikes_and_scores_are_shown_as_they_come(tab: Any, width: int) -
         board.end()
         until("document.getElementById('state').textContent.endsWith('(ended)')")
         assert tab.run("document.documentElement.scrollWidth <= innerWidth")
-        assert not tab.said
+        assert not [
+            said for said in tab.said if "willReadFrequently" not in said
+        ]  # the test reads back
