@@ -23,7 +23,7 @@ test test-all test-core bench: export OMP_NUM_THREADS = 1
 export PYTHON LAVA_PYTHON_VERSION
 
 help:
-	@echo "make demo        the main job on bundled data: train -> chip, proven spike for spike"
+	@echo "make demo        the main job on bundled data: train -> chip, compared spike for spike"
 	@echo "make test        the tests, on Python $(LAVA_PYTHON_VERSION) with Lava"
 	@echo "make test-all    the same with the long sweeps"
 	@echo "make test-core   the tests without Lava on a newer Python and torch (PYTHON=3.11)"

@@ -58,7 +58,7 @@ def test_the_site_is_built_without_a_dead_link(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     api = (tmp_path / "reference" / "api.html").read_text(encoding="utf-8")
-    assert "Bring a model to a target, prove it spike for spike" in api
+    assert "Bring a model to a target, compare it spike for spike" in api
 
 
 def test_the_readme_is_short_and_opens_with_the_two_commands() -> None:
