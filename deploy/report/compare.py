@@ -63,6 +63,11 @@ def compare_rows(a: object, b: object) -> list[Row]:
             of_end = [t[name][i] if name in t else None for t in times]
             rows.append(_figure(f"inference, {name}, {end} end", of_end[0], of_end[1], seconds))
     rows.append(_figure("ANN baseline", words.baseline_total(a), words.baseline_total(b), joules))
+    systems = [pair(at(r, "system", "total_range_j")) for r in (a, b)]
+    if any(systems):
+        for i, end in enumerate(("low", "high")):
+            of_end = [None if ends is None else ends[i] for ends in systems]
+            rows.append(_figure(f"whole system, {end} end", of_end[0], of_end[1], joules))
     rows.append(_figure("time", words.total_time(a), words.total_time(b), seconds))
     return rows
 

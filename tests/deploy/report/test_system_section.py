@@ -7,6 +7,7 @@ import pytest
 
 from deploy.program.program import Dense, Output, Program, make_input, make_population
 from deploy.report import render
+from deploy.report.compare import compare_rows
 
 
 @pytest.fixture
@@ -58,6 +59,13 @@ def test_counts_prices_and_totals_stand_side_by_side(report: Any, program: Progr
     assert "the chip saves nothing, it costs 1.00 nJ – 4.00 nJ more" in page
     assert "named and not counted: reading" in page and "<b>by hand" not in page
     assert "energy, estimate" in page and "with its host 7.00 nJ – 10.0 nJ" in page
+
+
+def test_two_runs_show_both_totals(report: Any) -> None:
+    rows = {name: rest for name, *rest in compare_rows(report | {"system": system()}, report)}
+    assert plain(rows["whole system, high end"][0]) == "10.0 nJ"
+    assert rows["whole system, low end"][1] == "not measured"
+    assert "whole system, low end" not in [name for name, *_ in compare_rows(report, report)]
 
 
 def test_a_report_from_before_has_no_such_section(report: Any, program: Program) -> None:
