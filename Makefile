@@ -55,6 +55,7 @@ test-core: $(CORE)/.installed
 
 bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_emulator.py
+	.venv/bin/python tests/benchmarks/bench_kinds.py
 	.venv/bin/python -W ignore tests/benchmarks/bench_peers.py
 	.venv/bin/python tests/benchmarks/bench_stream.py
 	.venv/bin/python tests/benchmarks/bench_training.py

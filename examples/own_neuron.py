@@ -27,7 +27,7 @@ from deploy.arithmetic.integers import Int64, clipped, decayed
 from deploy.arithmetic.registers import DECAY_MAX, VTH_MAX, IntArray, check_number, check_range
 from deploy.compare.parity import compare
 from deploy.count.operations import count
-from deploy.emulate.fast import emulate_fast
+from deploy.emulate.fast import emulate_fast, prepare
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.hardware.chip import load_chip
@@ -116,6 +116,10 @@ def main(out: Path) -> None:
     )
     print(compare("reference", held, reference, "fast", held, fast).describe())
 
+    why = prepare(program).uncompiled.get("adaptive")
+    print(
+        f"fast emulator        {f'NumPy takes the step: {why}' if why else 'the step is compiled'}"
+    )
     for name, edge in prove(program, timesteps=40).edges["adaptive"].items():
         print(f"proof of 'adaptive'  {name}: {edge.verdict}")
 

@@ -150,6 +150,8 @@ def test_own_neuron(tmp_path: Path) -> None:
     assert "reference = fast: 35840 spikes and 81920 states compared" in printed
     assert "reference = cores: 35840 spikes and 81920 states compared" in printed
     assert "value beyond 32 bits: no bounds known" in printed
+    if find_spec("numba") is not None:
+        assert "fast emulator        the step is compiled" in printed
     assert "3 cores, 0 violations" in printed
     assert (
         "node 'adaptive': no Lava process is registered for neurons of kind 'adaptive'" in printed

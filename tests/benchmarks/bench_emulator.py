@@ -19,6 +19,9 @@ import numpy as np
 from networks import SIZE, Messages, convolutional, data_folder, dense, nmnist, recurrent
 from timing import HAS_NUMBA, machine, rounds
 
+if HAS_NUMBA:
+    from roofline import loops
+
 from deploy.connections import Dense, Sparse
 from deploy.emulate.fast import Plan, emulate_fast, prepare
 from deploy.emulate.fast.products import add_products
@@ -48,7 +51,7 @@ class Bare(NamedTuple):
 
 def bare(plan: Plan, inputs: Messages, threads: int = 1) -> Bare:
     """The sums of each connection alone; threads: of events, over samples; BLAS has its own."""
-    from deploy.emulate.fast.kernels import add_events
+    from deploy.emulate.fast.numba_block import add_sums
 
     trace = emulate_fast(plan, inputs, "spikes")
     sent = {**inputs, **trace.s}
@@ -69,10 +72,10 @@ def bare(plan: Plan, inputs: Messages, threads: int = 1) -> Bare:
 
     def part(first: int) -> None:
         for s in synapses:
-            spikes, w = heard[s.connection.source], s.weights
+            spikes = heard[s.connection.source]
             kept = sums(s.start + words(s.target.size) * 64)
             for g in range(first, min(first + size, trace.samples)):
-                add_events(spikes.bits[g : g + 1], s.link, w.rows, w.taps, w.table, 0, kept)
+                add_sums(s, Spikes(spikes.bits[g : g + 1], spikes.size, 0), 0, kept)
 
     def events() -> None:
         with ThreadPoolExecutor(threads) as pool:
@@ -134,13 +137,25 @@ def beside_arithmetic(program: Program, inputs: Messages, repeats: int) -> None:
     """One thread: the whole emulation, and the sums of each connection alone by either kernel."""
     plan, steps = prepare(program), inputs["input"].shape[0] * inputs["input"].shape[1]
     alone = bare(plan, inputs)
+    silent = {name: np.zeros_like(x) for name, x in inputs.items()}
+    machine_loops = loops()
+    if not all(isinstance(c, Dense) for c in program.connections):
+        del machine_loops["reading rows"], machine_loops["adding in registers"]
     calls: dict[str, Call] = {
         "whole": lambda: emulate_fast(plan, inputs, "none", 1, "numba"),
         "events alone": alone.events,
         "products alone": alone.products,
+        "whole, without a spike": lambda: emulate_fast(plan, silent, "none", 1, "numba"),
+        **{name: call for name, (call, _, _) in machine_loops.items()},
     }
     best = rounds(calls, repeats)
     print(f"active: {alone.activity}")
+    added = alone.operations / best["events alone"][1]
+    for name, (_, does, unit) in machine_loops.items():
+        rate = does / best.pop(name)[1]
+        # A weight is a byte that is read, and 3 vector operations take 64 of them, 32 lanes each.
+        needed = {"bytes": added, "adds": 1.5 * added}.get(unit, added)
+        print(f"{name:32}{rate:12.3g} {unit}/s: events alone do {100 * needed / rate:.0f} % of it")
     for name, (wall, cpu) in best.items():
         ratio = best["whole"][1] / cpu
         print(

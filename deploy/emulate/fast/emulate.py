@@ -15,7 +15,7 @@ from deploy.emulate.fast import numpy_block
 from deploy.emulate.fast.plan import Block, Plan, prepare
 from deploy.emulate.fast.recording import Recording, finish, start
 from deploy.emulate.fast.spikes import Messages as Sent
-from deploy.emulate.fast.spikes import Spikes, count_messages, pack, unpack, words
+from deploy.emulate.fast.spikes import Spikes, count_messages, sent, unpack
 from deploy.emulate.reference import Messages, check_inputs, check_shapes, empty_trace, emulate
 from deploy.emulate.trace import Record, Trace
 from deploy.errors import BadInput, CheckFailed
@@ -108,10 +108,9 @@ def _run_chunk(plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _R
     return counts, steps
 
 
-def _each_step(sent: Spikes | NDArray[Any]) -> NDArray[np.int64]:
+def _each_step(heard: Spikes) -> NDArray[np.int64]:
     """Non-zero messages of some samples → of each step, int64 [time, size]."""
-    flat = unpack(sent.bits, sent.size) if isinstance(sent, Spikes) else sent != 0
-    total: NDArray[np.int64] = flat.sum(axis=0, dtype=np.int64)
+    total: NDArray[np.int64] = unpack(heard.bits, heard.size).sum(axis=0, dtype=np.int64)
     return total
 
 
@@ -124,17 +123,13 @@ def _add(
         trace.messages[name][...] += count
 
 
-def _messages(node: Input, data: NDArray[Any]) -> tuple[Spikes | NDArray[Any], NDArray[np.int64]]:
-    """What an input sends, as spikes or as int32 [samples, time, size], and its non-zero messages."""
+def _messages(node: Input, data: NDArray[Any]) -> tuple[Spikes, NDArray[np.int64]]:
+    """What an input sends, and its non-zero messages."""
     flat = np.ascontiguousarray(data).reshape(*data.shape[:2], -1)
     if node.binary and flat.dtype.itemsize == 1:
         flat = flat.view(np.bool_)  # bytes 0 and 1: nothing to compare with zero
     counts = count_messages(flat)
-    if not node.binary:
-        return flat.astype(np.int32, copy=False), counts.reshape(node.shape)
-    bits = np.empty((*flat.shape[:2], words(node.size)), np.uint64)
-    pack(flat, bits)
-    return Spikes(bits, node.size, int(counts.sum())), counts.reshape(node.shape)
+    return sent(flat, int(counts.sum()), not node.binary), counts.reshape(node.shape)
 
 
 def _fits(node: Input, data: NDArray[Any]) -> bool:
@@ -147,10 +142,10 @@ def _fits(node: Input, data: NDArray[Any]) -> bool:
 
 def _step_bytes(plan: Plan, kernel: Kernel, record: Record) -> int:
     """Bytes of the messages of a step of a sample, and of the states of the largest block."""
-    sent = sum(n.size // 8 + 1 if n.binary else 4 * n.size for n in plan.program.inputs)
-    sent += sum(4 * block.size if block.graded else block.size // 8 for block in plan.blocks)
+    messages = sum(n.size // 8 + 1 + 4 * n.size * (not n.binary) for n in plan.program.inputs)
+    messages += sum(block.size // 8 + 4 * block.size * block.graded for block in plan.blocks)
     states = 8 * (record == "all") + (kernel == "numpy")
-    return sent + states * max(block.size for block in plan.blocks)
+    return messages + states * max(block.size for block in plan.blocks)
 
 
 def _choose(plan: Plan, samples: int, timesteps: int) -> Kernel:

@@ -16,12 +16,10 @@ from deploy.arithmetic.registers import Shape
 from deploy.connections import Connection, Conv2d, Dense, Sparse, expand
 from deploy.program.program import Program
 
-# Kinds of a link, as the kernels tell them apart.
-ROWS, LISTED, KERNEL = range(3)
 # A link, what the kernels need to know of a connection: see `Synapses.link`. They read it by name,
 # since numba compiles again where a type changes, and not where a constant of another file does.
 _ENTRIES = (
-    "rows", "listed", "source_word", "source_words", "source_size", "delay", "shift", "start",
+    "graded", "source_word", "source_words", "source_size", "delay", "shift", "start",
     "width", "weights", "table", "channels", "height", "columns", "last", "group_in", "group_out",
     "out", "out_columns", "kernel_y", "kernel_x", "kernel_step", "target_step_y", "target_step_x",
 )  # fmt: skip
@@ -77,11 +75,11 @@ def layouts(program: Program) -> dict[str, Layout]:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The weights of a connection as the kernels read them: each of the arrays, and the link's part.
+    """The weights of a connection as the kernels read them: both arrays, and the link's part.
 
-    kind: ROWS, LISTED or KERNEL. rows: int8, for a dense connection [source size + 1, width]
-    halved, the last row zero.
-    taps: int16, for the others, shifted by an exponent that is not negative: the synapses of each
+    kind: "rows", "listed" or "kernel". held: int16. Rows, of a dense connection: [source size,
+    width / 2]; of 64 targets, weights halved, element i holds 256·(that of target 32 + i) + (that of
+    target i) + 128. Others are shifted by an exponent that is not negative: the synapses of each
     source; or, for each source channel and kernel row, the kernel columns, of which those that a
     spike uses together lie together, and their target channels. link: its entries
     "shift" and, of a kernel, those from "channels" on.
@@ -89,14 +87,13 @@ class Weights:
     row, then for each source column: first kernel position, first target, number of taps.
     """
 
-    kind: int
-    rows: NDArray[np.int8]
-    taps: NDArray[np.int16]
+    kind: str
+    held: NDArray[np.int16]
     table: NDArray[np.int32]
     link: dict[str, int]
 
 
-_NO_ROWS, _NO_TAPS, _NO_TABLE = np.zeros(0, np.int8), np.zeros(0, np.int16), np.zeros(0, np.int32)
+_NO_TABLE = np.zeros(0, np.int32)
 
 
 def kernel_form(c: Connection, source: Layout, target: Layout) -> Connection:
@@ -114,23 +111,26 @@ def weights(c: Connection, source: Layout, target: Layout, width: int) -> Weight
 
 
 def _rows(c: Dense, source: Layout, target: Layout, width: int) -> Weights:
-    rows = aligned(width * (c.source_size + 1)).reshape(-1, width)
-    rows[:-1, : c.target_size] = dense_matrix(c, source, target) >> 1
-    return Weights(ROWS, rows.reshape(-1), _NO_TAPS, _NO_TABLE, {"shift": c.exponent + 1})
+    halved = np.zeros((c.source_size, width), np.int16)
+    halved[:, : c.target_size] = dense_matrix(c, source, target) >> 1
+    blocks = halved.reshape(c.source_size, -1, 2, 32)
+    rows = aligned(halved.size // 2)
+    rows.reshape(blocks.shape[0], -1, 32)[...] = (blocks[:, :, 1] << 8) + blocks[:, :, 0] + 128
+    return Weights("rows", rows, _NO_TABLE, {"shift": c.exponent + 1})
 
 
 def _listed(c: Sparse, source: Layout, target: Layout, width: int) -> Weights:
     indptr, targets, weight = by_source(c, source, target)
     table = np.concatenate([indptr, targets]).astype(np.int32)
     held = (weight << max(c.exponent, 0)).astype(np.int16)
-    return Weights(LISTED, _NO_ROWS, held, table, {"shift": min(c.exponent, 0)})
+    return Weights("listed", held, table, {"shift": min(c.exponent, 0)})
 
 
 def _kernel(c: Conv2d, source: Layout, target: Layout, width: int) -> Weights:
     link = {"shift": min(c.exponent, 0)} | _kernel_link(c, source.image is not None)
     table = np.concatenate([_axis(c, 0), _axis(c, 1)])
     held = _kernel_taps(c) << np.int16(max(c.exponent, 0))
-    return Weights(KERNEL, _NO_ROWS, held, table, link)
+    return Weights("kernel", held, table, link)
 
 
 _WEIGHTS: dict[type[Connection], Callable[[Any, Layout, Layout, int], Weights]] = {
@@ -208,8 +208,8 @@ def _axis(c: Conv2d, axis: int) -> NDArray[np.int32]:
     return found.reshape(-1)
 
 
-def aligned(size: int) -> NDArray[np.int8]:
+def aligned(size: int) -> NDArray[np.int16]:
     """Zeros that begin a cache line: rows that straddle lines take a tenth longer to add."""
-    memory = np.zeros(size + 63, np.int8)
-    first = -memory.ctypes.data % 64
+    memory = np.zeros(size + 31, np.int16)
+    first = -memory.ctypes.data % 64 // 2
     return memory[first : first + size]

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.emulate.fast.forms import SETTINGS, Form, form, joined
 from deploy.emulate.fast.layout import (
     LINK,
-    LISTED,
-    ROWS,
     Layout,
     Weights,
     aligned,
@@ -22,7 +21,7 @@ from deploy.emulate.fast.layout import (
     weights,
 )
 from deploy.emulate.fast.spikes import WORD, words
-from deploy.neurons import Neurons, is_plain
+from deploy.neurons import Neurons
 from deploy.program.program import Connection, Program
 from deploy.prove.proof import Proof, prove
 
@@ -39,7 +38,7 @@ class Synapses:
 
     exact: the arithmetic in which every partial sum is exact. start: of the target in its block.
     source, target: how both ends lie. weights: of a block's own connection they are in its `inside`
-    arrays. link: a `LINK` of `deploy.emulate.fast.layout`, what the kernels need to know of it.
+    arrays. links: one `LINK` of `deploy.emulate.fast.layout`, what the kernels need to know of it.
     cache: what matrix products make of the weights, once.
     """
 
@@ -49,7 +48,7 @@ class Synapses:
     source: Layout
     target: Layout
     weights: Weights
-    link: np.void
+    links: NDArray[np.void]
     cache: dict[Any, Any]
 
 
@@ -58,34 +57,35 @@ class Block:
     """Populations that need each other's messages, side by side on one axis of `size` neurons.
 
     Each starts at a whole word of spikes; neurons between two of them never fire.
-    narrow: no sum can need more than 32 bits for the neurons. compiled: all neurons are of the
-    model that the compiled kernels know. graded: some messages are other than 0 and 1.
-    mu, mv: 4096 − decay of u and v; bias; threshold: vth << 6; each int32 (where `narrow`) or int64
-    [size], and empty where not `compiled`.
+    narrow: neither a sum nor a state can need more than 32 bits. graded: some messages are other than
+    0 and 1. forms: of the populations' compiled updates. registers: theirs, int32 (where `narrow`) or
+    int64 [rows, size]. settings: int64 [populations, 8].
     outside, inside: connections from other blocks or inputs, and among its own populations.
-    layouts: of the populations. spans: int64 [populations, 5]: start, stop, first and last row of
-    `links`, and whether no state decays (u is this step's sum alone and v keeps all). links, rows,
-    taps, table: the inside connections with their weights joined.
+    layouts: of the populations. spans: int64 [populations, 8]: start, stop, first and last row of
+    `links`, whether it is still without a sum, the rows of u and v, and up to where it is updated.
+    links, held, table: the inside connections with their weights joined.
     """
 
     populations: tuple[Neurons, ...]
     starts: tuple[int, ...]
     size: int
     narrow: bool
-    compiled: bool
     graded: bool
-    mu: NDArray[Any]
-    mv: NDArray[Any]
-    bias: NDArray[Any]
-    threshold: NDArray[Any]
+    forms: tuple[Form, ...]
+    registers: NDArray[Any]
+    settings: NDArray[np.int64]
     outside: tuple[Synapses, ...]
     inside: tuple[Synapses, ...]
     layouts: tuple[Layout, ...]
     spans: NDArray[np.int64]
     links: NDArray[np.void]
-    rows: NDArray[np.int8]
-    taps: NDArray[np.int16]
+    held: NDArray[np.int16]
     table: NDArray[np.int32]
+
+    @property
+    def uncompiled(self) -> dict[str, str]:
+        """Populations whose step has no compiled form, and why: NumPy takes it, and their block's."""
+        return {p.name: f.why for p, f in zip(self.populations, self.forms, strict=True) if f.why}
 
     @property
     def sums(self) -> type[np.int32] | type[np.int64]:
@@ -104,6 +104,11 @@ class Plan:
     blocks: tuple[Block, ...]
     layouts: dict[str, Layout]
     needed: dict[str, int]
+
+    @property
+    def uncompiled(self) -> dict[str, str]:
+        """Populations whose step NumPy takes, with numba too, and why their kind is not compiled."""
+        return {name: why for block in self.blocks for name, why in block.uncompiled.items()}
 
 
 def prepare(program: Program) -> Plan:
@@ -134,42 +139,40 @@ def _block(
     found: dict[str, Layout],
 ) -> Block:
     populations = tuple(program.population(name) for name in names)
+    graded = {n.name: not n.binary for n in program.inputs}
+    graded |= {p.name: p.message_range != (0, 1) for p in program.populations}
     widths = [words(p.size) * WORD for p in populations]
     ends = np.cumsum(widths).tolist()
     starts = dict(zip(names, [0, *ends[:-1]], strict=True))
     synapses = [
-        _synapses(c, _exact(program, c, proof.arithmetic[c.name]), starts, width, found)
+        _synapses(
+            c, _exact(program, c, proof.arithmetic[c.name]), starts, width, found, graded[c.source]
+        )
         for name, width in zip(names, widths, strict=True)
         for c in program.into(name)
     ]
     # Shifts are 7 bits at most, so sums fit 32 bits before theirs too.
-    narrow = all(
+    forms = tuple(form(p) for p in populations)
+    narrow = all(f.narrow for f in forms) and all(
         all(_bounded(program, c) for c in program.into(name))
         and proof.sums[name][0] >= -_NARROW_SUM
         and proof.sums[name][1] <= _NARROW_SUM
         for name in names
     )
-    plain = [p for p in populations if is_plain(p)]
-    if len(plain) < len(populations):
-        plain = []
-    dtype = np.int32 if narrow else np.int64
-
-    def joined(values: list[Any], between: int) -> NDArray[Any]:
-        line = np.full(ends[-1] if plain else 0, between, dtype)
-        for p, value in zip(plain, values, strict=True):
-            line[starts[p.name] : starts[p.name] + p.size] = found[p.name].inner(value)
-        return line
-
+    lying = [found[name] for name in names]
+    registers = joined(
+        [f.registers for f in forms], lying, list(starts.values()), ends[-1],
+        np.int32 if narrow else np.int64,
+    )  # fmt: skip
+    settings = np.zeros((len(forms), SETTINGS), np.int64)
+    for row, held in zip(settings, forms, strict=True):
+        row[: len(held.settings)] = held.settings
     inside = tuple(s for s in synapses if s.connection.source in starts)
-    mu, mv = joined([4095 - p.du for p in plain], 0), joined([4096 - p.dv for p in plain], 4096)
-    threshold = joined([np.left_shift(p.vth, 6) for p in plain], 2**23)
-    bias = joined([p.bias for p in plain], 0)
     return Block(
-        populations, tuple(starts.values()), ends[-1], narrow, bool(plain),
-        any(p.message_range != (0, 1) for p in populations), mu, mv, bias, threshold,
+        populations, tuple(starts.values()), ends[-1], narrow,
+        any(p.message_range != (0, 1) for p in populations), forms, registers, settings,
         tuple(s for s in synapses if s.connection.source not in starts), inside,
-        tuple(found[name] for name in names),
-        _spans(populations, starts, widths, inside, mu, mv), *_joined(inside),
+        tuple(lying), _spans(populations, forms, starts, widths, inside), *_joined(inside),
     )  # fmt: skip
 
 
@@ -188,61 +191,58 @@ def _exact(program: Program, c: Connection, proven: str) -> str:
 
 
 def _synapses(
-    c: Connection, exact: str, starts: dict[str, int], width: int, found: dict[str, Layout]
-) -> Synapses:
+    c: Connection, exact: str, starts: dict[str, int], width: int, found: dict[str, Layout],
+    graded: bool,
+) -> Synapses:  # fmt: skip
     source, target = found[c.source], found[c.target]
     made = weights(c, source, target, width)
-    link = np.zeros(1, LINK)[0]
+    links = np.zeros(1, LINK)
     entries = made.link | {
-        "rows": made.kind == ROWS, "listed": made.kind == LISTED,
-        "source_word": starts.get(c.source, 0) // WORD, "source_words": words(source.size),
+        "graded": graded, "source_word": starts.get(c.source, 0) // WORD, "source_words": words(source.size),
         "source_size": source.size, "delay": c.delay, "start": starts[c.target], "width": width,
     }  # fmt: skip
     for name, value in entries.items():
-        link[name] = value
-    return Synapses(c, exact, starts[c.target], source, target, made, link, {})
+        links[name] = value
+    return Synapses(c, exact, starts[c.target], source, target, made, links, {})
 
 
 def _spans(
     populations: tuple[Neurons, ...],
+    forms: tuple[Form, ...],
     starts: dict[str, int],
     widths: list[int],
     inside: tuple[Synapses, ...],
-    mu: NDArray[Any],
-    mv: NDArray[Any],
 ) -> NDArray[np.int64]:
     spans: list[tuple[int, ...]] = []
     first = 0
-    for p, width in zip(populations, widths, strict=True):
+    for p, held, width in zip(populations, forms, widths, strict=True):
         start, stop = starts[p.name], starts[p.name] + width
         last = first + sum(s.connection.target == p.name for s in inside)
-        keeps = len(mu) > 0 and not mu[start:stop].any() and bool((mv[start:stop] == 4096).all())
-        spans.append((start, stop, first, last, int(keeps)))
+        # Bundled kinds are silent where there is no neuron; of others nothing is known.
+        end = start + p.size if held.source else stop
+        spans.append((start, stop, first, last, int(held.still), held.u, held.v, end))
         first = last
     return np.array(spans, np.int64)
 
 
 def _joined(
     inside: tuple[Synapses, ...],
-) -> tuple[NDArray[np.void], NDArray[np.int8], NDArray[np.int16], NDArray[np.int32]]:
-    """Links, rows, taps and tables of connections, one after the other, in the order of targets."""
-    links = np.array([s.link for s in inside], LINK)
-    parts: list[list[NDArray[Any]]] = [[], [], []]
+) -> tuple[NDArray[np.void], NDArray[np.int16], NDArray[np.int32]]:
+    """Links, weights and tables of connections, one after the other, in the order of targets."""
+    links = np.concatenate([np.zeros(0, LINK), *(s.links for s in inside)])
+    held = aligned(sum(_padded(s) for s in inside))
+    begin, tables = 0, [np.zeros(0, np.int32)]
     for link, s in zip(links, inside, strict=True):
-        arrays: tuple[NDArray[Any], ...] = (s.weights.rows, s.weights.taps, s.weights.table)
-        begins = [sum(len(a) for a in part) for part in parts]
-        link["weights"] = begins[0] if s.weights.kind == ROWS else begins[1]
-        link["table"] = begins[2]
-        for part, array in zip(parts, arrays, strict=True):
-            part.append(array)
-    rows = aligned(sum(len(a) for a in parts[0]))
-    if len(rows):
-        np.concatenate(parts[0], out=rows)
-    return (
-        links, rows,
-        np.concatenate([np.zeros(0, np.int16), *parts[1]]),
-        np.concatenate([np.zeros(0, np.int32), *parts[2]]),
-    )  # fmt: skip
+        link["weights"], link["table"] = begin, sum(map(len, tables))
+        held[begin : begin + len(s.weights.held)] = s.weights.held
+        begin += _padded(s)
+        tables.append(s.weights.table)
+    return links, held, np.concatenate(tables)
+
+
+def _padded(s: Synapses) -> int:
+    """Elements up to a whole number of cache lines."""
+    return -(-len(s.weights.held) // 32) * 32
 
 
 def _components(program: Program) -> list[tuple[str, ...]]:

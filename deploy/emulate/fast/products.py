@@ -15,9 +15,7 @@ Array = NDArray[Any]
 _PIECE_BYTES = 32 << 20
 
 
-def add_products(
-    synapses: Synapses, messages: Spikes | NDArray[np.int32], first: int, drive: Array
-) -> None:
+def add_products(synapses: Synapses, messages: Spikes, first: int, drive: Array) -> None:
     """drive[:, t] += a connection's sums at step first + t; drive: [samples, steps, block size]."""
     c = synapses.connection
     begin, stop = max(first - c.delay, 0), first + drive.shape[1] - c.delay
@@ -48,10 +46,10 @@ def synaptic_sums(synapses: Synapses, messages: Array, out: Any) -> Array:
     return total.reshape(*messages.shape[:-1], -1)
 
 
-def _rows(messages: Spikes | NDArray[np.int32], start: int, end: int) -> Array:
-    if isinstance(messages, Spikes):
+def _rows(messages: Spikes, start: int, end: int) -> Array:
+    if messages.values is None:
         return unpack(np.ascontiguousarray(messages.bits[:, start:end]), messages.size)
-    return messages[:, start:end]
+    return messages.values[:, start:end]
 
 
 def _row_bytes(synapses: Synapses) -> int:

@@ -67,16 +67,15 @@ def finish(
     sent: Messages = {}
     for p, begin in zip(block.populations, block.starts, strict=True):
         part, layout = slice(begin, begin + p.size), layouts[p.name]
+        first = begin // WORD
+        bits = np.ascontiguousarray(recording.bits[..., first : first + words(p.size)])
         if p.message_range == (0, 1):
-            first = begin // WORD
-            bits = np.ascontiguousarray(recording.bits[..., first : first + words(p.size)])
-            sent[p.name] = Spikes(bits, p.size, int(recording.counts[part].sum()))
-            if p.name in trace.s:
-                trace.s[p.name][samples] = layout.outer(unpack(bits, p.size))
+            values, flat = None, unpack(bits, p.size) if p.name in trace.s else None
         else:
-            sent[p.name] = graded = np.ascontiguousarray(recording.graded[..., part])
-            if p.name in trace.s:
-                trace.s[p.name][samples] = layout.outer(graded)
+            flat = values = np.ascontiguousarray(recording.graded[..., part])
+        sent[p.name] = Spikes(bits, p.size, int(recording.counts[part].sum()), values)
+        if flat is not None and p.name in trace.s:
+            trace.s[p.name][samples] = layout.outer(flat)
         for kept, states in ((trace.u, recording.u), (trace.v, recording.v)):
             if p.name in kept and states.shape[2] == block.size:
                 kept[p.name][samples] = layout.outer(states[..., part])

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from deploy.emulate.fast.plan import Synapses
 from deploy.emulate.fast.spikes import Spikes
 
-Driver = Callable[[Synapses, "Spikes | NDArray[np.int32]", int, NDArray[Any]], None]
+Driver = Callable[[Synapses, Spikes, int, NDArray[Any]], None]
 
 # Bytes of the sums of a block that are held at once.
 _DRIVE_BYTES = 32 << 20
@@ -20,18 +19,20 @@ _DRIVE_BYTES = 32 << 20
 DENSE_PRODUCT_FROM = 0.2
 DENSE_TARGETS = 300.0
 KERNEL_PRODUCT_FROM = 0.3
+# A message that is multiplied takes longer than a spike, a product does not.
+GRADED_PRODUCT_FROM = 0.3
 
 
-def by_product(synapses: Synapses, messages: Spikes | NDArray[np.int32]) -> bool:
-    """True where a matrix product sums faster than events do, or events cannot: graded messages.
+def by_product(synapses: Synapses, messages: Spikes) -> bool:
+    """True where a matrix product sums faster than events do.
 
     Listed synapses have no product: adding events reads each active synapse once.
     """
-    if not isinstance(messages, Spikes):
-        return True
     if synapses.exact == "int64":
         return False
     pattern = synapses.connection.pattern
+    if messages.values is not None:
+        return pattern != "listed" and messages.activity >= GRADED_PRODUCT_FROM
     if pattern == "all":
         return messages.activity >= DENSE_PRODUCT_FROM + synapses.target.size / DENSE_TARGETS
     return pattern == "image" and messages.activity >= KERNEL_PRODUCT_FROM

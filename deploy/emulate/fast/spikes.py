@@ -1,4 +1,4 @@
-"""`Spikes`: binary messages of some samples, a bit each."""
+"""`Spikes`: the messages of some samples, a bit each, and their values where they are graded."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,14 @@ class Spikes:
     """What one node sent.
 
     bits: uint64 [samples, time, words]; neuron i is bit i % 64 of word i // 64, other bits are 0.
-    size: neurons. active: bits that are set.
+    size: neurons. active: bits that are set, for messages other than 0. values: int32 [samples, time,
+    size], or None where all messages are 0 and 1.
     """
 
     bits: NDArray[np.uint64]
     size: int
     active: int
+    values: NDArray[np.int32] | None = None
 
     @property
     def activity(self) -> float:
@@ -27,13 +29,21 @@ class Spikes:
         return self.active / (self.bits.shape[0] * self.bits.shape[1] * self.size)
 
 
-Messages = dict[str, Spikes | NDArray[np.int32]]
-"""By node: spikes, or graded messages int32 [samples, time, size]."""
+Messages = dict[str, Spikes]
+"""By node."""
 
 
 def words(size: int) -> int:
     """Words that hold so many bits."""
     return -(-size // WORD)
+
+
+def sent(flat: NDArray[Any], count: int, graded: bool) -> Spikes:
+    """Messages [samples, time, size], `count` of them not zero, as `Spikes`."""
+    bits = np.empty((*flat.shape[:2], words(flat.shape[2])), np.uint64)
+    pack(flat if flat.dtype.itemsize == 1 else flat != 0, bits)
+    values = flat.astype(np.int32, copy=False) if graded else None
+    return Spikes(bits, flat.shape[2], count, values)
 
 
 def pack(flags: NDArray[Any], out: NDArray[np.uint64]) -> None:

@@ -323,6 +323,7 @@ def test_products_and_events_are_one(
     monkeypatch.setattr(schedule, "DENSE_PRODUCT_FROM", product_from)
     monkeypatch.setattr(schedule, "DENSE_TARGETS", 1e9)
     monkeypatch.setattr(schedule, "KERNEL_PRODUCT_FROM", product_from)
+    monkeypatch.setattr(schedule, "GRADED_PRODUCT_FROM", product_from)
     if few_bytes:
         monkeypatch.setattr(front, "_CHUNK_BYTES", 1)
         monkeypatch.setattr(products, "_PIECE_BYTES", 1)
@@ -330,6 +331,47 @@ def test_products_and_events_are_one(
     for seed in range(25):
         program = random_program(seed)
         check(program, messages_for(program, np.random.default_rng(seed)), kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("graded", [False, True])
+def test_rows_of_any_width_and_number_are_summed(
+    kernel: Any, graded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of 256 and of 64 targets and what is left, weights at their ends, in 32 and 64 bits."""
+    monkeypatch.setattr(schedule, "DENSE_PRODUCT_FROM", 2.0)
+    monkeypatch.setattr(schedule, "GRADED_PRODUCT_FROM", 2.0)
+    rng = np.random.default_rng(graded)
+    widths = [1, 63, 64, 65, 255, 257, 320, 600]
+    for targets, exponent in zip(widths, [0, 7, -7, -1, 1, 0, -3, 2], strict=True):
+        sources = int(rng.choice([3, 300, 700]))
+        top = int(rng.choice([3, 2**23 - 1])) if graded else 1
+        ends = rng.choice([-254, -2, 0, 2, 254], (targets, sources)).astype(np.int32)
+        program = Program(
+            (make_input("i", (sources,), -top * graded, top),),
+            (make_population("n", (targets,), du=-1, dv=7, vth=rng.integers(0, 131072, targets)),),
+            (Dense("w", "i", "n", ends, exponent, int(rng.integers(0, 2))),),
+            (),
+        )
+        x = rng.integers(-top * graded, top + 1, (2, 4, sources))
+        x[0] = top  # all at once
+        check(program, {"i": x}, kernel, rng.choice(["all", "none"]))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_neurons_that_are_left_as_they_are_miss_nothing(kernel: Any, random_sparse: Any) -> None:
+    """Of neurons that neither decay nor have a bias, only those that hear something are stepped."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        c = random_sparse(rng, "c", ("i", "n"), (400, 30))
+        bias = rng.integers(0, 2, 400) * int(rng.integers(0, 2))
+        population = make_population("n", (400,), vth=rng.integers(0, 9, 400), bias=bias)
+        loop = random_sparse(rng, "l", ("n", "n"), (400, 400), exponent=-3, delay=2)
+        program = Program((make_input("i", (30,)),), (population,), (c, loop)[: 1 + seed % 2], ())
+        assert prepare(program).blocks[0].forms[0].still == (not bias.any())
+        x = (rng.random((3, 30, 30)) < 0.02).astype(np.uint8)
+        trace = check(program, {"i": x}, kernel, "spikes")
+        assert 0 < trace.s["n"].mean() < 1
 
 
 def any_population(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Neurons:
@@ -444,13 +486,13 @@ def test_kernels_at_the_edges_of_their_geometry(kernel: Any, exponent: int) -> N
 
 
 def test_activity_chooses_the_kernel(random_conv2d: Any) -> None:
-    """Products for graded messages and where much is active, events elsewhere."""
+    """Products where much is active, events elsewhere."""
     c = random_conv2d(np.random.default_rng(0), "w", ("i", "n"), (2, 8, 8))
     program = Program(
         (make_input("i", (2, 8, 8)),), (make_population("n", c.target_shape),), (c,), ()
     )
     synapses = prepare(program).blocks[0].outside[0]
     for active, product in ((0, False), (10, False), (100, True)):
-        heard = Spikes(np.zeros((1, 1, 2), np.uint64), 128, active)
-        assert schedule.by_product(synapses, heard) == product
-    assert schedule.by_product(synapses, np.zeros((1, 1, 128), np.int32))
+        bits, values = np.zeros((1, 1, 2), np.uint64), np.zeros((1, 1, 128), np.int32)
+        assert schedule.by_product(synapses, Spikes(bits, 128, active)) == product
+        assert schedule.by_product(synapses, Spikes(bits, 128, active, values)) == product
