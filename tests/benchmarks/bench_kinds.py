@@ -10,6 +10,7 @@ time.
 import argparse
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,18 @@ LEAKY: dict[str, Any] = {"vth": 4000, "du": 1024, "dv": 512}
 OWN = Path(__file__).parents[2] / "examples" / "own_neuron.py"
 
 
-def own(name: str) -> Neurons:
+@cache
+def _own() -> Any:
     """The kind of `examples/own_neuron.py`, which the package does not know."""
     spec = importlib.util.spec_from_file_location("own_neuron", OWN)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    held = (np.full(SHAPE, value, np.int32) for value in (512, 4000))
-    made: Neurons = module.Adaptive(name, SHAPE, *held)
+    return module.Adaptive
+
+
+def own(name: str) -> Neurons:
+    made: Neurons = _own()(name, SHAPE, *(np.full(SHAPE, x, np.int32) for x in (512, 4000)))
     return made
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.emulate.fast.layout import Layout
-from deploy.emulate.fast.tracing import Untraceable, trace
 from deploy.neurons import (
     Delta,
     Graded,
@@ -23,6 +22,7 @@ from deploy.neurons import (
     Ternary,
     Threshold,
 )
+from deploy.neurons.tracing import Untraceable, trace
 
 # Numbers of a population, at most.
 SETTINGS = 8

@@ -2,7 +2,7 @@
 
 Each is compiled on its own when it is first needed and is called through its address, so that the
 loops of `kernels` are compiled once for all kinds, and a kind of a person's own
-(`deploy.emulate.fast.tracing`) is called like one of these.
+(`deploy.neurons.tracing`) is called like one of these.
 
     step(t, n, a, state, stride, registers, settings, flags, sent) → 0, or 1 to stop
 

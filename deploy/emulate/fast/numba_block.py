@@ -97,7 +97,7 @@ def _update(form: Form, narrow: bool) -> Any:
 
 @cache
 def _of_source(source: str) -> Any:
-    """The update that `deploy.emulate.fast.tracing` wrote, compiled in this process."""
+    """The update that `deploy.neurons.tracing` wrote, compiled in this process."""
     names = {"int64": np.int64, "int32": np.int32, "bool_": np.bool_}
     exec(source, names)  # of our own operations and whole numbers only
     return compile_step(names["step"], False, False)

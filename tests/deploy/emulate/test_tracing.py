@@ -12,11 +12,11 @@ from deploy import neurons
 from deploy.arithmetic.integers import Int64
 from deploy.arithmetic.registers import IntArray
 from deploy.emulate.fast import emulate_fast, prepare
-from deploy.emulate.fast.tracing import Untraceable, trace
 from deploy.emulate.reference import emulate
 from deploy.errors import CheckFailed
 from deploy.neurons import Neurons, register
 from deploy.neurons.base import State
+from deploy.neurons.tracing import Untraceable, trace
 from deploy.program.program import Dense, Program, make_input
 
 pytestmark = pytest.mark.skipif(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from deploy.neurons import Neurons
+from deploy.neurons.base import Neurons
 
 # Samples of the arrays that a step is tried on: what differs between them is no register.
 _SAMPLES = 2
