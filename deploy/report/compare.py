@@ -88,7 +88,7 @@ def compare_html(a: object, b: object, causes: Sequence[Stage] = ()) -> str:
     causes: where their folders first differ (`changed.stages`), where these are at hand.
     """
     rows, nodes = compare_rows(a, b), node_rows(a, b)
-    differing = [row for row in rows if row[3] not in ("same", "")]
+    differing = [row for row in rows if row[1] != row[2]]
     changes = [(row[0], x, row[3]) for row in [*differing, *nodes] if (x := _percent(row[3]))]
     first = next((s for s in causes if s.first is not None), None)
     return fill(

@@ -29,6 +29,6 @@ def differing_bars(parts: Sequence[tuple[str, int, int]], label: str) -> Drawing
     for name, differ, of in parts:
         share = differ / max(1, of)
         bar = el("rect", x=0, y=0, width=round(100 * share, 3), height=HEIGHT, cls="more")
-        said = [percent(share), f"{count(differ)} of {count(of)}"]
+        said = [f"{count(differ)} of {count(of)}", percent(share)]
         drawn.append(band(name, [], stretched(100, HEIGHT, bar), said))
     return figure(label, *drawn, cls="bars changes")
