@@ -141,7 +141,7 @@ def test_on_paper_no_heading_is_left_alone_and_no_sheet_is_half_empty(
 ) -> None:
     tab.open((pages / "run.html").as_uri(), 1280)
     headings = tab.run(
-        "[...document.querySelectorAll('h2, caption')].filter(e => e.getClientRects().length).map(e => e.textContent.trim())"
+        "[...document.querySelectorAll('h2, h3, caption, .legend, .part > p:not(:last-child)')].filter(e => e.getClientRects().length).map(e => e.innerText.trim().split('\\n').pop())"
     )
     tab.paper(tmp_path / "run.pdf")
     command = ["pdftotext", "-bbox-layout", tmp_path / "run.pdf", "-"]
