@@ -74,14 +74,15 @@ class _Lines:
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._pause = stream, FIRST_S
-        self._next, self._last = time.monotonic(), ""
+        self._next, self._last, self._told = time.monotonic(), "", ""
 
     def write(self, text: str) -> None:
         """Take what tqdm draws: a text, or the newline after its last."""
         self._last = text.strip() or self._last
         now = time.monotonic()
-        if now < self._next and text != "\n":
+        if (now < self._next and text != "\n") or self._last == self._told:
             return
+        self._told = self._last
         self._next, self._pause = now + self._pause, min(2 * self._pause, LONGEST_S)
         self._stream.write(f"{self._last}\n")
 
