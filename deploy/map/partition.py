@@ -139,7 +139,10 @@ def starts(program: Program, chip: Chip, ordering: Orders) -> dict[str, Parts]:
     found: dict[str, Parts] = {}
     refusals: list[Refusal] = []
     most = None
-    if (tiles := tile_parts(program, chip)) is not None:
+    tiles = tile_parts(program, chip)
+    if isinstance(tiles, Refusal):
+        refusals.append(tiles)  # the first is told: it knows the cores of the whole
+    elif tiles is not None:
         found["tiles"] = tiles
         most = _cores_of_each(tiles)
     for name, order, even in (

@@ -155,16 +155,21 @@ def _check_synapse_formats(program: Program, chip: Chip, population: Neurons) ->
 
 
 def too_many_cores(chip: Chip, count: dict[str, int]) -> Refusal | None:
-    """Why populations that need so many cores do not fit the system, if they do not."""
+    """Why a cut into so many cores of each population does not fit the system, if it does not."""
     used = sum(count.values())
     if used <= chip.cores:
         return None
     largest = max(count, key=lambda name: count[name])
+    told = f"{count[largest]} of {used} cores that the best cut takes; cores"
+    return exceeds_system(chip, largest, told, used)
+
+
+def exceeds_system(chip: Chip, layer: str, told: str, used: int) -> Refusal:
+    """The refusal of a cut that takes `used` cores, more than there are; told: what they are."""
     chips = -(-used // amount(chip.cores_per_chip))
     return Refusal(
-        f"layer '{largest}': {count[largest]} of at least {used} cores that the network needs; cores "
-        f"exceed the {chip.cores} of '{chip.name}' by {used - chip.cores}; use a system of {chips} "
-        f"chips or more, prune, or use fewer channels"
+        f"layer '{layer}': {told} exceed the {chip.cores} of '{chip.name}' by {used - chip.cores}; use "
+        f"a system of {chips} chips or more, prune, or use fewer channels"
     )
 
 

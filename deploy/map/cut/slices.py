@@ -16,7 +16,7 @@ from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Core, Mapping, Slice
 from deploy.map.core.costs import neuron_groups
-from deploy.map.core.fits import Limits, Refusal, check_program, too_many_cores
+from deploy.map.core.fits import Limits, Refusal, check_program, exceeds_system, too_many_cores
 from deploy.map.core.hypergraph import Parts, destinations
 from deploy.program.program import Program
 
@@ -126,9 +126,9 @@ def slices(limits: Limits, order: Ints, *, even: bool, enough: int | None = None
         start, stop = stop, 2 * stop - start
         # As many cores again as so far, for what is left.
         needed = -(-size * len(cut) // start)
-        refusal = too_many_cores(limits.chip, {limits.name: needed})
-        if start < size and len(cut) > limits.chip.cores and refusal is not None:
-            return refusal
+        if start < size and len(cut) > limits.chip.cores:
+            told = f"some {needed} cores, its neurons taken in their order,"
+            return exceeds_system(limits.chip, limits.name, told, needed)
         if start < size and enough is not None and len(cut) >= 8 and needed > 2 * enough:
             return Refusal(
                 f"layer '{limits.name}': some {needed} cores in this order, another cut needs {enough}"

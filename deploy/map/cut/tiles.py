@@ -17,7 +17,7 @@ import numpy as np
 from deploy.arithmetic.index_sets import Ints
 from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import neuron_groups
-from deploy.map.core.fits import Limits, Refusal, check_program
+from deploy.map.core.fits import Limits, Refusal, check_program, too_many_cores
 from deploy.map.core.hypergraph import Parts, reached
 from deploy.map.cut.orders import by_position
 from deploy.map.cut.slices import slices
@@ -25,10 +25,10 @@ from deploy.neurons import Neurons
 from deploy.program.program import Program
 
 
-def tile_parts(program: Program, chip: Chip) -> Parts | None:
-    """The core of every neuron, numbered from 0; None where no such cut fits the chip.
+def tile_parts(program: Program, chip: Chip) -> Parts | Refusal | None:
+    """The core of every neuron, numbered from 0, or by how much this cut exceeds the system.
 
-    Raises CheckFailed for what no cut can change.
+    None where a population alone has no such cut. Raises CheckFailed for what no cut can change.
     """
     check_program(program, chip)
     groups = neuron_groups(program)
@@ -49,9 +49,10 @@ def tile_parts(program: Program, chip: Chip) -> Parts | None:
             if found is None:
                 return None
             parts[name] = found
-    first = np.cumsum([0, *(int(part.max()) + 1 for part in parts.values())])
-    if first[-1] > chip.cores:
-        return None
+    count = {name: int(part.max()) + 1 for name, part in parts.items()}
+    if (refusal := too_many_cores(chip, count)) is not None:
+        return refusal
+    first = np.cumsum([0, *count.values()])
     return {name: part + first[i] for i, (name, part) in enumerate(parts.items())}
 
 

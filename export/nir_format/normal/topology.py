@@ -47,7 +47,11 @@ def linear_order(flat: Flat, before: Mapping[str, list[str]]) -> tuple[str, ...]
 
 
 def components(after: Mapping[str, set[str]]) -> dict[str, int]:
-    """The number of the strongly connected component of every node that has edges (Kosaraju)."""
+    """The number of the strongly connected component of every node that has edges (Kosaraju).
+
+    By hand: graphlib tells of one cycle, not of all components, and SciPy, which has them, is needed
+    by nothing else that reads a graph.
+    """
     back: dict[str, set[str]] = {}
     for a, targets in after.items():
         for b in targets:

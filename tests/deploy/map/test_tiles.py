@@ -135,6 +135,21 @@ def test_what_does_not_fit_is_refused_by_the_layers_as_before() -> None:
     with pytest.raises(CheckFailed, match=r"layer 'l0': .* input axons of a single neuron"):
         require_fit(program, chip)
     few = chip_of(synapse_words=1000, cores_per_chip=4)
-    assert tile_parts(program, few) is None
-    with pytest.raises(CheckFailed, match="cores exceed the 4 of 'loihi2'"):
+    assert not isinstance(tile_parts(program, few), dict)
+    with pytest.raises(CheckFailed, match="exceed the 4 of 'loihi2'"):
         require_fit(program, few)
+
+
+@pytest.mark.parametrize("words", [700, 1000, 2000])
+def test_a_system_of_as_many_cores_as_the_refusal_tells_holds_the_network(words: int) -> None:
+    program = network((16, 16, 16), 8)
+    large = chip_of(synapse_words=words, cores_per_chip=500)
+    parts = tile_parts(program, large)
+    assert isinstance(parts, dict)
+    needed = 1 + max(int(part.max()) for part in parts.values())
+    small = chip_of(synapse_words=words, cores_per_chip=needed - 1)
+    with pytest.raises(
+        CheckFailed, match=rf" of {needed} cores that .* by 1; use a system of 2 chips"
+    ):
+        require_fit(program, small)
+    require_fit(program, chip_of(synapse_words=words, cores_per_chip=needed))

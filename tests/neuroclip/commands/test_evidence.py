@@ -88,7 +88,11 @@ def test_a_sabotaged_weight_is_found_by_every_command(
     told = capsys.readouterr()
     assert "program.npz is not the file that the run wrote" in told.err
     rows = {line.split()[0]: line.split()[-1] for line in told.out.splitlines() if line.split()}
-    assert (rows["program.npz"], rows["identity"], rows["trace.npz"]) == ("differs", "differs", "same")
+    assert (rows["program.npz"], rows["identity"], rows["trace.npz"]) == (
+        "differs",
+        "differs",
+        "same",
+    )
 
 
 def test_programs_and_traces_are_told_apart(
