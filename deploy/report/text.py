@@ -27,11 +27,11 @@ DIVERGENCE = "first divergence"
 # Predictions that are shown in place of an accuracy.
 MAX_PREDICTIONS = 8
 # A terminal shows the whole summary at once; labels take LABEL of its columns.
-MAX_LINES, WIDTH, LABEL = 23, 100, 20
+MAX_LINES, WIDTH, LABEL = 22, 100, 20
 
 
 def summary(report: object, path: str | Path | None = None) -> str:
-    """The printed summary of a run: at most 23 aligned lines of at most 100 columns.
+    """The printed summary of a run: at most 22 aligned lines of at most 100 columns.
 
     report: the object that report.json holds, whatever is missing named "not measured".
     path: where the full report is, for the last line; it is never broken.

@@ -8,6 +8,9 @@ import pytest
 from deploy.program.program import Dense, Output, Program, make_input, make_population
 from deploy.report import render
 from deploy.report.compare import compare_rows
+from deploy.report.html import show
+from deploy.report.sections import Run, sections
+from deploy.report.words.system import system_line
 
 
 @pytest.fixture
@@ -80,3 +83,21 @@ def test_graded_messages_without_a_coefficient_are_marked(report: Any, program: 
     page = render(report | {"energy": sets}, {}, program)
     assert "Graded messages, which Loihi 1 does not have" in page
     assert f"{sets[0]['coefficients']}: no neurons or messages" in page
+
+
+@pytest.mark.parametrize("odd", [None, "x", [], {}, -1, [1, "2"], True, float("nan")])
+def test_no_mistyped_entry_stops_the_section(program: Program, odd: object) -> None:
+    (section,) = [each for each in sections() if each.identity == "system"]
+    whole = system()
+    entry, part = whole["sets"][0], whole["host"][0]
+    wrong = [whole | {key: odd} for key in whole]
+    wrong += [whole | {"sets": [entry | {key: odd}]} for key in entry]
+    wrong += [
+        whole | {"sets": [entry | {"joules": entry["joules"] | {key: odd}}]}
+        for key in entry["joules"]
+    ]
+    wrong += [whole | {"host": [part | {key: odd}]} for key in part]
+    wrong += [whole | {"static": whole["static"] | {key: odd}} for key in whole["static"]]
+    for found in [odd, *wrong]:
+        show(section, Run({"system": found}, {}, program))
+        system_line({"system": found})
