@@ -162,10 +162,10 @@ def export(
     return carry_out(model, Request(**request), Options(**settings))
 
 
-def carry_out(model: Any, request: Request, options: Options) -> Report:
-    """Read a model and run it, as `export` and the command do."""
+def carry_out(model: Any, request: Request, options: Options, start: float | None = None) -> Report:
+    """Read a model and run it, as `export` and the command do. start: as of `Stages`."""
     claim(options.out, _inputs(model, request, options))
-    stages = Stages()
+    stages = Stages(start)
     with stages.time("data"):
         deployment = read_model(model, request)
     return Report(options.out, run(deployment, options, stages))

@@ -79,3 +79,6 @@ else
     make_venv "$venv" "$python"
     install "$venv" constraints-core.txt learn,recordings,fast,partition,cluster,completion,test,dev,docs
 fi
+# Once, and not at every start where Python may write no bytecode; files of other Pythons do not compile.
+say "compiling"
+"$venv/bin/python" -m compileall -q -j 0 "$venv/lib" deploy export neuroclip >/dev/null 2>&1 || true

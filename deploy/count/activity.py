@@ -76,20 +76,43 @@ def activity(found: tuple[Fan, ...], sent: Dict[str, NDArray[Any]]) -> Activity:
     """
     leading = next(iter(sent.values())).shape[:-1]
     made = Activity(*(np.zeros((*leading, len(found)), np.int64) for _ in range(5)))
+    for source, messages in sent.items():
+        _add_heard(made, found, source, messages)
     for i, fan in enumerate(found):
-        for source, (neurons, effective, dense) in fan.listening.operations.items():
-            # Sums of whole numbers below 2^53 are exact in float64, whose products are fast.
-            heard = sent[source][..., neurons].astype(np.float64) @ np.stack([effective, dense], 1)
-            made.synaptic_ops[..., i] += heard[..., 0].astype(np.int64)
-            made.synaptic_ops_dense[..., i] += heard[..., 1].astype(np.int64)
-        for source, neurons in fan.arriving.items():
-            made.packets_in[..., i] += sent[source][..., neurons].sum(axis=-1, dtype=np.int64)
         for part in fan.core.slices:
             fired = sent[part.population][..., part.start : part.stop].astype(np.int64)
             copies = fan.leaving[part.population][part.start : part.stop]
             made.spikes[..., i] += fired.sum(axis=-1)
             made.packets_out[..., i] += fired @ copies
     return made
+
+
+def _add_heard(made: Activity, found: tuple[Fan, ...], source: str, sent: NDArray[Any]) -> None:
+    """Operations and arriving packets of one source, on every core."""
+    size = sent.shape[-1]
+    # What cores that hear the whole source share, as those of a dense layer do.
+    whole: NDArray[np.float64] | None = None
+    total: Ints | None = None
+    for i, fan in enumerate(found):
+        if source in fan.listening.operations:
+            neurons, effective, dense = fan.listening.operations[source]
+            if len(neurons) == size and whole is None:
+                whole = sent.astype(np.float64)
+            here = whole if len(neurons) == size else sent[..., neurons].astype(np.float64)
+            assert here is not None
+            # Sums of whole numbers below 2^53 are exact in float64, whose products are fast.
+            heard = here @ np.stack([effective, dense], 1)
+            made.synaptic_ops[..., i] += heard[..., 0].astype(np.int64)
+            made.synaptic_ops_dense[..., i] += heard[..., 1].astype(np.int64)
+        arriving = fan.arriving.get(source)
+        if arriving is None:
+            continue
+        if len(arriving) < size:
+            made.packets_in[..., i] += sent[..., arriving].sum(axis=-1, dtype=np.int64)
+            continue
+        if total is None:
+            total = sent.sum(axis=-1, dtype=np.int64)
+        made.packets_in[..., i] += total
 
 
 def step_counts(

@@ -8,6 +8,7 @@ neurons bound the sum that came between, `observe` takes it from them:
 Elsewhere it steps the neurons anew, on the sums of the messages that a trace recorded.
 """
 
+import sys
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -25,6 +26,8 @@ from deploy.program.program import Program, sent_range
 
 # Values of one array that are held at a time.
 _BLOCK = 1 << 22
+# States that NumPy has counted before numba is imported.
+_SMALL = 1 << 24
 # Sums that u's 24 bits tell apart.
 _SUM = 1 << 17
 
@@ -62,7 +65,7 @@ def observe(
             u, v = (
                 x[p.name].reshape(trace.samples, trace.timesteps, -1) for x in (trace.u, trace.v)
             )
-            found[p.name] = _fast(p, u, v) if _has_numba() else counted_from_states(p, u, v)
+            found[p.name] = (_fast if _pays(u.size) else counted_from_states)(p, u, v)
             continue
         found[p.name] = dict.fromkeys(p.limits(), 0)
         sums = {c: c.sums() for c in program.into(p.name)}
@@ -126,6 +129,11 @@ def _told_by_u(program: Program, p: Population) -> bool:
             + 1
         )
     return most < _SUM
+
+
+def _pays(values: int) -> bool:
+    """Whether so many states are worth loading what compiles: not where a run is over in less."""
+    return _has_numba() and (values > _SMALL or "numba" in sys.modules)
 
 
 @cache

@@ -55,8 +55,11 @@ class Trace:
 
 def first_samples(trace: Trace, count: int) -> Trace:
     """The trace with its recordings cut to the first `count` samples; totals stay those of all."""
-    # Copied: a view would keep the whole recording in memory.
-    cut = {q: {n: a[:count].copy() for n, a in getattr(trace, q).items()} for q in QUANTITIES}
+    # A part is copied: a view would keep the whole recording in memory.
+    cut = {
+        q: {n: a if count >= len(a) else a[:count].copy() for n, a in getattr(trace, q).items()}
+        for q in QUANTITIES
+    }
     return replace(trace, s=cut["s"], u=cut["u"], v=cut["v"])
 
 

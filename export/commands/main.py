@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -273,7 +274,8 @@ def _export(options: argparse.Namespace, command: str) -> int:
     asked = {f.name: getattr(options, f.name) for f in fields(Options) if f.name in options}
     chosen = {f.name: getattr(options, f.name) for f in fields(Request) if f.name in options}
     settings = Options(**asked, command=command)
-    return _print_outcome(carry_out(options.model, Request(**chosen), settings))
+    start = time.process_time()
+    return _print_outcome(carry_out(options.model, Request(**chosen), settings, start))
 
 
 def _finished(out: Path, command: str) -> int | None:

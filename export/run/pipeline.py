@@ -177,7 +177,7 @@ def _run(
     recorded = chipped.timed.with_relays({**inputs, **runs.trace.s})
     with stages.time(target.name):
         crossed = target.cross_check(job, Mapped(chip, mapping, recorded, held))
-    with stages.time("report"):
+    with stages.time("count"):
         report = report_json(
             Found(
                 deployment, options, program, chip, sets, proof, latency, runs, watched,
@@ -185,6 +185,7 @@ def _run(
             ),
             stages.seconds,
         )  # fmt: skip
+    with stages.time("files"):
         if options.record != "none":
             save_trace(options.out / "trace.npz", _recorded(runs.trace, options.record))
         save_mapping(options.out / "mapping.json", mapping)
@@ -194,10 +195,11 @@ def _run(
         if deployment.frames is not None:
             write_npz(options.out / FRAMES, {"frames": deployment.frames})
         report |= {"evidence": evidence(options.out)}
+    with stages.time("page"):
         sent_in = {f"{n}/s": x[: options.record_samples] for n, x in deployment.inputs.items()}
         shown = recordings(runs.trace) | sent_in
         write_report(options.out / "report.html", report, shown, program, deployment.frames)
-        write_json(options.out / "report.json", report)
+    write_json(options.out / "report.json", report)
     return report
 
 

@@ -10,8 +10,9 @@ from deploy.progress import say
 class Stages:
     """Seconds spent in each stage of a run."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, start: float | None = None) -> None:
+        """start: processor seconds before the first stage: the interpreter and its imports."""
+        self.seconds: dict[str, float] = {} if start is None else {"start": start}
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:

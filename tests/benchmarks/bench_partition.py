@@ -28,7 +28,7 @@ from deploy.map.place import tabu_search
 from deploy.map.validate import validate
 from deploy.program.program import Program, make_input, make_population
 
-TRIES = 4
+TRIES = 10
 
 
 def chip_of(name: str = "loihi2", **limits: int) -> Chip:
@@ -105,7 +105,7 @@ def conv() -> None:
     program, messages = conv_network()
     chip = chip_of(neurons=256, cores_per_chip=25, cores_per_router=1, mesh_columns=5)
     print("convolutional network, 5 824 neurons, 256 a core, mesh of 5 × 5 single cores")
-    best = None
+    best, every = None, []
     for seed in range(TRIES):
         mapping, seconds = timed(lambda s=seed: partition(program, chip, messages, seed=s))
         graph = hypergraph(program, parts_of(program, mapping), len(mapping.cores), messages)
@@ -115,10 +115,14 @@ def conv() -> None:
             f"  seed {seed}: {number:,} packets on {len(mapping.cores)} cores, {seconds:.1f} s, "
             f"{len(validate(program, chip, mapping))} violations{'' if again else ', NOT REPEATED'}"
         )
+        every.append(number)
         if best is None or number < best[0]:
             best = number, mapping, graph
     assert best is not None
-    print(f"  best of {TRIES} seeds: {best[0]:,} (to beat: 48 000, aim 45 900)")
+    print(
+        f"  best of {TRIES} seeds: {best[0]:,}, mean {np.mean(every):,.0f} "
+        f"({np.mean(every) / 40_000:.3f} of the 40 000 aimed at)"
+    )
     bare, seconds = timed(lambda: partition(program, chip, messages, library=False))
     number = packets(hypergraph(program, parts_of(program, bare), len(bare.cores), messages))
     print(f"  without the library: {number:,} packets, {seconds:.1f} s")

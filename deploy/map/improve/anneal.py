@@ -7,7 +7,7 @@ pin of one of its hyperedges, in exchange with a vertex there where that core is
 where the packets that it adds are at most −T·ln(r), r evenly in 0..1, with T falling step by step.
 T is in units of the messages that an average pin stands for.
 
-For example at T = 2 units a proposal that adds two units of packets is taken with probability 1/e, one
+For example at T = 4 units a proposal that adds four units of packets is taken with probability 1/e, one
 that adds none always; at T = 0 only what saves packets would be, as `local_search` does.
 """
 
@@ -22,7 +22,7 @@ from deploy.map.improve.local_search import Problem, problem
 from deploy.program.program import Program
 
 # Of each level: clusters a core at least, the first and the last T, and proposals a vertex.
-_LEVELS = ((4, 2.0, 0.25, 13_000), (8, 0.75, 0.2, 26_000), (16, 0.6, 0.2, 26_000))
+_LEVELS = ((4, 4.0, 0.5, 13_000), (8, 1.3, 0.33, 26_000), (16, 0.67, 0.2, 26_000))
 _STEPS = 100
 # Proposals, and hyperedges that they look at, in all of a level at most: a second or so.
 _PROPOSALS, _WORK = 20_000_000, 500_000_000
