@@ -87,3 +87,12 @@ def test_unknown_names_are_refused_before_torch_is_imported(tmp_path):
     assert len(told) == len(UNKNOWN)
     assert [line for line in told if not line.startswith("2 1 ")] == []
     assert not (tmp_path / "out").exists()
+
+
+def test_the_digits_are_scikit_learns_and_do_not_import_it():
+    datasets = pytest.importorskip("sklearn.datasets")
+    from neuroclip.data.events.digits import digit_pictures
+
+    assert digit_pictures()[1].tolist() == datasets.load_digits().target.tolist()
+    read = "from neuroclip.data.events.digits import digit_pictures\ndigit_pictures()"
+    assert not imported(read) & {"sklearn", "torch"}

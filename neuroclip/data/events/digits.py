@@ -1,14 +1,16 @@
 """The bundled data: scikit-learn's 1 797 handwritten digits, as pictures and as event streams."""
 
+import gzip
 import hashlib
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
-from sklearn.datasets import load_digits
 
 from deploy.progress import track
 from neuroclip.data.events.camera import CameraParameters, simulate
@@ -36,15 +38,27 @@ def digit_pictures() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     8×8 pixels of 0..16 (UCI optical recognition of handwritten digits, test part, as scikit-learn
     ships it), enlarged to 20×20 with cubic splines and set in the middle of 28×28.
     """
-    data = load_digits()
-    small = np.asarray(data.images, dtype=np.float64) / 16
+    values = _shipped()
+    small = values[:, :-1].reshape(-1, 8, 8) / 16
     scale = _BOX_SIZE / small.shape[1]
     large = zoom(small, (1, scale, scale), order=3, mode="grid-constant", grid_mode=True)
     margin = (PICTURE_SIZE - _BOX_SIZE) // 2
     pictures = np.zeros((len(large), PICTURE_SIZE, PICTURE_SIZE), dtype=np.uint8)
     inner = slice(margin, margin + _BOX_SIZE)
     pictures[:, inner, inner] = np.round(np.clip(large, 0, 1) * 255)
-    return pictures, np.asarray(data.target, dtype=np.int64)
+    return pictures, values[:, -1].astype(np.int64)
+
+
+def _shipped() -> NDArray[np.float64]:
+    """scikit-learn's file of the digits, [1797, 64 pixels and the class], as its `load_digits` reads it.
+
+    Without importing scikit-learn, which takes longer than all that is done with the pictures.
+    """
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
+    with gzip.open(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz") as file:
+        return np.loadtxt(file, delimiter=",")
 
 
 def digits_split(seed: int = 0) -> tuple[NDArray[np.int64], ...]:

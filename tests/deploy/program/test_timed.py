@@ -15,8 +15,6 @@ from deploy.program.pipeline_latency import latency_steps
 from deploy.program.program import Output, Program, make_input, make_population
 from deploy.program.timed import timed
 
-ARRIVES = 1  # step after it was sent, over every connection of a chip
-
 
 def matrices(program: Program) -> dict[str, np.ndarray]:
     found = {}
