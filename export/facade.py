@@ -130,7 +130,8 @@ def export(
     file of spikes. labels: of the samples, integers
     [samples], beside spikes; or names of classes, for a checkpoint. target: as `neuroclip-export --help`
     lists them. out: the folder that receives the files. options: every other option of the command,
-    with _ for -: `samples=100, record="all", jobs=2, calibrate="few.npz", lava_python="python3.10"`.
+    with _ for -: `samples=100, record="all", jobs=2, calibrate="few.npz", lava_python="python3.10"`;
+    `--for` is `reader`.
 
         >>> import neuroclip as nc
         >>> report = nc.export("neuroclip-digits", samples=20, target="emulator", out="runs/digits")
