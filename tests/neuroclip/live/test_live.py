@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deploy.errors import BadInput
 from neuroclip.commands import main as cli
@@ -153,6 +155,26 @@ def test_what_is_no_stream_of_events_is_named(kind: str, content: bytes, said: s
     with pytest.raises(BadInput, match=said) as error:
         list(recordings(lambda: next(blocks, b""), decoder(f"some.{kind}", None), SENSOR, None))
     assert "some." in str(error.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(DECODERS)),
+    start=st.integers(0, 60),
+    damage=st.binary(max_size=40),
+    size=st.integers(1, 60),
+)
+def test_damaged_streams_end_in_a_named_error_or_in_events(
+    kind: str, start: int, damage: bytes, size: int
+) -> None:
+    content = written(kind, made(12, 3))
+    content = content[:start] + damage + content[start + len(damage) :]
+    blocks = in_blocks(content, iter(lambda: size, -1))
+    try:
+        for part in recordings(lambda: next(blocks, b""), decoder(f"a.{kind}", None), SENSOR, None):
+            assert len(part)
+    except BadInput as error:
+        assert "a." in str(error)
 
 
 def test_without_a_sensor_there_are_no_frames() -> None:
