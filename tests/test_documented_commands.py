@@ -45,6 +45,7 @@ SPIKING = (
     "tests/export/frontends/test_spikeclip_data.py",
     *WORDS,
 )
+LIVE = "tests/neuroclip/live/test_live.py", "tests/neuroclip/live/test_page.py"
 ELSEWHERE = {
     "neuroclip train clip": TOWERS,
     "neuroclip train spikeclip": SPIKING,
@@ -56,6 +57,8 @@ ELSEWHERE = {
     "neuroclip zero-shot --clip runs/words": WORDS,
     "neuroclip unseen": WORDS,
     "neuroclip-export network.net": ("tests/export/net_format/test_net_read.py",),
+    "neuroclip watch growing.dat": LIVE,
+    "neuroclip watch tcp:": LIVE,
     "neuroclip-export --workers": ("tests/export/run/test_elsewhere.py",),
     "neuroclip-export my_module.py": ("tests/export/frontends/test_python_file.py",),
 }
@@ -174,9 +177,9 @@ def test_the_commands_of_a_page_run(page: str, place: Path) -> None:
         image_graph(place)
     if any("mine.py" in command for command in commands):
         own_network(place)
-    if any(re.search(r"\b(demo|diff A)\b", command) for command in commands):
+    if any(re.search(r"\b(demo|RUN|A B)\b", command) for command in commands):
         run = "neuroclip-export runs/mine --data DIR --samples 4 --target emulator --out"
-        assert [run_here(f"{run} {out}") for out in ("demo", "A", "B")] == [0, 0, 0]
+        assert [run_here(f"{run} {out}") for out in ("demo", "A", "B", "RUN")] == [0] * 4
     for command in commands:
         if "sanafe" not in command or find_spec("sanafe"):
             assert run_here(short(command)) == 0, short(command)
