@@ -27,7 +27,7 @@ from neuroclip.data.events.recording import Recording, read_recording
 from neuroclip.data.images.vocabulary import read_labels
 from neuroclip.live.decoders import decoder
 from neuroclip.live.server import Board, serving
-from neuroclip.live.sources import opened_source
+from neuroclip.live.sources import STDIN, opened_source
 from neuroclip.live.watch import watch_stream
 from neuroclip.live.windows import DEFAULT_WINDOW_US, recordings
 
@@ -100,7 +100,7 @@ def _watched(
         if shown.port is None:
             show(slices, labels, shown.source)
             return 0
-        board = Board(shown.source, labels)
+        board = Board("standard input" if shown.source == STDIN else shown.source, labels)
         print(f"watch it at {stack.enter_context(serving(board, shown.port))}", flush=True)
         show(_published(slices, board), labels, shown.source)
         board.end()
