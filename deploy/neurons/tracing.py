@@ -220,6 +220,11 @@ class _Value(NDArrayOperatorsMixin):
             raise Untraceable(f"it calls numpy.{function.__name__}")
         return made(*arguments, **options)
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Untraceable(f"it reads .{name} of an array")
+
     def _refused(self, *_: Any, **__: Any) -> Any:
         raise Untraceable("it looks at single neurons, or decides by their values or the step")
 

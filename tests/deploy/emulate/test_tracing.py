@@ -135,6 +135,10 @@ def branches(p: Own, state: State, a: Int64, t: Any) -> Any:
     return dict(state), a if (a > 5).any() else 0 * a
 
 
+def places(p: Own, state: State, a: Int64, t: Any) -> Any:
+    return dict(state), np.clip(a - a[:, :1, :1], -9, 9)
+
+
 def counts(p: Own, state: State, a: Int64, t: Any) -> Any:
     return dict(state), np.clip(a + t if t % 2 else a, -9, 9)
 
@@ -163,7 +167,8 @@ calls = 0
 @pytest.mark.parametrize(
     ("step", "why"),
     [
-        (branches, "decides by their values"), (counts, "or the step"), (mixes, "numpy.cumsum"),
+        (branches, "reads .any of an array"),
+        (places, "looks at single neurons"), (counts, "or the step"), (mixes, "numpy.cumsum"),
         (floats, "float64"), (varies, "not the same each time"), (shifts, "by a value that changes"),
     ],
 )  # fmt: skip
