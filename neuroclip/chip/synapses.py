@@ -140,6 +140,8 @@ class ChipConv2d(ChipLinear):
         shape = self.stride, self.padding, self.dilation, self.groups
         with _without_tf32(images):
             sums = nn.functional.conv2d(images, weight, None, *shape)
+        # The neurons take rounded sums, too, as what they are: integers in float32.
+        sums = sums.to(messages.dtype) if images.dtype == torch.bfloat16 else sums
         if images.is_cuda:
             # cuDNN may transform a convolution (Winograd); its error here is far below 0.5.
             sums = round_through(sums)

@@ -383,9 +383,32 @@ def test_a_compiler_that_is_missing_is_named(monkeypatch):
         loss_of_a_batch(SpikeRecipe(compile=True))
 
 
-def test_bundled_settings_are_whole():
-    settings = read_settings("digits")
-    assert settings.model.variant == "deployable" and settings.recipe.spike_rate is not None
+CONFIGS = ROOT / "neuroclip/spikeclip/training/configs"
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in CONFIGS.glob("*.json")))
+@pytest.mark.usefixtures("few")
+def test_bundled_settings_train_in_every_stage(tmp_path, name):
+    """With all of their recipe but for its length, and torch.compile, which needs a compiler."""
+    assert read_settings(name)
+    raw = json.loads((CONFIGS / f"{name}.json").read_text())
+    epochs = {k: 1 for k in raw["recipe"] if k.endswith("epochs")}
+    model = TINY["model"] | {"variant": raw["model"].get("variant", "deployable")}
+    teacher = raw.get("teacher", {}) | {"model": "digits", "finetune_epochs": 1}
+    short = raw | {
+        "model": model,
+        "recipe": raw["recipe"] | epochs | {"compile": False},
+        "teacher": teacher | ({"pretrained": None} if "pretrained" in teacher else {}),
+        "text": TINY["text"] | {"tokens": 48},
+        "labels": raw["labels"][:2],
+        "templates": raw.get("templates", [])[:2],
+    }
+    short.pop("shares", None)
+    path = tmp_path / "short.json"
+    path.write_text(json.dumps(short))
+    train(str(path), tmp_path / "out")
+    chip = load_spikeclip(tmp_path / "out").chip
+    assert (chip is None) == (model["variant"] == "paper")
 
 
 def test_shifted_images_are_shifted_images():
