@@ -12,9 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 COMPILED = (
+    "deploy/emulate/edge_kernel.py",
     "deploy/emulate/fast/kernels.py",
     "deploy/emulate/fast/neuron_kernels.py",
     "deploy/emulate/fast/sum_kernels.py",
+    "deploy/map/improve/anneal_kernel.py",
     "neuroclip/chip/recurrence_numba.py",
 )
 
