@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import extending, njit, types
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+# Its types do not know that who calls leaves out the context.
+intrinsic: Any = extending.intrinsic
 
 
 def _can_cache() -> bool:
@@ -142,7 +143,7 @@ def _active(bits: Array, g: int, t: int, begin: int, words: int, index: Array) -
         left = bits[g, t, begin + w]
         if left == 0:
             continue
-        number: int = _ones(left)  # type: ignore[call-arg]
+        number: int = _ones(left)
         for first in range(0, number, 8):
             for k in range(8):
                 index[n + first + k] = 64 * w + _trailing_zeros(left)
@@ -176,7 +177,7 @@ def _add_sums(
     if link["graded"]:
         for k in range(n):
             values[k] = messages[g, now, 64 * begin + index[k]]
-    _call(  # type: ignore[call-arg]
+    _call(
         address,
         (
             _at(links, c), _at(weights, 0), _at(table, 0), _at(index, 0), _at(values, 0), n,
@@ -280,17 +281,17 @@ def run_block(
                     last = end
                     if still:
                         # Words of neurons without a sum are left as they are.
-                        while word < end and _word(a, 64 * word) == 0:  # type: ignore[call-arg]
+                        while word < end and _word(a, 64 * word) == 0:
                             bits[g, t, word] = 0
                             word += 1
                         if word == end:
                             break
                         last = word + 1
-                        while last < end and _word(a, 64 * last) != 0:  # type: ignore[call-arg]
+                        while last < end and _word(a, 64 * last) != 0:
                             last += 1
                     here = 64 * word
                     number = min(64 * last, populations[p, 7]) - here
-                    if _call(  # type: ignore[call-arg]
+                    if _call(
                         updates[p],
                         (
                             t, number, _at(a, here), _at(states, g * states.shape[1] * size + here), size,
@@ -301,8 +302,8 @@ def run_block(
                         return True
                     # 255 steps are counted in lanes of 8 bits before they are widened.
                     for w in range(word, last):
-                        bits[g, t, w] = _counted(few, flags, 64 * w)  # type: ignore[call-arg]
-                        _clear(a, 64 * w)  # type: ignore[call-arg]
+                        bits[g, t, w] = _counted(few, flags, 64 * w)
+                        _clear(a, 64 * w)
                     word = last
             waiting += 1
             if waiting == 255:
