@@ -118,7 +118,7 @@ def record_bytes(
 
 def message_type(p: Neurons) -> type[np.uint8] | type[np.int32]:
     """The type in which a trace records the messages of a population."""
-    return np.uint8 if p.message_range == (0, 1) else np.int32
+    return np.uint8 if p.binary else np.int32
 
 
 def save_trace(path: str | Path, trace: Trace) -> None:

@@ -73,6 +73,11 @@ class Neurons:
         return 0, 1
 
     @property
+    def binary(self) -> bool:
+        """Whether it can send nothing but 0 and 1."""
+        return self.messages_hold and self.message_range == (0, 1)
+
+    @property
     def registers(self) -> dict[str, IntArray]:
         """The registers that each neuron has, by name: int32 [*shape]."""
         return {n: x for n, x in _values(self).items() if isinstance(x, np.ndarray)}

@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 
 from deploy.neurons.base import Neurons
 
-# Samples of the arrays that a step is tried on: what differs between them is no register.
-_SAMPLES = 2
+# Samples of the arrays that a step is tried on: what differs between them is no register, and what
+# differs with their number has no compiled form.
+_SAMPLES = 2, 3
 _TYPES = (np.dtype(np.int64), np.dtype(np.bool_))
 _BITS = 63
+# Steps of a sample, at most, and lines of a loop, for which a compiler takes some ten seconds.
+_STEPS, _LINES = 2**31, 400
 
 _INTEGERS = {
     "add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "negative": "-{}",
@@ -62,7 +65,10 @@ class Traced:
 
 def trace(p: Neurons) -> Traced:
     """The compiled form of the step that a population's kind states. Raises Untraceable."""
-    first, second = _traced(p), _traced(p)
+    for method in ("cleared", "recording"):
+        if getattr(type(p), method) is not getattr(Neurons, method):
+            raise Untraceable(f"it has a `{method}` of its own")
+    first, second = (_traced(p, samples) for samples in _SAMPLES)
     if first.source != second.source or not all(
         map(np.array_equal, first.constants, second.constants)
     ):
@@ -70,15 +76,15 @@ def trace(p: Neurons) -> Traced:
     return first
 
 
-def _traced(p: Neurons) -> Traced:
-    notes = _Notes(p)
-    shape = _SAMPLES, *p.shape
+def _traced(p: Neurons, samples: int) -> Traced:
+    shape = samples, *p.shape
+    notes = _Notes(p, shape)
     a = _Value(notes, "a[j]", np.zeros(shape, np.int64))
     state = {
         name: _Value(notes, f"state[{i} * stride + j]", np.zeros(shape, np.int64))
         for i, name in enumerate(p.states)
     }
-    t = _Value(notes, "t", np.zeros((), np.int64))
+    t = _Value(notes, "t", np.zeros((), np.int64), _STEPS)
     try:
         after, s = p.step(state, a, t)  # type: ignore[arg-type]
         made = [(name, after.get(name)) for name in p.states]
@@ -97,17 +103,19 @@ def _traced(p: Neurons) -> Traced:
 class _Notes:
     """The lines of a loop over neurons, each a value of one of them."""
 
-    def __init__(self, p: Neurons) -> None:
-        self.population = p
+    def __init__(self, p: Neurons, shape: tuple[int, ...]) -> None:
+        self.population, self.shape = p, shape
         self.lines: list[str] = []
         self.constants: list[NDArray[np.int64]] = []
 
-    def note(self, expression: str, shown: NDArray[Any]) -> "_Value":
+    def note(self, expression: str, shown: NDArray[Any], most: int = 0) -> "_Value":
         if shown.dtype not in _TYPES:
             raise Untraceable(f"it computes in {shown.dtype}")
+        if len(self.lines) == _LINES:
+            raise Untraceable(f"it takes more than {_LINES} operations")
         kind = "bool_" if shown.dtype == np.bool_ else "int64"
         self.lines.append(f"n{len(self.lines)} = {kind}({expression})")
-        return _Value(self, f"n{len(self.lines) - 1}", shown)
+        return _Value(self, f"n{len(self.lines) - 1}", shown, most)
 
     def read(self, x: Any) -> str:
         """An operand, as source: a value that was noted, a number, or a register."""
@@ -124,28 +132,29 @@ class _Notes:
             # The smallest number has no literal of its own.
             number = int(held.reshape(()))
             return f"({number})" if number > -(2**63) else "(-9223372036854775807 - 1)"
-        shape = self.population.shape
         try:
-            whole = np.broadcast_to(held, (_SAMPLES, *shape)).astype(np.int64)
+            whole = np.broadcast_to(held, self.shape).astype(np.int64)
         except ValueError:
             raise Untraceable(f"an array {held.shape} is not one number for each neuron") from None
         if not (whole == whole[:1]).all():
             raise Untraceable("an array differs between samples")
-        self.constants.append(whole[0].copy())
-        return f"registers[{len(self.constants) - 1} * stride + j]"
+        known = (i for i, x in enumerate(self.constants) if np.array_equal(x, whole[0]))
+        row = next(known, len(self.constants))
+        if row == len(self.constants):
+            self.constants.append(whole[0].copy())
+        return f"registers[{row} * stride + j]"
 
     def source(self, ends: list[tuple[str, str]], s: str) -> str:
         low, high = self.population.message_range
         if not self.population.messages_hold:
             low, high = -(2**31) + 1, 2**31 - 1
-        graded = self.population.message_range != (0, 1)
         lines = [
             *self.lines, f"s = {s}",
             *(f"e{i} = {name}" for i, (_, name) in enumerate(ends)),
             *(f"{place} = e{i}" for i, (place, _) in enumerate(ends)),
             f"beyond |= (s < {max(low, -(2**31) + 1)}) | (s > {min(high, 2**31 - 1)})",
             "flags[j] = s != 0",
-            *(["sent[j] = int32(s)"] if graded else []),
+            *([] if self.population.binary else ["sent[j] = int32(s)"]),
         ]  # fmt: skip
         body = "\n".join(f"        {line}" for line in lines)
         return (
@@ -155,10 +164,13 @@ class _Notes:
 
 
 class _Value(NDArrayOperatorsMixin):
-    """What a step holds of every neuron: its name in the loop, and an array of its type and shape."""
+    """What a step holds of every neuron: its name in the loop, and an array of its type and shape.
 
-    def __init__(self, notes: _Notes, name: str, shown: NDArray[Any]) -> None:
-        self.notes, self.name, self.shown = notes, name, shown
+    most: the largest magnitude of what only the number of the step is in, a Python int without bounds.
+    """
+
+    def __init__(self, notes: _Notes, name: str, shown: NDArray[Any], most: int = 0) -> None:
+        self.notes, self.name, self.shown, self.most = notes, name, shown, most
         self.given = not name.startswith("n")
 
     @property
@@ -177,12 +189,15 @@ class _Value(NDArrayOperatorsMixin):
     def size(self) -> int:
         return self.shown.size
 
-    def astype(self, dtype: Any, **_: Any) -> "_Value":
+    def astype(self, dtype: Any, *, copy: bool = True, **_: Any) -> "_Value":
         found = self.shown.astype(dtype)
-        return self.notes.note(f"{self.name} != 0" if found.dtype == np.bool_ else self.name, found)
+        if not copy and found.dtype == self.dtype:
+            return self  # the same memory: what is assigned to one is seen in the other
+        name = f"{self.name} != 0" if found.dtype == np.bool_ else self.name
+        return self.notes.note(name, found, self.most)
 
     def copy(self) -> "_Value":
-        return self.notes.note(self.name, self.shown)
+        return self.notes.note(self.name, self.shown, self.most)
 
     def clip(self, low: Any = None, high: Any = None) -> "_Value":
         return _clip(self, low, high)
@@ -197,6 +212,8 @@ class _Value(NDArrayOperatorsMixin):
     def _become(self, other: "_Value") -> None:
         if self.given:
             raise Untraceable("it changes what it was given")
+        if not self.ndim:
+            raise Untraceable("it changes a number of the step in place")
         if other.dtype != self.dtype or other.shape != self.shape:
             raise Untraceable(f"it puts {other.dtype} {other.shape} into {self.dtype} {self.shape}")
         self.name = other.name
@@ -205,8 +222,9 @@ class _Value(NDArrayOperatorsMixin):
         (out,) = options.pop("out", (None,))
         if method != "__call__" or options:
             raise Untraceable(f"it calls numpy.{ufunc.__name__}.{method} with {sorted(options)}")
-        shown = ufunc(*(x.shown if isinstance(x, _Value) else x for x in inputs))
-        made = self.notes.note(_expression(self.notes, ufunc.__name__, inputs, shown), shown)
+        shown = np.asarray(ufunc(*map(_shown, inputs)))
+        most = 0 if shown.ndim else _most_of_step(ufunc.__name__, inputs, shown)
+        made = self.notes.note(_expression(self.notes, ufunc.__name__, inputs, shown), shown, most)
         if out is None:
             return made
         if not isinstance(out, _Value):
@@ -251,12 +269,35 @@ def _expression(notes: _Notes, name: str, inputs: tuple[Any, ...], shown: NDArra
     return found.format(*(f"int64({notes.read(x)})" for x in inputs))
 
 
+def _most_of_step(name: str, inputs: tuple[Any, ...], shown: NDArray[Any]) -> int:
+    """The largest magnitude of what is made of the number of the step, in which nothing may overflow.
+
+    There Python's own integers and truth values are: exact, and with ~True = −2.
+    """
+    if name == "invert" and shown.dtype == np.bool_:
+        raise Untraceable("it inverts a truth value of Python's")
+    first, *others = (x.most if isinstance(x, _Value) else abs(int(x)) for x in inputs)
+    second = others[0] if others else 0
+    made = {"add": first + second, "subtract": first + second, "multiply": first * second}
+    # Of any other no more bits than of the larger operand.
+    found = (
+        first << min(second, 64)
+        if name == "left_shift"
+        else made.get(name, 2 * max(first, second) + 1)
+    )
+    if found >= 2**63:
+        raise Untraceable("it takes the number of the step beyond 64 bits")
+    return found
+
+
 def _notes_of(*values: Any) -> _Notes:
     return next(x.notes for x in values if isinstance(x, _Value))
 
 
 def _shown(x: Any) -> Any:
-    return x.shown if isinstance(x, _Value) else x
+    if not isinstance(x, _Value):
+        return x
+    return x.shown if x.ndim else x.shown.item()  # as NumPy takes a number of Python's
 
 
 def _where(condition: Any, *choices: Any) -> _Value:
@@ -265,7 +306,10 @@ def _where(condition: Any, *choices: Any) -> _Value:
     notes = _notes_of(condition, *choices)
     chosen, other = (notes.read(x) for x in choices)
     shown = np.where(_shown(condition), _shown(choices[0]), _shown(choices[1]))
-    return notes.note(f"int64({chosen}) if {notes.read(condition)} != 0 else int64({other})", shown)
+    return notes.note(
+        f"int64({chosen}) if {notes.read(condition)} != 0 else int64({other})", shown,
+        0 if shown.ndim else _most_of_step("where", choices, shown),
+    )  # fmt: skip
 
 
 def _clip(x: Any, low: Any = None, high: Any = None, **options: Any) -> Any:

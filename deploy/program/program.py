@@ -188,7 +188,8 @@ def sent_range(node: Input | Neurons) -> tuple[int, int]:
 def is_graded(node: Input | Neurons) -> bool:
     """Whether a message can be other than −1, 0 or 1: NeuroBench's rule for a MAC."""
     low, high = sent_range(node)
-    return low < -1 or high > 1
+    held = isinstance(node, Input) or node.messages_hold
+    return not held or low < -1 or high > 1
 
 
 def registers(program: Program) -> dict[str, IntArray]:

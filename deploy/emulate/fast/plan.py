@@ -139,8 +139,7 @@ def _block(
     found: dict[str, Layout],
 ) -> Block:
     populations = tuple(program.population(name) for name in names)
-    graded = {n.name: not n.binary for n in program.inputs}
-    graded |= {p.name: p.message_range != (0, 1) for p in program.populations}
+    graded = {n.name: not n.binary for n in program.sources}
     widths = [words(p.size) * WORD for p in populations]
     ends = np.cumsum(widths).tolist()
     starts = dict(zip(names, [0, *ends[:-1]], strict=True))
@@ -170,7 +169,7 @@ def _block(
     inside = tuple(s for s in synapses if s.connection.source in starts)
     return Block(
         populations, tuple(starts.values()), ends[-1], narrow,
-        any(p.message_range != (0, 1) for p in populations), forms, registers, settings,
+        any(graded[name] for name in names), forms, registers, settings,
         tuple(s for s in synapses if s.connection.source not in starts), inside,
         tuple(lying), _spans(populations, forms, starts, widths, inside), *_joined(inside),
     )  # fmt: skip

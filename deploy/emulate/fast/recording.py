@@ -69,7 +69,7 @@ def finish(
         part, layout = slice(begin, begin + p.size), layouts[p.name]
         first = begin // WORD
         bits = np.ascontiguousarray(recording.bits[..., first : first + words(p.size)])
-        if p.message_range == (0, 1):
+        if p.binary:
             values, flat = None, unpack(bits, p.size) if p.name in trace.s else None
         else:
             flat = values = np.ascontiguousarray(recording.graded[..., part])

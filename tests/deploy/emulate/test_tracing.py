@@ -17,7 +17,7 @@ from deploy.errors import CheckFailed
 from deploy.neurons import Neurons, register
 from deploy.neurons.base import State
 from deploy.neurons.tracing import Untraceable, trace
-from deploy.program.program import Dense, Program, make_input
+from deploy.program.program import Dense, Program, is_graded, make_input
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("numba") is None, reason="numba is not installed"
@@ -51,12 +51,11 @@ class Own(Neurons):
         return type(self).taken(self, state, a, t)
 
 
-def network(step: Step, seed: int = 0) -> tuple[Program, dict[str, Any]]:
-    """Inputs → neurons of the step, heard by themselves two steps later."""
+def network(step: Step, seed: int = 0, **more: Any) -> tuple[Program, dict[str, Any]]:
+    """Inputs → neurons of the step, heard by themselves two steps later. more: of the kind."""
     rng = np.random.default_rng(seed)
-    of = register(
-        type("Own", (Own,), {"kind": f"any {seed}", "taken": step, "__module__": __name__})
-    )
+    stated = {"kind": f"any {seed}", "taken": step, "__module__": __name__, **more}
+    of = register(type("Own", (Own,), stated))
     p = of("n", SHAPE, rng.integers(-(2**31), 2**31, SHAPE).astype(np.int32), 3)
     weight = (2 * rng.integers(-127, 128, (p.size, 7))).astype(np.int32)
     back = (2 * rng.integers(-9, 10, (p.size, p.size))).astype(np.int32)
@@ -71,10 +70,11 @@ def network(step: Step, seed: int = 0) -> tuple[Program, dict[str, Any]]:
 def agree(program: Program, x: dict[str, Any]) -> None:
     for record in ("all", "none"):
         expected = emulate(program, x, record)  # type: ignore[arg-type]
-        found = emulate_fast(program, x, record, 1, "numba")  # type: ignore[arg-type]
-        for part in ("s", "u", "v", "messages"):
-            for name, array in getattr(expected, part).items():
-                assert np.array_equal(array, getattr(found, part)[name]), (part, name)
+        for kernel in ("numba", "numpy"):
+            found = emulate_fast(program, x, record, 1, kernel)  # type: ignore[arg-type]
+            for part in ("s", "u", "v", "messages"):
+                for name, array in getattr(expected, part).items():
+                    assert np.array_equal(array, getattr(found, part)[name]), (part, name)
 
 
 def random_step(seed: int) -> Step:
@@ -161,6 +161,34 @@ def shifts(p: Own, state: State, a: Int64, t: Any) -> Any:
     return dict(state), np.clip(a << np.clip(a, 0, 3), -9, 9)
 
 
+def by_samples(p: Own, state: State, a: Int64, t: Any) -> Any:
+    return dict(state), np.clip(a, -len(a.shape), a.shape[0])
+
+
+def not_true(p: Own, state: State, a: Int64, t: Any) -> Any:
+    """~True is −2 of Python's truth values, and so is true."""
+    return dict(state), np.where(~(t % 2 == 0), np.clip(a, -9, 9), 0)
+
+
+def draws(p: Own, state: State, a: Int64, t: Any) -> Any:
+    """A generator of random numbers, beyond 64 bits in Python's integers."""
+    return dict(state), np.clip(a, -9, 9) + ((t * 6364136223846793005 + 1) >> 33) % 999
+
+
+def counts_on(p: Own, state: State, a: Int64, t: Any) -> Any:
+    """Numbers of Python do not change in place."""
+    phase = before = t % 3
+    phase += 1
+    return dict(state), np.clip(a, -9, 9) * before + phase
+
+
+def repeats(p: Own, state: State, a: Int64, t: Any) -> Any:
+    x = a
+    for i in range(150):
+        x = np.where(x > p.low, x + i, x - 1)
+    return {"x": x, "y": 1 * x}, np.clip(x, -9, 9)
+
+
 calls = 0
 
 
@@ -170,6 +198,9 @@ calls = 0
         (branches, "reads .any of an array"),
         (places, "looks at single neurons"), (counts, "or the step"), (mixes, "numpy.cumsum"),
         (floats, "float64"), (varies, "not the same each time"), (shifts, "by a value that changes"),
+        (by_samples, "not the same each time"), (not_true, "a truth value of Python's"),
+        (draws, "the step beyond 64 bits"), (counts_on, "the step in place"),
+        (repeats, "more than 400 operations"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compiled_runs_in_numpy_and_says_why(step: Step, why: str) -> None:
@@ -192,3 +223,64 @@ def test_a_compiled_kind_that_breaks_its_word_is_stopped_in_the_same_words() -> 
     with pytest.raises(CheckFailed) as found:
         emulate_fast(program, x, kernel="numba")
     assert str(found.value) == str(expected.value)
+
+
+def kept(p: Own, state: State, a: Int64, t: Any) -> Any:
+    return {"x": state["x"] + a, "y": 1 * state["y"]}, np.clip(state["x"], -9, 9)
+
+
+def begins_at_seven(p: Own, samples: int) -> State:
+    return {name: np.full((samples, *p.shape), 7, np.int64) for name in p.states}
+
+
+def shows_twice_x(p: Own, state: State) -> dict[str, Any]:
+    return {"u": 2 * state["x"], "v": state["y"]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"cleared": begins_at_seven}, {"recording": shows_twice_x}],
+    ids=["cleared", "recording"],
+)
+def test_a_kind_that_begins_or_is_recorded_in_its_own_way_runs_in_numpy(more: Any) -> None:
+    program, x = network(kept, 1, **more)
+    assert "of its own" in prepare(program).uncompiled["n"]
+    agree(program, x)
+
+
+def test_an_array_that_is_not_copied_is_the_same_array() -> None:
+    def same(p: Own, state: State, a: Int64, t: Any) -> Any:
+        x = 1 * a
+        y = x.astype(np.int64, copy=False)
+        y += 1
+        return {"x": x, "y": 1 * y}, np.clip(x, -9, 9)
+
+    program, x = network(same)
+    assert not prepare(program).uncompiled
+    agree(program, x)
+
+
+def test_the_number_of_the_step_is_compiled_and_a_register_that_is_read_often_is_held_once() -> (
+    None
+):
+    def often(p: Own, state: State, a: Int64, t: Any) -> Any:
+        x = (a * p.low + p.low) * (t % 2 == 0) + np.where(t > 3, t - 9, t * 7 % 5)
+        return {"x": x, "y": 1 * x}, np.clip(x, -9, 9)
+
+    program, x = network(often)
+    assert len(trace(program.populations[0]).constants) == 1
+    agree(program, x)
+
+
+def test_messages_beyond_a_range_that_is_only_stated_are_sent_as_they_are() -> None:
+    """Spikes by what the kind says of itself, but not for sure: no bit holds a 5, no byte a −300."""
+
+    def five(p: Own, state: State, a: Int64, t: Any) -> Any:
+        return {"x": 1 * a, "y": 1 * a}, np.clip(a, -300, 5)
+
+    stated = {"message_range": property(lambda _: (0, 1)), "messages_hold": False}
+    program, x = network(five, 1, **stated)
+    assert not prepare(program).uncompiled
+    assert not program.populations[0].binary and is_graded(program.populations[0])
+    assert emulate(program, x).s["n"].min() == -300
+    agree(program, x)
