@@ -63,7 +63,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--idle", type=_number(0, 10**6, float), metavar="SECONDS",
-        help="a growing file has ended when nothing came for so long (default: never; Ctrl-C ends it)",
+        help="a stream has ended when nothing came for so long (default: a growing file never ends, a pipe "
+        "or a socket when its writer closes it; Ctrl-C ends any)",
     )  # fmt: skip
     parser.add_argument(
         "--serve", type=_number(0, 65535), nargs="?", const=PORT, metavar="PORT",
@@ -113,7 +114,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _live(options: argparse.Namespace) -> bool:
-    return options.live or options.source == "-" or options.source.startswith("tcp://")
+    from neuroclip.live.sources import is_stream
+
+    return options.live or is_stream(options.source)
 
 
 def _require(options: argparse.Namespace) -> None:

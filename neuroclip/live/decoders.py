@@ -50,6 +50,11 @@ class Decoder(ABC):
         self.held = content[size:]
         return content[:size]
 
+    def _require_short(self, header: int) -> None:
+        """Raises BadInput where so many bytes of a header are too many."""
+        if header > _LONGEST:
+            raise BadInput(f"{self.name}: a header of more than {_LONGEST} bytes")
+
     def _unwrapped(self, t: NDArray[np.int64], loop: int) -> NDArray[np.int64]:
         """Times µs of a counter that starts again after `loop`: half a loop back is a new one."""
         back = np.diff(t, prepend=self._last) <= -(loop // 2)
@@ -114,9 +119,9 @@ class Dat(Decoder):
         """Where the events begin; None where the header has not ended yet."""
         lines = re.match(rb"(?:%[^\n]*\n)*", content)
         end = lines.end() if lines else 0
-        if len(content) < end + 2 or content[end : end + 1] == b"%":
-            if len(content) > _LONGEST:
-                raise BadInput(f"{self.name}: a header of more than {_LONGEST} bytes")
+        ended = len(content) >= end + 2 and content[end : end + 1] != b"%"
+        self._require_short(end if ended else len(content))
+        if not ended:
             return None
         header = read_header(content[:end])
         if "version" not in header.fields:
@@ -171,6 +176,7 @@ class Text(Decoder):
 
     def _head(self, path: Path, content: bytes) -> int | None:
         names, sensor, start, lines = text.head(path, content)
+        self._require_short(start)
         if start >= len(content):
             return None
         if not names:

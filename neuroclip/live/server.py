@@ -4,6 +4,7 @@ import base64
 import json
 import queue
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -25,6 +26,9 @@ _PAGE = Path(__file__).with_name("page.html")
 _KEPT = 64
 # Readers at a time, classes and neurons shown, and the longest side of a frame, pixels.
 _MAX_READERS, _MAX_CLASSES, _MAX_NEURONS, _MAX_SIDE = 16, 12, 256, 256
+
+# A reader who neither asks nor takes what is sent for so long is let go.
+_PATIENCE_S = 10
 
 
 class Board:
@@ -71,6 +75,15 @@ class Board:
                     self._readers.remove(own)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader who has gone is no error of the watch, whose terminal shows the slices."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serving(board: Board, port: int) -> Iterator[str]:
     """Serve a board on 127.0.0.1; gives the page's address. port: 0 for any that is free.
@@ -78,10 +91,9 @@ def serving(board: Board, port: int) -> Iterator[str]:
     Raises BadInput where the port cannot be had.
     """
     try:
-        server = ThreadingHTTPServer((ADDRESS, port), _handler(board))
+        server = _Server((ADDRESS, port), _handler(board))
     except OSError as error:
         raise BadInput(f"--serve {port}: {error.strerror}") from error
-    server.daemon_threads = True
     Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     try:
         yield f"http://{ADDRESS}:{server.server_address[1]}/"
@@ -96,10 +108,11 @@ def _handler(board: Board) -> type[BaseHTTPRequestHandler]:
     policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; connect-src 'self'"
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE_S
+
         def do_GET(self) -> None:
             # A page of somebody else's whose name points here must not read along.
-            host = self.headers.get("Host", "").rpartition(":")[0]
-            if host not in (ADDRESS, "localhost"):
+            if self.headers.get("Host", "").partition(":")[0] not in (ADDRESS, "localhost"):
                 self.send_error(HTTPStatus.FORBIDDEN)
             elif self.path == "/":
                 self._start("text/html; charset=utf-8")

@@ -1,6 +1,8 @@
 """Where bytes come from while they are made: a growing file, a pipe, or a socket."""
 
 import os
+import re
+import select
 import socket
 import stat
 import sys
@@ -32,28 +34,43 @@ def opened_source(source: str, idle: float | None) -> Iterator[Read]:
     """The bytes of a source as they come.
 
     source: "-" for standard input, tcp://HOST:PORT, or the path of a pipe or of a file that grows.
-    idle: seconds without a byte after which a growing file has ended; it never does where None is
-    given. Raises BadInput: nothing there, a folder, or a socket that cannot be reached.
+    idle: seconds without a byte after which it has ended; None: a growing file never ends, any other
+    source when its writer closes it. Raises BadInput: nothing there, a folder, or a connection that
+    cannot be had or is lost.
     """
     if source == STDIN:
-        yield lambda: os.read(sys.stdin.fileno(), BLOCK)
+        yield _coming(source, sys.stdin.fileno(), idle)
     elif source.startswith(TCP):
         with _connected(source) as connection:
-            yield lambda: connection.recv(BLOCK)
+            yield _coming(source, connection.fileno(), idle)
     else:
         with _opened(Path(source)) as number:
-            if stat.S_ISFIFO(os.fstat(number).st_mode):
-                yield lambda: os.read(number, BLOCK)
-            else:
-                yield _growing(source, number, idle)
+            of_pipe = stat.S_ISFIFO(os.fstat(number).st_mode)
+            yield (_coming if of_pipe else _growing)(source, number, idle)
+
+
+def _coming(source: str, number: int, idle: float | None) -> Read:
+    """Reads what has come, and waits where nothing has."""
+
+    def more() -> bytes:
+        if idle is not None and not select.select([number], [], [], idle)[0]:
+            return b""
+        try:
+            return os.read(number, BLOCK)
+        except OSError as error:
+            raise BadInput(f"{source}: {error.strerror}") from error
+
+    return more
 
 
 def _connected(source: str) -> socket.socket:
     host, _, port = source.removeprefix(TCP).rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
         raise BadInput(f"{source}: expected {TCP}HOST:PORT")
     try:
         connection = socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S)
+    except UnicodeError as error:
+        raise BadInput(f"{source}: its host is no name: {error}") from error
     except OSError as error:
         raise BadInput(f"{source}: cannot be reached: {error.strerror or error}") from error
     connection.settimeout(None)

@@ -1,13 +1,13 @@
 """An endless stream cut into windows, each of T slices, as a recording is."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deploy.errors import BadInput
 from neuroclip.data.events.formats.raw import RawEvents, Sensor
-from neuroclip.data.events.frames import FrameOptions, Span
+from neuroclip.data.events.frames import FrameOptions, Span, require_frames
 from neuroclip.data.events.online import FrameStream, SliceFrame
 from neuroclip.data.events.recording import MAX_LATE_US, Recording
 from neuroclip.live.decoders import Decoder
@@ -32,9 +32,9 @@ def recordings(
     """The events of a stream as they come, each part checked as a recording is.
 
     Events that come up to a millisecond behind later ones take the time of those. Raises BadInput
-    naming the source: what are no events, later than that, or no sensor known.
+    naming the source: what are no events, none at all, later than that, or no sensor known.
     """
-    last = 0
+    last: int | None = None
     for events in _decoded(read, decode):
         if sensor and decode.sensor and sensor != decode.sensor:
             (width, height), given = decode.sensor, f"{sensor[0]}×{sensor[1]}"
@@ -48,13 +48,15 @@ def recordings(
                 "--sensor WIDTHxHEIGHT"
             )
         t = np.asarray(events.t, np.int64)
-        in_order = np.maximum(np.maximum.accumulate(t), last)
+        in_order = np.maximum.accumulate(t if last is None else np.maximum(t, last))
         behind = in_order - t
         if behind.max() > MAX_LATE_US:
             i = int(behind.argmax())
             raise BadInput(f"{decode.name}: an event at {t[i]} µs comes {behind[i]} µs late")
         yield Recording(events.x, events.y, in_order, events.p, *size, decode.name)
         last = int(in_order[-1])
+    if last is None:
+        raise BadInput(f"{decode.name}: the stream has ended without an event")
 
 
 def _decoded(read: Read, decode: Decoder) -> Iterator[RawEvents]:
@@ -90,6 +92,7 @@ def windows(
                 else:
                     first = begins
                 span = Span(window, first, first + window - 1)
+                require_frames(part, replace(options, steps=1))
                 stream = FrameStream(part.width, part.height, options, span)
             if options.slicing == "time":
                 own = int(np.searchsorted(part.t, first + window))

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -135,6 +136,7 @@ def test_formats_that_cannot_be_read_so_are_refused_by_name(
     assert "bin, bs2, dat, csv, txt" in str(error.value)
 
 
+@pytest.mark.parametrize("size", [4096, 1 << 19])
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
     [("bin", b"\x01\x02\x00", "ends within an event"),
@@ -144,14 +146,23 @@ def test_formats_that_cannot_be_read_so_are_refused_by_name(
      ("dat", b"% Version 2\n\x05\x08" + bytes(8), "type 5"),
      ("dat", b"% Version 2\n", "ends within"),
      ("dat", b"%" * 70_000, "header of more"),
+     ("dat", b"% Version 2\n" + b"% a\n" * 20_000 + bytes(10), "header of more"),
+     ("dat", b"% Version 2\n\x00\x08", "without an event"),
+     ("bin", b"", "without an event"),
+     ("csv", b"t_us,x,y,p\n-5,1,1,1\n7,1,1,1\n", "negative time"),
+     ("csv", b"t_us,x,y,p\n", "without an event"),
+     ("csv", (b"#" * 999 + b"\n") * 900, "header of more"),
+     ("csv", b"\n" * 70_000, "header of more|lines without"),
      ("csv", b"1,2,3,1\n", "no line names its columns"),
      ("csv", b"t_us,x,y,p\n1,2,3\n", "values|columns"),
      ("csv", b"t,x,y,p\n0.5,2,3,1\n", "no unit"),
      ("csv", b"t_us,x,y,p\n1,2,3,1\n1,2,a,1\n", "no number"),
      ("txt", b"t_us x y p\n" + b"1" * 70_000, "longer than")],
 )  # fmt: skip
-def test_what_is_no_stream_of_events_is_named(kind: str, content: bytes, said: str) -> None:
-    blocks = in_blocks(content, iter(lambda: 4096, -1))
+def test_what_is_no_stream_of_events_is_named(
+    kind: str, content: bytes, said: str, size: int
+) -> None:
+    blocks = in_blocks(content, iter(lambda: size, -1))
     with pytest.raises(BadInput, match=said) as error:
         list(recordings(lambda: next(blocks, b""), decoder(f"some.{kind}", None), SENSOR, None))
     assert "some." in str(error.value)
@@ -181,6 +192,12 @@ def test_without_a_sensor_there_are_no_frames() -> None:
     blocks = iter([written("bin", made(5, 1))])
     with pytest.raises(BadInput, match="--sensor"):
         list(recordings(lambda: next(blocks, b""), decoder("a.bin", None), None, None))
+
+
+def test_frames_of_a_vast_sensor_are_refused_before_memory_is_taken() -> None:
+    one = Recording(*np.zeros((4, 1), int), 60_000, 60_000, "vast.dat")
+    with pytest.raises(BadInput, match="vast.dat.* 60000×60000"):
+        next(windows(iter([one]), FrameOptions(), 1000))
 
 
 def read_all(source: str, idle: float | None = None) -> bytes:
@@ -214,6 +231,34 @@ def test_a_growing_file_a_pipe_and_a_socket_give_their_bytes(tmp_path: Path) -> 
                 str(tmp_path), str(tmp_path / "none")):  # fmt: skip
         with pytest.raises(BadInput, match=bad.replace("/", "/")):
             read_all(bad)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [f"tcp://{'a' * 300}:80", "tcp://a..b:80", f"tcp://h:{'9' * 5000}", "tcp://h:\uff11\uff12", "tcp://h:-1",
+     "tcp://:80", "tcp://"],
+    ids=lambda source: source[:14].encode("ascii", "replace").decode(),
+)  # fmt: skip
+def test_a_socket_that_cannot_be_is_named(source: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read_all(source)
+    assert str(error.value).startswith(source[:300])
+
+
+def test_a_source_whose_writer_stays_silent_or_is_lost_ends() -> None:
+    """No writer closes: `idle` ends it. One who tears the connection down is named."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with opened_source(source, 0.2) as read, server.accept()[0] as writer:
+            writer.sendall(b"half")
+            assert b"".join(iter(read, b"")) == b"half"
+        with opened_source(source, None) as read:
+            writer = server.accept()[0]
+            # Closed without waiting for what is under way: the other side is reset.
+            writer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.close()
+            with pytest.raises(BadInput, match=f"{source}: .*reset"):
+                read()
 
 
 def test_a_file_that_becomes_shorter_is_no_stream(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The page of a watch in a real browser: frames, spikes and scores as they come, and nobody else's eyes."""
 
 import http.client
+import socket
+import struct
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from deploy.errors import BadInput
+from neuroclip.live import server
 from neuroclip.live.server import Board, serving
 
 LABELS = ("zero", "one <b>bold</b>", "two")
@@ -42,12 +45,34 @@ def test_only_this_machine_under_its_own_name_is_served() -> None:
         )
         text = page.read().decode()
         assert "http://" not in text and "https://" not in text
-        assert got(address, "/", "evil.example:80").status == 403
+        # As a browser says it of port 80.
+        assert got(address, "/", "127.0.0.1").status == got(address, "/", "localhost").status == 200
+        for evil in ("evil.example:80", "evil.example", "127.0.0.1.evil.example", "localhost@evil.example", ":80"):
+            assert got(address, "/", evil).status == 403
         assert got(address, "/events", "evil.example:80").status == 403
         assert got(address, "/../etc/passwd").status == 404
         port = int(address.rstrip("/").rpartition(":")[2])
         with pytest.raises(BadInput, match="--serve"), serving(Board("b", LABELS), port):
             pass
+
+
+def test_readers_who_are_gone_or_silent_leave_the_watch_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_PATIENCE_S", 0.3)
+    at_once = struct.pack("ii", 1, 0)  # closed without waiting for what is under way: a reset
+    with serving(Board("a.bin", LABELS), 0) as address:
+        where = ("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))
+        for asked in (b"", b"GET / HTTP/1.1\r\nHost: local", b"\0\xff\x16\x03\r\n\r\n",
+                      *(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/", b"/events"))):  # fmt: skip
+            for _ in range(3):
+                with socket.create_connection(where) as reader:
+                    reader.sendall(asked)
+                    reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        with socket.create_connection(where, timeout=20) as silent:
+            assert silent.recv(1) == b""
+        assert got(address, "/").status == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_reader_who_is_too_slow_loses_the_oldest() -> None:
