@@ -166,8 +166,41 @@ def events(folder: Path) -> list[Path]:
             for field, values in vast.items():
                 file[f"events/{field}"] = values
             file.attrs["width"], file.attrs["height"] = size, size
-    names = ("overflows.bin", "digits.dat", "digits.aedat", "packets.aedat", "vast.h5", "vaster.h5")
+    (folder / "digits.txt").write_text(f"{DIGITS} 9\n1 1 1 1\n")
+    (folder / "columns.txt").write_text(f"{DIGITS} 1 1 1\n{DIGITS} 1 1 1\n")
+    names = (
+        "overflows.bin",
+        "digits.txt",
+        "columns.txt",
+        "digits.dat",
+        "digits.aedat",
+        "packets.aedat",
+        "vast.h5",
+        "vaster.h5",
+    )
     return [folder / name for name in names]
+
+
+def streams(folder: Path) -> list[Path]:
+    """What is no stream of events, by the names of formats that are read while they come in."""
+    head = b"% Version 2\n% Width 34\n% Height 34\n\0\x08"
+    columns = b"t_us x y p\n"
+    contents = {
+        "half.bin": bytes(7), "none.bin": b"", "overflows.bin": b"\xf0" * 500_000,
+        "pickle.bin": pickle.dumps(list(range(99))), "outside.bs2": b"\xff\xef\0\0\0",
+        "half.dat": head + bytes(9), "kind.dat": head[:-2] + b"\x05\x08" + bytes(8), "none.dat": head,
+        "version.dat": head[12:] + bytes(8), "head.dat": b"% a\n" * 5_000_000,
+        "vast.dat": head.replace(b"34", b"65000") + bytes(8), "outside.dat": head + b"\xff" * 8,
+        "comments.txt": b"# a\n" * 5_000_000, "line.txt": columns + b"1" * 20_000_000,
+        "digits.txt": columns + DIGITS.encode() + b" 1 1 1\n", "nan.txt": columns + b"nan 1 1 1\n",
+        "huge.txt": columns + b"1 1e300 1 1\n", "late.txt": columns + b"9000 1 1 1\n1 1 1 1\n",
+        "century.txt": columns + b"1 1 1 1\n9200000000000000000 1 1 1\n",
+        "words.csv": f"{EVIL},{EVIL}\n".encode(), "unnamed.csv": b"1,1,1,1\n",
+        "unit.csv": b"t,x,y,p\n0.5,1,1,1\n", "zeros.csv": bytes(300_000),
+    }  # fmt: skip
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
 
 
 def reports(folder: Path, text: str) -> list[Path]:

@@ -37,12 +37,16 @@ CONTROL = {chr(n) for n in (*range(32), *range(127, 160), 0x202E)} - set("\n\t\r
 
 @dataclass(frozen=True)
 class Attack:
-    """A command and its arguments; says: what stands in its line; status: 2, or 0 where it must work."""
+    """A command and its arguments; says: what stands in its line; status: 2, or 0 where it must work.
+
+    stdin: what standard input is redirected from.
+    """
 
     main: Callable[[list[str]], int]
     arguments: tuple[object, ...]
     says: str = ""
     status: int = 2
+    stdin: Path = Path(os.devnull)
 
 
 def light(folder: Path) -> Iterator[Attack]:
@@ -138,6 +142,7 @@ def learning(folder: Path) -> Iterator[Attack]:
         data = ("--data", "cifar10", "--data-root", folder)
         yield Attack(export, ("spikeclip-cifar10", *data, *target), "data_batch_1")
     yield from recordings(folder)
+    yield from live(folder / "live")
 
 
 def copies(folder: Path, model: str, suffix: str) -> Iterator[tuple[str, Path]]:
@@ -224,10 +229,30 @@ def recordings(folder: Path) -> Iterator[Attack]:
     yield Attack(neuroclip, ("watch", data / "0" / "0.npz"), ".npz")
 
 
+def live(folder: Path) -> Iterator[Attack]:
+    """Streams that are none, as a file that grows and as standard input."""
+    folder.mkdir()
+    for number, path in enumerate(files.streams(folder)):
+        live = ("-", "--format", path.suffix[1:])
+        yield Attack(neuroclip, ("watch", *live), "-: ", stdin=path)
+        if number % 3 == 0:
+            yield Attack(neuroclip, ("watch", path, "--live", "--idle", "0"), path.name)
+    for path in files.no_files(folder):
+        if path.suffix == ".bin" and not path.is_fifo():
+            yield Attack(neuroclip, ("watch", path, "--live"), path.name)
+    yield Attack(neuroclip, ("watch", "-", "--format", "bin"), "-: ", stdin=folder)
+    for address in (f"{'a' * 300}:80", f"h:{files.DIGITS}", "a..b:1", f"{files.EVIL}:1", "", ":1"):
+        words = ("watch", f"tcp://{address}", "--format", "bin")
+        yield Attack(neuroclip, words, "tcp://")
+
+
 def outcome(attack: Attack) -> str | None:
     """What went wrong in an attack, or None."""
     out, err = io.StringIO(), io.StringIO()
     begun = _cpu()
+    number = os.open(attack.stdin, os.O_RDONLY)
+    os.dup2(number, 0)
+    os.close(number)
     try:
         with redirect_stdout(out), redirect_stderr(err):
             status = attack.main([str(argument) for argument in attack.arguments])

@@ -196,7 +196,7 @@ def test_without_a_sensor_there_are_no_frames() -> None:
 
 def test_frames_of_a_vast_sensor_are_refused_before_memory_is_taken() -> None:
     one = Recording(*np.zeros((4, 1), int), 60_000, 60_000, "vast.dat")
-    with pytest.raises(BadInput, match="vast.dat.* 60000×60000"):
+    with pytest.raises(BadInput, match=r"vast\.dat.* 60000×60000"):
         next(windows(iter([one]), FrameOptions(), 1000))
 
 

@@ -21,6 +21,9 @@ _COMMENTS = (b"#", b"%", b"//")
 _LEAST_BYTES = 8
 _MAX_HEADER_LINES = 1000
 _MAX_COLUMNS = 64
+# Of a side of a sensor, pixels.
+_MAX_DIGITS = 9
+_ENDS = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
 TO_SPACES = bytes.maketrans(b",;\t\r", b"    ")
 
 
@@ -57,7 +60,7 @@ def head(path: Path, content: bytes) -> tuple[list[str], Sensor | None, int, int
         comment = line.startswith(_COMMENTS)
         fields = _fields(line.lstrip(b"#%/! ") if comment else line)
         if line and not comment and _is_numbers(fields):
-            size = [int(f) for f in fields if f.isdecimal()]
+            size = [int(f) for f in fields if f.isdecimal() and len(f) <= _MAX_DIGITS]
             if len(fields) != 2 or len(size) != 2 or sensor:
                 break
             sensor = (size[0], size[1])
@@ -111,10 +114,12 @@ def numbers(path: Path, text: bytes, lines: int) -> NDArray[Any]:
     whole = not any(mark in text for mark in (b".", b"e", b"E", b"n", b"N"))
     # What is no number ends the reading of the rest.
     values = _parsed(text, np.int64 if whole else np.float64)
+    if whole:  # what is beyond them is read as the last of them
+        values = values[: np.flatnonzero(np.append(np.isin(values, _ENDS), True))[0]]
     if len(values) != count:
         row = len(values) // columns
         line = lines + int(np.flatnonzero(filled)[min(row, int(filled.sum()) - 1)]) + 1
-        raise BadInput(f"{path}: line {line} holds what is no number")
+        raise BadInput(f"{path}: line {line} holds what is no number of 64 bits")
     return values.reshape(-1, columns)
 
 

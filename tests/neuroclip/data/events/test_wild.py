@@ -225,6 +225,17 @@ def test_late_events_are_put_in_order_and_counted(tmp_path: Path) -> None:
         ("a.txt", b"1 2 3\n", "four columns"),
         ("a.txt", b"1 2 3 1\n2 3 4\n", "line 2 has 3 values, 4 before"),
         ("a.txt", b"1 2 3 1\n2 x 4 1\n", "line 2 holds what is no number"),
+        (
+            "a.txt",
+            b"# t x y p\n5 1 1 1\n%b 1 1 1\n" % (b"9" * 30),
+            "line 3 holds what is no number of 64",
+        ),
+        (
+            "a.txt",
+            b"# t x y p\n-%b 1 1 1\n" % (b"9" * 5000),
+            "line 2 holds what is no number of 64",
+        ),
+        ("a.txt", b"%b 9\n1 1 1 1\n" % (b"9" * 5000), "a.txt"),
         ("a.txt", b"1 1 1 1\n", "could be txyp or xytp or xypt"),
         ("a.csv", b"t,x,y,p\n1.0,2,3,1\n2.0,2,3,1\n", "could be seconds or"),
         ("a.csv", b"t [ms],x,y,p\n1,2,3,1\n", "seconds or"),
