@@ -73,7 +73,7 @@ def _operations(
 def _graded_steps(messages: NDArray[Any]) -> NDArray[np.bool_]:
     """In which steps a message of any sample is other than −1, 0 or 1."""
     flat = messages.reshape(*messages.shape[:2], -1)
-    other: NDArray[np.bool_] = (np.abs(flat) > 1).any(axis=(0, 2))
+    other: NDArray[np.bool_] = ((flat > 1) | (flat < -1)).any(axis=(0, 2))
     return other
 
 

@@ -12,7 +12,7 @@ from export.nir_format.write.file import write_nir
 
 _CALLS = {
     "snntorch": "snntorch.import_nir.import_from_nir({read})",
-    "norse": "norse.torch.from_nir({read}, dt={dt:g})",
+    "norse": "norse.torch.from_nir({read}, dt={dt})",
     "sinabs": "sinabs.nir.from_nir({read}, batch_size=SAMPLES), then for every layer with a spike_fn: "
     "spike_fn = sinabs.activation.SingleSpike, reset_fn = sinabs.activation.MembraneReset(), "
     "min_v_mem = None",
@@ -52,7 +52,7 @@ def call_for(path: Path, reader: str, dt: float) -> str:
         graph = nir.read(path)
     except ValueError:  # nir checks types that the reader does not ask for
         graph, checked = nir.read(path, type_check=False), ", type_check=False"
-    call = _CALLS[reader].format(read=f"nir.read('{path.name}'{checked})", dt=dt)
+    call = _CALLS[reader].format(read=f"nir.read('{path.name}'{checked})", dt=float(dt))
     if reader in _DEPTH_FIRST and (late := _late(graph)) is not None:
         call += (
             "; then export.nir_format.upstream_bugs.in_order of the module, which else would run "
