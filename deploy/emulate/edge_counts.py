@@ -120,14 +120,7 @@ def _told_by_u(program: Program, p: Population) -> bool:
         if isinstance(source, Neurons) and not source.messages_hold:
             return False
         heaviest = int(np.abs(c.weight).max(initial=0)) * c.fan_in()
-        most += (
-            int(
-                shifted_sum(
-                    np.asarray(heaviest * max(map(abs, sent_range(source))), np.int64), c.exponent
-                )
-            )
-            + 1
-        )
+        most += int(heaviest * max(map(abs, sent_range(source))) * 2.0**c.exponent) + 1
     return most < _SUM
 
 

@@ -26,7 +26,7 @@ _LEVELS = ((4, 4.0, 0.5, 13_000), (8, 1.3, 0.33, 26_000), (16, 0.67, 0.2, 26_000
 _STEPS = 100
 # Proposals, and hyperedges that they look at, in all of a level at most: a second or so.
 _PROPOSALS, _WORK = 20_000_000, 500_000_000
-# Entries of the table (hyperedges × cores) that is kept; above, nothing is annealed.
+# Entries of the tables (hyperedges × cores, vertices × cores) that are kept; above, nothing is annealed.
 _TABLE = 1 << 24
 
 
@@ -66,7 +66,7 @@ def anneal(
             np.add.at(sizes, of, size[vertex_of[name]])
             core[of] = parts[name]
         made = problem(hypergraph(program, clusters, number, messages), sizes)
-        if not len(made.weight) or len(made.weight) * cores > _TABLE:
+        if not len(made.weight) or max(len(made.weight), number) * cores > _TABLE:
             return None if parts is start else parts
         best = _annealed(made, core, cores, capacity, hot, cold, each, rng)
         parts = {name: best[of] for name, of in clusters.items()}

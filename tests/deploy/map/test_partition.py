@@ -166,6 +166,23 @@ def test_annealing_moves_what_single_moves_leave(monkeypatch: pytest.MonkeyPatch
     assert "refined" in search(program, chip, sent, seed=3).packets
 
 
+@pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
+def test_annealing_takes_no_more_memory_than_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few hyperedges, many clusters: the cores' lists of them are the larger table."""
+    program = Program(
+        (make_input("in", (1,)),),
+        (make_population("n", (40,)),),
+        (Dense("w", "in", "n", np.full((40, 1), 2, np.int32)),),
+        (),
+    )
+    vertex = {"n": np.arange(40)}
+    fine, start = hypergraph(program, vertex, 40), {"n": np.arange(40) // 8}
+    given = program, fine, vertex, None, start, np.ones(40, np.int64), 8, 1
+    assert annealing.anneal(*given) is not None
+    monkeypatch.setattr(annealing, "_TABLE", 99)  # 1 hyperedge or 20 clusters, times 5 cores
+    assert annealing.anneal(*given) is None
+
+
 def test_neurons_that_hear_the_same_are_clustered() -> None:
     """Channels of a position on one core, at most so many together; never over two cores."""
     program = small_conv()
