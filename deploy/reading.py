@@ -35,6 +35,8 @@ _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 _UNKNOWN = 4 << 30
 # Deflate makes at most 1 032 bytes of one (zlib's technical notes); an empty entry still takes a few.
 _DEFLATE, _EMPTY = 1032, 64
+# Characters of zipfile's words: it quotes names of entries, which may be 64 KiB long.
+_MAX_SAID = 300
 
 _given: int | None = None
 
@@ -145,10 +147,10 @@ def opened_zip(path: Path, what: str = "zip file") -> "Iterator[zipfile.ZipFile]
                 _check_entries(path, archive, os.fstat(stream.fileno()).st_size)
                 yield archive
         except (zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-            raise BadInput(f"{path}: not a readable {what}: {error}") from error
+            raise BadInput(f"{path}: not a readable {what}: {str(error)[:_MAX_SAID]}") from error
         except (NotImplementedError, RuntimeError, EOFError, OverflowError) as error:
             # zipfile's words for unknown versions and methods, for encryption and for what is cut.
-            raise BadInput(f"{path}: not a readable {what}: {error}") from error
+            raise BadInput(f"{path}: not a readable {what}: {str(error)[:_MAX_SAID]}") from error
 
 
 def _check_entries(path: Path, archive: "zipfile.ZipFile", size: int) -> None:

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from deploy.errors import BadInput
-from deploy.files import staged
+from deploy.files import read_npz, staged
 
 ROOT = Path(__file__).parents[2]
 CHECK = """
@@ -35,6 +36,19 @@ def test_processes_that_check_one_folder_do_not_disturb_each_other(tmp_path: Pat
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors.decode()[-500:]
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_a_library_repeats_of_a_file_is_shortened(tmp_path: Path) -> None:
+    """zipfile quotes both names of an entry, and a name may be as long as the file."""
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("spikes.npy" + "\n" * 20_000, b"")
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"spikes", b"Spikes", 1))
+    with pytest.raises(BadInput) as error:
+        read_npz(path)
+    assert "a.npz" in str(error.value) and len(str(error.value)) < 1000
+    assert "\n" not in str(error.value)
 
 
 def test_a_folder_removed_in_between_is_made_again(tmp_path, monkeypatch):
