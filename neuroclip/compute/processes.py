@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import TypeVar
 
 from deploy.errors import CheckFailed
@@ -29,6 +30,7 @@ def in_processes(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Itera
     # multiprocessing's own would put tensors into shared memory.
     context = multiprocessing.get_context("spawn")
     pending: set[Future[R]] = set()
+    whole = False
     with ProcessPoolExecutor(jobs, context, _begin, (os.getpid(),)) as pool:
         try:
             for item in items:
@@ -39,12 +41,24 @@ def in_processes(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Itera
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
+            whole = True
         except BrokenProcessPool as error:
             raise CheckFailed(f"a process of a training was ended from outside: {error}") from error
         finally:
-            if pending:
+            if not whole:
                 for process in multiprocessing.active_children():
                     process.kill()
+                _nobody_reads(pool)
+
+
+def _nobody_reads(pool: ProcessPoolExecutor) -> None:
+    """Let a pool whose processes were ended end too.
+
+    Before Python 3.12 (gh-94777) its thread waits for ever to write an item that is larger than a pipe
+    holds, since the pool itself keeps the end open that nobody reads any more.
+    """
+    with suppress(AttributeError, OSError):
+        pool._call_queue._reader.close()  # type: ignore[attr-defined]
 
 
 def _run(work: Callable[[T], R], item: bytes) -> R:
