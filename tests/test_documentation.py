@@ -142,7 +142,8 @@ def test_an_error_on_the_page_still_comes(
     before = sorted(path.name for path in damaged.iterdir())
     status = run_here(command)
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("", printed)
+    # Newer releases of torch name their own function first.
+    assert (told.out, told.err.replace("Error: addmm: ", "Error: ")) == ("", printed)
     assert status == (1 if "cores exceed" in printed else 2)
     assert sorted(path.name for path in damaged.iterdir() if path.name != "__pycache__") == before
 
