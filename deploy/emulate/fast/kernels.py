@@ -316,11 +316,14 @@ def run_block(
             if record:
                 for p in range(populations.shape[0]):
                     u_row, v_row = populations[p, 5], populations[p, 6]
-                    here, end = populations[p, 0], min(populations[p, 1], u_record.shape[2])
+                    here, end = populations[p, 0], populations[p, 1]
+                    # Each has a width of its own: without what only fills words, or with it.
                     if u_row >= 0:
-                        u_record[g, t, here:end] = states[g, u_row, here:end]
+                        last = min(end, u_record.shape[2])
+                        u_record[g, t, here:last] = states[g, u_row, here:last]
                     if v_row >= 0:
-                        v_record[g, t, here:end] = states[g, v_row, here:end]
+                        last = min(end, v_record.shape[2])
+                        v_record[g, t, here:last] = states[g, v_row, here:last]
     for j in range(size):
         counts[j] += few[j]
     return False
