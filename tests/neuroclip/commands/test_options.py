@@ -27,7 +27,7 @@ ALL_OPTIONS = {option for name in NAMES for option in own_options(name)}
 def words(line: str) -> list[str]:
     """The arguments of a command line that is written down, without comments and shell variables."""
     line = re.sub(r"\$\(.*?\)", "x", line.replace("$stage", "align").replace("…", "x"))
-    return shlex.split(line, comments=True)[1:]
+    return shlex.split(line.rsplit("|", 1)[-1], comments=True)[1:]  # what is piped in is another's
 
 
 def parsed(arguments: list[str]) -> None:

@@ -309,5 +309,6 @@ def test_a_pipe_is_classified_and_ctrl_c_ends_it() -> None:
     lines = [running.stdout.readline().decode() for _ in range(10)]
     assert "slice  1/10" in lines[0] and "slice 10/10" in lines[9]
     running.send_signal(2)
-    _, said = running.communicate(timeout=300)
+    running.wait(timeout=300)  # before its input is closed, which would end it, too
+    _, said = running.communicate()
     assert running.returncode == 130 and b"Traceback" not in said and b"interrupted" in said
