@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format", dest="kind", metavar="NAME",
-        help="of a stream whose name does not end in it: bin, bs2, dat, csv, txt",
+        help="of a stream (default: what its name ends in): bin, bs2, dat, csv, txt",
     )  # fmt: skip
     parser.add_argument(
         "--window", type=_number(1, 10**9), metavar="N",
@@ -68,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--serve", type=_number(0, 65535), nargs="?", const=PORT, metavar="PORT",
-        help=f"a page of this machine alone with frames, spikes and scores (PORT left out: {PORT})",
+        help=f"a page of this machine alone with frames, spikes and scores (default port: {PORT})",
     )  # fmt: skip
     parser.add_argument("--checkpoint", help="folder or bundled name (default: by text alone)")
     parser.add_argument(
