@@ -305,14 +305,16 @@ def run_block(
                         bits[g, t, w] = _counted(few, flags, 64 * w)
                         _clear(a, 64 * w)
                     word = last
+                if graded.shape[2]:
+                    # Now, since the next population may hear it in this step.
+                    here = populations[p, 0]
+                    graded[g, t, here : 64 * end] = sent[here : 64 * end]
             waiting += 1
             if waiting == 255:
                 for j in range(size):
                     counts[j] += few[j]
                 few[:] = 0
                 waiting = 0
-            if graded.shape[2]:
-                graded[g, t] = sent
             if record:
                 for p in range(populations.shape[0]):
                     u_row, v_row = populations[p, 5], populations[p, 6]

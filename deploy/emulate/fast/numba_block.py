@@ -32,9 +32,7 @@ def run_numba(block: Block, messages: Messages, out: Recording) -> None:
 
     Raises CheckFailed for a message that a population cannot send.
     """
-    # Compiled loops of several populations that send graded messages were not equal to the reference
-    # (tests/deploy/prove/test_soundness.py, even seeds), nor sums of 64 bits: NumPy takes them.
-    if block.uncompiled or block.graded or not block.narrow:
+    if block.uncompiled:
         run_numpy(block, messages, out, add_sums)
         return
     updates = _addresses(_update(form, block.narrow) for form in block.forms)

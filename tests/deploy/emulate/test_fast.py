@@ -403,7 +403,8 @@ def any_population(rng: np.random.Generator, name: str, shape: tuple[int, ...]) 
 
 
 def program_of_any_kinds(rng: np.random.Generator, random_conv2d: Any, random_sparse: Any) -> Any:
-    """Two to five populations of any kind behind any connection, some with a loop of their own."""
+    """Two to five populations of any kind behind any connection, some with a loop of their own or over
+    several of them, in which a population hears those before it in the same step."""
     top = int(rng.choice([1, 15]))
     image = make_input("image", (2, int(rng.integers(2, 6)), 4), -top if top > 1 else 0, top)
     populations: list[Any] = []
@@ -431,6 +432,18 @@ def program_of_any_kinds(rng: np.random.Generator, random_conv2d: Any, random_sp
             connections.append(loop)
         populations.append(p)
         source = p
+    if rng.random() < 0.5:
+        back = populations[rng.integers(len(populations) - 1)]
+        connections.append(
+            random_sparse(
+                rng,
+                "back",
+                (source.name, back.name),
+                (back.size, source.size),
+                exponent=-7,
+                delay=int(rng.integers(1, 4)),
+            )
+        )
     return Program((image,), tuple(populations), tuple(connections), ())
 
 
@@ -438,7 +451,7 @@ def program_of_any_kinds(rng: np.random.Generator, random_conv2d: Any, random_sp
 def test_every_kind_of_population_equals_the_reference(
     kernel: Any, random_conv2d: Any, random_sparse: Any
 ) -> None:
-    seen, stopped = dict.fromkeys(BUNDLED, 0), 0
+    seen, loops, stopped = dict.fromkeys(BUNDLED, 0), dict.fromkeys(BUNDLED, 0), 0
     for seed in range(120):
         rng = np.random.default_rng(seed)
         program = program_of_any_kinds(rng, random_conv2d, random_sparse)
@@ -451,9 +464,13 @@ def test_every_kind_of_population_equals_the_reference(
                 emulate_fast(program, data, kernel=kernel)
             stopped += 1
             continue
-        for p in program.populations:
-            seen[p.kind] += bool((trace.s[p.name] != 0).any())
+        for block in prepare(program).blocks:
+            for p in block.populations:
+                sends = bool((trace.s[p.name] != 0).any())
+                seen[p.kind] += sends
+                loops[p.kind] += sends and len(block.populations) > 1
     assert stopped < 20
+    assert min(n for kind, n in loops.items() if kind != "integrator") >= 5, loops
     assert min(n for kind, n in seen.items() if kind != "integrator") >= 10, seen
 
 
