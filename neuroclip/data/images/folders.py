@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from deploy.errors import BadInput
 from deploy.reading import opened_zip, read_content
+from neuroclip.data.images.bare import bare
 from neuroclip.data.images.layout import TRAIN, layout_of
 from neuroclip.data.images.source import ImageSource
 
@@ -20,9 +21,6 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_FILE = 1 << 28
 # Nor any list of labels; WordNet's words are 3 MB.
 _MAX_TEXT = 1 << 26
-# Markers of JPEG (ITU-T T.81, table B.1): frames, the scan that ends the head, and those without content.
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_SCAN, _BARE = 0xDA, {0x01, *range(0xD0, 0xD9)}
 
 
 def folder_source(path: Path) -> ImageSource:
@@ -88,29 +86,9 @@ def _source(path: Path, names: Mapping[str, str], read: Callable[[str, int], byt
 def decoded(content: bytes) -> Image.Image:
     """An image of one of our formats. Raises ValueError, and what Pillow does where it is damaged."""
     try:
-        image = Image.open(BytesIO(content), formats=_FORMATS)
+        return Image.open(BytesIO(bare(content)), formats=_FORMATS)
     except UnidentifiedImageError:
         raise ValueError(f"it is none of {', '.join(_FORMATS)}") from None
-    if image.format == "JPEG":
-        _check_frames(content, image.size)
-    return image
-
-
-def _check_frames(content: bytes, size: tuple[int, int]) -> None:
-    """Raise ValueError unless the one frame of a JPEG has the size that Pillow has read.
-
-    Pillow before 13 has room for its size, and libjpeg fills that of a frame (CVE-2026-112403).
-    """
-    frames, at = [], 2
-    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _SCAN:
-        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
-        if marker in _FRAMES:
-            height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
-            frames.append((width, height))
-        # A byte of 255 before a marker fills; some markers have no content.
-        at += 1 if marker == 0xFF else 2 if marker in _BARE else 2 + length
-    if frames != [size]:
-        raise ValueError(f"a JPEG of {size[0]} × {size[1]} pixels with frames of {frames}")
 
 
 def _check_size(size: int, limit: int) -> None:
