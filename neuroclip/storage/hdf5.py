@@ -17,6 +17,7 @@ import numpy as np
 
 from deploy.errors import BadInput
 from deploy.reading import memory_limit, require_regular
+from neuroclip.storage import ecf
 from neuroclip.storage.supervised import Died, supervised
 
 with suppress(ImportError):
@@ -31,8 +32,6 @@ MAX_GROUP_DEPTH = 100
 # times, and only a file made for it holds nothing where it declares gigabytes.
 _UNSTORED_BYTES = 64 << 20
 _DENSEST = 100
-# The number of Prophesee's Event Compression Format among HDF5's filters.
-_ECF = 0x8ECF
 # Of processor time, for a file of any size (on a busy machine the fork of a process that holds torch took
 # 0.6 s of its own) and for each byte of it, and of memory beside the data.
 _SECONDS, _SECONDS_PER_BYTE = 2.0, 0.5e-6
@@ -207,28 +206,23 @@ def _check_own(path: Path, where: str, entry: h5py.Dataset) -> None:
     """Raise BadInput where an entry's data lie in another file, or in a form that cannot be read."""
     if entry.is_virtual or entry.external:
         raise BadInput(f"{path}: entry '{where}' keeps its data in another file")
+    if ecf.compressed(entry):
+        return
     recipe = entry.id.get_create_plist()
     for i in range(recipe.get_nfilters()):
         code, _, _, name = recipe.get_filter(i)
+        if code == ecf.FILTER:
+            raise BadInput(
+                f"{path}: entry '{where}' is compressed by filter {code} (Prophesee's ECF) and is no "
+                "table of x, y, p, t under it alone, as Prophesee writes them"
+            )
         if not h5py.h5z.filter_avail(code):
             # Not every writer leaves a name.
-            called = (
-                "Prophesee's ECF" if code == _ECF else name.decode(errors="replace") or "no name"
-            )
+            called = name.decode(errors="replace") or "no name"
             raise BadInput(
                 f"{path}: entry '{where}' is compressed by filter {code} ({called}), which is not "
-                f"installed here; {_remedy(code)}"
+                "installed here; it may be in the package hdf5plugin: pip install hdf5plugin"
             )
-
-
-def _remedy(code: int) -> str:
-    """How to come by a compression: HDF5's registered filters are in hdf5plugin, Prophesee's is not."""
-    if code == _ECF:
-        return (
-            "no package has it: install Prophesee's hdf5_ecf and name its folder in HDF5_PLUGIN_PATH, or "
-            "export the recording as .raw or .csv"
-        )
-    return "it may be in the package hdf5plugin: pip install hdf5plugin"
 
 
 def _packed(entries: dict[str, Any]) -> bytes:

@@ -117,11 +117,10 @@ def virtual(file: Any, name: str) -> None:
     file.create_virtual_dataset(name, layout)
 
 
-def unknown_filter(file: Any, name: str) -> None:
+def filtered(file: Any, name: str, code: int) -> None:
     recipe = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     recipe.set_chunk((64,))
-    # Prophesee's own, which no package has.
-    recipe.set_filter(0x8ECF, h5py.h5z.FLAG_OPTIONAL, (2, 2))
+    recipe.set_filter(code, h5py.h5z.FLAG_OPTIONAL, (2, 2))
     space, kind = h5py.h5s.create_simple((500,)), h5py.h5t.NATIVE_UINT16
     h5py.h5d.create(file.id, name.encode(), kind, space, recipe)
 
@@ -150,7 +149,8 @@ HOSTILE = {
     "a name for another": ("x", lambda f, n: f.__setitem__(n, h5py.SoftLink("/events/y")), "SoftLink"),
     "raw bytes outside": ("x", outside, "in another file"),
     "virtual": ("x", virtual, "in another file"),
-    "filter": ("x", unknown_filter, "filter 36559 (Prophesee's ECF)"),
+    "filter": ("x", lambda f, n: filtered(f, n, 32_999), "filter 32999 (no name), which is not installed"),
+    "its table": ("x", lambda f, n: filtered(f, n, 0x8ECF), "filter 36559 (Prophesee's ECF) and is no"),
 }  # fmt: skip
 
 

@@ -4,7 +4,8 @@
   `t_offset`, where there is one. M3ED: the same in `prophesee/left`, whose camera is read.
 - RPG (ESIM, e2vid, rpg_dvs_ros conversions): `events/xs`, `ys`, `ts`, `ps`; ts in seconds where it
   is a floating-point column.
-- Prophesee: `CD/events`, one table with the fields x, y, p, t.
+- Prophesee: `CD/events`, one table with the fields x, y, p, t, which `neuroclip.storage.ecf` unpacks
+  where it is in Prophesee's own compression.
 - v2e: `events`, a table [events, 4] of t, x, y, p; MVSEC: `davis/left/events` of x, y, t, p (`columns`).
 
 The sensor is taken from attributes of the group or the file (`width` and `height`, or
@@ -58,6 +59,7 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
 
 def _events(path: Path, file: "h5py.File") -> dict[str, NDArray[Any]]:
     """The columns x, y, t, p of an open file or their table, and its sensor, empty where unsaid."""
+    from neuroclip.storage import ecf
     from neuroclip.storage.hdf5 import Budget, node_of
 
     columns = _columns(path, file)
@@ -67,13 +69,19 @@ def _events(path: Path, file: "h5py.File") -> dict[str, NDArray[Any]]:
         budget.take(entry.name, entry)
     marks = [node_of(path, file, mark) is not None for mark in _DSEC_MARKS]
     found = {"sensor": np.array(_sensor(path, file), np.int64), "dsec": np.array(all(marks))}
+    # Prophesee's own compression is of the whole table.
+    tables = dict.fromkeys(entry for entry, _ in columns.values() if ecf.compressed(entry))
+    whole = {entry: ecf.read_table(path, entry) for entry in tables}
     for name, (entry, field) in columns.items():
         kind = entry.dtype if field is None else entry.dtype[field]
         if kind.kind not in "biuf" or kind.itemsize > 8:
             raise BadInput(
                 f"{path}: {name} in '{entry.name}' has type {kind}, expected a number of 64 bits at most"
             )
-        found[name] = np.asarray(entry[:] if field is None else entry.fields(field)[:])
+        if field is None:
+            found[name] = np.asarray(entry[:])
+        else:
+            found[name] = whole[entry][field] if entry in whole else entry.fields(field)[:]
     return found
 
 
