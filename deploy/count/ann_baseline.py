@@ -5,17 +5,21 @@ and in the last convention the memory that they take. Neuron updates and message
 coefficient sets (`deploy.count.energy`) and have no counterpart here, so those figures must not be
 divided by these.
 
-    snn               additions · add + graded operations · mac
-    ann               T · weights · mac          every connection at every step
-    ann_skipping      the same without the zeros of its inputs, as often as they are zero here; how
-                      often a hidden activation would be is not known, so that all of them count
-    ann_one_pass      weights · mac              the whole input in one step, nothing skipped
+    snn                    additions · add + graded operations · mac     zeros skipped, as chips do
+    snn_not_skipping       the same of every synapse at every step
+    ann                    T · weights · mac          every connection at every step
+    ann_skipping           the same without the products of zeros: Σ T · weights · mac · (1 − zeros)
+    ann_one_pass           weights · mac              the whole input in one step, nothing skipped
+    ann_one_pass_skipping  the same without the products of zeros; null where no zeros are known
+
+How many of an ANN's numbers are zero is measured on one that was trained (`AnnZeros`). Without one its
+inputs are zero as often as the network's here, and of its hidden activations all count.
 
 An addition is priced at the width that it is made in: the chip's current and potential have 24 bits,
 so that of the published widths it is one of 32 bits.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +48,29 @@ BREAK_EVEN_PER_SYNAPSE = (0.15, 1.38)
 BREAK_EVEN_PER_SYNAPSE_SOURCE = (
     "Dampfhoffer et al., IEEE TETCI 7(3), 2023 (online 2022): of an inference, whatever its T"
 )
+
+# Where no ANN was trained, and the option of `neuroclip-export` that says it.
+UNKNOWN_ZEROS = "hidden: unknown, no ANN was trained; --ann-zeros SHARE gives it"
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Which share of the inputs and of the hidden activations of an ANN is zero, 0..1; None: not known."""
+
+    inputs: float | None = None
+    hidden: float | None = None
+
+
+@dataclass(frozen=True)
+class AnnZeros:
+    """The zeros of an ANN that runs at every step, and of one that gets the whole input in one pass.
+
+    source: who says so, in words.
+    """
+
+    every_step: Zeros = Zeros()
+    one_pass: Zeros = Zeros()
+    source: str = UNKNOWN_ZEROS
 
 
 @dataclass(frozen=True)
@@ -88,23 +115,30 @@ CONVENTIONS = (
 MEMORY = (
     "Memory, in words of 64 bits. Spiking: eight weights a word; the sum that a synaptic operation adds "
     "to read and written (32 bits each); u and v of each neuron read and written at each step; a word a "
-    "message that arrives. ANN: eight weights and eight activations a word and MAC, sums in registers, "
-    "each activation written once."
+    "message that arrives (where no zeros are skipped, a word a neuron or input and step). ANN: eight "
+    "weights and eight activations a word and MAC, sums in registers, each activation written once."
 )
 
 
-def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -> dict[str, Any]:
+def baseline(
+    program: Program,
+    counts: Counts,
+    repeated: Collection[str] = (),
+    zeros: AnnZeros = AnnZeros(),
+    trained: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The report's `baseline`: an ANN's operations and joules per inference.
 
     {"name", "operations": {"mac"}, "joules": {"mac"}, "total_j", "note", "source", "included",
-    "excluded", "accuracy", "per_node", "one_pass": {"macs", "int8_j", "fp32_j"}, "skipping": {"macs",
-    "input_sparsity", "hidden_sparsity": null, as none was trained}, "spiking": {"adds", "macs"},
-    "like_for_like": [{"convention", "source", "snn_j", "ann_j", "ann_skipping_j", "ann_one_pass_j"}],
-    "break_even": {...}}.
+    "excluded", "accuracy", "trained", "per_node", "one_pass": {"macs", "int8_j", "fp32_j"}, "skipping":
+    {"macs", "input_sparsity", "hidden_sparsity", "one_pass": {the same three}, "source"}, "spiking": {"adds",
+    "macs"}, "like_for_like": [{"convention", "source", and joules of each line of the module with "_j"}],
+    "break_even": {...}}. Sparsities are shares of zeros, null where nobody knows.
 
     program: the network without relays; counts: of what the chip runs, relays included. repeated:
     connections that the ANN does not have, since they only carry a sum to one more reader
-    (`deploy.program.residual_stream.repeated`). `total_j` is the ANN's INT8 arithmetic.
+    (`deploy.program.residual_stream.repeated`). zeros: of the ANN. trained: accuracies of one that was
+    trained: {"accuracy", "one_pass_accuracy"}. `total_j` is the ANN's INT8 arithmetic.
     """
     samples, steps = counts.samples, counts.timesteps
     each = {c.name: c.synapse_count() for c in program.connections if c.name not in repeated}
@@ -115,32 +149,44 @@ def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -
     snn_adds = sum(n for name, n in dense.items() if name not in counts.graded)
     inputs = {n.name for n in program.inputs}
     of_inputs = [c.name for c in program.connections if c.source in inputs and c.name in each]
-    skipped = sum(steps * each[name] - dense[name] for name in of_inputs)
+    first = sum(each[name] for name in of_inputs)
+    seen = 1 - sum(dense[name] for name in of_inputs) / (steps * first) if first else None
+    every = Zeros(
+        seen if zeros.every_step.inputs is None else zeros.every_step.inputs,
+        zeros.every_step.hidden,
+    )
+    performed = steps * _performed(first, weights - first, every)
+    once = _performed(first, weights - first, zeros.one_pass)
+    known = zeros.one_pass != Zeros()
     neurons = sum(p.size for p in program.populations)
+    all_synapses = {c.name: steps * c.synapse_count() for c in program.connections}
+    all_macs = sum(n for name, n in all_synapses.items() if name in counts.graded)
+    all_adds = sum(all_synapses.values()) - all_macs
+    updates = 2 * sum(counts.neuron_updates.values()) / samples
     arriving = sum((counts.messages or {}).values()) / samples
-    words = {
-        "snn_j": (snn_adds + snn_macs) * (1 / 8 + 1)
-        + 2 * sum(counts.neuron_updates.values()) / samples
-        + arriving,
-        "ann_j": macs / 4 + steps * neurons / 8,
-        "ann_skipping_j": (macs - skipped) / 4 + steps * neurons / 8,
-        "ann_one_pass_j": weights / 4 + neurons / 8,
+    sent = steps * (neurons + sum(n.size for n in program.inputs))
+    # (additions, MACs, words of memory) of each side.
+    work: dict[str, tuple[float, float, float]] = {
+        "snn_j": (snn_adds, snn_macs, (snn_adds + snn_macs) * (1 / 8 + 1) + updates + arriving),
+        "snn_not_skipping_j": (
+            *(all_adds, all_macs),
+            (all_adds + all_macs) * (1 / 8 + 1) + 2 * steps * neurons + sent,
+        ),
+        "ann_j": (0, macs, macs / 4 + steps * neurons / 8),
+        "ann_skipping_j": (0, performed, performed / 4 + steps * neurons / 8),
+        "ann_one_pass_j": (0, weights, weights / 4 + neurons / 8),
+        "ann_one_pass_skipping_j": (0, once, once / 4 + neurons / 8),
     }
 
     def of(convention: Convention) -> dict[str, Any]:
-        mac_j = convention.mac_j
-        arithmetic = {
-            "snn_j": snn_adds * convention.add_j + snn_macs * mac_j,
-            "ann_j": macs * mac_j,
-            "ann_skipping_j": (macs - skipped) * mac_j,
-            "ann_one_pass_j": weights * mac_j,
+        found: dict[str, Any] = {
+            side: adds * convention.add_j + macs * convention.mac_j + words * convention.access_j
+            for side, (adds, macs, words) in work.items()
         }
-        return {
-            "convention": convention.name,
-            "source": f"{HOROWITZ}: {convention.source}",
-        } | {side: j + words[side] * convention.access_j for side, j in arithmetic.items()}
+        found |= {} if known else {"ann_one_pass_skipping_j": None}
+        named = {"convention": convention.name, "source": f"{HOROWITZ}: {convention.source}"}
+        return named | found
 
-    possible = steps * sum(each[name] for name in of_inputs)
     limit = min(1.0, BREAK_EVEN_RATE * BREAK_EVEN_TIMESTEPS / steps)
     return {
         "name": "8-bit ANN of the same connections",
@@ -149,9 +195,8 @@ def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -
         "total_j": macs * INT8_MAC_J,
         "note": "Synaptic arithmetic on both sides, with memory where a row says so: no neuron updates "
         "(a spiking neuron's cost more than an activation), network on chip, static power or host. An "
-        "ANN needs no time steps, so that only the one in one pass is an adversary; none was trained "
-        "here: how many of its hidden activations are zero is not known, so that none are skipped, and its "
-        "accuracy is taken to be that of the quantized network. " + MEMORY,
+        "ANN needs no time steps, so that only the one in one pass is an adversary. Zeros of the "
+        f"ANN: {zeros.source}; those that are not known are not skipped. {MEMORY}",
         "source": HOROWITZ,
         "included": ["synaptic arithmetic of every connection, zero weights included"],
         "excluded": [
@@ -161,7 +206,10 @@ def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -
             "input and output",
             "host (encoder, read-out)",
         ],
-        "accuracy": "that of the quantized network is taken; no ANN was trained",
+        "accuracy": "that of the quantized network is taken; no ANN was trained"
+        if trained is None
+        else "that of an ANN in 8 bits that was trained as the network was",
+        "trained": trained,
         "per_node": {name: steps * n for name, n in each.items()},
         "one_pass": {
             "macs": weights,
@@ -169,9 +217,15 @@ def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -
             "fp32_j": weights * FP32_MAC_J,
         },
         "skipping": {
-            "macs": macs - skipped,
-            "input_sparsity": skipped / possible if possible else None,
-            "hidden_sparsity": None,
+            "macs": performed,
+            "input_sparsity": every.inputs,
+            "hidden_sparsity": every.hidden,
+            "one_pass": {
+                "macs": once if known else None,
+                "input_sparsity": zeros.one_pass.inputs,
+                "hidden_sparsity": zeros.one_pass.hidden,
+            },
+            "source": zeros.source,
         },
         "spiking": {"adds": snn_adds, "macs": snn_macs},
         "like_for_like": [of(convention) for convention in CONVENTIONS],
@@ -185,3 +239,8 @@ def baseline(program: Program, counts: Counts, repeated: Collection[str] = ()) -
             "messages_per_synapse_source": BREAK_EVEN_PER_SYNAPSE_SOURCE,
         },
     }
+
+
+def _performed(of_inputs: int, of_hidden: int, zeros: Zeros) -> float:
+    """Products left of those with inputs and with hidden activations, once zeros are skipped."""
+    return of_inputs * (1 - (zeros.inputs or 0.0)) + of_hidden * (1 - (zeros.hidden or 0.0))

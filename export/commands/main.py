@@ -126,6 +126,13 @@ def _parser() -> argparse.ArgumentParser:
         "Intel's for Loihi 2)",
     )
     add(
+        "--ann-zeros",
+        type=float,
+        metavar="SHARE",
+        help="zeros, from 0 to 1, among the hidden activations of the ANN that the network is held against "
+        "(default: measured, where one was trained with the model; else unknown, and none skipped)",
+    )
+    add(
         "--neurobench",
         type=Path,
         metavar="FILE",

@@ -8,6 +8,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.count.ann_baseline import AnnZeros
 from deploy.count.host import Work
 from deploy.emulate.trace import Trace
 from deploy.program.program import Program
@@ -40,6 +41,19 @@ class Quantization:
 
 
 @dataclass(frozen=True, eq=False)
+class TrainedAnn:
+    """An ANN that was trained beside a network, run on the same samples.
+
+    zeros: how many of its numbers are zero. predictions: int64 [samples], run at every step, and
+    one_pass_predictions, of the mean of all steps in one.
+    """
+
+    zeros: AnnZeros
+    predictions: NDArray[np.int64]
+    one_pass_predictions: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Deployment:
     """A model and its data.
 
@@ -58,7 +72,8 @@ class Deployment:
     skips: the lowering of residual skips, and the other one, where there are any. data_set: which known
     data set of events the data were taken for, and why. seen: how many samples were left out since the
     model has been trained on them. frames: what the host looks at in the first samples, for the
-    report, uint8 [samples, slices, height, width], where it makes frames of events.
+    report, uint8 [samples, slices, height, width], where it makes frames of events. ann: what was trained
+    to be held against the network.
     """
 
     model: str
@@ -86,6 +101,7 @@ class Deployment:
     frames: NDArray[np.uint8] | None = None
     work: tuple[Work, ...] = ()
     reads: int = 1
+    ann: TrainedAnn | None = None
 
     @property
     def samples(self) -> int:

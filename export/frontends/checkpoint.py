@@ -6,16 +6,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploy.count.ann_baseline import AnnZeros
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from deploy.report.charts.maps import shrunk
 from deploy.report.sections.run.activity import MAX_SAMPLES
-from export.deployment.deployment import Deployment, label_notes, seen_notes, unreadable
+from export.deployment.deployment import (
+    Deployment,
+    TrainedAnn,
+    label_notes,
+    seen_notes,
+    unreadable,
+)
 from export.frontends.host_work import adapter_work
 from export.frontends.spikeclip import from_spikeclip
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint
+from neuroclip.adapter.eight_bits import EightBitAnn, zeros
 from neuroclip.adapter.model import ChipAdapter, relabelled
 from neuroclip.clip.features import dataset_features
 from neuroclip.clip.model import encode_text
@@ -84,6 +92,8 @@ def from_checkpoint(
         text = torch.from_numpy(encode_text(encoder, names, checkpoint.template))
         adapter = relabelled(adapter, text).eval()
         checkpoint.float_adapter.text = text
+        if checkpoint.ann is not None:
+            checkpoint.ann.text = text
     seen = checkpoint.seen | encoder.seen
     known_test = dataset if one else dataset.without(seen, "test")
     left_out = len(dataset.test) - len(known_test.test)
@@ -121,7 +131,18 @@ def from_checkpoint(
         seen=left_out,
         data_set=None if one else dataset.described,
         frames=_shown_frames(dataset, indices, checkpoint.frames),
+        ann=None if checkpoint.ann is None else _beside(checkpoint.ann, x),
     )
+
+
+@torch.no_grad()
+def _beside(ann: EightBitAnn, features: torch.Tensor) -> TrainedAnn:
+    """The ANN on features [N, T, C], at every step and on their mean."""
+    mean = features.mean(dim=1, keepdim=True)
+    source = f"measured on the ANN in 8 bits of the same training, {len(features)} samples"
+    found = AnnZeros(zeros(ann, features), zeros(ann, mean), source)
+    of_each, of_mean = (ann.scores(x).argmax(dim=1).numpy() for x in (features, mean))
+    return TrainedAnn(found, of_each, of_mean)
 
 
 def _shown_frames(

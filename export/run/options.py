@@ -28,6 +28,7 @@ class Options:
     chip: str | None = None
     coefficients: str | None = None
     static_power: float | None = None
+    ann_zeros: float | None = None
     neurobench: Path | None = None
     dt: float = 1e-4
     record: Record = "spikes"
@@ -74,6 +75,8 @@ class Options:
             raise BadInput(
                 f"--static-power {self.static_power}: expected 0 to {_MOST_WATTS} W a chip"
             )
+        if self.ann_zeros is not None and not 0 <= self.ann_zeros <= 1:
+            raise BadInput(f"--ann-zeros {self.ann_zeros}: expected a share from 0 to 1")
         for name in _POSITIVE:
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deploy.compare.parity import Parity
 from deploy.count.activity import fans, step_counts
-from deploy.count.ann_baseline import baseline
+from deploy.count.ann_baseline import AnnZeros, Zeros, baseline
 from deploy.count.energy import Coefficients, energy_report
 from deploy.count.exchange import exchange_cost
 from deploy.count.neurobench import metrics
@@ -136,7 +136,7 @@ def _costs(found: Found, chips: int) -> dict[str, Any]:
     )
     energy = energy_report(counts, found.sets)
     latency = latency_report(clock, deployment.timesteps, of.fill)
-    ann = baseline(found.program, counts, repeated(readers))
+    ann = baseline(found.program, counts, repeated(readers), *_of_ann(deployment, found.options))
     around = Around(
         *(deployment.host, deployment.work, deployment.reads, found.options.static_power, chips),
         latency["latency_range_s"],
@@ -152,6 +152,21 @@ def _costs(found: Found, chips: int) -> dict[str, Any]:
         ),
         "traffic": traffic_report(chip, mapping, counts.traffic, counts.samples),
     }
+
+
+def _of_ann(deployment: Deployment, options: Options) -> tuple[AnnZeros, Mapping[str, Any] | None]:
+    """The zeros of the ANN beside the network, and the accuracies of one that was trained."""
+    ann, labels = deployment.ann, deployment.labels
+    trained = None
+    if ann is not None:
+        right = {"accuracy": ann.predictions, "one_pass_accuracy": ann.one_pass_predictions}
+        trained = {
+            key: None if labels is None else _share_right(labels == p) for key, p in right.items()
+        }
+    if options.ann_zeros is not None:
+        given = Zeros(hidden=options.ann_zeros)
+        return AnnZeros(given, given, f"hidden {options.ann_zeros:g} by --ann-zeros"), trained
+    return AnnZeros() if ann is None else ann.zeros, trained
 
 
 def _neurobench(found: Found) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checkpoints: a trained adapter as a folder of one JSON configuration and two safetensors files."""
+"""Checkpoints: a trained adapter as a folder of one JSON configuration and safetensors files."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,8 +10,10 @@ import torch
 from deploy.arithmetic.registers import BIAS_EXP_MAX, MESSAGE_MAX, VTH_MAX
 from deploy.errors import BadInput
 from deploy.files import write_json
+from neuroclip.adapter.eight_bits import EightBitAnn
 from neuroclip.adapter.model import (
     AdapterConfig,
+    AnnAdapter,
     ChipAdapter,
     ChipScales,
     FloatAdapter,
@@ -32,7 +34,7 @@ from neuroclip.storage.checkpoint_files import (
 from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
 
 FORMAT, VERSION = ADAPTER, 1
-FLOAT_FILE, CHIP_FILE = "float.safetensors", "chip.safetensors"
+FLOAT_FILE, CHIP_FILE, ANN_FILE = "float.safetensors", "chip.safetensors", "ann.safetensors"
 
 # Sizes and powers of two beyond these fit no machine and no float32.
 _MAX_SIZE = 1 << 24
@@ -46,7 +48,8 @@ class Checkpoint:
     clip: the CLIP it was trained on, by name, for the reader; clip_digest: hash of its weights, by which
     it is known again; clip_identity: hash of all that shapes its features (empty in older files). labels,
     template: what its texts were made of. training: how it was trained (recipe, data, shots, accuracy on
-    validation), for the reader. seen: the samples that it and its CLIP were trained on.
+    validation), for the reader. seen: the samples that it and its CLIP were trained on. ann: the ANN in
+    8 bits that was trained as the chip's adapter was, to hold it against; None where none was.
     """
 
     clip: ClipSpec
@@ -59,6 +62,7 @@ class Checkpoint:
     training: Mapping[str, Any]
     seen: Seen = UNKNOWN
     clip_identity: str = ""
+    ann: EightBitAnn | None = None
 
     @property
     def config(self) -> AdapterConfig:
@@ -71,6 +75,9 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> None:
     folder = Path(folder)
     save_tensors(folder / FLOAT_FILE, checkpoint.float_adapter.state_dict())
     save_tensors(folder / CHIP_FILE, checkpoint.chip_adapter.learned())
+    (folder / ANN_FILE).unlink(missing_ok=True)  # of an earlier training
+    if checkpoint.ann is not None:
+        save_tensors(folder / ANN_FILE, checkpoint.ann.state_dict())
     save_seen(folder, checkpoint.seen)
     write_json(
         folder / CONFIG_FILE,
@@ -128,7 +135,7 @@ def load_checkpoint(name_or_folder: str | Path) -> Checkpoint:
     chip_adapter = from_learned(config, scales, learned)
     return Checkpoint(
         clip, digest, frames, labels, template, float_adapter.eval(), chip_adapter.eval(), training,
-        read_seen(folder), identity,
+        read_seen(folder), identity, _ann(folder / ANN_FILE, config, text),
     )  # fmt: skip
 
 
@@ -155,6 +162,18 @@ def clip_of(checkpoint: Checkpoint, given: ClipSpec | None = None) -> Clip:
             "the adapter was trained on, though its weights are"
         )
     return clip
+
+
+def _ann(path: Path, config: AdapterConfig, text: torch.Tensor) -> EightBitAnn | None:
+    """The ANN of a checkpoint, where its folder has one. Raises BadInput naming the file and the tensor."""
+    if not path.exists():
+        return None
+    ann = EightBitAnn(AnnAdapter(config, text).eval(), 1.0)
+    fill_module(ann, read_weights(path), path)
+    for name in ("deviation", "hidden_unit"):
+        if not bool((ann.get_buffer(name) > 0).all()):
+            raise BadInput(f"{path}: tensor '{name}' holds a value that is not positive")
+    return ann.eval()
 
 
 def _clip(raw: Mapping[str, Any]) -> tuple[str, str, ClipSpec]:

@@ -9,6 +9,7 @@ one power of two for a layer.
 import torch
 from torch import Tensor, nn
 
+from deploy.count.ann_baseline import Zeros
 from neuroclip.adapter.model import AdapterConfig, AnnAdapter
 from neuroclip.chip.synapses import round_through
 from neuroclip.linear.batch_norm import affine, deviation
@@ -23,7 +24,8 @@ class EightBitAnn(nn.Module):
 
     Weights are round(w/s) in ±127 with s = max|w|/127 of each neuron's; x is the standardised feature
     in steps of 1/16 and ±127 of them, a ReLU has 255 levels up to `hidden_max`. Sums and biases are not
-    rounded (an accelerator adds in 32 bits). Gradients pass straight through the roundings.
+    rounded (an accelerator adds in 32 bits). Gradients pass straight through the roundings. What it
+    learned is its `state_dict`, `hidden_unit` (of one level) included.
 
     ann: trained, in evaluation mode. hidden_max: what the largest level of a ReLU stands for.
     """
@@ -43,7 +45,7 @@ class EightBitAnn(nn.Module):
         bias = gain * (ann.down.weight @ first.bias + ann.down.bias) + shift
         self.bias = nn.Parameter(bias.detach())
         self.up = nn.Parameter(ann.up.weight.detach().clone())
-        self.hidden_unit = max(hidden_max, 1e-6) / _UINT8_MAX
+        self.register_buffer("hidden_unit", torch.tensor(max(hidden_max, 1e-6) / _UINT8_MAX))
 
     def scores(self, features: Tensor) -> Tensor:
         """Class scores [N, labels] of features [N, T, C]."""
@@ -51,16 +53,27 @@ class EightBitAnn(nn.Module):
 
     def hidden(self, features: Tensor) -> Tensor:
         """What the ReLUs send, [N, T, H], multiples of `hidden_unit`."""
-        levels = torch.round((features - self.mean) / self.deviation / _MESSAGE_UNIT)
-        x = levels.clamp(-_INT8_MAX, _INT8_MAX) * _MESSAGE_UNIT
+        x = self.encode(features) * _MESSAGE_UNIT
         sums = nn.functional.linear(x, _int8(self.down), self.bias)
         return round_through(sums / self.hidden_unit).clamp(0, _UINT8_MAX) * self.hidden_unit
+
+    def encode(self, features: Tensor) -> Tensor:
+        """What its first layer takes, integers in ±127 [N, T, C]."""
+        levels = torch.round((features - self.mean) / self.deviation / _MESSAGE_UNIT)
+        return levels.clamp(-_INT8_MAX, _INT8_MAX)
 
     def scores_from_hidden(self, hidden: Tensor, features: Tensor) -> Tensor:
         """Means over the steps: 0.6·(text·U)·hidden + 0.4·text·feature."""
         adapted = nn.functional.linear(hidden.mean(dim=1), _int8(self.text @ self.up))
         own = features.mean(dim=1) @ self.text.T
         return self.config.blend * adapted + (1 - self.config.blend) * own
+
+
+@torch.no_grad()
+def zeros(ann: EightBitAnn, features: Tensor) -> Zeros:
+    """Which share of what its layers take is zero, over features [N, T, C]."""
+    inputs, hidden = ann.encode(features) == 0, ann.hidden(features) == 0
+    return Zeros(float(inputs.double().mean()), float(hidden.double().mean()))
 
 
 def in_eight_bits(ann: AnnAdapter, features: Tensor) -> EightBitAnn:

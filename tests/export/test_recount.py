@@ -112,6 +112,78 @@ def _synapses(c: Any, arrays: Any, shapes: Any) -> tuple[np.ndarray, np.ndarray,
     return source, target, values
 
 
+# Horowitz 2014: pJ of an addition, of a multiply-accumulate, of 64 bits of memory.
+CONVENTIONS = ((0.1, 0.23, 0), (0.1, 0.3, 0), (0.9, 4.6, 0), (0.1, 0.3, 20), (0.1, 0.3, 100))
+
+
+def against_ann(folder: Path, report: dict[str, Any], found: dict[str, Any]) -> None:
+    """Every row of the comparison with an ANN, from program.npz, the recount and the shares of zeros."""
+    said = report["baseline"]
+    samples, steps = report["samples"], report["timesteps"]
+    arrays = dict(np.load(folder / "program.npz"))
+    program = json.loads(arrays["program.json"].tobytes())
+    shapes = {n["name"]: n["shape"] for n in program["inputs"] + program["populations"]}
+    weights = {c["name"]: len(_synapses(c, arrays, shapes)[2]) for c in program["connections"]}
+    source = {c["name"]: c["source"] for c in program["connections"]}
+    inputs = {n["name"] for n in program["inputs"]}
+    # Of the spiking network all that is performed, of the ANN no sum that is only carried on.
+    dense = {name: n / samples for name, n in found["synaptic_ops_dense"].items()}
+    graded = {name for name, key in found["coefficient"].items() if key == "synapse_mac"}
+    macs = sum(n for name, n in dense.items() if name in graded)
+    adds = sum(dense.values()) - macs
+    assert said["per_node"].keys() <= weights.keys()
+    of_inputs = sum(weights[n] for n in said["per_node"] if source[n] in inputs)
+    of_hidden = sum(weights[n] for n in said["per_node"]) - of_inputs
+    all_macs = steps * sum(n for name, n in weights.items() if name in graded)
+    everything = steps * sum(weights.values())
+    zeros = said["skipping"]
+    if said["trained"] is None:
+        seen = sum(dense[n] for n in said["per_node"] if source[n] in inputs)
+        assert zeros["input_sparsity"] == pytest.approx(1 - seen / (steps * of_inputs))
+
+    def performed(shares: dict[str, Any]) -> float:
+        skipped = shares["input_sparsity"] or 0, shares["hidden_sparsity"] or 0
+        return of_inputs * (1 - skipped[0]) + of_hidden * (1 - skipped[1])
+
+    neurons = sum(prod(n["shape"]) for n in program["populations"])
+    numbers = steps * (neurons + sum(prod(n["shape"]) for n in program["inputs"]))
+    updates, packets = sum(found["neurons"].values()), sum(found["packets"].values())
+    ann = of_inputs + of_hidden
+    sides = {
+        "snn_j": (adds, macs, 9 / 8 * (adds + macs) + 2 * steps * updates + packets / samples),
+        "snn_not_skipping_j": (
+            *(everything - all_macs, all_macs),
+            9 / 8 * everything + 2 * steps * neurons + numbers,
+        ),
+    }
+    once, each = performed(zeros["one_pass"]), performed(zeros)
+    for key, products, passes in (
+        ("ann_j", steps * ann, steps),
+        ("ann_skipping_j", steps * each, steps),
+        ("ann_one_pass_j", ann, 1),
+        ("ann_one_pass_skipping_j", once, 1),
+    ):
+        sides[key] = 0, products, products / 4 + passes * neurons / 8
+    known = any(zeros["one_pass"][k] is not None for k in ("input_sparsity", "hidden_sparsity"))
+    for row, (add, mac, word) in zip(said["like_for_like"], CONVENTIONS, strict=True):
+        for key, (a, m, words) in sides.items():
+            expected = 1e-12 * (a * add + m * mac + words * word)
+            if key == "ann_one_pass_skipping_j" and not known:
+                assert row[key] is None
+            else:
+                assert row[key] == pytest.approx(expected, rel=1e-9), (row["convention"], key)
+    limits = said["break_even"]
+    assert limits["spike_rate_limit"] == pytest.approx(min(1, 0.057 * 5 / steps))
+    fire = [n["name"] for n in program["populations"] if n["kind"] != "integrator"]
+    spikes = sum(found["spikes"][n] for n in fire)
+    of_spiking = sum(prod(shapes[n]) for n in fire)
+    relays = sum(n for name, n in found["neurons"].items() if name not in shapes)
+    if not relays:  # which are no neurons of the network
+        assert limits["spike_rate"] == pytest.approx(spikes / (samples * steps * of_spiking))
+        per_synapse = sum(dense.values()) / sum(weights.values())
+        assert limits["messages_per_synapse"] == pytest.approx(per_synapse)
+
+
 def joules(found: dict[str, Any], name: str, samples: int, steps: int) -> tuple[float, float]:
     """The low and the high end of a coefficient set, per inference."""
     file = json.loads((COEFFICIENTS / f"{name}.json").read_text())
@@ -180,12 +252,17 @@ def ran(folder: Path, *command: object) -> tuple[dict[str, Any], dict[str, Any]]
 @pytest.mark.parametrize("network", ["demo", "spikeclip-digits", "nir"])
 def test_a_recount_from_the_files_alone(network: str, tmp_path: Path) -> None:
     if network == "nir":
-        report, found = ran(tmp_path, skipping(tmp_path), "--data", tmp_path / "spikes.npz")
+        data = "--data", tmp_path / "spikes.npz", "--ann-zeros", 0.25
+        report, found = ran(tmp_path, skipping(tmp_path), *data)
         assert report["lowered"]["depth"] > 1
+        told = report["baseline"]["skipping"]
+        assert told["hidden_sparsity"] == told["one_pass"]["hidden_sparsity"] == 0.25
+        assert told["one_pass"]["input_sparsity"] is None and "--ann-zeros" in told["source"]
     else:
         pytest.importorskip("open_clip")
         model = [] if network == "demo" else [network]
         report, found = ran(tmp_path, *model, "--samples", 8)
+    against_ann(tmp_path / "run", report, found)
     samples, steps = report["samples"], report["timesteps"]
     said = report["counts"]
     for key in ("synaptic_ops", "synaptic_ops_dense"):

@@ -16,6 +16,7 @@ from deploy.report.words.read import at, items, mapping, number, numbers, pair
 
 QUANTITIES = {"s": "spike", "u": "synaptic current u", "v": "membrane potential v"}
 Form = Callable[[object], str]
+UNKNOWN = "unknown"
 # The two sides of the comparison with an ANN, and the ANN in one pass.
 SIDES = ("snn_j", "ann_j", "ann_one_pass_j")
 # The accuracies and how they are written for a reader.
@@ -169,10 +170,35 @@ def against(report: object) -> str | None:
         f"{at(entries[0], 'convention')}: {joules(snn)}; dense ANN at every step {joules(ann)} "
         f"({quotient(snn, ann)})"
     )
-    last = outcome(snn, once)
-    if last is None:
+    if outcome(snn, once) is None:
         return text
-    return f"{text}; in one pass {joules(once)} ({quotient(snn, once)}, {_said(last)})"
+    text += f"; in one pass {joules(once)}"
+    skipping = at(entries[0], "ann_one_pass_skipping_j")
+    if number(skipping) is not None:
+        # What skips its zeros takes least: nothing is won that is not won against it.
+        text, once = (
+            f"{text} ({quotient(snn, once)}), its zeros skipped {joules(skipping)}",
+            skipping,
+        )
+    return f"{text} ({quotient(snn, once)}, {_said(outcome(snn, once))})"
+
+
+def zeros(report: object) -> str | None:
+    """How many zeros an ANN skips, at every step and in one pass, and who says so."""
+    found = at(report, "baseline", "skipping")
+    source = at(found, "source")
+    if not source:
+        return None
+    shares = [
+        f"{name} {UNKNOWN if number(share) is None else percent(share)}"
+        for name, share in (
+            ("inputs at every step", at(found, "input_sparsity")),
+            ("hidden", at(found, "hidden_sparsity")),
+            ("inputs in one pass", at(found, "one_pass", "input_sparsity")),
+            ("hidden", at(found, "one_pass", "hidden_sparsity")),
+        )
+    ]
+    return f"{', '.join(shares)} ({source})"
 
 
 def _said(won: str | None) -> str:

@@ -15,7 +15,7 @@ from deploy.files import write_json
 from deploy.output import claim
 from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint, save_checkpoint
 from neuroclip.adapter.model import AdapterConfig, Cut, relabelled
-from neuroclip.adapter.train import Examples, Recipe, as_published, train_adapter
+from neuroclip.adapter.train import Examples, Recipe, as_published, train_adapter, train_anns
 from neuroclip.clip.classify import classify_events, classify_pictures
 from neuroclip.clip.features import dataset_features
 from neuroclip.clip.model import encode_text, load_clip, normalised
@@ -51,11 +51,15 @@ def train(
     seed: int,
     resume: bool,
     template: str | None = None,
+    ann: bool = False,
 ) -> int:
     """Train an adapter on a few shots per class; the validation split picks the epoch.
 
     recipe: what of the recipe is not its default. template: the prompt (default: the data set's).
+    ann: train the ANN beside it too.
     """
+    if ann and cut != "folded":
+        raise BadInput(f"--ann: the ANN beside the adapter has the cut 'folded', not '{cut}'")
     if hidden is not None and not 1 <= hidden <= MAX_HIDDEN:
         raise BadInput(f"--hidden {hidden}: expected 1 to {MAX_HIDDEN} neurons")
     claim(out, source.inputs | clip_inputs(spec))
@@ -89,6 +93,9 @@ def train(
     full = Recipe(seed=seed, temperature=float(encoder.module.logit_scale.detach().exp()), **recipe)
     full = as_published(full, len(text)) if paper else full
     trained = train_adapter(config, full, examples, validation, torch.from_numpy(text), out, resume)
+    beside = (
+        train_anns(config, full, examples, validation, torch.from_numpy(text))[1] if ann else None
+    )
     best = {
         stage: max(h["validation"] for h in trained.history if h["stage"] == stage)
         for stage in ("float", "quantized")
@@ -111,6 +118,7 @@ def train(
         training,
         encoder.seen | Seen.of(dataset.ids(shot_indices), dataset.ids(chosen)),
         encoder.identity,
+        beside,
     )
     save_checkpoint(out, checkpoint)
     write_json(out / "history.json", trained.history)

@@ -47,6 +47,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--spike-rate", type=float, metavar="R",
         help="aim below R spikes per neuron and step (default: no aim)",
     )  # fmt: skip
+    parser.add_argument(
+        "--ann", action="store_true",
+        help="also train an ANN of the same shape in 8 bits, as long: what reports hold the chip against",
+    )  # fmt: skip
     add_seed(parser)
     parser.add_argument("--resume", action="store_true", help="go on from a killed training")
 
@@ -69,4 +73,5 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         resume=options.resume,
         template=options.template,
+        ann=options.ann,
     )

@@ -316,11 +316,34 @@ def test_the_comparison_says_who_wins_either_way(report, program):
     first |= {"snn_j": 2e-9, "ann_j": 1e-9, "ann_skipping_j": 5e-10, "ann_one_pass_j": 4e-9}
     text = Page(render(report, {}, program)).text
     # Nothing is won or lost against an ANN at every step: it needs none.
-    assert "at every time step, 500 pJ where that skips the zeros of its input." in text
     assert "4.00 nJ 0.50×, wins 50 % less" in text
     assert "at 0.50×, the spiking network wins, in arithmetic alone ." in text
     report["baseline"]["break_even"] |= {"spike_rate": 0.01, "messages_per_synapse": 0.1}
     assert Page(render(report, {}, program)).text.count("below: a gain is expected") == 2
+
+
+def test_nothing_is_won_that_is_lost_to_an_ann_that_skips_its_zeros(report, program):
+    first = report["baseline"]["like_for_like"][0]
+    first |= {"snn_j": 2e-9, "ann_j": 1e-9, "ann_skipping_j": 5e-10, "ann_one_pass_j": 4e-9}
+    first |= {"snn_not_skipping_j": 8e-9, "ann_one_pass_skipping_j": 1.6e-9}
+    known = {"input_sparsity": 0.1, "hidden_sparsity": 0.6, "source": "measured"}
+    skipping = {"input_sparsity": 0.2, "hidden_sparsity": None}
+    report["baseline"]["skipping"] = known | {"one_pass": skipping}
+    report["baseline"]["trained"] = {
+        key: {"value": v} for key, v in (("accuracy", 0.875), ("one_pass_accuracy", 0.75))
+    }
+    text = Page(render(report, {}, program)).text
+    assert "it takes 4.00 nJ, 1.60 nJ where it skips its zeros, and against it, at 1.25×, " in text
+    assert "the spiking network loses ." in text and "wins" not in text
+    assert "4.00 nJ 0.50×, but for its zeros 50 % less" in text
+    assert "2.00 nJ 8.00 nJ 1.00 nJ 500 pJ 4.00 nJ 1.60 nJ 1.25×, loses" in text
+    assert "reaches 87.5 % at every step, 75.0 % in one pass." in text
+    shares = "inputs at every step 10.0 %, hidden 60.0 %, inputs in one pass 20.0 %, hidden unknown"
+    assert f"zeros of the ANN: {shares} (measured)" in text
+    said = " ".join(summary(report).split())
+    assert "in one pass 4.00 nJ (0.50×), its zeros skipped 1.60 nJ (1.25×, spiking loses)" in said
+    first["ann_one_pass_skipping_j"] = None
+    assert "not measured unknown" in Page(render(report, {}, program)).text
 
 
 def test_a_baseline_without_common_convention_is_not_divided_by(report, program):

@@ -16,10 +16,12 @@ pytest.importorskip("snntorch")
 from deploy.errors import BadInput
 from deploy.prove.proof import prove
 from neuroclip.adapter import train as training
-from neuroclip.adapter.checkpoint import load_checkpoint
+from neuroclip.adapter.checkpoint import ANN_FILE, load_checkpoint, save_checkpoint
+from neuroclip.adapter.eight_bits import zeros
 from neuroclip.adapter.model import AdapterConfig, FloatAdapter, quantized, relabelled
 from neuroclip.adapter.train import Examples, Recipe, train_adapter
 from neuroclip.storage.checkpoint_files import MODELS
+from neuroclip.storage.weights import read_weights, save_tensors
 from neuroclip.training import loop
 from neuroclip.training.resume_state import State
 
@@ -212,3 +214,45 @@ def test_a_checkpoint_from_before_raw_features_is_read_as_what_it_was(tmp_path: 
         )
         assert torch.allclose(old.float_adapter.scores(features), expected, atol=1e-6)
         assert torch.equal(old.chip_adapter.encode(features), new.chip_adapter.encode(features))
+
+
+def test_the_ann_of_a_checkpoint_is_kept_and_refused_where_it_is_none(tmp_path: Path) -> None:
+    found = load_checkpoint("neuroclip-digits")
+    save_checkpoint(tmp_path, found)
+    again = load_checkpoint(tmp_path).ann
+    features = unit(30, 10, found.config.features, seed=5)
+    assert found.ann is not None and again is not None
+    with torch.no_grad():
+        assert torch.equal(found.ann.scores(features), again.scores(features))
+    file = tmp_path / ANN_FILE
+    held = read_weights(file)
+    for name, changed in (
+        ("hidden_unit", torch.tensor(0.0)),
+        ("deviation", -held["deviation"]),
+        ("down", held["down"][1:]),
+        ("bias", held["bias"] * float("nan")),
+    ):
+        save_tensors(file, held | {name: changed})
+        with pytest.raises(BadInput, match=f"ann.safetensors: tensor '{name}'"):
+            load_checkpoint(tmp_path)
+    save_checkpoint(tmp_path, replace(found, ann=None))  # that of an earlier training goes
+    assert not file.exists() and load_checkpoint(tmp_path).ann is None
+    assert load_checkpoint("neuroclip-digits-paper").ann is None
+
+
+def test_the_zeros_of_an_ann_are_those_of_its_equations() -> None:
+    """From the file alone, in NumPy: round and clamp, then ReLU of int8 weights."""
+    ann = load_checkpoint("neuroclip-digits").ann
+    assert ann is not None
+    held = {
+        k: x.numpy().astype(np.float64)
+        for k, x in read_weights(MODELS / "neuroclip-digits" / ANN_FILE).items()
+    }
+    features = unit(200, 10, len(held["mean"]), seed=6)
+    levels = np.round((features.numpy() - held["mean"]) / held["deviation"] * 16).clip(-127, 127)
+    scale = np.abs(held["down"]).max(axis=1, keepdims=True) / 127
+    sums = levels / 16 @ (np.round(held["down"] / scale) * scale).T + held["bias"]
+    silent = np.round(sums / held["hidden_unit"]) <= 0
+    found = zeros(ann, features)
+    assert found.inputs == pytest.approx((levels == 0).mean(), abs=1e-4) and found.inputs > 0
+    assert found.hidden == pytest.approx(silent.mean(), abs=1e-4) and 0.1 < found.hidden < 0.9
