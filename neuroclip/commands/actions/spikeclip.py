@@ -224,8 +224,7 @@ def _finetune(
     classes = class_teacher(
         teacher, settings.teacher, recipe, dataset, train, validation, compared, scale, session
     )
-    soft = classes.probabilities
-    chip, history = finetune(model, recipe, train, validation, text, soft, session)
+    chip, history = finetune(model, recipe, train, validation, text, classes, session)
     history = classes.history + history
     chip = None if chip is None else chip.cpu()
     training = dict(before.training) | {

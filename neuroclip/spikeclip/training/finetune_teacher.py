@@ -36,9 +36,13 @@ _BATCH = 256
 
 @dataclass(frozen=True, eq=False)
 class ClassTeacher:
-    """Probabilities [N, labels] of the training images, accuracy on validation, and the curves."""
+    """Probabilities [N, labels] of the training images, accuracy on validation, and the curves.
+
+    of_views: probabilities [N, labels] of other images 0..255, float32 [N, C, H, W], on its device.
+    """
 
     probabilities: Tensor
+    of_views: Callable[[Tensor], Tensor]
     accuracy: float
     history: list[dict[str, Any]]
 
@@ -108,7 +112,17 @@ def class_teacher(
                       recipe.batch, recipe.seed, identity)  # fmt: skip
         history = fit(stage, module, len(train.labels), loss_of,
                       lambda: {"validation": accuracy()}, session, mirrors.begins)  # fmt: skip
-    return ClassTeacher(torch.softmax(_logits(module, inputs), dim=-1), accuracy(), history)
+    probabilities = torch.softmax(_logits(module, inputs), dim=-1)
+    tower = module
+    if isinstance(module, _Probe):
+        tower = _Tower(clip, config.normalisation, scale, module.weight.detach()).to(clip.device).eval()
+
+    @torch.no_grad()
+    def of_views(images: Tensor) -> Tensor:
+        with mixed_precision(recipe, clip.device):
+            return torch.softmax(tower(images).float(), dim=-1)
+
+    return ClassTeacher(probabilities, of_views, accuracy(), history)
 
 
 @torch.no_grad()

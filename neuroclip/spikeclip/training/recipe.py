@@ -14,6 +14,7 @@ from neuroclip.spikeclip.text import TextConfig
 _LATER = {
     "summed_kl": False, "averaged_texts": False, "own_texts": False,
     "pixels": "messages", "detached_reset": False, "norm": True, "trained_embeddings": False,
+    "erase": 0, "teacher_sees_views": False,
 }  # fmt: skip
 
 
@@ -27,7 +28,10 @@ class SpikeRecipe:
     its mean. averaged_texts: a class's text is the mean over all templates. own_texts: the teacher's
     images are compared, where it is fine-tuned and in its class probabilities, with the spiking
     encoder's texts at that temperature, not with its own. flip, shift: a mirror image half of the time,
-    up to so many pixels up, down, left and right. spike_rate: spikes per neuron and step above which the
+    up to so many pixels up, down, left and right. erase: the side of a square of pixels set to 0 anywhere in
+    every image, parts of it outside (DeVries and Taylor 2017, arXiv:1708.04552). teacher_sees_views: the
+    second step's teacher says what it sees in the image as the student is shown it, not in the whole
+    one. spike_rate: spikes per neuron and step above which the
     loss grows, by spike_penalty·(rate/spike_rate − 1)². mixed_precision: convolutions and matrix
     products of the teacher and of the float model in bfloat16, states staying float32; of the quantized
     model the sums of training steps only, evaluation being exact. orthogonal_rate,
@@ -51,6 +55,8 @@ class SpikeRecipe:
     own_texts: bool = False
     flip: bool = False
     shift: int = 0
+    erase: int = 0
+    teacher_sees_views: bool = False
     spike_rate: float | None = None
     spike_penalty: float = 1.0
     mixed_precision: bool = False
@@ -71,6 +77,8 @@ class SpikeRecipe:
             raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")
         if not 0 <= self.shift <= 64:
             raise BadInput(f"training: shift {self.shift}, expected 0 to 64 pixels")
+        if not 0 <= self.erase <= 64:
+            raise BadInput(f"training: erase {self.erase}, expected 0 to 64 pixels")
 
 
 def identified(settings: SpikeRecipe | SpikeClipConfig | TextConfig) -> dict[str, Any]:
@@ -106,7 +114,8 @@ class Mirrors:
 
 
 def augmented(recipe: SpikeRecipe, sent: Tensor, mirrored: Tensor) -> Tensor:
-    """Images shifted at random by torch's generator, and mirrored where asked, where they lie."""
+    """Images [N, C, S, S] shifted at random by torch's generator, mirrored where asked, and with a square
+    of zeros where the recipe erases one."""
     if recipe.flip:
         sent = torch.where(mirrored[:, None, None, None], sent.flip(-1), sent)
     if recipe.shift:
@@ -117,4 +126,11 @@ def augmented(recipe: SpikeRecipe, sent: Tensor, mirrored: Tensor) -> Tensor:
         rows, columns = (moves[:, i, None] + each for i in (0, 1))
         samples = torch.arange(len(sent), device=sent.device)[:, None, None]
         sent = padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    if recipe.erase:
+        each = torch.arange(sent.shape[-1], device=sent.device)
+        # The middle of the square is in the image, so that no place is erased less often than another.
+        first = torch.randint(0, sent.shape[-1], (len(sent), 2), device=sent.device)
+        first = first[:, :, None] - recipe.erase // 2
+        rows, columns = ((each >= first) & (each < first + recipe.erase)).unbind(1)
+        sent = sent.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
     return sent

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deploy.errors import BadInput
 from neuroclip.chip.neurons import FloatNeuron
 from neuroclip.chip.synapses import ChipConv2d
 from neuroclip.compute.devices import channels_last_, compiled
@@ -26,6 +27,7 @@ from neuroclip.spikeclip.model import (
     quantized_model,
 )
 from neuroclip.spikeclip.text import SpikingTextEncoder, token_ids
+from neuroclip.spikeclip.training.finetune_teacher import ClassTeacher
 from neuroclip.spikeclip.training.pairs import Pairs
 from neuroclip.spikeclip.training.recipe import (
     Mirrors,
@@ -95,21 +97,26 @@ def align_text(
 
 def finetune(
     model: SpikeClip, recipe: SpikeRecipe, train: Pairs, validation: Pairs, text: Tensor,
-    probabilities: Tensor, session: Session = Session(),  # noqa: B008 - frozen
+    teacher: ClassTeacher, session: Session = Session(),  # noqa: B008 - frozen
 ) -> tuple[ChipSpikeClip | None, list[dict[str, Any]]]:  # fmt: skip
     """Step 2: cross-entropy + KL to the teacher's class probabilities [N, labels], text frozen.
 
-    Text and probabilities follow from the data's `source`. Trains `model` in place, then, of the
+    Text and teacher follow from the data's `source`. Trains `model` in place, then, of the
     deployable variant, a chip's model that starts from it, which is returned with the history.
     """
 
+    if recipe.teacher_sees_views and model.config.pixels == "clip":
+        raise BadInput("training: teacher_sees_views needs pixels as messages, not 'clip'")
     features = features_of(model, recipe)
 
     def cosines(sent: Tensor) -> Tensor:
         return functional.normalize(features(sent), dim=-1) @ text.T
 
-    def dual(scores: Tensor, index: Tensor) -> Tensor:
-        return dual_loss(recipe, scores, train.labels[index], probabilities[index])
+    def dual(scores: Tensor, sent: Tensor, index: Tensor) -> Tensor:
+        said = teacher.probabilities[index]
+        if recipe.teacher_sees_views:
+            said = teacher.of_views(sent * (255 / model.config.message_max))
+        return dual_loss(recipe, scores, train.labels[index], said)
 
     def right(scores: Tensor, where: slice) -> Tensor:
         return (scores.argmax(dim=-1) == validation.labels[where]).float()
@@ -118,7 +125,7 @@ def finetune(
                    train, validation)  # fmt: skip
     history = _fit(
         stage, model, recipe, train, validation,
-        lambda sent, index: dual(cosines(sent), index),
+        lambda sent, index: dual(cosines(sent), sent, index),
         lambda where: right(model.scores(validation.sent[where], text), where),
         session, recipe.finetune_orthogonal_rate,
     )  # fmt: skip
@@ -132,7 +139,7 @@ def finetune(
                    model, train, validation)  # fmt: skip
     history += _fit(
         stage, chip, recipe, train, validation,
-        lambda sent, index: dual(chip.scores(sent), index),
+        lambda sent, index: dual(chip.scores(sent), sent, index),
         lambda where: right(chip(validation.sent[where]), where),
         session,
     )  # fmt: skip
