@@ -155,7 +155,9 @@ def constrain_(config: SpikeClipConfig, chip: Encoder) -> None:
 
 def require_deployable(config: SpikeClipConfig) -> SpikeClipConfig:
     """The configuration, where a chip can hold it. Raises BadInput naming what it cannot."""
-    if config.variant != "deployable":
+    if config.variant == "ann":
+        raise BadInput("spikeclip: the variant 'ann' has ReLU in the place of spiking neurons")
+    if config.variant == "paper":
         raise BadInput(
             "spikeclip: module 'blocks.0.attention' multiplies values of each step, q·kᵀ·v, which "
             "no synapse does, 'tokenizer' pools real values"

@@ -1,11 +1,11 @@
 """Sizes and constants of a SpikeCLIP."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from deploy.errors import BadInput
 
-Variant = Literal["paper", "deployable"]
+Variant = Literal["paper", "deployable", "ann"]
 
 # Larger sizes are mistyped numbers.
 _MAX = 1 << 13
@@ -20,8 +20,9 @@ class SpikeClipConfig:
     """Sizes of a SpikeCLIP; the defaults are the paper's Spikingformer-4-384 at 32×32 pixels.
 
     variant: "paper" (max pools on real values, q·kᵀ·v, learned time weights, token mean of the
-    residual stream) or "deployable" (strides, spike-driven attention, geometric time weights, token
-    mean of spikes). width: channels of a token. convolutions: of the tokenizer, the last two as wide
+    residual stream), "deployable" (strides, spike-driven attention, geometric time weights, token
+    mean of spikes) or "ann" (the deployable one's layers with ReLU in the place of neurons, to compare
+    with). width: channels of a token. convolutions: of the tokenizer, the last two as wide
     as a token, those before them half as wide each; halvings: how often they halve the image. depths:
     instead of convolutions, a tokenizer of stages, each twice as wide as the one before and, but for the
     first, at half its rows and columns (the first one too, where there are as many halvings): so many 3×3
@@ -65,15 +66,17 @@ class SpikeClipConfig:
         for name in ("threshold", "attention_threshold"):
             if not 0 < getattr(self, name) <= _MAX:
                 raise BadInput(f"spikeclip: {name} {getattr(self, name)}, expected above 0")
-        if self.variant not in ("paper", "deployable"):
+        if self.variant not in get_args(Variant):
             raise BadInput(
-                f"spikeclip: variant '{self.variant}' is neither 'paper' nor 'deployable'"
+                f"spikeclip: variant '{self.variant}' is none of 'paper', 'deployable' and 'ann'"
             )
+        if self.variant == "ann" and self.steps != 1:
+            raise BadInput(f"spikeclip: steps {self.steps}, the variant 'ann' has one")
         if self.pixels not in ("messages", "clip"):
             raise BadInput(f"spikeclip: pixels '{self.pixels}' is neither 'messages' nor 'clip'")
         if self.pixels == "clip" and self.channels not in (1, 3):
             raise BadInput(f"spikeclip: pixels 'clip' of {self.channels} channels, expected 1 or 3")
-        if self.variant == "deployable" and (self.pixels == "clip" or self.detached_reset):
+        if self.variant != "paper" and (self.pixels == "clip" or self.detached_reset):
             raise BadInput(
                 "spikeclip: pixels 'clip' and detached_reset are of the variant 'paper': a chip is sent "
                 "integers, and 'deployable' is trained as it runs"
@@ -107,7 +110,7 @@ class SpikeClipConfig:
         """A tokenizer of stages counts its own convolutions."""
         stages = len(self.depths)
         if self.variant == "paper":
-            raise BadInput("spikeclip: depths are of the variant 'deployable' only")
+            raise BadInput("spikeclip: depths are not of the variant 'paper'")
         if stages > 8 or not all(0 <= depth <= 64 for depth in self.depths):
             raise BadInput(f"spikeclip: depths {self.depths}, expected up to 8 of 0 to 64")
         if self.halvings not in (stages - 1, stages):

@@ -27,6 +27,13 @@ SURROGATE = Surrogate("sigmoid", 2.0)
 _PAPER_SCALE = 0.125
 
 
+def firing(config: SpikeClipConfig, threshold: float | None = None) -> nn.Module:
+    """What stands between two layers of an encoder: neurons, at the configured threshold if at no other."""
+    if config.variant == "ann":
+        return nn.ReLU()
+    return neurons(config.threshold if threshold is None else threshold, config.detached_reset)
+
+
 def neurons(threshold: float, detached: bool = False) -> FloatNeuron:
     """The paper's neurons: fire at v ≥ threshold, so strictly above the float32 before it.
 
@@ -108,11 +115,8 @@ class PaperAttention(nn.Module):
         super().__init__()
         width, self.heads = config.width, config.heads
         self.q, self.k, self.v = (NormedConv2d(width, width) for _ in range(3))
-        detached = config.detached_reset
-        self.fires_q, self.fires_k, self.fires_v = (
-            neurons(config.threshold, detached) for _ in range(3)
-        )
-        self.fires = neurons(config.attention_threshold, detached)
+        self.fires_q, self.fires_k, self.fires_v = (firing(config) for _ in range(3))
+        self.fires = firing(config, config.attention_threshold)
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Spikes of the attention's own neurons."""
@@ -195,7 +199,7 @@ class Encoder(nn.Module):
 
 def float_encoder(config: SpikeClipConfig) -> Encoder:
     """An encoder of the configured variant in floating point, with random weights."""
-    paper, theta = config.variant == "paper", config.threshold
+    paper = config.variant == "paper"
     channels = (config.channels, *config.tokenizer_channels)
     halves = [config.strides(i) for i in range(config.convolutions)]
     tokenizer = Tokenizer(
@@ -203,21 +207,21 @@ def float_encoder(config: SpikeClipConfig) -> Encoder:
             NormedConv2d(channels[i], channels[i + 1], 3, 2 if half and not paper else 1)
             for i, half in enumerate(halves)
         ],
-        [neurons(theta, config.detached_reset) for _ in halves[1:]],
+        [firing(config) for _ in halves[1:]],
         [half and paper for half in halves],
         [config.adds(i) for i in range(config.convolutions)],
         config.steps,
     )
     blocks = [float_block(config) for _ in range(config.blocks)]
-    return Encoder(tokenizer, blocks, None if paper else neurons(theta))
+    return Encoder(tokenizer, blocks, None if paper else firing(config))
 
 
 def float_attention(config: SpikeClipConfig) -> SpikeDrivenAttention:
     """Spike-driven attention in floating point, with random weights."""
-    width, theta = config.width, config.threshold
+    width = config.width
     q, k, v = (NormedConv2d(width, width) for _ in range(3))
-    fires = [*(neurons(theta) for _ in range(3)), neurons(config.attention_threshold)]
-    return SpikeDrivenAttention(q, k, v, TokenSum(width), fires)
+    made = [*(firing(config) for _ in range(3)), firing(config, config.attention_threshold)]
+    return SpikeDrivenAttention(q, k, v, TokenSum(width), made)
 
 
 def float_block(config: SpikeClipConfig) -> Block:
@@ -229,5 +233,5 @@ def float_block(config: SpikeClipConfig) -> Block:
         NormedConv2d(width, width),
         NormedConv2d(width, hidden),
         NormedConv2d(hidden, width),
-        [neurons(config.threshold, config.detached_reset) for _ in range(3)],
+        [firing(config) for _ in range(3)],
     )

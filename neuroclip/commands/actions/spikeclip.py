@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from neuroclip.spikeclip.checkpoint import (
     save_spikeclip,
 )
 from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.eight_bits import in_eight_bits
 from neuroclip.spikeclip.model import (
     SpikeClip,
     chip_in_steps,
@@ -329,19 +330,25 @@ def class_scores(
     checkpoint: SpikeCheckpoint, sent: torch.Tensor, names: tuple[str, ...],
     text: NDArray[np.float32] | None = None,
 ) -> dict[str, NDArray[np.float32]]:  # fmt: skip
-    """Scores [N, names] of messages over these names: float, and quantized.
+    """Scores [N, names] of messages over these names: float, and quantized where there is a chip's model
+    or, of an ANN, by rounding.
 
     text: features of the names [names, F], in place of those of the checkpoint's own text encoder.
     """
     texts = checkpoint.text(names) if text is None else torch.from_numpy(text)
-    chip = None if checkpoint.chip is None else relabelled(checkpoint.chip, texts).eval()
-    floats, chips = [], []
-    for part in sent.split(max(1, _SHOWN_AT_ONCE // checkpoint.model.config.steps)):
-        floats.append(checkpoint.model.scores(part, texts).numpy())
-        if chip is not None:
-            chips.append(chip(part).numpy())
-    found = {"float": np.concatenate(floats)}
-    return found if chip is None else found | {"quantized": np.concatenate(chips)}
+    model, config = checkpoint.model, checkpoint.model.config
+    ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "float": lambda part: model.scores(part, texts)
+    }
+    if checkpoint.chip is not None:
+        ways["quantized"] = relabelled(checkpoint.chip, texts).eval()
+    elif config.variant == "ann":
+        rounded = in_eight_bits(model)
+        ways["quantized"] = lambda part: rounded.scores(part, texts)
+    parts = sent.split(max(1, _SHOWN_AT_ONCE // config.steps))
+    return {
+        name: np.concatenate([way(part).numpy() for part in parts]) for name, way in ways.items()
+    }
 
 
 def opened(

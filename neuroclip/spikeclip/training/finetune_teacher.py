@@ -115,7 +115,9 @@ def class_teacher(
     probabilities = torch.softmax(_logits(module, inputs), dim=-1)
     tower = module
     if isinstance(module, _Probe):
-        tower = _Tower(clip, config.normalisation, scale, module.weight.detach()).to(clip.device).eval()
+        tower = (
+            _Tower(clip, config.normalisation, scale, module.weight.detach()).to(clip.device).eval()
+        )
 
     @torch.no_grad()
     def of_views(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.errors import BadInput
@@ -10,7 +11,7 @@ from neuroclip.clip.spec import BUNDLED
 from neuroclip.data.images.images import Shares
 from neuroclip.data.images.vocabulary import with_vocabularies
 from neuroclip.spikeclip.config import SpikeClipConfig
-from neuroclip.spikeclip.config_files import config_file
+from neuroclip.spikeclip.config_files import CONFIGS, config_file
 from neuroclip.spikeclip.training.recipe import SpikeRecipe
 from neuroclip.spikeclip.training.teacher import OWN, TeacherConfig
 from neuroclip.spikeclip.training.train_teacher import TeacherSizes
@@ -60,21 +61,43 @@ class Settings:
     own_teacher: TeacherSizes
     shares: Shares
 
+    def __post_init__(self) -> None:
+        if self.recipe.spike_rate is not None and self.model.variant == "ann":
+            raise BadInput("training: spike_rate, where the variant 'ann' has no spikes")
+        if self.recipe.teacher_sees_views and self.model.pixels == "clip":
+            raise BadInput("training: teacher_sees_views needs pixels as messages, not 'clip'")
+
 
 def read_settings(name_or_file: str) -> Settings:
     """The settings in a JSON file, or bundled ones by name.
 
-    A file may come from anyone: it names no other teacher than the bundled one and one trained here.
-    Raises BadInput naming the file, the key and the value.
+    Its key "like" names bundled ones, which hold where it says nothing else. A file may come from anyone:
+    it names no other teacher than the bundled one and one trained here. Raises BadInput naming the file, the
+    key and the value.
     """
     path = config_file(name_or_file)
-    raw = read_json(path)
-    if not isinstance(raw, dict):
-        raise BadInput(f"{path}: not a JSON object")
     try:
-        return _settings(raw)
+        return _settings(_read(path))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
+
+
+def _read(path: Path, followed: bool = True) -> dict[str, Any]:
+    """A file's keys, over those of the settings that it is like."""
+    raw = read_json(path)
+    if not isinstance(raw, dict):
+        raise BadInput("not a JSON object")
+    like = raw.pop("like", None) if followed else None
+    if like is None:
+        return raw
+    known = sorted(p.stem for p in CONFIGS.glob("*.json") if p != path)
+    if like not in known:
+        raise BadInput(f"key 'like' is {like!r}, expected one of {known}")
+    found = _read(CONFIGS / f"{like}.json", followed=False)
+    for key, value in raw.items():
+        both = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[key] = found[key] | value if both else value
+    return found
 
 
 def _settings(raw: Mapping[str, Any]) -> Settings:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deploy.errors import BadInput
 from neuroclip.chip.neurons import FloatNeuron
 from neuroclip.chip.synapses import ChipConv2d
 from neuroclip.compute.devices import channels_last_, compiled
@@ -105,8 +104,6 @@ def finetune(
     deployable variant, a chip's model that starts from it, which is returned with the history.
     """
 
-    if recipe.teacher_sees_views and model.config.pixels == "clip":
-        raise BadInput("training: teacher_sees_views needs pixels as messages, not 'clip'")
     features = features_of(model, recipe)
 
     def cosines(sent: Tensor) -> Tensor:
@@ -129,7 +126,7 @@ def finetune(
         lambda where: right(model.scores(validation.sent[where], text), where),
         session, recipe.finetune_orthogonal_rate,
     )  # fmt: skip
-    if model.config.variant == "paper":
+    if model.config.variant != "deployable":
         return None, history
     chip = quantized_model(model, text).to(text.device)
     channels_last_(chip)

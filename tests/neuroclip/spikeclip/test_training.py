@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from neuroclip.commands.actions import spikeclip as commands
 from neuroclip.commands.actions.asked import Source
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.eight_bits import in_eight_bits
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.spikeclip.model import SpikeClip, firing_rates
 from neuroclip.spikeclip.text import teacher_text
@@ -390,25 +391,145 @@ CONFIGS = ROOT / "neuroclip/spikeclip/training/configs"
 @pytest.mark.usefixtures("few")
 def test_bundled_settings_train_in_every_stage(tmp_path, name):
     """With all of their recipe but for its length, and torch.compile, which needs a compiler."""
-    assert read_settings(name)
-    raw = json.loads((CONFIGS / f"{name}.json").read_text())
-    epochs = {k: 1 for k in raw["recipe"] if k.endswith("epochs")}
-    model = TINY["model"] | {"variant": raw["model"].get("variant", "deployable")}
-    teacher = raw.get("teacher", {}) | {"model": "digits", "finetune_epochs": 1}
-    short = raw | {
-        "model": model,
-        "recipe": raw["recipe"] | epochs | {"compile": False},
-        "teacher": teacher | ({"pretrained": None} if "pretrained" in teacher else {}),
-        "text": TINY["text"] | {"tokens": 48},
-        "labels": raw["labels"][:2],
-        "templates": raw.get("templates", [])[:2],
+    found = read_settings(name)
+    recipe = asdict(found.recipe)
+    epochs = {k: 1 for k in recipe if k.endswith("epochs")}
+    variant = found.model.variant
+    short = {
+        "model": TINY["model"] | {"variant": variant, "steps": 1 if variant == "ann" else 2},
+        "recipe": recipe | epochs | {"compile": False},
+        "teacher": asdict(found.teacher) | {"model": "digits", "finetune_epochs": 1},
+        "text": asdict(found.text) | TINY["text"] | {"tokens": 48},
+        "template": found.template,
+        "labels": found.labels[:2],
+        "templates": found.templates[:2],
     }
-    short.pop("shares", None)
     path = tmp_path / "short.json"
     path.write_text(json.dumps(short))
     train(str(path), tmp_path / "out")
     chip = load_spikeclip(tmp_path / "out").chip
-    assert (chip is None) == (model["variant"] == "paper")
+    assert (chip is None) == (variant != "deployable")
+
+
+def test_settings_may_be_like_bundled_ones(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"like": "cifar10-cpu", "recipe": {"shift": 2}, "labels": ["zebra"]}')
+    found, base = read_settings(str(path)), read_settings("cifar10-cpu")
+    assert found.recipe == replace(base.recipe, shift=2) and found.labels == ("zebra",)
+    assert replace(found, recipe=base.recipe, labels=base.labels) == base
+    for like in (str(path), "../cifar10-cpu", "no", ["cifar10-cpu"], 7):
+        path.write_text(json.dumps({"like": like}))
+        with pytest.raises(BadInput, match=r"mine\.json: key 'like' is .*expected one of"):
+            read_settings(str(path))
+
+
+@pytest.mark.usefixtures("few")
+def test_the_ann_of_the_same_shape_trains_and_is_rounded_to_8_bits(
+    config, tmp_path, refused, capsys
+):
+    from export.commands import main as export_cli
+
+    raw = json.loads(Path(config).read_text())
+    raw["model"] |= {"variant": "ann", "steps": 1}
+    path, out = tmp_path / "ann.json", tmp_path / "ann"
+    path.write_text(json.dumps(raw))
+    says = ["spike_rate", "'ann'"]
+    refused(cli.main, "train", "spikeclip", "--config", path, "--out", out, says=says)
+    del raw["recipe"]["spike_rate"]
+    path.write_text(json.dumps(raw))
+    train(str(path), out)
+    made = load_spikeclip(out)
+    assert made.chip is None
+    spiking = SpikeClip(replace(made.model.config, variant="deployable"))
+    shapes = [{n: x.shape for n, x in m.named_parameters()} for m in (made.model, spiking)]
+    assert shapes[0] == shapes[1]
+    rounded = in_eight_bits(made.model)
+    levels: list[int] = []
+    for module in rounded.modules():
+        if isinstance(module, torch.nn.ReLU):
+            raise AssertionError("an activation is not rounded")
+        if isinstance(module, torch.nn.Conv2d):
+            assert max(len(row.unique()) for row in module.weight) <= 255
+        if type(module).__name__ == "_RoundedReLU":
+            module.register_forward_hook(
+                lambda _, __, y: levels.append(max(len(image.unique()) for image in y))
+            )
+    sent = torch.randint(0, 16, (9, 1, 8, 8)).float()
+    text = made.text(made.labels)
+    scores = commands.class_scores(made, sent, made.labels)
+    assert (scores["quantized"] == rounded.scores(sent, text).detach().numpy()).all()
+    assert 0 < abs(scores["quantized"] - scores["float"]).max() < 0.05
+    assert len(levels) >= 7 and 2 < max(levels) <= 256
+    refused(export_cli.main, out, "--target", "emulator", "--out", tmp_path / "x", says=["ReLU"])
+    refused(cli.main, "evaluate", out, "--steps", "2", says=["steps 2", "'ann'"])
+
+
+@pytest.mark.parametrize("tuned", ["none", "probe", "full"])
+@pytest.mark.usefixtures("few")
+def test_a_teacher_says_of_a_view_what_it_says_of_such_an_image(tuned):
+    settings = read_settings("digits")
+    teacher = replace(settings.teacher, finetune=tuned, finetune_epochs=1)
+    clip = teacher.load()
+    dataset = commands.opened(
+        Source("digits", None, False), settings.model, None, 0, settings.shares
+    )
+    model = SpikeClip(settings.model)
+    train, validation = commands._pairs(
+        replace(settings, teacher=teacher), clip, model, dataset, "test"
+    )
+    text = teacher_text(clip, [f"a {name}" for name in dataset.class_names])
+    found = class_teacher(
+        clip, teacher, SpikeRecipe(), dataset, train, validation, text, 20.0
+    )  # fmt: skip
+    seen = found.of_views(torch.from_numpy(dataset.images[dataset.train[:7]]).float())
+    assert torch.allclose(seen, found.probabilities[:7], atol=1e-5)
+    assert not torch.allclose(seen, found.probabilities[1:8], atol=1e-2)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_teacher_that_sees_views_changes_the_second_step_alone(config, tmp_path, refused):
+    raw = json.loads(Path(config).read_text())
+    raw["recipe"] |= {"erase": 5}
+    losses = []
+    for sees in (False, True):
+        raw["recipe"]["teacher_sees_views"] = sees
+        path, out = tmp_path / f"{sees}.json", tmp_path / f"{sees}"
+        path.write_text(json.dumps(raw))
+        train(str(path), out)
+        losses.append(
+            [
+                [h["loss"] for h in json.loads((out / f"history-{stage}.json").read_text())]
+                for stage in ("align", "finetune")
+            ]
+        )
+    assert losses[0][0] == losses[1][0] and losses[0][1] != losses[1][1]
+    raw["model"] |= {"variant": "paper", "pixels": "clip"}
+    path.write_text(json.dumps(raw))
+    says = ["teacher_sees_views", "'clip'"]
+    refused(cli.main, "train", "spikeclip", "--config", path, "--out", tmp_path / "clip", says=says)
+
+
+@pytest.mark.parametrize("side", [1, 4, 5])
+def test_a_square_of_every_image_is_erased(side):
+    sent = torch.arange(1.0, 65).reshape(1, 1, 8, 8).repeat(4000, 3, 1, 1)
+    torch.manual_seed(0)
+    recipe = SpikeRecipe(erase=side)
+    mirrors = Mirrors(recipe, len(sent), sent.device)
+    made = augmented(recipe, sent, mirrors(torch.arange(len(sent))))
+    gone = made == 0
+    assert torch.equal(made[~gone], sent[~gone]) and torch.equal(gone[:, 0], gone[:, 2])
+    gone = gone[:, 0]
+    rows, columns = gone.any(2), gone.any(1)
+    # A whole rectangle, of the square's size but where it leaves the image.
+    assert torch.equal(gone, rows[:, :, None] & columns[:, None, :])
+    for along in (rows, columns):
+        count = along.sum(1)
+        assert count.min() >= 1 and count.max() == side
+        whole = along[count == side].int().diff(dim=1)
+        assert (whole.abs().sum(1) <= 2).all()
+    middle = gone.float().mean(0)[2:6, 2:6]
+    # Its middle is anywhere alike.
+    assert (middle - side**2 / 64).abs().max() < 0.05
 
 
 def test_shifted_images_are_shifted_images():

@@ -1,0 +1,61 @@
+"""An ANN of a SpikeCLIP's shape with weights and activations of 8 bits, to set beside the chip's network."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from neuroclip.spikeclip.encoder import NormedConv2d
+from neuroclip.spikeclip.model import SpikeClip
+
+_WEIGHT_MAX, _ACTIVATION_MAX = 127, 255
+
+
+class _Folded(nn.Module):
+    """A convolution with its BatchNorm folded in, weights of 8 bits: of each target channel 255 levels."""
+
+    def __init__(self, of: NormedConv2d) -> None:
+        super().__init__()
+        weight, bias = of.folded()
+        self.conv = copy.deepcopy(of.conv)
+        self.conv.weight = nn.Parameter(_rounded(weight))
+        self.conv.bias = nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., C_in, H, W] → [..., C_out, H', W']."""
+        return self.conv(x.flatten(0, -4)).unflatten(0, x.shape[:-3])
+
+
+class _RoundedReLU(nn.Module):
+    """max(0, x) in 256 levels between 0 and the largest of each image, [N, ...]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activations, as real numbers."""
+        x = x.clamp(min=0)
+        level = x.flatten(1).amax(1).clamp(min=1e-12) / _ACTIVATION_MAX
+        level = level.reshape(-1, *[1] * (x.ndim - 1))
+        return torch.round(x / level) * level
+
+
+@torch.no_grad()
+def in_eight_bits(model: SpikeClip) -> SpikeClip:
+    """The trained variant "ann" in evaluation mode, rounded: nothing is trained again.
+
+    Products of two activations (the attention's) and sums over tokens are exact, as sums in 32 bits are.
+    """
+    made = copy.deepcopy(model)
+    made.projection.weight.copy_(_rounded(made.projection.weight))
+    for parent in list(made.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, NormedConv2d):
+                setattr(parent, name, _Folded(child))
+            elif isinstance(child, nn.ReLU):
+                setattr(parent, name, _RoundedReLU())
+    return made.eval()
+
+
+def _rounded(weight: Tensor) -> Tensor:
+    """Weights [targets, ...] as multiples of a 127th of each target's largest."""
+    level = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _WEIGHT_MAX
+    level = level.reshape(-1, *[1] * (weight.ndim - 1))
+    return torch.round(weight / level) * level
