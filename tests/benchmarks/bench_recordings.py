@@ -83,7 +83,7 @@ FORMATS = {
     "evt2.raw": (evt2, ("expelliarmus", "faery", "evlib")),
     "evt3.raw": (evt3, ("expelliarmus", "faery", "evlib", "evt3")),
     "dat.dat": (dat, ("expelliarmus", "faery")),
-    "text.csv": (csv, ("faery",)),
+    "text.csv": (csv, ("faery", "polars", "pyarrow")),
     "stream.es": (es, ("faery",)),
     "ours.npz": (None, ()),
 }
@@ -104,6 +104,9 @@ def decoded(package: str, path: Path) -> Fields:
         t = table["t"].dt.total_microseconds() if "uration" in str(table["t"].dtype) else table["t"]
         columns = [np.asarray(c) for c in (table["x"], table["y"], t, table["polarity"])]
         return (*columns[:3], columns[3] > 0)
+    if package in ("polars", "pyarrow"):
+        read = importlib.import_module("pyarrow.csv" if package == "pyarrow" else package).read_csv
+        return tuple(read(path)[name].to_numpy() for name in "xytp")
     parts = np.concatenate(list(library.events_stream_from_file(path)))
     return parts["x"], parts["y"], parts["t"], parts["on"]
 

@@ -18,6 +18,7 @@ COMPILED = (
     "deploy/emulate/fast/sum_kernels.py",
     "deploy/map/improve/anneal_kernel.py",
     "neuroclip/chip/recurrence_numba.py",
+    "neuroclip/data/events/text_kernel.py",
 )
 
 RUN = """

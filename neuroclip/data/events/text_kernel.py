@@ -1,0 +1,77 @@
+"""Lines of numbers read by a loop that numba compiles; imported only where numba is installed.
+
+All compiled functions share this file, since numba's cache sees changes of a caller's file only.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+
+def _can_cache() -> bool:
+    """False where numba finds no folder to keep compiled code in: then each process compiles."""
+    try:
+        njit(cache=True)(_can_cache)
+    except RuntimeError:
+        return False
+    return True
+
+
+# Integers up to 2^53 and powers of ten up to 10^22 are doubles, and so their quotient is the nearest one.
+_WHOLE = 1 << 53
+_POWERS = np.array([float(10**n) for n in range(23)])
+# So many fit 64 bits whatever they are.
+_MOST_DIGITS = 18
+
+
+@njit(cache=_can_cache())  # type: ignore[misc, unused-ignore]
+def rows(text: Any, table: Any, pointed: bool) -> int:
+    """Fill table [columns, lines] with the numbers of a text and return how many lines have some.
+
+    text: uint8, numbers apart by spaces, lines by line feeds. table: int64, or float64 where numbers are
+    `pointed`. −1, of which the caller makes out what it means: a line of more or fewer numbers, and
+    anything but a sign, 18 digits at most and a point among them.
+    """
+    columns, line, column, at = table.shape[0], 0, 0, 0
+    while at < len(text):
+        byte = text[at]
+        if byte == 32:
+            at += 1
+            continue
+        if byte == 10:
+            if column == columns:
+                line += 1
+            elif column:
+                return -1
+            column = 0
+            at += 1
+            continue
+        negative = byte == 45
+        if negative or byte == 43:
+            at += 1
+        value, digits, point = 0, 0, -1
+        while at < len(text):
+            byte = text[at]
+            if 48 <= byte <= 57:
+                value = 10 * value + (byte - 48)
+                digits += 1
+            elif byte == 46 and point < 0:
+                point = digits
+            else:
+                break
+            at += 1
+        ends = at == len(text) or byte == 32 or byte == 10
+        if not ends or not 0 < digits <= _MOST_DIGITS or column == columns:
+            return -1
+        if point >= 0 and (not pointed or value > _WHOLE):
+            return -1
+        if pointed:
+            size = value / _POWERS[digits - point] if point >= 0 else float(value)
+            table[column, line] = -size if negative else size
+        else:
+            table[column, line] = -value if negative else value
+        column += 1
+    if column == columns:
+        return line + 1
+    return line if column == 0 else -1
