@@ -13,6 +13,7 @@ from deploy.count.ann_baseline import Zeros
 from neuroclip.adapter.model import AdapterConfig, AnnAdapter
 from neuroclip.chip.synapses import round_through
 from neuroclip.linear.batch_norm import affine, deviation
+from neuroclip.linear.int8 import int8_by_target
 
 # Standardised features are sent in steps of 1/16, so that 8 bits reach ±8 deviations.
 _MESSAGE_UNIT = 1 / 16
@@ -54,7 +55,7 @@ class EightBitAnn(nn.Module):
     def hidden(self, features: Tensor) -> Tensor:
         """What the ReLUs send, [N, T, H], multiples of `hidden_unit`."""
         x = self.encode(features) * _MESSAGE_UNIT
-        sums = nn.functional.linear(x, _int8(self.down), self.bias)
+        sums = nn.functional.linear(x, int8_by_target(self.down), self.bias)
         return round_through(sums / self.hidden_unit).clamp(0, _UINT8_MAX) * self.hidden_unit
 
     def encode(self, features: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class EightBitAnn(nn.Module):
 
     def scores_from_hidden(self, hidden: Tensor, features: Tensor) -> Tensor:
         """Means over the steps: 0.6·(text·U)·hidden + 0.4·text·feature."""
-        adapted = nn.functional.linear(hidden.mean(dim=1), _int8(self.text @ self.up))
+        adapted = nn.functional.linear(hidden.mean(dim=1), int8_by_target(self.text @ self.up))
         own = features.mean(dim=1) @ self.text.T
         return self.config.blend * adapted + (1 - self.config.blend) * own
 
@@ -84,9 +85,3 @@ def in_eight_bits(ann: AnnAdapter, features: Tensor) -> EightBitAnn:
         x = (features - free.mean) / free.deviation
         largest = float(nn.functional.linear(x, free.down, free.bias).max())
     return EightBitAnn(ann, 2 * largest)
-
-
-def _int8(weight: Tensor) -> Tensor:
-    """weight [out, in] rounded to int8 under a scale for each row, as real numbers."""
-    scale = weight.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / _INT8_MAX
-    return round_through(weight / scale) * scale

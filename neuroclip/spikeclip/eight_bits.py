@@ -5,10 +5,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from neuroclip.linear.int8 import int8_by_target
 from neuroclip.spikeclip.encoder import NormedConv2d
 from neuroclip.spikeclip.model import SpikeClip
 
-_WEIGHT_MAX, _ACTIVATION_MAX = 127, 255
+_ACTIVATION_MAX = 255
 
 
 class _Folded(nn.Module):
@@ -18,7 +19,7 @@ class _Folded(nn.Module):
         super().__init__()
         weight, bias = of.folded()
         self.conv = copy.deepcopy(of.conv)
-        self.conv.weight = nn.Parameter(_rounded(weight))
+        self.conv.weight = nn.Parameter(int8_by_target(weight))
         self.conv.bias = nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,7 +45,7 @@ def in_eight_bits(model: SpikeClip) -> SpikeClip:
     Products of two activations (the attention's) and sums over tokens are exact, as sums in 32 bits are.
     """
     made = copy.deepcopy(model)
-    made.projection.weight.copy_(_rounded(made.projection.weight))
+    made.projection.weight.copy_(int8_by_target(made.projection.weight))
     for parent in list(made.modules()):
         for name, child in parent.named_children():
             if isinstance(child, NormedConv2d):
@@ -52,10 +53,3 @@ def in_eight_bits(model: SpikeClip) -> SpikeClip:
             elif isinstance(child, nn.ReLU):
                 setattr(parent, name, _RoundedReLU())
     return made.eval()
-
-
-def _rounded(weight: Tensor) -> Tensor:
-    """Weights [targets, ...] as multiples of a 127th of each target's largest."""
-    level = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _WEIGHT_MAX
-    level = level.reshape(-1, *[1] * (weight.ndim - 1))
-    return torch.round(weight / level) * level

@@ -133,6 +133,7 @@ def block(samples: int, config: SpikeClipConfig, repeats: int) -> None:
 def encoder(samples: int, config: SpikeClipConfig, repeats: int) -> None:
     """The encoder of a bundled configuration for CPUs: ours in bfloat16 as it is trained, and in
     float32; the peers' neurons in the same modules, in float32, as these libraries train on a CPU.
+    Without neurons and norms ours is what no training in bfloat16 can be faster than.
     """
     ours = float_encoder(config).train()
     x = torch.rand(samples, config.steps, config.channels, config.image_size, config.image_size)
@@ -141,21 +142,28 @@ def encoder(samples: int, config: SpikeClipConfig, repeats: int) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             return run(network, x).float()
 
-    def with_neurons(make: Callable[[], nn.Module]) -> nn.Module:
+    def replaced(make: Callable[[], nn.Module], *kinds: type[nn.Module]) -> nn.Module:
         made = copy.deepcopy(ours)
-        made.tokenizer.steps = -1  # as many as there are; the others' layouts differ
         for parent in list(made.modules()):
             for name, child in parent.named_children():
-                if isinstance(child, snn.SpikingNeuron):
+                if isinstance(child, kinds):
                     setattr(parent, name, make())
         return made
 
+    def with_neurons(make: Callable[[], nn.Module]) -> nn.Module:
+        made = replaced(make, snn.SpikingNeuron)
+        made.tokenizer.steps = -1  # as many as there are; the others' layouts differ
+        return made
+
     lasting = copy.deepcopy(ours)
-    channels_last_(lasting)
+    bare = replaced(nn.Identity, snn.SpikingNeuron, nn.BatchNorm2d)
+    for network in (lasting, bare):
+        channels_last_(network)
     ways: dict[str, tuple[nn.Module, Runner, Tensor]] = {
         SNNTORCH: (with_neurons(snntorch_neuron), stepwise_alone, x.clone().requires_grad_()),
         FLOAT: (copy.deepcopy(lasting), run, x.clone().requires_grad_()),
         "fused, bfloat16": (lasting, mixed, x.clone().requires_grad_()),
+        "its convolutions, bfloat16": (bare, mixed, x.clone().requires_grad_()),
     }
     if neuron is not None:
         first = x.transpose(0, 1).contiguous().requires_grad_()
