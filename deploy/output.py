@@ -7,7 +7,8 @@ only in a folder that is empty or ours. Ours is one that holds something that we
     unseen.json
     program.npz                                         with the header of a program
     *.safetensors                                       with our name in its metadata, or a training's state
-    cells/, teacher/                                    with such a file in it
+    cells/, teacher/                                    with such a file in it; with none it holds nothing: a
+                                                        run was killed before its first
 """
 
 import json
@@ -55,15 +56,19 @@ def claim(folder: Path, inputs: Mapping[str, object] | None = None) -> None:
                 f"{option} {given}: lies in the output folder {folder}, whose files are replaced; write to "
                 "another"
             )
-    if folder.is_dir():
-        foreign = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        if foreign and not _is_ours(folder):
-            raise BadInput(
-                f"{folder}: is no output folder of ours and not empty ('{foreign[0].name}' is in it); "
-                "write to a new one"
-            )
+    require_ours(folder)
     with staged(folder, ()):
         pass
+
+
+def require_ours(folder: Path) -> None:
+    """Raise BadInput where a folder is there that is neither empty nor ours, naming what is in it."""
+    foreign = [path for path in _visible(folder) if path.name not in _PARTS or _visible(path)]
+    if foreign and folder.is_dir() and not _is_ours(folder):
+        raise BadInput(
+            f"{folder}: is no output folder of ours and not empty ('{foreign[0].name}' is in it); "
+            "write to a new one"
+        )
 
 
 def claim_page(path: Path) -> None:
@@ -72,6 +77,13 @@ def claim_page(path: Path) -> None:
         with opened(path) as stream:
             if _TITLE not in stream.read(_PAGE_HEAD):
                 raise BadInput(f"{path}: is there, and no report of ours; write to a new file")
+
+
+def _visible(path: Path) -> list[Path]:
+    """What lies in a folder, but for hidden files; a file is what it holds."""
+    if not path.is_dir():
+        return [path]
+    return sorted(held for held in path.iterdir() if not held.name.startswith("."))
 
 
 def _inside(path: Path, folder: Path) -> bool:

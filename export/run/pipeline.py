@@ -91,7 +91,8 @@ def _output_files(target: Target, out: Path) -> tuple[str, ...]:
     of_targets = [file for each in map(find_target, BUILT_IN) for file in each.files]
     with suppress(BadInput, KeyError, TypeError):  # no report, or none that says it
         of_targets += find_target(read_json(out / "report.json")["target"]).files
-    ours = "model.nir", "program.npz", ON_CHIP
+    # The program comes first: by it the next run knows the folder, whenever this one is killed.
+    ours = "program.npz", "model.nir", ON_CHIP
     first = dict.fromkeys((*ours, *of_targets, *target.files))
     return (*first, INPUTS, FRAMES, "trace.npz", "mapping.json", "report.html", "report.json")
 

@@ -118,7 +118,6 @@ def computed(
 
     tasks: by seed, with the most shots. jobs: processes; the results do not depend on them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     marks = {seed: _mark(task) for seed, task in tasks.items()}
     found: dict[str, dict[str, Any]] = {}
     waiting = []

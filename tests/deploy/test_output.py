@@ -56,6 +56,9 @@ def test_a_folder_of_ours_is_taken_again_though_more_is_in_it(tmp_path):
 def test_what_a_killed_run_left_is_no_foreign_file(tmp_path):
     (tmp_path / ".unfinished").mkdir()
     (tmp_path / ".neuroclip-x.part").write_text("")
+    for part in ("cells", "teacher"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / ".neuroclip-y.part").write_text("")
     claim(tmp_path)
     claim(tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -80,3 +83,15 @@ def test_a_page_is_written_over_a_page_only(tmp_path):
         claim_page(page)
     page.write_text("<html><title>a beside b – neuroclip report</title>")
     claim_page(page)
+
+
+def test_a_folder_by_the_name_of_ours_that_holds_another_s_file_is_refused(tmp_path):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "blood.json").write_text("{}")
+    with pytest.raises(BadInput, match="no output folder"):
+        claim(tmp_path)
+    (tmp_path / "cells" / "blood.json").unlink()
+    (tmp_path / "cells").rmdir()
+    (tmp_path / "cells").write_text("a file")
+    with pytest.raises(BadInput, match="no output folder"):
+        claim(tmp_path)
