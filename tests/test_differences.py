@@ -48,8 +48,8 @@ def test_each_row_is_our_training_with_one_thing_of_the_authors(tmp_path: Path) 
             k: v for k, v in base.items() if k not in moved
         }
     assert moved == {
-        "model": {"pixels", "detached_reset"},
-        "recipe": {"temperature", "summed_kl", "averaged_texts", "own_texts"},
+        "model": {"pixels", "by_224", "detached_reset"},
+        "recipe": {"temperature", "summed_kl", "averaged_texts", "own_texts", "amsgrad"},
         "text": {"norm", "trained_embeddings"},
     }
 

@@ -94,10 +94,10 @@ def adapters(seed: int, epochs: int | None) -> Iterator[tuple[str, Right]]:
 
 # Our training of the paper's layers, said in full: what a file leaves out of that variant is as published.
 OWN: dict[str, dict[str, Any]] = {
-    "model": {"variant": "paper", "pixels": "messages", "detached_reset": False},
+    "model": {"variant": "paper", "pixels": "messages", "by_224": False, "detached_reset": False},
     "recipe": {
         "learning_rate": 2e-3, "finetune_learning_rate": 1e-3, "weight_decay": 0.01, "temperature": 30.0,
-        "summed_kl": False, "averaged_texts": False, "own_texts": False,
+        "summed_kl": False, "averaged_texts": False, "own_texts": False, "amsgrad": False,
     },
     "text": {"norm": True, "trained_embeddings": False},
 }  # fmt: skip
@@ -110,6 +110,8 @@ ENCODERS: dict[str, dict[str, dict[str, Any]]] = {
     "texts averaged over templates": {"recipe": {"averaged_texts": True}},
     "the teacher compared with the student's texts": {"recipe": {"own_texts": True}},
     "real pixels, CLIP's mean and deviation": {"model": {"pixels": "clip"}},
+    "the same pixels by way of 224": {"model": {"pixels": "clip", "by_224": True}},
+    "Adam with amsgrad, no warm-up, no limit on the gradient": {"recipe": {"amsgrad": True}},
     "no gradient through a reset": {"model": {"detached_reset": True}},
     "no LayerNorm in the text encoder": {"text": {"norm": False}},
     "embeddings trained": {"text": {"trained_embeddings": True}},

@@ -37,7 +37,7 @@ _READ = (1, VERSION)
 FLOAT_FILE, TEXT_FILE, CHIP_FILE = "float.safetensors", "text.safetensors", "chip.safetensors"
 
 _MAX_EXPONENT = 64
-_OLD_MODEL = {"depths": [], "pixels": "messages", "detached_reset": False}
+_OLD_MODEL = {"depths": [], "pixels": "messages", "by_224": False, "detached_reset": False}
 _OLD_TEXT = {"norm": True, "trained_embeddings": False, "detached_reset": False}
 # Of the encoder's tensors in the chip's file.
 _PREFIX = "encoder/"

@@ -34,8 +34,8 @@ class SpikeClipConfig:
     sum_factor: 1 proves that no sum leaves 21 bits, whatever spikes; a wide model, whose 8-bit
     weights would round to zero under that proof, may be given more: so many times that sum if every
     source fired at once. pixels: "messages" are those integers, "clip" (the paper's) real values with CLIP's
-    mean and deviation, which no graded message holds. detached_reset: no gradient goes through a reset
-    (the paper's).
+    mean and deviation, which no graded message holds. by_224: images reach their size by way of 224 pixels,
+    CLIP's own (the paper's). detached_reset: no gradient goes through a reset (the paper's).
     """
 
     variant: Variant = "deployable"
@@ -56,6 +56,7 @@ class SpikeClipConfig:
     message_max: int = 15
     sum_factor: int = 1
     pixels: Literal["messages", "clip"] = "messages"
+    by_224: bool = False
     detached_reset: bool = False
 
     def __post_init__(self) -> None:
@@ -74,6 +75,8 @@ class SpikeClipConfig:
             raise BadInput(f"spikeclip: steps {self.steps}, the variant 'ann' has one")
         if self.pixels not in ("messages", "clip"):
             raise BadInput(f"spikeclip: pixels '{self.pixels}' is neither 'messages' nor 'clip'")
+        if self.by_224 and self.pixels != "clip":
+            raise BadInput("spikeclip: by_224 is of pixels 'clip'")
         if self.pixels == "clip" and self.channels not in (1, 3):
             raise BadInput(f"spikeclip: pixels 'clip' of {self.channels} channels, expected 1 or 3")
         if self.variant != "paper" and (self.pixels == "clip" or self.detached_reset):

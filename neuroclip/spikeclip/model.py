@@ -22,14 +22,18 @@ from neuroclip.spikeclip.wiring import Skips, Wiring, encoder_wiring
 # CLIP's own pixels, red, green and blue (Radford et al. 2021, public code).
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+_CLIP_SIZE = 224
+# Images of that size that are held together.
+_AT_ONCE = 128
 
 
 def messages(config: SpikeClipConfig, images: Tensor) -> Tensor:
     """Images uint8 [N, C, H, W] of any size → integers 0..message_max, float32 [N, C, S, S].
 
-    Of `pixels` "clip" real values, (x/255 − mean)/deviation, gray ones with those of all colours.
+    Of `pixels` "clip" real values, (x/255 − mean)/deviation, gray ones with those of all colours; `by_224`
+    bicubic to 224 pixels, as 8 bits, and from there bilinear between four of them.
     """
-    x = images.to(torch.float32) / 255
+    x = _by_224(images, config.image_size) if config.by_224 else images.to(torch.float32) / 255
     if x.shape[-1] != config.image_size or x.shape[-2] != config.image_size:
         size = (config.image_size, config.image_size)
         x = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
@@ -39,6 +43,19 @@ def messages(config: SpikeClipConfig, images: Tensor) -> Tensor:
             mean, deviation = mean.mean(), deviation.mean()
         return (x - mean.to(x.device)) / deviation.to(x.device)
     return torch.round(x.clamp(0, 1) * config.message_max)
+
+
+def _by_224(images: Tensor, size: int) -> Tensor:
+    """Images uint8 [N, C, H, W] as CLIP's preprocessing makes them and the authors shrink that, 0..1."""
+    parts = []
+    for part in images.split(_AT_ONCE):
+        large = part.to(torch.float32)
+        # Pillow, which CLIP's preprocessing uses, scales rows, and their 8 bits then by columns.
+        for side in ((part.shape[-2], _CLIP_SIZE), (_CLIP_SIZE, _CLIP_SIZE)):
+            large = functional.interpolate(large, side, mode="bicubic", antialias=True)
+            large = large.round().clamp(0, 255)
+        parts.append(functional.interpolate(large / 255, (size, size), mode="bilinear"))
+    return torch.cat(parts)
 
 
 def repeated(config: SpikeClipConfig, sent: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from neuroclip.spikeclip.text import TextConfig
 _LATER = {
     "summed_kl": False, "averaged_texts": False, "own_texts": False,
     "pixels": "messages", "detached_reset": False, "norm": True, "trained_embeddings": False,
-    "erase": 0, "teacher_sees_views": False,
+    "erase": 0, "teacher_sees_views": False, "amsgrad": False, "by_224": False,
 }  # fmt: skip
 
 
@@ -36,7 +36,9 @@ class SpikeRecipe:
     products of the teacher and of the float model in bfloat16, states staying float32; of the quantized
     model the sums of training steps only, evaluation being exact. orthogonal_rate,
     finetune_orthogonal_rate: of both steps in floating point: convolutions take Muon's steps at it,
-    AdamW's where None. compile: the float model by torch.compile.
+    AdamW's where None. amsgrad: what is trained in floating point takes Adam's steps with amsgrad, no
+    longer AdamW's, without warm-up and limit on the gradient; each epoch has one rate, and these fall in a
+    cosine to a tenth (fine-tuning: a fiftieth) of the first. compile: the float model by torch.compile.
     """
 
     epochs: int = 30
@@ -62,6 +64,7 @@ class SpikeRecipe:
     mixed_precision: bool = False
     orthogonal_rate: float | None = None
     finetune_orthogonal_rate: float | None = None
+    amsgrad: bool = False
     compile: bool = False
     seed: int = 0
 
@@ -73,6 +76,8 @@ class SpikeRecipe:
         for name in ("orthogonal_rate", "finetune_orthogonal_rate"):
             if (getattr(self, name) or 1) <= 0:
                 raise BadInput(f"training: {name} {getattr(self, name)} is not positive")
+            if self.amsgrad and getattr(self, name) is not None:
+                raise BadInput(f"training: {name} and amsgrad are of two optimizers")
         if self.spike_rate is not None and not 0 < self.spike_rate < 1:
             raise BadInput(f"training: spike_rate {self.spike_rate} is not between 0 and 1")
         if not 0 <= self.shift <= 64:

@@ -20,9 +20,10 @@ from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill
 
 T = TypeVar("T")
 
-# The authors' code: cosines are the logits, of the batch one loss is the mean and one the sum.
+# The authors' code and scripts: cosines are the logits, of the batch one loss is the mean and one the sum.
 PUBLISHED = SpikeRecipe(
-    learning_rate=5e-4, finetune_learning_rate=5e-4, weight_decay=0.0, batch=196, temperature=1.0,
+    epochs=50, learning_rate=5e-3, finetune_epochs=200, finetune_learning_rate=5e-4, text_epochs=2000,
+    text_learning_rate=5e-3, weight_decay=0.0, batch=196, temperature=1.0, amsgrad=True,
     summed_kl=True, averaged_texts=True, own_texts=True,
 )  # fmt: skip
 
@@ -134,7 +135,7 @@ def _settings(raw: Mapping[str, Any]) -> Settings:
         )
     # What the file leaves out of the paper's variant is as the authors' code has it.
     paper = isinstance(raw.get("model"), dict) and raw["model"].get("variant") == "paper"
-    published = SpikeClipConfig(variant="paper", pixels="clip", detached_reset=True)
+    published = SpikeClipConfig(variant="paper", pixels="clip", by_224=True, detached_reset=True)
     model = _part("model", raw, published if paper else SpikeClipConfig())
     limit = raw.get("limit")
     if limit is not None and (type(limit) is not int or limit < 2):

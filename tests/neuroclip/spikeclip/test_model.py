@@ -222,7 +222,7 @@ def test_a_checkpoint_of_version_1_is_read(checkpoint, sent, tmp_path):
     raw = json.loads((tmp_path / "config.json").read_text())
     raw["version"] = 1
     del raw["shares"], raw["templates"], raw["model"]["depths"]
-    for key in ("pixels", "detached_reset"):
+    for key in ("pixels", "by_224", "detached_reset"):
         del raw["model"][key]
     for key in ("norm", "trained_embeddings", "detached_reset"):
         del raw["text"][key]

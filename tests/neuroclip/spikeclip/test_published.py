@@ -11,14 +11,16 @@ torch = pytest.importorskip("torch")
 for package in ("snntorch", "open_clip"):
     pytest.importorskip(package)
 
+from PIL import Image
 from torch.nn import functional
 
+from deploy.errors import BadInput
 from neuroclip.clip.model import load_clip
 from neuroclip.commands import main as cli
 from neuroclip.commands.actions import spikeclip as commands
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
-from neuroclip.spikeclip.model import SpikeClip, messages
+from neuroclip.spikeclip.model import _CLIP_DEVIATION, _CLIP_MEAN, SpikeClip, messages
 from neuroclip.spikeclip.text import TextConfig, encode_labels, text_encoder, token_ids
 from neuroclip.spikeclip.training.finetune_teacher import class_teacher
 from neuroclip.spikeclip.training.pairs import Pairs
@@ -26,6 +28,8 @@ from neuroclip.spikeclip.training.recipe import SpikeRecipe, identified
 from neuroclip.spikeclip.training.settings import read_settings
 from neuroclip.spikeclip.training.steps import dual_loss
 from neuroclip.spikeclip.training.teacher import TeacherConfig
+from neuroclip.training.adamw import fit
+from neuroclip.training.loop import Session, Stage
 
 LABELS = ("zero", "one", "two")
 TEMPLATES = ("{}", "a {}", "the digit {}.")
@@ -54,10 +58,11 @@ def test_what_a_file_leaves_out_is_as_published(settings) -> None:
     assert (read.text.norm, read.text.trained_embeddings) == (False, True)
     recipe = read.recipe
     assert recipe.temperature == 1 and recipe.summed_kl
-    assert recipe.averaged_texts and recipe.own_texts
+    assert recipe.averaged_texts and recipe.own_texts and recipe.amsgrad and read.model.by_224
+    assert (recipe.learning_rate, recipe.finetune_learning_rate) == (5e-3, 5e-4)
     ours = read_settings("digits")
     assert ours.recipe == replace(
-        ours.recipe, summed_kl=False, averaged_texts=False, own_texts=False
+        ours.recipe, summed_kl=False, averaged_texts=False, own_texts=False, amsgrad=False
     )
     assert ours.model.pixels == "messages" and not ours.model.detached_reset and ours.text.norm
     assert read_settings("digits-paper").model.variant == "paper"
@@ -65,9 +70,11 @@ def test_what_a_file_leaves_out_is_as_published(settings) -> None:
 
 def test_states_from_before_these_settings_go_on() -> None:
     """What came later is in the identity of a kept state only where it is used."""
-    later = {"summed_kl", "averaged_texts", "own_texts"}
+    later = {
+        "summed_kl", "averaged_texts", "own_texts", "amsgrad", "erase", "teacher_sees_views",
+    }  # fmt: skip
     assert set(identified(SpikeRecipe())) == {f.name for f in fields(SpikeRecipe)} - later
-    assert not {"pixels", "detached_reset"} & set(identified(SpikeClipConfig()))
+    assert not {"pixels", "by_224", "detached_reset"} & set(identified(SpikeClipConfig()))
     assert not {"norm", "trained_embeddings", "detached_reset"} & set(identified(TextConfig()))
     used = identified(SpikeRecipe(summed_kl=True))
     assert used["summed_kl"] is True and "own_texts" not in used
@@ -169,3 +176,56 @@ def test_it_trains_is_read_back_and_no_chip_holds_it(
     what = ["q·kᵀ·v", "pools real values", "real-valued pixels", "'deployable'"]
     refused(export_cli.main, out, "--target", "emulator", "--out", tmp_path / "x", says=what)
     assert not Path(tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("side", [32, 34, 500])
+def test_images_reach_their_size_by_way_of_clips(side: int) -> None:
+    """As Pillow and torch do the authors' two steps."""
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    large = Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC)
+    shown = torch.from_numpy(np.array(large)).permute(2, 0, 1)[None] / 255
+    expected = functional.interpolate(shown, (32, 32), mode="bilinear", align_corners=False)
+    config = SpikeClipConfig(variant="paper", pixels="clip", by_224=True)
+    mean, deviation = (torch.tensor(v).reshape(3, 1, 1) for v in (_CLIP_MEAN, _CLIP_DEVIATION))
+    given = torch.from_numpy(image).permute(2, 0, 1)[None]
+    found = messages(config, given) * deviation + mean
+    # Pillow counts in integers: a value of 255 may be the next one.
+    assert float((found - expected).abs().max()) <= 1.01 / 255
+    assert float((found - expected).abs().mean()) < 0.1 / 255
+    straight = messages(replace(config, by_224=False), given) * deviation + mean
+    # Seven pixels for one, of which the middle one is taken, leave an image of 32 as it is.
+    assert (float((straight - expected).abs().max()) < 1e-6) == (side == 32)
+
+
+def test_steps_are_the_authors() -> None:
+    """Adam with amsgrad at one rate an epoch, as torch's own schedule has it, and nothing is scaled down."""
+    epochs, rate, lowest = 5, 0.2, 0.02
+    x, y = torch.randn(1, 3) * 9, torch.randn(1)
+
+    def module() -> torch.nn.Linear:
+        torch.manual_seed(1)
+        return torch.nn.Linear(3, 1)
+
+    ours, theirs = module(), module()
+
+    def loss_of(it: torch.nn.Linear) -> torch.Tensor:
+        return (it(x).squeeze() - y).square().sum()
+
+    stage = Stage("align", epochs, rate, 0.0, 1, 0, "")
+    # The epoch kept is the best on validation: the last one.
+    count = iter(range(99))
+    fit(stage, ours, 1, lambda _: loss_of(ours), lambda: {"validation": next(count)}, Session(),
+        lowest=lowest)  # fmt: skip
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=rate, amsgrad=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=lowest * rate)
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        loss_of(theirs).backward()
+        optimizer.step()
+        schedule.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+    with pytest.raises(BadInput, match="two optimizers"):
+        SpikeRecipe(amsgrad=True, orthogonal_rate=0.1)
+    with pytest.raises(BadInput, match="by_224"):
+        SpikeClipConfig(by_224=True)
