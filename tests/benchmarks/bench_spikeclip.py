@@ -30,6 +30,8 @@ try:
 except ImportError:
     neuron = None
 
+Ways = dict[str, tuple[nn.Module, Runner, Tensor]]
+
 STEPS = 4
 # Of the chip's neuron: a synaptic sum per 1.0 of current.
 UNIT = 2.0**9
@@ -71,8 +73,26 @@ def forward_and_backward(network: nn.Module, runner: Runner, x: Tensor, back: Te
     return out
 
 
-def compared(title: str, ways: dict[str, tuple[nn.Module, Runner, Tensor]], repeats: int) -> None:
-    """Print CPU time of each, and how many times its own that of the peers is."""
+def kept(network: nn.Module, runner: Runner, x: Tensor) -> int:
+    """Bytes that a forward pass keeps for the backward one, without the parameters."""
+    found: dict[int, int] = {}
+    own = {p.untyped_storage().data_ptr() for p in network.parameters()}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        runner(network, x)
+    return sum(found.values())
+
+
+def compared(title: str, ways: Ways, repeats: int,
+             images: int) -> None:  # fmt: skip
+    """Print CPU time of each, how many times its own that of the peers is, and the memory of one of so
+    many images and steps."""
     backs = {
         name: torch.rand(runner(network, x).shape) for name, (network, runner, x) in ways.items()
     }
@@ -85,13 +105,14 @@ def compared(title: str, ways: dict[str, tuple[nn.Module, Runner, Tensor]], repe
     for name, (_, cpu) in best.items():
         peers = [peer for peer in (SNNTORCH, JELLY) if peer in best]
         ratios = "   ".join(f"{best[peer][1] / cpu:5.2f}× {peer.split()[0]}" for peer in peers)
-        print(f"  {name:28}{1e3 * cpu:9.1f} ms   {ratios}")
+        memory = kept(*ways[name]) / images / 1e6
+        print(f"  {name:28}{1e3 * cpu:9.1f} ms   {ratios}   {memory:6.3f} MB an image and step")
 
 
 def layer(title: str, samples: int, shape: tuple[int, ...], repeats: int) -> None:
     """One layer of neurons."""
     x = (1.5 * torch.randn(samples, STEPS, *shape)).requires_grad_()
-    ways: dict[str, tuple[nn.Module, Runner, Tensor]] = {
+    ways: Ways = {
         SNNTORCH: (snntorch_neuron(), stepwise, x),
         FLOAT: (neurons(1.0), run, x),
         CHIP: (chip_neuron(shape), run, torch.round(x.detach() * UNIT).requires_grad_()),
@@ -100,77 +121,79 @@ def layer(title: str, samples: int, shape: tuple[int, ...], repeats: int) -> Non
         first = x.detach().transpose(0, 1).contiguous().requires_grad_()
         ways[JELLY] = (jelly_neuron(), multistep, first)
     size = "×".join(str(n) for n in shape)
-    compared(f"{title}: {STEPS} steps × {samples} samples × {size}", ways, repeats)
+    compared(f"{title}: {STEPS} steps × {samples} samples × {size}", ways, repeats, STEPS * samples)
     with torch.no_grad():
         rates = (float(runner(network, x).mean()) for network, runner, x in ways.values())
         print("  firing rates", *(f"{100 * rate:.2f} %" for rate in rates))
+
+
+def replaced(of: nn.Module, make: Callable[[], nn.Module], *kinds: type[nn.Module]) -> nn.Module:
+    """A copy in which all modules of some kinds are others."""
+    made = copy.deepcopy(of)
+    for parent in list(made.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, kinds):
+                setattr(parent, name, make())
+    return made
+
+
+def in_bfloat16(network: nn.Module, x: Tensor) -> Tensor:
+    """As ours is trained on a CPU."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return run(network, x).float()
+
+
+def ours_and_its_floor(network: nn.Module, x: Tensor) -> Ways:
+    """Ours in both precisions; without neurons and norms it is what no training can be faster than."""
+    bare = replaced(network, nn.Identity, snn.SpikingNeuron, nn.BatchNorm2d)
+    ways: Ways = {}
+    for name, runner in (("float32", run), ("bfloat16", in_bfloat16)):
+        for what, of in (("ours", network), ("its convolutions", bare)):
+            made = copy.deepcopy(of)
+            channels_last_(made)
+            ways[FLOAT if (what, name) == ("ours", "float32") else f"{what}, {name}"] = (
+                made, runner, x.clone().requires_grad_(),
+            )  # fmt: skip
+    return ways
 
 
 def block(samples: int, config: SpikeClipConfig, repeats: int) -> None:
     """One block of the deployable encoder, weights and all else but the neurons the same."""
     ours = float_block(config).train()
     x = 2 * torch.randn(samples, STEPS, config.width, config.side, config.side)
-
-    def with_neurons(make: Callable[[], nn.Module]) -> nn.Module:
-        made = copy.deepcopy(ours)
-        for parent in (made, made.attention):
-            for name, child in parent.named_children():
-                if isinstance(child, snn.SpikingNeuron):
-                    setattr(parent, name, make())
-        return made
-
-    ways: dict[str, tuple[nn.Module, Runner, Tensor]] = {
-        SNNTORCH: (with_neurons(snntorch_neuron), stepwise, x.clone().requires_grad_()),
-        FLOAT: (ours, run, x.clone().requires_grad_()),
-    }
+    peer = replaced(ours, snntorch_neuron, snn.SpikingNeuron)
+    ways: Ways = {SNNTORCH: (peer, stepwise, x.clone().requires_grad_())}
+    ways |= ours_and_its_floor(ours, x)
     if neuron is not None:
         first = x.transpose(0, 1).contiguous().requires_grad_()
-        ways[JELLY] = (with_neurons(jelly_neuron), multistep, first)
+        ways[JELLY] = (replaced(ours, jelly_neuron, snn.SpikingNeuron), multistep, first)
     shape = f"{config.width}×{config.side}×{config.side}"
-    compared(f"one block: {STEPS} steps × {samples} samples × {shape}", ways, repeats)
+    compared(
+        f"one block: {STEPS} steps × {samples} samples × {shape}", ways, repeats, STEPS * samples
+    )
 
 
 def encoder(samples: int, config: SpikeClipConfig, repeats: int) -> None:
-    """The encoder of a bundled configuration for CPUs: ours in bfloat16 as it is trained, and in
-    float32; the peers' neurons in the same modules, in float32, as these libraries train on a CPU.
-    Without neurons and norms ours is what no training in bfloat16 can be faster than.
+    """The encoder of a bundled configuration for CPUs; the peers' neurons in the same modules, in
+    float32, as these libraries train on a CPU.
     """
     ours = float_encoder(config).train()
     x = torch.rand(samples, config.steps, config.channels, config.image_size, config.image_size)
 
-    def mixed(network: nn.Module, x: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return run(network, x).float()
-
-    def replaced(make: Callable[[], nn.Module], *kinds: type[nn.Module]) -> nn.Module:
-        made = copy.deepcopy(ours)
-        for parent in list(made.modules()):
-            for name, child in parent.named_children():
-                if isinstance(child, kinds):
-                    setattr(parent, name, make())
-        return made
-
     def with_neurons(make: Callable[[], nn.Module]) -> nn.Module:
-        made = replaced(make, snn.SpikingNeuron)
+        made = replaced(ours, make, snn.SpikingNeuron)
         made.tokenizer.steps = -1  # as many as there are; the others' layouts differ
         return made
 
-    lasting = copy.deepcopy(ours)
-    bare = replaced(nn.Identity, snn.SpikingNeuron, nn.BatchNorm2d)
-    for network in (lasting, bare):
-        channels_last_(network)
-    ways: dict[str, tuple[nn.Module, Runner, Tensor]] = {
-        SNNTORCH: (with_neurons(snntorch_neuron), stepwise_alone, x.clone().requires_grad_()),
-        FLOAT: (copy.deepcopy(lasting), run, x.clone().requires_grad_()),
-        "fused, bfloat16": (lasting, mixed, x.clone().requires_grad_()),
-        "its convolutions, bfloat16": (bare, mixed, x.clone().requires_grad_()),
-    }
+    peer = with_neurons(snntorch_neuron)
+    ways: Ways = {SNNTORCH: (peer, stepwise_alone, x.clone().requires_grad_())}
+    ways |= ours_and_its_floor(ours, x)
     if neuron is not None:
         first = x.transpose(0, 1).contiguous().requires_grad_()
         ways[JELLY] = (with_neurons(jelly_neuron), multistep, first)
     compared(
         f"whole encoder: {config.steps} steps × {samples} images, {config.width} wide, depths "
-        f"{list(config.depths)}", ways, repeats,
+        f"{list(config.depths)}", ways, repeats, config.steps * samples,
     )  # fmt: skip
 
 
