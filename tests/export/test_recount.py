@@ -72,17 +72,21 @@ def recount(folder: Path) -> dict[str, Any]:
 
 def _sent(folder: Path, program: Any, shapes: dict[str, Any]) -> dict[str, np.ndarray]:
     """{node: messages other than zero of each neuron, over all samples and steps}."""
+    sent = _messages(folder, program)
+    return {name: sent[name].sum(axis=(0, 1)).astype(int) for name in shapes}
+
+
+def _messages(folder: Path, program: Any) -> dict[str, np.ndarray]:
+    """{node: 1 where it sends a message other than zero, [samples, steps, neurons]}."""
     trace, inputs = np.load(folder / "trace.npz"), np.load(folder / "inputs.npz")
     found = {}
-    for name, shape in shapes.items():
-        if name in inputs.files:
-            values = inputs[name]
-        elif f"{name}/s" in trace.files:
-            values = trace[f"{name}/s"]
-        else:  # a relay passes on what its one source sends
-            (source,) = {c["source"] for c in program["connections"] if c["target"] == name}
-            values = inputs[source] if source in inputs.files else trace[f"{source}/s"]
-        found[name] = (values != 0).sum(axis=(0, 1)).reshape(prod(shape))
+    for name in (n["name"] for n in program["inputs"] + program["populations"]):
+        source = name
+        while source not in inputs.files and f"{source}/s" not in trace.files:
+            # a relay passes on what its one source sends
+            (source,) = {c["source"] for c in program["connections"] if c["target"] == source}
+        values = inputs[source] if source in inputs.files else trace[f"{source}/s"]
+        found[name] = (values != 0).reshape(*values.shape[:2], -1).astype(float)
     return found
 
 
@@ -110,6 +114,65 @@ def _synapses(c: Any, arrays: Any, shapes: Any) -> tuple[np.ndarray, np.ndarray,
                 found.append((source, (out * high + v) * wide + u, weight[out, i, y, x]))
     source, target, values = np.array(found).T
     return source, target, values
+
+
+def times(folder: Path, report: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """Seconds (low, high) of an inference alone and in a stream, by SANA-FE's set, from the files."""
+    arrays = dict(np.load(folder / "chip_program.npz"))
+    program = json.loads(arrays["program.json"].tobytes())
+    shapes = {n["name"]: n["shape"] for n in program["inputs"] + program["populations"]}
+    file = json.loads((COEFFICIENTS / "loihi1-sanafe.json").read_text())["latency"]
+    of = {n: c["value"] * {"ns": 1e-9, "us": 1e-6}[c["unit"]] for n, c in file.items()}
+    cores = json.loads((folder / "mapping.json").read_text())["cores"]
+    core_of = {name: np.full(prod(shape), -1) for name, shape in shapes.items()}
+    for number, core in enumerate(cores):
+        for part in core["slices"]:
+            core_of[part["population"]][part["start"] : part["stop"]] = number
+    neurons = np.array([sum(p["stop"] - p["start"] for p in core["slices"]) for core in cores])
+    # {quantity: {node: [neuron, core], how often a message of the neuron makes a core do it}}
+    each = {
+        quantity: {name: np.zeros((prod(shape), len(cores))) for name, shape in shapes.items()}
+        for quantity in ("ops", "stored", "in", "out", "spikes")
+    }
+    for c in program["connections"]:
+        source, target, weight = _synapses(c, arrays, shapes)
+        where = source, core_of[c["target"]][target]
+        np.add.at(each["stored"][c["source"]], where, 1)
+        np.add.at(each["ops"][c["source"]], where, weight != 0)
+        each["in"][c["source"]][where] = 1
+    for name, own in core_of.items():
+        placed = np.flatnonzero(own >= 0)
+        each["in"][name][placed, own[placed]] = 0
+        each["out"][name][placed, own[placed]] = each["in"][name][placed].sum(axis=1)
+        each["spikes"][name][placed, own[placed]] = 1
+    sent = _messages(folder, program)
+    samples, steps = next(iter(sent.values())).shape[:2]
+    lag = {name: report["lowered"]["latency_steps"].get(name, 0) for name in shapes}
+    fill = report["lowered"]["fill"]
+    places = [core["place"] for core in cores]
+    far = max(
+        abs(a["x"] - b["x"]) * of["hop_east_west"] + abs(a["y"] - b["y"]) * of["hop_north_south"]
+        for a, b in product(places, places)
+    )
+
+    def lasts(streams: int) -> tuple[float, float]:
+        """Of so many streams of samples, each behind the other, an inference."""
+        length = samples // streams * steps
+        done = {q: np.zeros((streams, length + fill, len(cores))) for q in each}
+        for quantity, nodes in each.items():
+            for name, table in nodes.items():
+                x = sent[name].reshape(streams, length, -1) @ table
+                end = min(length + fill, length + lag[name])
+                done[quantity][:, lag[name] : end] += x[:, : end - lag[name]]
+        out = done["out"] * of["message_out"] + done["spikes"] * of["neuron_spike"]
+        heard = done["in"] * of["message_in"]
+        idle = of["neuron_update_min"]
+        own = neurons * idle + done["spikes"] * (of["neuron_update"] - idle) + out
+        low = np.maximum(own, heard + done["ops"] * of["synapse"]).max(axis=2) + of["barrier_min"]
+        high = neurons * of["neuron_update"] + out + heard + done["stored"] * of["synapse"]
+        return low.sum() / samples, (high.max(axis=2) + of["barrier"] + far).sum() / samples
+
+    return {"alone_s": lasts(samples), "inference_s": lasts(1)}
 
 
 # Horowitz 2014: pJ of an addition, of a multiply-accumulate, of 64 bits of memory.
@@ -278,6 +341,9 @@ def test_a_recount_from_the_files_alone(network: str, tmp_path: Path) -> None:
     for entry in report["energy"]:
         ends = joules(found, entry["coefficients"], samples, steps)
         assert (entry["low_j"], entry["total_j"]) == pytest.approx(ends, rel=1e-12)
+    (timed,) = report["latency"]
+    for key, ends in times(tmp_path / "run", report).items():
+        assert timed[key] == pytest.approx(ends, rel=1e-9), key
     parity = report["parity"]["pairs"]
     states = sum(found["neurons"].values()) - report["lowered"]["relay_neurons"]
     for pair in parity:
