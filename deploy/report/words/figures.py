@@ -40,10 +40,12 @@ def seconds(value: object) -> str:
 
 
 def ratio(value: object) -> str:
-    """A factor: 0.42×, 3.1×, 120×."""
+    """A factor: 0.0036×, 0.42×, 3.1×, 120×."""
     x = number(value)
     if x is None:
         return NOT_MEASURED
+    if 0 < x < 0.01:
+        return f"{x:.2g}×"
     return f"{x:.2f}×" if x < 10 else f"{count(float(round(x)))}×"
 
 
