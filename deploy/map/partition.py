@@ -18,6 +18,7 @@ cores are placed (`deploy.map.place`). The same seed gives the same mapping.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,28 @@ _FEWEST_CLUSTERS = 8
 _BALANCE = 1.08
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is mapped onto what, and how long is searched: fields as `partition` takes them."""
+
+    program: Program
+    chip: Chip
+    messages: Messages | None = None
+    seed: int = 0
+    tries: int = 1
+    library: bool = True
+
+    @cached_property
+    def ordering(self) -> Orders:
+        """The order of each population that keeps together what hears the same."""
+        return orders(self.program, self.seed)
+
+    @property
+    def seeds(self) -> range:
+        """Of each try."""
+        return range(self.seed * self.tries, (self.seed + 1) * self.tries)
+
+
 def partition(
     program: Program,
     chip: Chip,
@@ -56,30 +79,20 @@ def partition(
     *,
     seed: int = 0,
     tries: int = 1,
-    deterministic: bool = True,
     library: bool = True,
 ) -> Mapping:
     """Map a program onto a chip with few packets and hops.
 
     program: as the chip holds it, in its steps (`deploy.map.lower`): what messages wait in has its cost.
     messages: {node: integers [*shape]} that each neuron and input sent, as `Trace.messages`.
-    tries: hypergraph partitions, of which the best is taken. deterministic: False lets the library
-    search in ways that differ from run to run. library: False leaves it out.
+    tries: hypergraph partitions, of which the best is taken. library: False leaves it out.
     Raises CheckFailed naming the layer, the resource, by how much it is exceeded and what helps.
 
         >>> mapping = partition(program, load_chip("loihi2"))  # `Program`'s example
         >>> [(core.index, core.slices) for core in mapping.cores]
         [(0, (Slice(population='lif', start=0, stop=1),))]
     """
-    return search(
-        program,
-        chip,
-        messages,
-        seed=seed,
-        tries=tries,
-        deterministic=deterministic,
-        library=library,
-    ).mapping
+    return search(Task(program, chip, messages, seed, tries, library)).mapping
 
 
 @dataclass(frozen=True)
@@ -99,34 +112,18 @@ class Search:
         return {"won": self.won, "candidates": each}
 
 
-def search(
-    program: Program,
-    chip: Chip,
-    messages: Messages | None = None,
-    *,
-    seed: int = 0,
-    tries: int = 1,
-    deterministic: bool = True,
-    library: bool = True,
-) -> Search:
+def search(task: Task) -> Search:
     """As `partition`, with the candidates that were weighed."""
-    ordering = orders(program, seed)
-    candidates = starts(program, chip, ordering)
-    sent = _packets(program, candidates, messages)
+    candidates = starts(task.program, task.chip, task.ordering)
+    sent = _packets(task, candidates)
     start = candidates[_fewest(sent)]
     cores = _cores(start)
-    if cores > len(program.populations):
-        refined = _refined(
-            *(program, chip, messages, ordering, start),
-            [seed * tries + i for i in range(tries)],
-            deterministic,
-            library and hypergraph_library.available(),
-        )
+    if cores > len(task.program.populations):
+        refined = _refined(task, start)
         candidates |= {name: parts for name, parts in refined.items() if _cores(parts) <= cores}
-        sent = _packets(program, candidates, messages)
+        sent = _packets(task, candidates)
     won = _fewest(sent)
-    mapping = place(program, chip, candidates[won], messages, ordering, seed)
-    return Search(mapping, won, sent)
+    return Search(_place(task, candidates[won]), won, sent)
 
 
 def require_fit(program: Program, chip: Chip) -> None:
@@ -162,49 +159,34 @@ def starts(program: Program, chip: Chip, ordering: Orders) -> dict[str, Parts]:
     return {name: parts for name, parts in found.items() if _cores(parts) == fewest}
 
 
-def place(
-    program: Program,
-    chip: Chip,
-    part_of: Parts,
-    messages: Messages | None,
-    ordering: Orders,
-    seed: int,
-) -> Mapping:
+def _place(task: Task, part_of: Parts) -> Mapping:
     """The mapping of the core of every neuron (`part_of`, numbered from 0), placed with few hops."""
     cores = _cores(part_of)
     # Cores by how far along their populations' orders they are: layers side by side.
     rank, held = np.zeros(cores), np.zeros(cores)
     for name, part in part_of.items():
         along = np.empty(len(part))
-        along[ordering[name]] = (np.arange(len(part)) + 0.5) / len(part)
+        along[task.ordering[name]] = (np.arange(len(part)) + 0.5) / len(part)
         rank += np.bincount(part, along, cores)
         held += np.bincount(part, minlength=cores)
     along_all = np.argsort(rank / np.maximum(held, 1), kind="stable")
-    traffic = between(hypergraph(program, part_of, cores, messages))
-    index = arrange(chip, cores, traffic, along_all, seed)
-    mapping = to_mapping(chip, part_of)
+    traffic = between(hypergraph(task.program, part_of, cores, task.messages))
+    index = arrange(task.chip, cores, traffic, along_all, task.seed)
+    mapping = to_mapping(task.chip, part_of)
     moved = tuple(replace(core, index=int(index[core.index])) for core in mapping.cores)
     ordered = tuple(sorted(moved, key=lambda core: core.index))
-    return placed(chip, replace(mapping, cores=ordered))
+    return placed(task.chip, replace(mapping, cores=ordered))
 
 
-def _refined(
-    program: Program,
-    chip: Chip,
-    messages: Messages | None,
-    ordering: Orders,
-    start: Parts,
-    seeds: list[int],
-    deterministic: bool,
-    library: bool,
-) -> dict[str, Parts]:
+def _refined(task: Task, start: Parts) -> dict[str, Parts]:
     """The candidates beyond cuts of orders by name, each within every limit."""
-    cores = _cores(start)
-    vertex_of, size = _vertices(program, ordering, start, cores)
+    program, cores, seeds = task.program, _cores(start), task.seeds
+    library = task.library and hypergraph_library.available()
+    vertex_of, size = _vertices(program, task.ordering, start, cores)
     clustered = len(size) < sum(p.size for p in program.populations)
     if len(size) <= (_FEWEST_CLUSTERS if clustered else 2) * cores:
         return {}
-    graph = hypergraph(program, vertex_of, len(size), messages)
+    graph = hypergraph(program, vertex_of, len(size), task.messages)
     whole = problem(graph, size)
     at = np.empty(len(size), np.int64)
     group = np.empty(len(size), np.int64)
@@ -215,37 +197,33 @@ def _refined(
     own[at] = group
     most = np.array([full[own == i].max(initial=0) for i in range(len(vertex_of))])[own]
     found = {"refined": local_search(whole, at, cores, most, group, seeds[0])}
-    weighted, capacity = _weighted(program, chip, start, group, size, cores)
+    weighted, capacity = _weighted(task, start, group, size)
     for seed in seeds if annealing.available() and not clustered else []:
         parts = annealing.anneal(
-            program, graph, vertex_of, messages, start, weighted, capacity, seed
+            program, graph, vertex_of, task.messages, start, weighted, capacity, seed
         )
         if parts is not None:
             found[f"annealed, seed {seed}"] = np.concatenate([*parts.values()])
             library = False
     for seed in seeds if library else []:
-        split = _per_layer(whole, at, group, full, seed, deterministic)
+        split = _per_layer(whole, at, group, full, seed)
         found[f"per layer, seed {seed}"] = local_search(whole, split, cores, most, group, seed)
-        mixed = hypergraph_library.split(
-            replace(whole, size=weighted), cores, capacity, seed, deterministic=deterministic
-        )
+        weighed = replace(whole, size=weighted)
+        mixed = hypergraph_library.split(weighed, cores, capacity, seed)
         if mixed is not None:
             room = np.full(cores, capacity)
-            weighed = replace(whole, size=weighted)
             found[f"mixed, seed {seed}"] = local_search(weighed, mixed, cores, room, None, seed)
     legal = {}
     for candidate, core in found.items():
         parts = repair(
-            program, chip, {name: core[vertex] for name, vertex in vertex_of.items()}, cores
+            program, task.chip, {name: core[vertex] for name, vertex in vertex_of.items()}, cores
         )
         if parts is not None:
             legal[candidate] = _numbered(parts)
     return legal
 
 
-def _per_layer(
-    whole: Problem, at: Ints, group: Ints, full: Ints, seed: int, deterministic: bool
-) -> Ints:
+def _per_layer(whole: Problem, at: Ints, group: Ints, full: Ints, seed: int) -> Ints:
     """Every population split anew over its own cores, where the library finds a way."""
     core = at.copy()
     for i in range(int(group.max()) + 1):
@@ -254,20 +232,17 @@ def _per_layer(
         if len(own) < 2:
             continue
         alone = part_problem(whole, int(mine[0]), int(mine[-1]) + 1)
-        split = hypergraph_library.split(
-            alone, len(own), int(full[own].max()), seed, deterministic=deterministic
-        )
+        split = hypergraph_library.split(alone, len(own), int(full[own].max()), seed)
         if split is not None:
             core[mine] = own[split]
     return core
 
 
-def _weighted(
-    program: Program, chip: Chip, start: Parts, group: Ints, size: Ints, cores: int
-) -> tuple[Ints, int]:
+def _weighted(task: Task, start: Parts, group: Ints, size: Ints) -> tuple[Ints, int]:
     """(size of each vertex, capacity of a core) for mixed cores, by the scarcest resource of each layer."""
+    chip, cores = task.chip, _cores(start)
     limit = amount(chip.neurons)
-    used = loads(program, chip, start, cores)
+    used = loads(task.program, chip, start, cores)
     share = np.zeros(len(start))
     for i, part in enumerate(start.values()):
         own = np.unique(part)
@@ -328,13 +303,11 @@ def _cores(parts: Parts) -> int:
     return max(int(part.max()) for part in parts.values()) + 1
 
 
-def _packets(
-    program: Program, candidates: dict[str, Parts], messages: Messages | None
-) -> dict[str, int | None]:
+def _packets(task: Task, candidates: dict[str, Parts]) -> dict[str, int | None]:
     if len(candidates) == 1:
         return dict.fromkeys(candidates)
     return {
-        name: packets(hypergraph(program, parts, _cores(parts), messages))
+        name: packets(hypergraph(task.program, parts, _cores(parts), task.messages))
         for name, parts in candidates.items()
     }
 

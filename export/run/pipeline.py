@@ -17,7 +17,7 @@ from deploy.jobs import cluster
 from deploy.map.assumptions import assumptions
 from deploy.map.compared import comparison
 from deploy.map.lower import OnChip
-from deploy.map.partition import search
+from deploy.map.partition import Task, search
 from deploy.map.system import SYSTEMS, smallest_system
 from deploy.map.validate import require_valid
 from deploy.program.file import save_program
@@ -146,7 +146,7 @@ def _run(
     with stages.time("map"):
         # Neurons that were seen to talk with each other go together.
         sent, held = chipped.timed.with_relays(runs.trace.messages), chipped.timed.program
-        searched = search(held, chip, sent, seed=options.seed, tries=options.tries)
+        searched = search(Task(held, chip, sent, options.seed, options.tries))
         mapping = searched.mapping
         require_valid(held, chip, mapping)
         beside = {

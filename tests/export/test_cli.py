@@ -21,7 +21,7 @@ nir = pytest.importorskip("nir")
 from deploy.emulate.reference import emulate
 from deploy.emulate.trace import first_samples, load_trace
 from deploy.files import read_json, read_npz
-from deploy.map.partition import search
+from deploy.map.partition import Task, search
 from deploy.program.file import load_program
 from deploy.program.program import registers
 from export.commands.main import main
@@ -229,14 +229,14 @@ def test_tries_and_seed_reach_the_partitioner(
 ) -> None:
     asked = []
 
-    def watched(*given: Any, **options: Any) -> Any:
-        asked.append(options)
-        return search(*given, **options)
+    def watched(task: Task) -> Any:
+        asked.append((task.seed, task.tries))
+        return search(task)
 
     monkeypatch.setattr("export.run.pipeline.search", watched)
     assert export("--tries", 3, "--seed", 5) == 0
     assert export() == 0
-    assert asked == [{"seed": 5, "tries": 3}, {"seed": 0, "tries": 1}]
+    assert asked == [(5, 3), (0, 1)]
 
 
 def test_the_same_command_gives_the_same_files(export: Callable[..., int], tmp_path: Path) -> None:

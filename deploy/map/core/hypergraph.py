@@ -96,11 +96,10 @@ def reached(program: Program, p: Neurons, part_of: Parts, parts: int) -> Ints:
     return degree[edge]
 
 
-def packets(graph: Hypergraph, *, inputs: bool = True) -> int:
-    """Messages to other parts; without `inputs`, those of neurons only."""
+def packets(graph: Hypergraph) -> int:
+    """Messages to other parts."""
     per_edge = np.bincount(graph.edge_of[graph.remote], minlength=len(graph.own))
-    counted = graph.weight if inputs else np.where(graph.own >= 0, graph.weight, 0)
-    return int(np.dot(counted, per_edge))
+    return int(np.dot(graph.weight, per_edge))
 
 
 def between(graph: Hypergraph) -> tuple[Ints, Ints, Ints]:

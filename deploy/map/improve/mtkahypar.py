@@ -28,22 +28,16 @@ def _library() -> tuple[Any, Any]:
     return mtkahypar, mtkahypar.initialize(1, print_warnings=False)
 
 
-def split(
-    of: Problem, cores: int, capacity: int, seed: int, *, deterministic: bool = True
-) -> Ints | None:
+def split(of: Problem, cores: int, capacity: int, seed: int) -> Ints | None:
     """The core of each vertex with few packets, at most `capacity` neurons each: int64 [vertices].
 
-    deterministic: the same for the same seed; otherwise two runs may differ and are a little better
-    on average. None where the library is not installed or finds no such partition.
+    The same for the same seed. None where the library is not installed or finds no such partition.
     """
     if not available() or not len(of.weight) or of.vertices < cores:
         return None
     mtkahypar, library = _library()
-    presets = mtkahypar.PresetType
     mtkahypar.set_seed(seed)
-    context = library.context_from_preset(
-        presets.DETERMINISTIC_QUALITY if deterministic else presets.QUALITY
-    )
+    context = library.context_from_preset(mtkahypar.PresetType.DETERMINISTIC_QUALITY)
     context.set_partitioning_parameters(cores, 0.03, mtkahypar.Objective.KM1)
     context.set_individual_target_block_weights([capacity] * cores)
     context.logging = False

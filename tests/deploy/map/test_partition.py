@@ -20,7 +20,7 @@ from deploy.map.cut.orders import clusters, hilbert, orders
 from deploy.map.cut.slices import by_layer
 from deploy.map.improve import anneal as annealing
 from deploy.map.improve import mtkahypar as hypergraph_library
-from deploy.map.partition import partition, require_fit, search
+from deploy.map.partition import Task, partition, require_fit, search
 from deploy.map.place import arrange, tabu_search
 from deploy.map.validate import validate
 from deploy.program.program import Program, make_input, make_population
@@ -156,14 +156,14 @@ def test_without_the_library_the_mapping_is_legal_and_no_better(
 @pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
 def test_annealing_moves_what_single_moves_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     program, chip, sent = small_conv(), chip_of(neurons=32), messages(small_conv())
-    found = search(program, chip, sent, seed=3)
+    found = search(Task(program, chip, sent, seed=3))
     assert found.won == "annealed, seed 3" and validate(program, chip, found.mapping) == []
     single = found.packets["refined"]
     assert single is not None and found.packets[found.won] < 0.95 * single
     assert _packets(program, found.mapping, sent) == found.packets[found.won]
-    assert found == search(program, chip, sent, seed=3)
+    assert found == search(Task(program, chip, sent, seed=3))
     monkeypatch.setattr(annealing, "available", lambda: False)
-    assert "refined" in search(program, chip, sent, seed=3).packets
+    assert "refined" in search(Task(program, chip, sent, seed=3)).packets
 
 
 @pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
@@ -336,7 +336,7 @@ def _packets(program: Program, mapping: Mapping, sent: dict[str, np.ndarray] | N
 
 def test_the_winner_among_the_candidates_has_a_name() -> None:
     program, chip = small_conv(), chip_of(neurons=60, cores_per_router=1)
-    found = search(program, chip, library=False)
+    found = search(Task(program, chip, library=False))
     assert found.mapping == partition(program, chip, library=False)
     assert {"layer order", "refined"} <= found.packets.keys()
     sent = {name: number for name, number in found.packets.items() if number is not None}
