@@ -5,7 +5,7 @@ A batch becomes a part: scores, totals, counters. Parts are kept as `deploy.run.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -113,27 +113,6 @@ class Part:
         return first.reshape(self.samples, -1).argmax(axis=1)
 
 
-def run_dataset(
-    program: Program,
-    batches: Batches,
-    *,
-    folder: Path | None = None,
-    jobs: int = 1,
-    engine: Engine = "threads",
-    count_edges: bool = False,
-    kernel: Kernel | None = None,
-    progress: bool = True,
-) -> Part:
-    """All samples of a data set, as one Part: see `stream_dataset`, whose parts it joins."""
-    parts = list(
-        stream_dataset(
-            program, batches, folder=folder, jobs=jobs, engine=engine, count_edges=count_edges,
-            kernel=kernel, progress=progress,
-        )
-    )  # fmt: skip
-    return join(parts)
-
-
 def stream_dataset(
     program: Program,
     batches: Batches,
@@ -168,8 +147,9 @@ def stream_dataset(
             yield part
 
 
-def join(parts: list[Part]) -> Part:
+def join(of: Iterable[Part]) -> Part:
     """Parts of consecutive samples as one."""
+    parts = list(of)
     return Part(
         sum(p.samples for p in parts),
         parts[0].timesteps,

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from networks import Messages, convolutional, data_folder, nmnist
 
-from deploy.run.dataset import run_dataset
+from deploy.run.dataset import join, stream_dataset
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def main() -> None:
         batches.loader(i)()
     framing = (time.process_time() - cpu) / len(some)
     started, cpu = time.perf_counter(), time.process_time()
-    whole = run_dataset(program, batches, folder=options.folder, jobs=options.jobs)
+    whole = join(stream_dataset(program, batches, folder=options.folder, jobs=options.jobs))
     wall, cpu = time.perf_counter() - started, time.process_time() - cpu
     steps = whole.samples * whole.timesteps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -16,7 +16,7 @@ from deploy.errors import BadInput
 from deploy.jobs import run_jobs
 from deploy.program.program import Dense, Output, Program, make_input, make_population
 from deploy.run import dataset as stream
-from deploy.run.dataset import ArrayBatches, Part, run_dataset, stream_dataset
+from deploy.run.dataset import ArrayBatches, Part, join, stream_dataset
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,6 +27,10 @@ def case(random_program: Any) -> tuple[Program, dict[str, Any]]:
     program = random_program(3, graded=False)
     x = np.random.default_rng(3).random((23, 7, *program.inputs[0].shape)) < 0.3
     return program, {"image": x.astype(np.uint8)}
+
+
+def run_dataset(program: Program, batches: ArrayBatches, **how: Any) -> Part:
+    return join(stream_dataset(program, batches, progress=False, **how))
 
 
 def same(a: Part, b: Part) -> bool:
@@ -43,7 +47,7 @@ def test_parts_come_to_what_the_reference_says(case: Any) -> None:
     program, inputs = case
     trace = emulate(program, inputs)
     for batch, jobs in ((1, 1), (5, 2), (100, 3)):
-        whole = run_dataset(program, ArrayBatches(inputs, batch), jobs=jobs, progress=False)
+        whole = run_dataset(program, ArrayBatches(inputs, batch), jobs=jobs)
         assert (whole.samples, whole.timesteps) == (23, 7)
         for o in program.outputs:
             expected = (
@@ -68,9 +72,7 @@ def test_edges_are_counted_where_they_are_in_reach() -> None:
     x = np.zeros((4, 6, 200), np.uint8)
     x[1, 2:4] = 1
     x[3, :2, :60] = 1
-    counted = run_dataset(
-        program, ArrayBatches({"i": x}, 3), count_edges=True, progress=False
-    ).edges
+    counted = run_dataset(program, ArrayBatches({"i": x}, 3), count_edges=True).edges
     trace = emulate(program, {"i": x})
     a = (trace.s["n"] * 0 + x.sum(axis=2, keepdims=True).astype(np.int64)) * 254 * 2
     assert counted["n"]["synaptic sum beyond 21 bits"] == int((a > 2**15 - 1).sum()) > 0
@@ -98,7 +100,7 @@ def test_only_what_is_missing_runs_again(case: Any, tmp_path: Path, monkeypatch:
 
     def again(x: Any = inputs, p: Program = program, **more: Any) -> tuple[Part, int]:
         ran.clear()
-        return run_dataset(p, ArrayBatches(x, 5), folder=tmp_path, progress=False, **more), len(ran)
+        return run_dataset(p, ArrayBatches(x, 5), folder=tmp_path, **more), len(ran)
 
     whole, number = again()
     assert number == 5
@@ -167,7 +169,7 @@ def test_what_is_refused(case: Any) -> None:
     with pytest.raises(BadInput, match="no output to score"):
         next(stream_dataset(silent, ArrayBatches(inputs, 5)))
     with pytest.raises(BadInput, match="message 7 at sample 0"):
-        run_dataset(program, ArrayBatches({"image": inputs["image"] * 0 + 7}, 5), progress=False)
+        run_dataset(program, ArrayBatches({"image": inputs["image"] * 0 + 7}, 5))
 
 
 def test_without_joblib_its_engine_is_refused(monkeypatch: Any) -> None:
@@ -180,8 +182,8 @@ def test_processes_give_the_same(case: Any) -> None:
     pytest.importorskip("joblib")
     program, inputs = case
     batches = ArrayBatches(inputs, 5)
-    expected = run_dataset(program, batches, progress=False)
-    assert same(run_dataset(program, batches, jobs=2, engine="joblib", progress=False), expected)
+    expected = run_dataset(program, batches)
+    assert same(run_dataset(program, batches, jobs=2, engine="joblib"), expected)
 
 
 def test_two_workers_of_a_cluster_give_the_same(case: Any, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_two_workers_of_a_cluster_give_the_same(case: Any, tmp_path: Path) -> No
     joblib, distributed = pytest.importorskip("joblib"), pytest.importorskip("distributed")
     program, inputs = case
     batches = ArrayBatches(inputs, 2)
-    expected = run_dataset(program, batches, count_edges=True, progress=False)
+    expected = run_dataset(program, batches, count_edges=True)
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
         local_directory=str(tmp_path / "workers"),
@@ -199,7 +201,7 @@ def test_two_workers_of_a_cluster_give_the_same(case: Any, tmp_path: Path) -> No
         with joblib.parallel_config(backend="dask"):
             found = run_dataset(
                 program, batches, folder=tmp_path / "parts", jobs=2, engine="joblib",
-                count_edges=True, progress=False,
+                count_edges=True,
             )  # fmt: skip
         tasks = client.run(lambda dask_worker: len(dask_worker.state.log) > 0)
     assert same(found, expected)
