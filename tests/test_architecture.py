@@ -31,6 +31,7 @@ OPTIONAL = {
     "deploy/emulate/fast/kernels.py": {"numba", "llvmlite"},
     "deploy/emulate/fast/neuron_kernels.py": {"numba"},
     "deploy/emulate/fast/sum_kernels.py": {"numba", "llvmlite"},
+    "deploy/compiled.py": {"numba"},
     "deploy/emulate/edge_kernel.py": {"numba"},
     "deploy/map/improve/anneal_kernel.py": {"numba"},
     "deploy/jobs.py": {"distributed", "joblib"},

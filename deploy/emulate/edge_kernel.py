@@ -10,19 +10,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from deploy.compiled import can_cache
+
 Array = NDArray[Any]
 
 
-def _can_cache() -> bool:
-    """False where numba finds no folder to keep compiled code in: then each process compiles."""
-    try:
-        njit(cache=True)(_can_cache)
-    except RuntimeError:
-        return False
-    return True
-
-
-@njit(nogil=True, cache=_can_cache())
+@njit(nogil=True, cache=can_cache())
 def count(
     u: Array, v: Array, mu: Array, mv: Array, bias: Array, limits: Array, counts: Array
 ) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from deploy.compiled import can_cache
+
 Array = NDArray[Any]
 
 RECTANGLE = 0
@@ -24,16 +26,7 @@ _LIMIT = 2**23
 _SUM_MAX = 2**18
 
 
-def _can_cache() -> bool:
-    """False where numba finds no folder to keep compiled code in: then each process compiles."""
-    try:
-        njit(cache=True)(_can_cache)
-    except RuntimeError:
-        return False
-    return True
-
-
-_CACHE = _can_cache()
+_CACHE = can_cache()
 
 
 @njit(cache=_CACHE, inline="always", error_model="numpy")  # type: ignore[misc, unused-ignore]

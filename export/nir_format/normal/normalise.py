@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
+from deploy.program.order import components
 from export.graph.graph import Graph, Neuron, Path, Readout, Source
 from export.nir_format.normal.inline import Flat, Wire, inlined
 from export.nir_format.normal.layers import LAYERS
 from export.nir_format.normal.neurons import DEFAULT_DT, NEURONS, Discretisation, neuron
 from export.nir_format.normal.shapes import shapes_of
-from export.nir_format.normal.topology import components, depths, linear_order
+from export.nir_format.normal.topology import depths, linear_order
 from export.nir_format.normal.ways import paths_of, ways_from, ways_of
 from neuroclip.linear.compose import compose
 from neuroclip.linear.maps import Dense, apply, diagonal, listed, scaled

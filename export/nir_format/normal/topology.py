@@ -44,37 +44,3 @@ def linear_order(flat: Flat, before: Mapping[str, list[str]]) -> tuple[str, ...]
         names = cycle(error)
         named = ", ".join(f"'{n}'" for n in names[:5]) + (", …" if len(names) > 5 else "")
         raise BadInput(f"nodes {named}: a cycle without a neuron") from error
-
-
-def components(after: Mapping[str, set[str]]) -> dict[str, int]:
-    """The number of the strongly connected component of every node that has edges (Kosaraju).
-
-    By hand: graphlib tells of one cycle, not of all components, and SciPy, which has them, is needed
-    by nothing else that reads a graph.
-    """
-    back: dict[str, set[str]] = {}
-    for a, targets in after.items():
-        for b in targets:
-            back.setdefault(b, set()).add(a)
-    finished: list[str] = []
-    seen: set[str] = set()
-    for start in sorted(set(after) | set(back)):
-        stack = [(start, iter(sorted(after.get(start, ()))))] if start not in seen else []
-        seen.add(start)
-        while stack:
-            following = stack[-1][1]
-            new = next((n for n in following if n not in seen), None)
-            if new is None:
-                finished.append(stack.pop()[0])
-            else:
-                seen.add(new)
-                stack.append((new, iter(sorted(after.get(new, ())))))
-    found: dict[str, int] = {}
-    for number, start in enumerate(reversed(finished)):
-        waiting = [start]
-        while waiting:
-            node = waiting.pop()
-            if node not in found:
-                found[node] = number
-                waiting += back.get(node, ())
-    return found

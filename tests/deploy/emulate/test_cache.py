@@ -80,7 +80,10 @@ def test_compiled_functions_take_nothing_from_other_files_of_ours(path: str) -> 
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
-        assert not {name.split(".")[0] for name in names} & {"deploy", "neuroclip", "export"}
+        ours = {n for n in names if n.split(".")[0] in ("deploy", "neuroclip", "export")}
+        assert ours <= {
+            "deploy.compiled"
+        }  # which decides whether there is a cache, and is not compiled
 
 
 def test_every_file_of_compiled_functions_is_known() -> None:
@@ -88,6 +91,6 @@ def test_every_file_of_compiled_functions_is_known() -> None:
         path.relative_to(ROOT).as_posix()
         for package in ("deploy", "neuroclip", "export")
         for path in (ROOT / package).rglob("*.py")
-        if "njit" in path.read_text()
+        if "njit" in path.read_text() and path != ROOT / "deploy" / "compiled.py"
     }
     assert found == set(COMPILED)
