@@ -225,14 +225,13 @@ def latency(
     sent: Dict[str, NDArray[Any]],
     coefficients: Coefficients,
     way: Distances | None = None,
-    pipeline: Pipeline | None = None,
 ) -> Latency | None:
     """The time of recorded samples under one coefficient set; None where it has no latencies, or nothing was
     recorded.
 
     sent: {source: recorded messages [samples, time, *shape]}.
     """
-    clock = Clock(found, [coefficients], way, pipeline)
+    clock = Clock(found, [coefficients], way)
     clock.add(sent)
     return next(iter(clock.latencies()), None)
 

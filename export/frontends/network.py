@@ -18,7 +18,6 @@ def from_network(
     spikes: ArrayLike | Mapping[str, ArrayLike],
     labels: ArrayLike | None = None,
     *,
-    name: str = "network",
     data: str = "arrays",
     class_names: tuple[str, ...] = (),
     float_predictions: ArrayLike | None = None,
@@ -53,7 +52,7 @@ def from_network(
             )
     output = network.outputs[0]
     return Deployment(
-        model=name,
+        model="network",
         data=data,
         graph=to_nir(network, dt),
         network=network,

@@ -23,6 +23,8 @@ V_UNIT = 1 << STATE_SHIFT
 
 # float32 holds every integer up to here.
 _EXACT_FLOAT32 = 2.0**24
+# The share of the legal range that first weights may fill; the rest is for training to grow into.
+_HEADROOM = 0.8
 
 Pair = tuple[int, int]
 
@@ -205,22 +207,20 @@ def weight_exponent(
     weight: Tensor,
     message_max: int,
     sum_max: int,
-    headroom: float = 0.8,
     largest: float = WEIGHT_MAX,
 ) -> int:
     """The largest exponent at which quantized weights stay legal and their sums proven.
 
     weight: float [out, in, …]. message_max: the largest |message| that the encoder lets through.
-    sum_max: the largest |Σ W·m| allowed (see `deploy.prove.proof`). headroom: the share of the legal
-    range that the present weights may fill; the rest is for training to grow into. largest: the weight
-    beyond which all are clipped; none is at this exponent.
+    sum_max: the largest |Σ W·m| allowed (see `deploy.prove.proof`). largest: the weight beyond
+    which all are clipped; none is at this exponent.
     """
     rows = weight.flatten(1).abs()
     peak, row = float(rows.max()), float(rows.sum(dim=1).max())
     if not math.isfinite(row) or peak == 0:
         return 0
     room = sum_max / message_max - rows.shape[1]
-    return math.floor(math.log2(headroom * min(largest / peak, max(room, 1.0) / row)))
+    return math.floor(math.log2(_HEADROOM * min(largest / peak, max(room, 1.0) / row)))
 
 
 def bias_exponent(bias: Tensor, unit: float) -> int:

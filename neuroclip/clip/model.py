@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from deploy.errors import BadInput
 from deploy.files import read_json
-from deploy.progress import track
 from deploy.reading import require_memory
 from neuroclip.clip.convolutional_tower import NAME, WIDTHS
 from neuroclip.clip.spec import ClipSpec, check_spec
@@ -254,7 +253,6 @@ def encode_frames(
     frames: NDArray[np.uint8],
     options: FrameOptions,
     batch: int | None = None,
-    progress: bool = False,
     raw: bool = False,
 ) -> NDArray[np.float32]:
     """L2-normalised image features float32 [..., C] of gray frames uint8 [..., rows, columns].
@@ -266,10 +264,7 @@ def encode_frames(
     flat = frames.reshape(-1, *frames.shape[-2:])
     batch = batch or _batch(clip, flat, options)
     starts = range(0, len(flat), batch)
-    parts = []
-    bar = track(starts, desc=f"CLIP {clip.name}", unit="batch", show=progress)
-    for start in bar:
-        parts.append(_encoded(clip, flat[start : start + batch], options).cpu())
+    parts = [_encoded(clip, flat[start : start + batch], options).cpu() for start in starts]
     features = torch.cat(parts).numpy().reshape(*frames.shape[:-2], -1)
     return features if raw else normalised(features)
 

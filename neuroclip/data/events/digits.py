@@ -76,12 +76,11 @@ def digit_id(index: int) -> int:
     return picture_id(np.repeat(picture[:, :, None], 3, axis=2))
 
 
-def digits_dataset(seed: int = 0, parameters: CameraParameters | None = None) -> EventDataset:
+def digits_dataset(seed: int = 0) -> EventDataset:
     """The digits as event recordings of the simulated camera; streams are cached on disk.
 
     seed: of the split. The streams are made when the first recording is loaded.
     """
-    parameters = parameters or CameraParameters()
     _, labels = digit_pictures()
     train, validation, test = digits_split(seed)
     names = _names(len(labels))
@@ -93,7 +92,7 @@ def digits_dataset(seed: int = 0, parameters: CameraParameters | None = None) ->
         train=train,
         validation=validation,
         test=test,
-        load=lambda index: _streams(parameters).recording(index, names[index]),
+        load=lambda index: _streams(CameraParameters()).recording(index, names[index]),
         identify=digit_id,
     )
 

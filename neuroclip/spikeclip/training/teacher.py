@@ -72,9 +72,8 @@ def found_teacher(config: TeacherConfig, out: Path) -> TeacherConfig:
 
 @torch.no_grad()
 def image_features(
-    clip: Clip, config: TeacherConfig, images: NDArray[np.uint8], progress: bool = True,
-    mixed: bool = False,
-) -> Tensor:  # fmt: skip
+    clip: Clip, config: TeacherConfig, images: NDArray[np.uint8], mixed: bool = False
+) -> Tensor:
     """L2-normalised features float32 [N, C] of images uint8 [N, 1 or 3, H, W].
 
     mixed: in bfloat16. Kept in the cache folder under the hash of weights, settings and images.
@@ -91,8 +90,7 @@ def image_features(
         return torch.from_numpy(kept)
     parts = []
     starts = range(0, len(images), _BATCH)
-    bar = track(starts, desc=f"teacher {clip.name}", unit="batch", show=progress)
-    for start in bar:
+    for start in track(starts, desc=f"teacher {clip.name}", unit="batch"):
         x = torch.from_numpy(images[start : start + _BATCH]).to(torch.float32)
         x = clip_input(clip, config.normalisation, x)
         with torch.autocast(clip.device.type, torch.bfloat16, enabled=mixed):
