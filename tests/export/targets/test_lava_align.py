@@ -1,12 +1,7 @@
 """Relays that align branches of different length: the same network, made of stock Lava processes."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,16 +11,12 @@ from hypothesis import strategies as st
 from deploy.connections import Conv2d, Dense
 from deploy.emulate.reference import emulate
 from deploy.neurons import Graded, make_threshold
-from deploy.program.file import save_program
 from deploy.program.pipeline_latency import extra_steps, latency_steps
 from deploy.program.program import Output, Program, make_input, make_population
 from deploy.program.residual_stream import as_stream
 from deploy.program.timed import timed
 from export.targets.lava.script import write_lava_script
 
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 SHAPE = (2, 3, 3)
 
 
@@ -69,24 +60,16 @@ def skipping(seed, layers=5):
     return Program(inputs, tuple(populations), tuple(connections), tuple(sending))
 
 
-def data(program, seed, samples, timesteps):
-    rng = np.random.default_rng(seed)
-    return {
-        n.name: rng.integers(n.low, n.high + 1, (samples, timesteps, *n.shape))
-        for n in program.inputs
-    }
-
-
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_relays_change_nothing_but_the_way(seed):
+def test_relays_change_nothing_but_the_way(random_messages, seed):
     program = skipping(seed)
     of = timed(program)
     made, relays = of.in_sample_time, set(of.relays)
     assert not any(extra_steps(made, latency_steps(made)).values())
     own, latency = latency_steps(program), latency_steps(made)
     assert own == {name: steps for name, steps in latency.items() if name not in relays}
-    inputs = data(program, seed, 3, 6)
+    inputs = random_messages(program, seed, 3, 6)
     before, after = emulate(program, inputs), emulate(made, inputs)
     for quantity in ("s", "u", "v", "readout"):
         for name, expected in getattr(before, quantity).items():
@@ -124,84 +107,20 @@ def test_one_chain_of_relays_serves_all_that_its_source_drives():
     assert timed(straight).in_sample_time.connections == straight.connections
 
 
-STOCK = """
-import numpy as np
-from deploy.program.file import load_program
-from export.targets.lava import build
-
-program = load_program("program.npz")
-data = np.load("data.npz")
-samples, timesteps = data[program.inputs[0].name].shape[:2]
-network = build(program, timesteps)
-
-from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.io.sink import RingBuffer as Sink
-from lava.proc.io.source import RingBuffer as Source
-
-last = max(network.latency.values())
-for name in network.inputs:
-    rows = data[name].reshape(-1, *data[name].shape[2:])
-    Source(data=np.moveaxis(rows, 0, -1)).s_out.connect(network.inputs[name])
-sinks = {}
-for name, port in network.outputs.items():
-    sinks[name] = Sink(shape=port.shape, buffer=samples * timesteps + last)
-    port.connect(sinks[name].a_in)
-run_cfg, done, found = Loihi2SimCfg(select_tag="fixed_pt"), 0, {}
-for name in sorted(network.latency, key=network.latency.get):
-    end = samples * timesteps + network.latency[name]
-    if end > done:
-        network.run(condition=RunSteps(num_steps=end - done), run_cfg=run_cfg)
-        done = end
-    if name in network.v:
-        found[f"v/{name}"] = network.v[name].get().astype(int)
-for name, sink in sinks.items():
-    latency = network.latency[name]
-    spikes = np.moveaxis(sink.data.get(), -1, 0)[latency:][:samples * timesteps]
-    found[f"s/{name}"] = spikes.reshape(samples, timesteps, *spikes.shape[1:])
-np.savez("found.npz", **found)
-assert not any(".relay" in name for name in {**network.u, **network.v, **network.latency})
-network.stop()
-"""
-
-
-def equal_in_stock_lava(folder, program, inputs):
-    """Every message, and every potential at the end of the last sample, is the emulator's."""
-    expected = emulate(program, inputs)
-    save_program(folder / "program.npz", program)
-    np.savez(folder / "data.npz", **inputs)
-    done = subprocess.run(
-        [sys.executable, "-c", STOCK],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    with np.load(folder / "found.npz") as found:
-        assert {f"s/{o.source}" for o in program.outputs if o.quantity == "s"} <= set(found.files)
-        assert {f"v/{name}" for name in expected.v} <= set(found.files)
-        for key in found.files:
-            quantity, _, name = key.partition("/")
-            wanted = expected.s[name] if quantity == "s" else expected.v[name][-1, -1]
-            np.testing.assert_array_equal(found[key], wanted, key)
-    return expected
-
-
-@needs_lava
 @pytest.mark.parametrize(("seed", "timesteps"), [(0, 5), (1, 1), (5, 2)])
-def test_stock_processes_hold_short_branches_back(tmp_path, seed, timesteps):
+def test_stock_processes_hold_short_branches_back(
+    equal_in_stock_lava, random_messages, seed, timesteps
+):
     program = skipping(seed)
     assert timed(program).relays
-    expected = equal_in_stock_lava(tmp_path, program, data(program, seed, 4, timesteps))
+    expected = equal_in_stock_lava(program, random_messages(program, seed, 4, timesteps))
     assert sum(expected.s[o.source].any() for o in program.outputs) >= 3
 
 
-@needs_lava
 @pytest.mark.parametrize("skips", ["fan-in", "stream"])
-def test_a_block_of_attention_with_its_skips_is_a_stock_process(tmp_path, make_encoder, skips):
+def test_a_block_of_attention_with_its_skips_is_a_stock_process(
+    equal_in_stock_lava, random_messages, tmp_path, make_encoder, skips
+):
     pytest.importorskip("torch")
     pytest.importorskip("nirtorch")
     from export.lowering.exact import lower
@@ -224,7 +143,7 @@ def test_a_block_of_attention_with_its_skips_is_a_stock_process(tmp_path, make_e
         program = as_stream(program, wiring.readers)
     outputs = tuple(Output(p.name, p.name, "s") for p in program.populations)
     program = replace(program, outputs=outputs)
-    expected = equal_in_stock_lava(tmp_path, program, data(program, 3, 2, 4))
+    expected = equal_in_stock_lava(program, random_messages(program, 3, 2, 4))
     assert all(
         0.01 < (s != 0).mean() < (1 if "stream" in n else 0.99) for n, s in expected.s.items()
     )

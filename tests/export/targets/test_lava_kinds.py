@@ -1,19 +1,13 @@
 """Every kind of population and connection on Lava: registers, messages, states equal the emulator's."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deploy.connections import Conv2d, Sparse, one_to_one
-from deploy.emulate.reference import emulate
 from deploy.errors import BadInput, CheckFailed
-from deploy.program.file import save_program
 from deploy.program.program import Output, Program, make_input, make_population
 from export.targets.lava.client import run_lava
 from export.targets.lava.network import stock_program
@@ -42,14 +36,6 @@ def beside(programs):
     )
 
 
-def data(program, seed, samples, timesteps):
-    rng = np.random.default_rng(seed)
-    return {
-        n.name: rng.integers(n.low, n.high + 1, (samples, timesteps, *n.shape))
-        for n in program.inputs
-    }
-
-
 NETWORKS = 8  # in one start of Lava: each of their nodes is a process of 43 MB
 
 SHAPES = [(8, 6), (3, 12), (1, 20), (12, 2)]  # time steps, samples
@@ -60,29 +46,33 @@ SHAPES = [(8, 6), (3, 12), (1, 20), (12, 2)]  # time steps, samples
     [(100 + 10 * i, *SHAPES[i % len(SHAPES)]) for i in range(13)],
 )
 def test_lava_holds_and_does_what_the_emulator_does(
-    equal_on_lava, random_program, first, timesteps, samples
+    equal_on_lava, random_program, random_messages, first, timesteps, samples
 ):
     """Thirteen starts of Lava, each of eight random networks, with loops and delayed skips.
 
     Eight starts are of spiking populations, five of all that Lava has a fixed-point model of.
     """
     kinds = "plain" if first < 180 else "lava"
-    compare_on_lava(equal_on_lava, random_program, first, timesteps, samples, kinds)
+    program = several(random_program, first, kinds)
+    compare_on_lava(equal_on_lava, program, random_messages(program, first, samples, timesteps))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("start", range(250))
-def test_two_thousand_networks_on_lava(equal_on_lava, random_program, once, start):
+def test_two_thousand_networks_on_lava(equal_on_lava, random_program, random_messages, once, start):
     kinds = "lava" if start % 2 else "plain"
-    first, shape = 1000 + NETWORKS * start, SHAPES[start % len(SHAPES)]
+    first, (steps, samples) = 1000 + NETWORKS * start, SHAPES[start % len(SHAPES)]
+    program = several(random_program, first, kinds)
     with once("lava", range(first, first + NETWORKS)):
-        compare_on_lava(equal_on_lava, random_program, first, *shape, kinds)
+        compare_on_lava(equal_on_lava, program, random_messages(program, first, samples, steps))
 
 
-def compare_on_lava(equal_on_lava, random_program, first, timesteps, samples, kinds):
-    seeds = range(first, first + NETWORKS)
-    program = beside([random_program(seed, kinds=kinds) for seed in seeds])
-    expected, _ = equal_on_lava(program, data(program, first, samples, timesteps))
+def several(random_program, first, kinds):
+    return beside([random_program(seed, kinds=kinds) for seed in range(first, first + NETWORKS)])
+
+
+def compare_on_lava(equal_on_lava, program, messages):
+    expected, _ = equal_on_lava(program, messages)
     # A parity of silent networks would prove nothing.
     rates = [(s != 0).mean() for s in expected.s.values()]
     assert sum(0.02 < rate < 0.98 for rate in rates) >= 3
@@ -90,7 +80,7 @@ def compare_on_lava(equal_on_lava, random_program, first, timesteps, samples, ki
 
 @needs_lava
 @pytest.mark.parametrize("index", [(1, 0, 2, 1), (0, 0, 0, 0)])
-def test_a_changed_kernel_is_seen_in_what_lava_held(index):
+def test_a_changed_kernel_is_seen_in_what_lava_held(random_messages, index):
     rng = np.random.default_rng(3)
     weight = (2 * rng.integers(1, 100, (2, 1, 3, 2))).astype(np.int32)
     conv = Conv2d("conv", "image", "n", weight, (4, 5), padding=(1, 1))
@@ -103,7 +93,7 @@ def test_a_changed_kernel_is_seen_in_what_lava_held(index):
     changed = weight.copy()
     changed[index] = 0 if index == (0, 0, 0, 0) else changed[index] + 2
     other = replace(program, connections=(replace(conv, weight=changed), program.connections[1]))
-    held = run_lava(other, data(program, 0, 1, 2), "none", progress=False).registers
+    held = run_lava(other, random_messages(program, 0, 1, 2), "none", progress=False).registers
     assert np.argwhere(held["conv/weight"] != weight).tolist() == [list(index)]
     np.testing.assert_array_equal(held["one/weight"], program.connections[1].weight)
 
@@ -144,12 +134,12 @@ def wide(channels):
     )
 
 
-def test_a_convolution_of_more_synapses_than_lava_lists_runs(equal_on_lava):
+def test_a_convolution_of_more_synapses_than_lava_lists_runs(equal_on_lava, random_messages):
     program = wide(32)
-    equal_on_lava(program, data(program, 0, 2, 2))
+    equal_on_lava(program, random_messages(program, 0, 2, 2))
 
 
-def test_more_synapses_than_lava_lists_are_refused_by_name(monkeypatch):
+def test_more_synapses_than_lava_lists_are_refused_by_name(random_messages, monkeypatch):
     sparse = Program(
         (make_input("image", (9,)),),
         (make_population("n", (9,)),),
@@ -159,7 +149,7 @@ def test_more_synapses_than_lava_lists_are_refused_by_name(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("export.targets.lava.parts.arguments.MAX_SYNAPSES", 8)
         with pytest.raises(BadInput, match="'one': 9 synapses exceed the 8 that Lava's Sparse"):
-            run_lava(sparse, data(sparse, 0, 1, 1))
+            run_lava(sparse, random_messages(sparse, 0, 1, 1))
     program = wide(32)
     assert program.connections[0].synapse_count() > MAX_SYNAPSES
     # `build` makes it a Conv, and refuses it where a Conv would not be exact.
@@ -184,42 +174,9 @@ def test_a_conv_is_stock_only_where_its_24_bits_hold_the_sums(high, exact):
     assert not runs_as_conv(program, replace(conv, exponent=-1))
 
 
-STOCK = """
-import numpy as np
-from deploy.program.file import load_program
-from export.targets.lava import build
-
-program = load_program("program.npz")
-data = np.load("data.npz")
-samples, timesteps = data[program.inputs[0].name].shape[:2]
-network = build(program, timesteps)
-
-from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.io.sink import RingBuffer as Sink
-from lava.proc.io.source import RingBuffer as Source
-
-steps = samples * timesteps + max(network.latency.values())
-for name in network.inputs:
-    rows = data[name].reshape(-1, *data[name].shape[2:])
-    Source(data=np.moveaxis(rows, 0, -1)).s_out.connect(network.inputs[name])
-sinks = {}
-for name, port in network.outputs.items():
-    sinks[name] = Sink(shape=port.shape, buffer=steps)
-    port.connect(sinks[name].a_in)
-network.run(condition=RunSteps(num_steps=steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-found = {}
-for name, sink in sinks.items():
-    latency = network.latency[name]
-    spikes = np.moveaxis(sink.data.get(), -1, 0)[latency:][:samples * timesteps]
-    found[name] = spikes.reshape(samples, timesteps, *spikes.shape[1:])
-np.savez("spikes.npz", **found)
-network.stop()
-"""
-
-
-@needs_lava
-def test_stock_processes_spike_as_the_emulator(tmp_path, random_program):
+def test_stock_processes_spike_as_the_emulator(
+    equal_in_stock_lava, random_program, random_messages
+):
     """`build`: stock Conv, Sparse and Dense, the populations in their own shapes."""
     programs = [random_program(seed, recurrent=False) for seed in range(200, 208)]
     spiking = [
@@ -229,19 +186,5 @@ def test_stock_processes_spike_as_the_emulator(tmp_path, random_program):
     program = beside(spiking)
     convolutions = [c for c in program.connections if isinstance(c, Conv2d)]
     assert {runs_as_conv(program, c) for c in convolutions} == {True, False}
-    inputs = data(program, 1, 4, 5)
-    expected = emulate(program, inputs, "spikes")
-    save_program(tmp_path / "program.npz", program)
-    np.savez(tmp_path / "data.npz", **inputs)
-    subprocess.run(
-        [sys.executable, "-c", STOCK],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        timeout=100,
-        check=True,
-    )
-    with np.load(tmp_path / "spikes.npz") as found:
-        assert len(found.files) >= 8
-        for name in found.files:
-            np.testing.assert_array_equal(found[name], expected.s[name], name)
+    expected = equal_in_stock_lava(program, random_messages(program, 1, 4, 5))
     assert sum(expected.s[o.source].any() for o in program.outputs) >= 8

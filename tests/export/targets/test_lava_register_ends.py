@@ -1,17 +1,11 @@
 """Lava against the emulator where registers end: thresholds met exactly, wraps, clips, every sign."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deploy.connections import one_to_one
-from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from deploy.neurons import (
     Delta,
@@ -23,14 +17,9 @@ from deploy.neurons import (
     make_ternary,
     make_threshold,
 )
-from deploy.program.file import save_program
 from deploy.program.program import Output, Program, make_input
 from export.targets.lava.client import run_lava
 from export.targets.lava.network import stock_program
-
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 
 N = 9
 # Through a weight of 2 and an exponent of 6, 1024 is a sum of 2^17 and so a current of 2^23.
@@ -161,37 +150,7 @@ def test_what_stock_processes_cannot_stream_is_refused_by_name(population, messa
         stock_program(program, 6)
 
 
-STOCK = """
-import numpy as np
-from deploy.program.file import load_program
-from export.targets.lava import build
-
-program, rows = load_program("program.npz"), np.load("rows.npy")
-network = build(program, 6)
-
-from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.io.sink import RingBuffer as Sink
-from lava.proc.io.source import RingBuffer as Source
-
-Source(data=rows.T).s_out.connect(network.inputs["in"])
-sinks = {}
-for name, port in network.outputs.items():
-    sinks[name] = Sink(shape=port.shape, buffer=len(rows) + 3)
-    port.connect(sinks[name].a_in)
-run_cfg = Loihi2SimCfg(select_tag="fixed_pt")
-network.run(condition=RunSteps(num_steps=len(rows) + 3), run_cfg=run_cfg)
-found = {}
-for name, sink in sinks.items():
-    first = network.latency[name]
-    found[name] = sink.data.get()[:, first : first + len(rows)].T
-np.savez("found.npz", **found)
-network.stop()
-"""
-
-
-@needs_lava
-def test_stock_processes_reset_and_grade_as_the_emulator(tmp_path):
+def test_stock_processes_reset_and_grade_as_the_emulator(equal_in_stock_lava):
     """Threshold, a reset that divides the sample or never comes, graded messages into a next layer."""
     populations = (
         make_threshold("threshold", (N,), vth=900, bias=100),
@@ -213,18 +172,5 @@ def test_stock_processes_reset_and_grade_as_the_emulator(tmp_path):
         outputs=tuple(Output(f"o-{p.name}", p.name, "s") for p in populations),
     )
     inputs = {"in": np.random.default_rng(2).integers(-3000, 3001, (5, 6, N))}
-    expected = emulate(program, inputs)
-    save_program(tmp_path / "program.npz", program)
-    np.save(tmp_path / "rows.npy", inputs["in"].reshape(-1, N))
-    subprocess.run(
-        [sys.executable, "-c", STOCK],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        timeout=200,
-        check=True,
-    )
-    with np.load(tmp_path / "found.npz") as found:
-        for p in populations:
-            s = found[p.name].reshape(5, 6, N)
-            np.testing.assert_array_equal(s, expected.s[p.name], p.name)
-            assert expected.s[p.name].any()
+    expected = equal_in_stock_lava(program, inputs)
+    assert all(expected.s[p.name].any() for p in populations)
