@@ -1,5 +1,12 @@
 """The compiled twin of `edge_counts.counted_from_states`: one pass over recorded u and v.
 
+For example a neuron that forgets both (mu = mv = 0), without bias, whose sum may not pass 2:
+
+    u        [128, 320], as recorded after two steps
+    sums     [128 >> 6, 320 >> 6] = [2, 5], of which one is beyond: counts[0] += 1
+    with mu = 4096, which keeps u: (320 − 128) >> 6 = 3, beyond as well
+    drive    u + bias = [128, 320], and v the same, each held against limits of its own
+
 Imported only where numba is installed. It shares no constant with another file, since numba's cache
 sees changes of this file only.
 """

@@ -4,6 +4,13 @@ Imported only where numba is installed. Arrays are [samples, time, neurons]; a k
 step of one sample before the next, so that its states stay in cache and each value is moved once.
 Each releases the interpreter's lock, so that threads can share the samples.
 
+For example one neuron that keeps half of both states (m = 2048 of 4096), threshold 256:
+
+    a    [2, 0, 3]
+    u    [128, 64, 224], each T(u/2) + 64·a
+    v    [128, 128, 0]: 64 + 224 = 288 is above the threshold, so it fires and is reset
+    s    [0, 0, 1]; backwards, the steps from the last to the first hand on the gradients of u and v
+
 Divisions follow numpy's error model: a check for zero at each would keep the loops from being
 vectorised. All compiled functions share this file, since numba's cache sees changes of a caller's file
 only.

@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-
-def _can_cache() -> bool:
-    """False where numba finds no folder to keep compiled code in: then each process compiles."""
-    try:
-        njit(cache=True)(_can_cache)
-    except RuntimeError:
-        return False
-    return True
-
+from deploy.compiled import can_cache
 
 # Integers up to 2^53 and powers of ten up to 10^22 are doubles, and so their quotient is the nearest one.
 _WHOLE = 1 << 53
@@ -25,7 +17,7 @@ _POWERS = np.array([float(10**n) for n in range(23)])
 _MOST_DIGITS = 18
 
 
-@njit(cache=_can_cache())  # type: ignore[misc, unused-ignore]
+@njit(cache=can_cache())  # type: ignore[misc, unused-ignore]
 def rows(text: Any, table: Any, pointed: bool) -> int:
     """Fill table [columns, lines] with the numbers of a text and return how many lines have some.
 
