@@ -312,239 +312,143 @@ def run_graph(
     return lambda *says: export(refused, graph, tmp_path, "--data", spikes_file, says=says)
 
 
-def external_link(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
-    file["node/nodes/fc1/weight"] = h5py.ExternalLink("other.h5", "/weight")
+Damage = Callable[[Any], object]
+NODES = "node/nodes"
+WEIGHT, BIAS, TYPE = (f"{NODES}/fc1/{name}" for name in ("weight", "bias", "type"))
+VTH, TAU, INPUT = f"{NODES}/lif/v_threshold", f"{NODES}/lif/tau", f"{NODES}/in/shape"
+TEXT = h5py.string_dtype()
 
 
-def soft_link(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
-    file["node/nodes/fc1/weight"] = h5py.SoftLink("/node/nodes/fc2/weight")
+def removed(file: Any, *entries: str) -> None:
+    for entry in entries:
+        if entry in file:
+            del file[entry]
 
 
-def external_storage(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
-    file.create_dataset("node/nodes/fc1/weight", (5, 6), "f8", external=[("/etc/passwd", 0, 240)])
+def gone(*entries: str) -> Damage:
+    return lambda file: removed(file, *entries)
+
+
+def put(entry: str, value: Any) -> Damage:
+    """Something else in place of an entry."""
+    return lambda file: (removed(file, entry), file.__setitem__(entry, value))
+
+
+def filled(entry: str, value: float, at: Any = ...) -> Damage:
+    """Values of an entry, changed where they lie."""
+    return lambda file: file[entry].__setitem__(at, value)
+
+
+def made(entry: str, *how: Any, **more: Any) -> Damage:
+    """A data set in place of an entry, as `create_dataset` takes it."""
+    return lambda file: (removed(file, entry), file.create_dataset(entry, *how, **more))
 
 
 def virtual(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
+    removed(file, WEIGHT)
     layout = h5py.VirtualLayout((5, 6), "f8")
     layout[:] = h5py.VirtualSource("other.h5", "weight", (5, 6))
-    file.create_virtual_dataset("node/nodes/fc1/weight", layout)
-
-
-def cycle(file: Any) -> None:
-    file["node/nodes/fc1/loop"] = file["node"]
-
-
-def objects(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
-    file.create_dataset("node/nodes/fc1/weight", (5, 6), h5py.ref_dtype)
-
-
-def ten_gigabytes(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
-    file.create_dataset("node/nodes/fc1/weight", (5, 250_000_000), "f8", chunks=(1, 4096))
+    file.create_virtual_dataset(WEIGHT, layout)
 
 
 def compressed_bomb(file: Any) -> None:
     """Many small entries that are each allowed, together not."""
     for index in range(3):
-        file.create_dataset(f"node/nodes/x{index}", (2**28,), "f8", chunks=(4096,), compression=9)
-
-
-def long_text(file: Any) -> None:
-    del file["version"]
-    file.create_dataset("version", (2**29,), h5py.string_dtype("ascii", 100), chunks=(64,))
-
-
-def nan(file: Any) -> None:
-    file["node/nodes/fc1/weight"][2, 3] = np.nan
-
-
-def infinity(file: Any) -> None:
-    file["node/nodes/lif/v_threshold"][1] = np.inf
-
-
-def text_in_place_of_weights(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
-    file["node/nodes/fc1/weight"] = "no numbers"
-
-
-def missing_node(file: Any) -> None:
-    del file["node/nodes/fc2"]
-
-
-def missing_parameter(file: Any) -> None:
-    del file["node/nodes/lif/tau"]
-
-
-def unchained(file: Any) -> None:
-    del file["node/nodes/fc2/weight"]
-    file["node/nodes/fc2/weight"] = np.full((3, 4), 2.0)
-
-
-def short_bias(file: Any) -> None:
-    del file["node/nodes/fc1/bias"]
-    file["node/nodes/fc1/bias"] = np.full(4, 1.0)
-
-
-def flat_weights(file: Any) -> None:
-    del file["node/nodes/fc1/weight"]
-    file["node/nodes/fc1/weight"] = np.full(6, 2.0)
-
-
-def no_edges(file: Any) -> None:
-    del file["node/edges"]
-    file.create_dataset("node/edges", (0,), h5py.string_dtype())
+        file.create_dataset(f"{NODES}/x{index}", (2**28,), "f8", chunks=(4096,), compression=9)
 
 
 def no_nodes(file: Any) -> None:
-    no_edges(file)
-    for name in list(file["node/nodes"]):
-        del file[f"node/nodes/{name}"]
-
-
-def nothing(file: Any) -> None:
-    for name in list(file):
-        del file[name]
-
-
-def unknown_type(file: Any) -> None:
-    del file["node/nodes/fc1/type"]
-    file["node/nodes/fc1/type"] = "Teleport"
-
-
-def many_inputs(file: Any) -> None:
-    file.copy("node/nodes/in", "node/nodes/in2")
-
-
-def huge_input(file: Any) -> None:
-    file["node/nodes/in/shape"][...] = 10**15
-
-
-def negative_input(file: Any) -> None:
-    file["node/nodes/in/shape"][...] = -6
-
-
-def huge_weight(file: Any) -> None:
-    file["node/nodes/fc1/weight"][0, 0] = 1e300
-
-
-def huge_threshold(file: Any) -> None:
-    file["node/nodes/lif/v_threshold"][...] = 1e300
-
-
-def negative_threshold(file: Any) -> None:
-    file["node/nodes/lif/v_threshold"][...] = -1.0
-
-
-def huge_bias(file: Any) -> None:
-    file["node/nodes/fc1/bias"][...] = 1e300
-
-
-def zero_tau(file: Any) -> None:
-    file["node/nodes/lif/tau"][...] = 0.0
-
-
-def tiny_tau(file: Any) -> None:
-    file["node/nodes/lif/tau"][...] = 1e-320
+    made("node/edges", (0,), TEXT)(file)
+    removed(file, *(f"{NODES}/{name}" for name in file[NODES]))
 
 
 def more_edges(file: Any, *pairs: tuple[str, str]) -> None:
     held = [[a.decode(), b.decode()] for a, b in file["node/edges"][()]]
-    del file["node/edges"]
     edges = np.array([*held, *map(list, pairs)], dtype=object)
-    file.create_dataset("node/edges", data=edges, dtype=h5py.string_dtype())
-
-
-def edge_to_nowhere(file: Any) -> None:
-    more_edges(file, ("fc1", "nowhere"))
+    made("node/edges", data=edges, dtype=TEXT)(file)
 
 
 def cycle_without_a_neuron(file: Any) -> None:
-    file.copy("node/nodes/fc2", "node/nodes/again")
-    del file["node/nodes/again/weight"]
-    file["node/nodes/again/weight"] = np.full((5, 3), 2.0)
+    file.copy(f"{NODES}/fc2", f"{NODES}/again")
+    put(f"{NODES}/again/weight", np.full((5, 3), 2.0))(file)
     more_edges(file, ("fc2", "again"), ("again", "fc2"))
-
-
-def huge_text(file: Any) -> None:
-    del file["node/nodes/fc1/type"]
-    file["node/nodes/fc1/type"] = "A" * 20_000_000
 
 
 def huge_attribute(file: Any) -> None:
     """Attributes mean nothing in NIR and are not read; what refuses this file is its weight."""
     for index in range(4):
         file["node"].attrs[f"a{index}"] = "A" * 60_000
-    nan(file)
+    filled(WEIGHT, np.nan, (2, 3))(file)
 
 
-def zeros_that_are_not_stored(file: Any) -> None:
-    file.create_dataset("node/nodes/x", (2**27,), "f8", chunks=(4096,))
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "external link": (put(WEIGHT, h5py.ExternalLink("other.h5", "/weight")), f"/{WEIGHT}"),
+    "soft link": (put(WEIGHT, h5py.SoftLink(f"/{NODES}/fc2/weight")), f"/{WEIGHT}"),
+    "external storage": (
+        made(WEIGHT, (5, 6), "f8", external=[("/etc/passwd", 0, 240)]),
+        f"/{WEIGHT}",
+    ),
+    "virtual": (virtual, f"/{WEIGHT}"),
+    "cycle": (lambda file: put(f"{NODES}/fc1/loop", file["node"])(file), f"/{NODES}/fc1/loop"),
+    "objects": (made(WEIGHT, (5, 6), h5py.ref_dtype), f"/{WEIGHT}"),
+    "ten gigabytes": (made(WEIGHT, (5, 250_000_000), "f8", chunks=(1, 4096)), f"/{WEIGHT}"),
+    "compressed bomb": (compressed_bomb, f"/{NODES}/x"),
+    "long text": (
+        made("version", (2**29,), h5py.string_dtype("ascii", 100), chunks=(64,)),
+        "/version",
+    ),
+    "nan": (filled(WEIGHT, np.nan, (2, 3)), "'fc1': weight holds nan"),
+    "infinity": (filled(VTH, np.inf, 1), "'lif': v_threshold holds inf"),
+    "text in place of weights": (put(WEIGHT, "no numbers"), "fc1"),
+    "missing node": (gone(f"{NODES}/fc2"), "fc2"),
+    "missing parameter": (gone(TAU), "tau"),
+    "unchained": (put(f"{NODES}/fc2/weight", np.full((3, 4), 2.0)), "fc2"),
+    "short bias": (put(BIAS, np.full(4, 1.0)), "fc1"),
+    "flat weights": (put(WEIGHT, np.full(6, 2.0)), "fc1"),
+    "no edges": (made("node/edges", (0,), TEXT), ""),
+    "no nodes": (no_nodes, ""),
+    "nothing": (lambda file: removed(file, *file), ""),
+    "unknown type": (put(TYPE, "Teleport"), "Teleport"),
+    "many inputs": (lambda file: file.copy(f"{NODES}/in", f"{NODES}/in2"), "2 inputs"),
+    "huge input": (filled(INPUT, 10**15), "node 'in': shape [1000000000000000]"),
+    "negative input": (filled(INPUT, -6), "node 'in': the input has shape [-6]"),
+    "huge weight": (filled(WEIGHT, 1e300, (0, 0)), "'fc1': weight holds 1e+300"),
+    "huge threshold": (filled(VTH, 1e300), "'lif': v_threshold holds 1e+300"),
+    "negative threshold": (filled(VTH, -1.0), "lif"),
+    "huge bias": (filled(BIAS, 1e300), "'fc1': bias holds 1e+300"),
+    "zero tau": (filled(TAU, 0.0), "'lif': tau 0.0"),
+    "tiny tau": (filled(TAU, 1e-320), "'lif'"),
+    "edge to nowhere": (
+        lambda file: more_edges(file, ("fc1", "nowhere")),
+        "edge 'fc1' → 'nowhere': there is no node 'nowhere'",
+    ),
+    "a cycle": (cycle_without_a_neuron, "nodes 'again', 'fc2': a cycle without a neuron"),
+    "huge text": (put(TYPE, "A" * 20_000_000), "node 'fc1': 'AAAA"),
+    "huge attribute": (huge_attribute, "'fc1': weight holds nan"),
+    "zeros that are not stored": (
+        made(f"{NODES}/x", (2**27,), "f8", chunks=(4096,)),
+        f"/{NODES}/x",
+    ),
+    "deep groups": (
+        lambda file: file.create_group("/".join(["deep"] * 150)),
+        "nested deeper than 100",
+    ),
+    "long name": (
+        lambda file: file.move(f"{NODES}/lif", f"{NODES}/{'l' * 5000}"),
+        "no name of at most 200 characters",
+    ),
+    "line break in a name": (
+        lambda file: file.move(f"{NODES}/lif", f"{NODES}/li\nf"),
+        "no name of at most 200 characters",
+    ),
+}
 
 
-def deep_groups(file: Any) -> None:
-    file.create_group("/".join(["deep"] * 150))
-
-
-def long_name(file: Any) -> None:
-    file.move("node/nodes/lif", "node/nodes/" + "l" * 5000)
-
-
-def line_break_in_a_name(file: Any) -> None:
-    file.move("node/nodes/lif", "node/nodes/li\nf")
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (external_link, "/node/nodes/fc1/weight"),
-        (soft_link, "/node/nodes/fc1/weight"),
-        (external_storage, "/node/nodes/fc1/weight"),
-        (virtual, "/node/nodes/fc1/weight"),
-        (cycle, "/node/nodes/fc1/loop"),
-        (objects, "/node/nodes/fc1/weight"),
-        (ten_gigabytes, "/node/nodes/fc1/weight"),
-        (compressed_bomb, "/node/nodes/x"),
-        (long_text, "/version"),
-        (nan, "'fc1': weight holds nan"),
-        (infinity, "'lif': v_threshold holds inf"),
-        (text_in_place_of_weights, "fc1"),
-        (missing_node, "fc2"),
-        (missing_parameter, "tau"),
-        (unchained, "fc2"),
-        (short_bias, "fc1"),
-        (flat_weights, "fc1"),
-        (no_edges, ""),
-        (no_nodes, ""),
-        (nothing, ""),
-        (unknown_type, "Teleport"),
-        (many_inputs, "2 inputs"),
-        (huge_input, "node 'in': shape [1000000000000000]"),
-        (negative_input, "node 'in': the input has shape [-6]"),
-        (huge_weight, "'fc1': weight holds 1e+300"),
-        (huge_threshold, "'lif': v_threshold holds 1e+300"),
-        (negative_threshold, "lif"),
-        (huge_bias, "'fc1': bias holds 1e+300"),
-        (zero_tau, "'lif': tau 0.0"),
-        (tiny_tau, "'lif'"),
-        (edge_to_nowhere, "edge 'fc1' → 'nowhere': there is no node 'nowhere'"),
-        (cycle_without_a_neuron, "nodes 'again', 'fc2': a cycle without a neuron"),
-        (huge_text, "node 'fc1': 'AAAA"),
-        (huge_attribute, "'fc1': weight holds nan"),
-        (zeros_that_are_not_stored, "/node/nodes/x"),
-        (deep_groups, "nested deeper than 100"),
-        (long_name, "no name of at most 200 characters"),
-        (line_break_in_a_name, "no name of at most 200 characters"),
-    ],
-    ids=lambda value: getattr(value, "__name__", None),
-)
-def test_a_damaged_graph(run_graph: Any, graph: Path, damage: Any, says: str) -> None:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_graph(run_graph: Any, graph: Path, damage: str) -> None:
+    change, says = DAMAGES[damage]
     with h5py.File(graph, "r+") as file:
-        damage(file)
+        change(file)
     run_graph(graph.name, says)
 
 

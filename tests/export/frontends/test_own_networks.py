@@ -68,14 +68,16 @@ def model(
     return noted
 
 
-@model((6,), "time-first", "lif2")
-class TutorialDense(nn.Module):
-    """Explicit state, time first, spikes and potentials stacked."""
-
+class TwoLayers(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc1, self.lif1 = nn.Linear(6, 8), lif()
         self.fc2, self.lif2 = nn.Linear(8, 3), lif()
+
+
+@model((6,), "time-first", "lif2")
+class TutorialDense(TwoLayers):
+    """Explicit state, time first, spikes and potentials stacked."""
 
     def forward(self, x):
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
@@ -225,12 +227,7 @@ class SharedNeurons(nn.Module):
 
 
 @model((6,), "batch-first", "lif2")
-class Keywords(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc1, self.lif1 = nn.Linear(6, 8), lif()
-        self.fc2, self.lif2 = nn.Linear(8, 3), lif()
-
+class Keywords(TwoLayers):
     def forward(self, x, num_steps):
         mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
         total = 0
@@ -310,13 +307,8 @@ class ConvolutionalRecurrence(nn.Module):
 
 
 @model((6,), "batch-first", "lif2")
-class LinearOutsideTheLoop(nn.Module):
+class LinearOutsideTheLoop(TwoLayers):
     """Projections of all steps at once, batch first."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc1, self.lif1 = nn.Linear(6, 8), lif()
-        self.fc2, self.lif2 = nn.Linear(8, 3), lif()
 
     def forward(self, x):
         currents = self.fc1(x)
@@ -456,13 +448,8 @@ class Residual(nn.Module):
 
 
 @model((6,), "static", "lif2")
-class Static(nn.Module):
+class Static(TwoLayers):
     """The same image at every step."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc1, self.lif1 = nn.Linear(6, 8), lif()
-        self.fc2, self.lif2 = nn.Linear(8, 3), lif()
 
     def forward(self, x):
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
