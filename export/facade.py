@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from deploy.emulate.trace import load_trace
 from deploy.errors import BadInput
+from deploy.hardware.chip import load_chip
 from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.hardware.mapping import load_mapping
+from deploy.map.system import SYSTEMS
 from deploy.output import claim
 from deploy.program.file import load_program
 from deploy.program.program import Program
@@ -27,6 +29,7 @@ from export.frontends.table import read_model
 from export.run.options import Options
 from export.run.pipeline import run
 from export.run.stages import Stages
+from export.targets.table import find_target
 from neuroclip.data.spikes import Spikes
 from neuroclip.text.labels import joined_labels
 
@@ -146,7 +149,7 @@ def export(
     and CheckFailed where the network breaks a hard limit of the chip. Whether every parity check held is
     `ok` of the report.
     """
-    known = {f.name for f in (*fields(Options), *fields(Request))} - {"command"}
+    known = {f.name for f in (*fields(Options), *fields(Request))} - {"command", "room"}
     for name in options:
         if name not in known:
             raise TypeError(f"export() has no option {name!r}; it has {', '.join(sorted(known))}")
@@ -167,8 +170,10 @@ def carry_out(model: Any, request: Request, options: Options, start: float | Non
     """Read a model and run it, as `export` and the command do. start: as of `Stages`."""
     claim(options.out, _inputs(model, request, options))
     stages = Stages(start)
+    # A target that only writes takes whatever size.
+    room = load_chip(options.chip or SYSTEMS[-1]) if find_target(options.target).runs else None
     with stages.time("data"):
-        deployment = read_model(model, request)
+        deployment = read_model(model, replace(request, room=room))
     return Report(options.out, run(deployment, options, stages))
 
 

@@ -13,13 +13,14 @@ from typing import Any, Literal, get_args
 from numpy.typing import ArrayLike
 
 from deploy.errors import BadInput
+from deploy.hardware.chip import Chip
 from export.deployment.deployment import Deployment
 from export.nir_format.normal.neurons import Discretisation
 from neuroclip.convert.watch.layout import LAYOUTS, Layout
 from neuroclip.data.spikes import Spikes
 
 # What any front end may be asked for; of the rest, each says what it takes.
-COMMON = frozenset({"data", "samples", "seed", "dt"})
+COMMON = frozenset({"data", "samples", "seed", "dt", "room"})
 
 Skips = Literal["fan-in", "stream"]
 NetDecay = Literal["auto", "stored", "plus-one"]
@@ -39,7 +40,8 @@ class Request:
     "labels": int64 [samples]}, an array for each input under its name where there are several. labels:
     names of classes; clip, pretrained: of an adapter whose CLIP is not the bundled one; class_names,
     float_predictions, layout, output: of a torch module, see `export.frontends.module.from_module`.
-    Raises BadInput for a value that cannot be.
+    room: the system that it is to fit, where it is to run: more neurons than that has are refused before
+    they are quantized. Raises BadInput for a value that cannot be.
     """
 
     data: str | Spikes | None = None
@@ -63,6 +65,7 @@ class Request:
     output: str | None = None
     class_names: tuple[str, ...] = ()
     float_predictions: ArrayLike | None = None
+    room: Chip | None = None
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():

@@ -1,11 +1,14 @@
 """A NIR file and its data, as a `Deployment`."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deploy.errors import BadInput
+from deploy.hardware.chip import Chip
+from deploy.map.core.fits import require_room
 from export.deployment.deployment import Deployment, most_active
 from export.frontends.calibration import apart
 from export.graph.graph import Graph
@@ -30,6 +33,7 @@ def from_nir(
     steps: int = 300,
     seed: int = 0,
     sensor: tuple[int, int] | None = None,
+    room: Chip | None = None,
 ) -> Deployment:
     """A graph, as it is or quantized, and its data: spikes, event recordings or a data set of them.
 
@@ -40,8 +44,8 @@ def from_nir(
     called "output", or of the first by name; what the others read is in the program's outputs and
     recordings. An input's range is that of the data, on which the proof then rests. Calibration never
     sees a sample that is evaluated (`export.frontends.calibration`); where it is given the same data,
-    it takes the samples after those evaluated, and a note says so.
-    Raises BadInput naming the file and the value.
+    it takes the samples after those evaluated, and a note says so. room: see `Request`.
+    Raises BadInput naming the file and the value, and CheckFailed for more neurons than there is room for.
     """
     model = Path(model)
     graph = read_nir(model)
@@ -55,6 +59,8 @@ def from_nir(
         output = normalised.readouts[0].source
     except BadInput as error:
         raise BadInput(f"{model.name}: {error}") from error
+    if room is not None:
+        require_room({n.name: math.prod(n.shape) for n in normalised.neurons}, room)
     names = [source.name for source in normalised.inputs]
 
     notes: dict[str, None] = {}

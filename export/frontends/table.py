@@ -95,6 +95,7 @@ def _nir(model: Any, request: Request) -> Deployment:
         steps=request.steps or 300,
         seed=request.seed,
         sensor=request.sensor,
+        room=request.room,
     )
 
 

@@ -16,6 +16,7 @@ from deploy.hardware.mapping import save_mapping
 from deploy.jobs import cluster
 from deploy.map.assumptions import assumptions
 from deploy.map.compared import comparison
+from deploy.map.core.fits import require_room
 from deploy.map.lower import OnChip
 from deploy.map.partition import Task, search
 from deploy.map.system import SYSTEMS, smallest_system
@@ -106,6 +107,7 @@ def _run(
     with stages.time("lower"):
         program = lowered(deployment, options.dt)
         chip = named or load_chip(SYSTEMS[0])
+        require_room({p.name: p.size for p in program.populations}, named or load_chip(SYSTEMS[-1]))
         require_fan_in(program, chip, deployment.model)
         proof = prove(program, deployment.timesteps)
         if options.strict:

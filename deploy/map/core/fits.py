@@ -3,7 +3,7 @@
 What a core costs is in `deploy.map.core.costs`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +115,16 @@ def check_program(program: Program, chip: Chip) -> None:
     for population in program.populations:
         _check_delays(program, chip, population)
         _check_synapse_formats(program, chip, population)
-    fewest = {p.name: -(-p.size // amount(chip.neurons)) for p in program.populations}
+    require_room({p.name: p.size for p in program.populations}, chip)
+
+
+def require_room(sizes: Mapping[str, int], chip: Chip) -> None:
+    """Raise CheckFailed for more neurons than the cores of a system hold, whatever else they are.
+
+    sizes: {population: neurons}. Nothing need be known of their synapses, so that this can be asked
+    before anything is made of them.
+    """
+    fewest = {name: -(-size // amount(chip.neurons)) for name, size in sizes.items()}
     if (refusal := too_many_cores(chip, fewest)) is not None:
         raise CheckFailed(refusal.message)
 
