@@ -5,6 +5,9 @@ import json
 import os
 import pickle
 import shutil
+import socket
+import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -81,6 +84,70 @@ def test_recordings(tmp_path, song, refused):
                 for column in "xytp":
                     archive.writestr(f"{column}.npy", pickled_array(song))
     refused(neuroclip, "zero-shot", "--data", tmp_path / "data", says=(".npz",))
+
+
+@pytest.fixture
+def sent(tmp_path, monkeypatch):
+    """Bytes as each live source gives them: by its door's name, content → what `watch` is asked for."""
+    held = []
+
+    def by_socket(content):
+        server = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            with server, server.accept()[0] as connection:
+                connection.sendall(content)
+
+        held.append(threading.Thread(target=serve))
+        held[-1].start()
+        return (f"tcp://127.0.0.1:{server.getsockname()[1]}",)
+
+    def by_pipe(content):
+        """A pipe that has a name; what it is given waits in it."""
+        path = tmp_path / f"pipe{len(held)}"
+        os.mkfifo(path)
+        held.append(os.open(path, os.O_RDWR))
+        os.write(held[-1], content)
+        return path, "--live", "--idle", "0.01"
+
+    def by_input(content):
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        held.append(os.fdopen(reading))
+        monkeypatch.setattr(sys, "stdin", held[-1])
+        return ("-",)
+
+    def by_growing_file(content):
+        path = tmp_path / f"grows{len(held)}"
+        path.write_bytes(content)
+        return path, "--live", "--idle", "0"
+
+    yield [by_socket, by_pipe, by_input, by_growing_file]
+    for door in held:
+        if isinstance(door, threading.Thread):
+            door.join()
+        else:
+            os.close(door) if isinstance(door, int) else door.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes that have a name")
+@pytest.mark.parametrize("form", ["bin", "bs2", "dat", "csv", "txt"])
+def test_live_sources(tmp_path, song, sent, form, monkeypatch, cache, capsys):
+    """Whatever comes is events or is refused; binary formats take most bytes for events."""
+    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
+    stream = io.BytesIO()
+    torch.save({"a": Canary(song)}, stream)
+    called = f"__import__('os').mkdir({str(song)!r}),1,1,1\n".encode()
+    for content in (pickle.dumps(Canary(song)), pickled_array(song), stream.getvalue(), called):
+        for door in sent:
+            status = neuroclip(["watch", *map(str, door(content)), "--format", form])
+            said = capsys.readouterr().err
+            assert status in (0, 2) and "Traceback" not in said
+            if status:
+                assert said.startswith("neuroclip: ") and len(said.splitlines()) == 1
+            if form in ("dat", "csv", "txt"):
+                assert status == 2, said
 
 
 def test_object_types_of_hdf5(tmp_path, song, refused):
