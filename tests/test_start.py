@@ -45,46 +45,81 @@ def test_a_subcommand_imports_none_of_the_others():
     assert ours == {"neuroclip.commands.main", "neuroclip.commands.models"}
 
 
-UNKNOWN = [
-    ["nowhere"],
-    ["neuroclip-digit"],
-    ["nowhere.nir"],
-    ["nowhere.net"],
-    ["nowhere.npz"],
-    ["nowhere.py:Net"],
-    ["tests/test_start.py:Net", "--weights", "nowhere.pt"],
-    ["--chip", "nowhere"],
-    ["--coefficients", "nowhere"],
-    ["--data", "nowhere"],
-    ["--data", "nmnist", "--data-root", "nowhere"],
-    ["--clip", "nowhere"],
-    ["spikeclip-digits", "--data", "nowhere"],
-    ["spikeclip-digits", "--skips", "round"],
-    ["--record", "much"],
-    ["--for", "norse"],
-    ["--target", "nowhere"],
-]
+UNKNOWN = {
+    "export.commands.main": [
+        ["nowhere"],
+        ["neuroclip-digit"],
+        ["nowhere.nir"],
+        ["nowhere.net"],
+        ["nowhere.npz"],
+        ["nowhere.py:Net"],
+        ["tests/test_start.py:Net", "--weights", "nowhere.pt"],
+        ["--chip", "nowhere"],
+        ["--coefficients", "nowhere"],
+        ["--data", "nowhere"],
+        ["--data", "nmnist", "--data-root", "nowhere"],
+        ["--clip", "nowhere"],
+        ["spikeclip-digits", "--data", "nowhere"],
+        ["spikeclip-digits", "--skips", "round"],
+        ["--record", "much"],
+        ["--for", "norse"],
+        ["--target", "nowhere"],
+    ],
+    "neuroclip.commands.main": [
+        ["zero-shot", "--data", "nowhere"],
+        ["zero-shot", "--data", "nmnist", "--data-root", "nowhere"],
+        ["zero-shot", "--clip", "no-such-clip"],
+        ["zero-shot", "--clip", "ViT-B-32"],
+        ["train", "--data", "nowhere", "--out", "x"],
+        ["train", "adapter", "--clip", "no-such-clip", "--out", "x"],
+        ["train", "spikeclip", "--data", "nowhere", "--out", "x"],
+        ["train", "spikeclip", "--config", "nowhere", "--out", "x"],
+        ["evaluate", "nowhere"],
+        ["evaluate", "--data", "nowhere"],
+        ["evaluate", "--steps", "2"],
+        ["evaluate", "spikeclip-digits", "--data", "nowhere"],
+        ["table", "--data", "nowhere", "--out", "x"],
+        ["sweep", "--clip", "nowhere", "--out", "x"],
+        ["watch", "nowhere.bin"],
+        ["watch", "README.md", "--like", "nowhere"],
+        ["watch", "README.md", "--clip", "nowhere"],
+        ["watch", "README.md", "--checkpoint", "nowhere"],
+        [
+            "watch",
+            "README.md",
+            "--checkpoint",
+            "neuroclip-digits",
+            "--like",
+            "digits",
+            "--labels=a",
+        ],
+    ],
+}
 
 
-def test_unknown_names_are_refused_before_torch_is_imported(tmp_path):
+@pytest.mark.parametrize("command", UNKNOWN)
+def test_unknown_names_are_refused_before_torch_is_imported(tmp_path, command):
     """What would import torch is stopped where it would: by a hook, not by a look afterwards."""
     pytest.importorskip("sklearn")
+    target = ["--target", "emulator", "--out", str(tmp_path / "out")]
+    if command.startswith("neuroclip"):  # its commands have no target
+        target = []
     told = run(
         "import sys, io, contextlib\n"
         "class Stop:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.partition('.')[0] in ('torch', 'lava'): raise SystemExit('imported ' + name)\n"
         "sys.meta_path.insert(0, Stop())\n"
-        "from export.commands.main import main\n"
-        f"for words in {UNKNOWN!r}:\n"
+        f"from {command} import main\n"
+        f"for words in {UNKNOWN[command]!r}:\n"
         "    told = io.StringIO()\n"
         "    with contextlib.redirect_stderr(told):\n"
-        f"        try: status = main(['--target', 'emulator', '--out', {str(tmp_path / 'out')!r}, *words])\n"
+        f"        try: status = main([*{target!r}, *words])\n"
         "        except SystemExit as end: status = end.code\n"
         "    line = told.getvalue()\n"
         "    print(status, line.count('\\n'), words, line.strip())\n"
     )
-    assert len(told) == len(UNKNOWN)
+    assert len(told) == len(UNKNOWN[command])
     assert [line for line in told if not line.startswith("2 1 ")] == []
     assert not (tmp_path / "out").exists()
 

@@ -1,9 +1,9 @@
 """What tests beside other simulators share: a comparison with Lava, and sweeps that add up."""
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,18 @@ from export.targets.lava.client import run_lava
 
 
 @pytest.fixture(scope="session")
-def equal_on_lava() -> Callable[..., tuple[Trace, Any]]:
+def lava() -> None:
+    """Skips where Lava is not installed."""
+    if find_spec("lava") is None:
+        pytest.skip("Lava is not installed (Python 3.10 only)")
+
+
+@pytest.fixture(scope="session")
+def equal_on_lava(lava: None) -> Callable[..., tuple[Trace, Any]]:
     """A function that runs a program on Lava and on the emulator: (the emulator's trace, Lava's run).
 
-    Every register that Lava held, and every array of the trace with its type, must be equal. Skips
-    where Lava is not installed.
+    Every register that Lava held, and every array of the trace with its type, must be equal.
     """
-    if importlib.util.find_spec("lava") is None:
-        pytest.skip("Lava is not installed (Python 3.10 only)")
 
     def compare(
         program: Program,

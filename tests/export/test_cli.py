@@ -30,9 +30,6 @@ from export.nir_format.read.file import read_nir
 from export.run import executors
 from export.targets.lava.parts.job import shared_memory_prefix
 
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 ROOT = Path(__file__).parents[2]
 FILES = {
     "model.nir",
@@ -95,7 +92,7 @@ def test_the_output_folder_and_its_report(
     assert str(out / "report.html") in capsys.readouterr().out
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_the_report_of_a_lava_run(
     export: Callable[..., int], tmp_path: Path, spikes_file: Path
 ) -> None:
@@ -593,7 +590,7 @@ def test_a_killed_run_leaves_whole_files(
     assert kills > 10 and states == {3, 12}
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_an_interrupt_while_lava_runs(graph_file: Path, tmp_path: Path, spikes_file: Path) -> None:
     np.save(tmp_path / "long.npy", np.ones((400, 200, 6), np.uint8))
     scratch, out = tmp_path / "scratch", tmp_path / "out"

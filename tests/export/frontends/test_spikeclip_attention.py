@@ -1,7 +1,5 @@
 """Spike-driven attention and a whole encoder block with its skips: torch = emulator = Lava."""
 
-import importlib.util
-
 import nir
 import numpy as np
 import pytest
@@ -35,9 +33,6 @@ SMALL = SpikeClipConfig(
     image_size=8, channels=2, width=8, convolutions=2, halvings=1, blocks=2, heads=2, ratio=2,
     steps=4, features=6,
 )  # fmt: skip
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 
 
 @pytest.fixture(scope="module", params=[0, 1])
@@ -98,7 +93,7 @@ def test_torch_is_the_emulator(encoder, name):
     assert {type(node) for node in graph.nodes.values()} <= standard
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_emulator_is_lava(encoder, name):
     from export.targets.lava.client import run_lava
@@ -139,7 +134,7 @@ def test_a_stream_is_the_fan_in_and_torch_is_the_emulator(encoder):
     assert all(np.array_equal(messages[name], n) for name, n in trace.messages.items())
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_a_stream_on_lava(encoder):
     from export.targets.lava.client import run_lava
 

@@ -1,6 +1,5 @@
 """The bundled SpikeCLIP: images in, classes out, the whole encoder on every target, other labels."""
 
-import importlib.util
 import json
 
 import numpy as np
@@ -18,9 +17,6 @@ from neuroclip.commands import main as neuroclip_cli
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 
 NAME = "spikeclip-digits"
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 
 
 def exported(out, *options):
@@ -105,7 +101,7 @@ def repeated_synapses(folder):
     return sum(c.synapse_count() for c in connections if c.name in left_out)
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_every_spike_of_the_stream_is_lavas(tmp_path):
     report = exported(tmp_path, "--target", "lava", "--samples", "2", "--skips", "stream")
     pairs = report["parity"]["pairs"]
@@ -140,7 +136,7 @@ def test_a_chip_of_short_messages_has_the_fan_in_only(tmp_path, capsys):
     assert "'stream1': graded messages of 24 bits exceed the 8" in capsys.readouterr().err
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_every_spike_is_lavas(tmp_path):
     report = exported(tmp_path, "--target", "lava", "--samples", "2")
     pairs = report["parity"]["pairs"]

@@ -1,6 +1,5 @@
 """Sabotage: whatever is changed by the least step, the command ends in 1 and says what and where."""
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,6 @@ from deploy.program.program import Program, registers
 from export.commands.main import main
 from export.run import executors
 from export.targets.lava.client import LavaRun
-
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 
 # Register, index and step of each change, in the program of `graph_file`.
 CHANGES = {
@@ -134,7 +129,7 @@ def pair(report: dict[str, Any], a: str, b: str) -> dict[str, Any]:
     return found
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 @pytest.mark.parametrize("hidden", [False, True], ids=["truthful", "hidden"])
 @pytest.mark.parametrize("kind", CHANGES)
 def test_one_register_changed_in_lava(
@@ -182,7 +177,7 @@ def test_one_register_changed_in_lava(
         assert not found["registers_equal"] and register in line and str(list(index)) in line
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_one_spike_dropped_in_lava(
     graph_file: Path,
     spikes_file: Path,

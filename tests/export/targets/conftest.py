@@ -1,6 +1,5 @@
 """What tests on Lava share: messages, and a network of stock processes held against the emulator."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -74,13 +73,13 @@ def random_messages() -> Callable[..., dict[str, np.ndarray]]:
 
 
 @pytest.fixture
-def equal_in_stock_lava(tmp_path: Path) -> Callable[[Program, dict[str, np.ndarray]], Trace]:
+def equal_in_stock_lava(
+    lava: None, tmp_path: Path
+) -> Callable[[Program, dict[str, np.ndarray]], Trace]:
     """Runs `build` in a Lava program of its own, RingBuffer to RingBuffer; returns the emulator's trace.
 
     Every message, and every potential at the end of the last sample, must be the emulator's.
     """
-    if importlib.util.find_spec("lava") is None:
-        pytest.skip("Lava is not installed (Python 3.10 only)")
 
     def compare(program: Program, inputs: dict[str, np.ndarray]) -> Trace:
         expected = emulate(program, inputs)

@@ -1,7 +1,5 @@
 """Our convolution for Lava: equal to Lava's Conv, to the listed synapses, and to the emulator on Lava."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -10,10 +8,6 @@ from deploy.neurons import Graded, make_ternary
 from deploy.program.program import Output, Program, make_input, make_population
 from export.targets.lava.parts.arguments import computed_by, runs_as_ours
 from export.targets.lava.parts.convolution import convolution, convolve
-
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 
 
 def test_it_gives_the_sums_of_the_listed_synapses(random_conv2d):
@@ -39,7 +33,7 @@ def test_it_gives_the_sums_of_the_listed_synapses(random_conv2d):
             np.testing.assert_array_equal(found, shifted)
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_it_gives_the_sums_of_lavas_own_convolution(random_conv2d):
     """Lava's takes flipped kernels in width-height-channel order, and knows no weight exponent."""
     from lava.proc.conv import utils

@@ -1,6 +1,5 @@
 """However a Lava run ends, nothing of it is left: no process, no shared memory, no temporary file."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -21,10 +20,6 @@ from deploy.errors import BadInput, CheckFailed
 from deploy.program.program import Dense, Output, Program, make_input, make_population
 from export.targets.lava.client import run_lava
 from export.targets.lava.supervise import follow
-
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 
 
 def network():
@@ -95,12 +90,12 @@ def steps_reached(folder):
     return files and files[0].stat().st_size and int(np.load(files[0], mmap_mode="r")[0])
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_a_normal_end(nothing_left):
     run_lava(network(), data(), progress=False)
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_a_timeout_names_the_network_and_the_step(nothing_left):
     with pytest.raises(
         CheckFailed, match=r"'hidden': .* within 4 s; it reached step \d+ of 100001"
@@ -108,13 +103,13 @@ def test_a_timeout_names_the_network_and_the_step(nothing_left):
         run_lava(network(), data(1000, 100), "none", timeout=4, progress=False)
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_a_timeout_while_lava_starts(nothing_left):
     with pytest.raises(CheckFailed, match="reached step 0 of 21"):
         run_lava(network(), data(), timeout=0.3, progress=False)
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_a_hang_is_told_from_the_recorders_file_long_before_the_timeout(nothing_left):
     """One stopped neuron stops all: Lava's processes wait for each other in every step."""
 
@@ -175,7 +170,7 @@ def lasting():
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_fifty_runs_in_a_row_leave_nothing(nothing_left):
     before, open_files = lasting(), len(list(Path("/proc/self/fd").iterdir()))
     expected = emulate(network(), data())
@@ -188,7 +183,7 @@ def test_fifty_runs_in_a_row_leave_nothing(nothing_left):
     assert len(list(Path("/proc/self/fd").iterdir())) <= open_files + 1
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 @pytest.mark.parametrize(
     ("victim", "told"),
     [
@@ -209,7 +204,7 @@ def test_a_killed_process_is_noticed(nothing_left, victim, told):
     killer.join()
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_an_exception_in_a_lava_process_is_told(nothing_left, monkeypatch):
     """A recording of the wrong size, so that the neuron's recorder fails in its first row."""
     allocate = client.allocate
@@ -253,7 +248,7 @@ def start_client(code, folder):
     )
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_ending_the_client_ends_everything(nothing_left, how):
     started = start_client(LONG_RUN, nothing_left)
@@ -271,7 +266,7 @@ def test_ending_the_client_ends_everything(nothing_left, how):
     assert "leaked" not in errors
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_killing_the_client_while_it_reads_the_result(nothing_left):
     started = start_client(LONG_READING, nothing_left)
     wait_for(lambda: list(nothing_left.glob("neuroclip-lava-*/result.json")))
@@ -280,7 +275,7 @@ def test_killing_the_client_while_it_reads_the_result(nothing_left):
     wait_for(lambda: not list(nothing_left.glob("neuroclip-lava-*")))
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_from_a_python_without_lava(nothing_left, tmp_path, graph_file, spikes_file):
     """The command under an interpreter that cannot import Lava, with another named for the worker."""
     code = """
@@ -316,7 +311,7 @@ def test_from_a_python_without_lava(nothing_left, tmp_path, graph_file, spikes_f
     assert all(report["timings"][stage] > 0 for stage in timings)
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_from_a_thread_with_torch_imported(nothing_left):
     torch = pytest.importorskip("torch")
     torch.zeros(200, 200).matmul(torch.zeros(200, 200))  # starts torch's own threads
@@ -331,7 +326,7 @@ def test_from_a_thread_with_torch_imported(nothing_left):
     np.testing.assert_array_equal(runs[0].trace.s["hidden"], expected.s["hidden"])
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_the_worker_imports_no_torch(tmp_path):
     code = """
         import sys

@@ -1,6 +1,5 @@
 """Every kind of population and connection on Lava: registers, messages, states equal the emulator's."""
 
-import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +13,6 @@ from export.targets.lava.network import stock_program
 from export.targets.lava.parts.arguments import MAX_SYNAPSES, runs_as_conv
 from export.targets.lava.parts.job import Job, slots
 from export.targets.lava.results import read_registers
-
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 
 
 def beside(programs):
@@ -78,7 +73,7 @@ def compare_on_lava(equal_on_lava, program, messages):
     assert sum(0.02 < rate < 0.98 for rate in rates) >= 3
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 @pytest.mark.parametrize("index", [(1, 0, 2, 1), (0, 0, 0, 0)])
 def test_a_changed_kernel_is_seen_in_what_lava_held(random_messages, index):
     rng = np.random.default_rng(3)

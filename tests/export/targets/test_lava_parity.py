@@ -1,6 +1,5 @@
 """Lava's simulation gives what the emulator gives: registers first, then every spike and state."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -26,9 +25,6 @@ from export.targets.lava import build
 from export.targets.lava.client import run_lava
 from export.targets.lava.script import write_lava_script
 
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed (Python 3.10 only)"
-)
 SHAPES = [(2, 3), (2, 5), (7,), (3,)]
 
 
@@ -115,7 +111,7 @@ def run_python(folder, *arguments):
     ).stdout
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 @pytest.mark.parametrize("sabotage", ["weight", "dv", "vth"])
 def test_a_changed_register_is_seen_in_what_lava_held(tmp_path, random_messages, sabotage):
     program = network(21, 2)
@@ -244,7 +240,7 @@ def test_build_without_lava_says_what_to_install(monkeypatch):
         build(network(1, 2), 5)
 
 
-@needs_lava
+@pytest.mark.usefixtures("lava")
 def test_the_script_rebuilds_the_network(tmp_path):
     program, timesteps = network(31, 3), 4
     save_program(tmp_path / "program.npz", program)

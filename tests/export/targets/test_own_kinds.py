@@ -1,7 +1,6 @@
 """Kinds of neurons of one's own at each target: refused by name, unless it was told how to run them."""
 
 import importlib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,7 @@ def test_every_target_refuses_it_by_name(own_neuron: Any, tmp_path: Path) -> Non
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(find_spec("lava") is None, reason="Lava is not installed")
+@pytest.mark.usefixtures("lava")
 def test_lava_runs_it_on_a_registered_process(
     own_neuron: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
