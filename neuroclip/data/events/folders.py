@@ -8,6 +8,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def folder_dataset(
             f"{root}: no folder 'Train' or 'Test' and no class folders of recordings: not the "
             "N-MNIST layout, nor CIFAR10-DVS's, nor ES-ImageNet's (trainlabel.txt)"
         )
-    class_names = tuple(sorted({folder.name for _, folder in found}, key=_class_order))
+    class_names = tuple(sorted({_class_name(folder) for _, folder in found}, key=_class_order))
     number = {name: index for index, name in enumerate(class_names)}
     paths: list[Path] = []
     labels: list[int] = []
@@ -63,7 +64,7 @@ def folder_dataset(
     for part, folder in found:
         own = _recordings(folder)
         paths += own
-        labels += [number[folder.name]] * len(own)
+        labels += [number[_class_name(folder)]] * len(own)
         parts += [part] * len(own)
     if not paths:
         raise BadInput(f"{root}: no recordings ({', '.join(SUFFIXES)}) in its class folders")
@@ -101,6 +102,11 @@ def folder_dataset(
         late=late,
         parts=tuple(sorted({*parts} - {""})),
     )
+
+
+def _class_name(folder: Path) -> str:
+    """A folder's name, its accents as everybody but macOS writes them."""
+    return normalize("NFC", folder.name)
 
 
 def split_parts(

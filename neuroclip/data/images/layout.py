@@ -15,10 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from unicodedata import normalize
 
 from deploy.errors import BadInput
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_OTHER_IMAGES = (".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".jfif", ".heic", ".avif")
 TRAIN, VALIDATION, TEST = range(3)
 
 _SPELLINGS = {
@@ -59,16 +61,26 @@ def layout_of(title: str, names: Sequence[str], text: Callable[[str], str]) -> L
 
     Raises BadInput naming the container: no images, or no layout that is known.
     """
-    paths = {tuple(p for p in name.split("/") if p not in ("", ".")): name for name in names}
-    paths = {path: name for path, name in paths.items() if path and not _is_junk(path)}
+    paths: dict[Path, str] = {}
+    for name in names:
+        # macOS writes an umlaut as two characters, and the same name elsewhere has one.
+        path = tuple(p for p in normalize("NFC", name).split("/") if p not in ("", "."))
+        if not path or _is_junk(path):
+            continue
+        if path in paths:
+            raise BadInput(f"{title}: '{path[-1]}' is there twice, in two spellings of its accents")
+        paths[path] = name
     images = {path: name for path, name in paths.items() if path[-1].lower().endswith(SUFFIXES)}
     texts = {path: name for path, name in paths.items() if path not in images}
+    others = [path[-1] for path in texts if path[-1].lower().endswith(_OTHER_IMAGES)]
+    unread = f"{len(others)} images in other formats ('{min(others)}')" if others else ""
     if not images:
-        raise BadInput(f"{title}: no images ({', '.join(SUFFIXES)}) in class folders")
+        seen = f"; {unread} are not read" if others else ""
+        raise BadInput(f"{title}: no images ({', '.join(SUFFIXES)}) in class folders{seen}")
     images, wrapped = _unwrapped(images)
     texts = {path[min(wrapped, len(path) - 1) :]: name for path, name in texts.items()}
-    reader = _Reader(title, images, texts, text)
-    parts, notes = _parts(reader), []
+    reader = _Reader(title, images, texts, lambda name: normalize("NFC", text(name)))
+    parts, notes = _parts(reader), [f"{title}: {unread} are not read; left out"] if others else []
     labelled: dict[int, Labelled] = {}
     for part, of_part in parts.items():
         found = reader.classes(of_part, part)

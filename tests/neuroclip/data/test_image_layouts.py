@@ -1,8 +1,10 @@
 """Every layout in which people keep images is read as it is meant, or refused with what was seen."""
 
+import shutil
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -173,6 +175,32 @@ def test_what_no_rule_tells_is_refused_with_what_was_seen(tmp_path: Path, files,
         assert path in str(refused.value) and "\n" not in str(refused.value)
         if "no images" not in says and "cow" not in says:
             assert "Seen: " in str(refused.value)
+
+
+def test_accents_of_a_mac_are_those_of_everybody(tmp_path: Path) -> None:
+    """macOS writes them as characters of their own, in folders, archives and what a table repeats."""
+    names = ("Äpfel", "Öl für é")
+    files = tree({"train": 0}, classes=[normalize("NFD", name) for name in names])
+    files |= tree({"test": 2}, classes=names)
+    table = {normalize("NFD", f"bilder/ü{i}.png"): picture(i % 2, i, 0) for i in range(20)}
+    table["labels.csv"] = rows("file,label", "ü{i}.png,{name}", classes=names)
+    for content, sizes in ((files, (20, 0, 20)), (table, (20, 0, 0))):
+        for path in (written(tmp_path / "a", content), zipped(tmp_path / "a.zip", content)):
+            found = open_images(path, 4, 3)
+            assert found.class_names == names
+            check(found, sizes)
+        shutil.rmtree(tmp_path / "a")
+    twice = files | tree({"train": 0}, classes=names)
+    with pytest.raises(BadInput, match=r"'0.png' is there twice, in two spellings"):
+        open_images(zipped(tmp_path / "twice.zip", twice), 4, 3)
+
+
+def test_images_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    files = tree(TWO) | {"train/cat/a.GIF": b"x", "test/dog/b.tiff": b"x"}
+    found = open_images(written(tmp_path / "a", files), 4, 3)
+    assert any("2 images in other formats ('a.GIF') are not read" in note for note in found.notes)
+    with pytest.raises(BadInput, match=r"no images .*; 1 images in other formats \('a.ppm'\)"):
+        open_images(written(tmp_path / "b", {"cat/a.ppm": b"x"}), 4, 3)
 
 
 def test_links_are_followed_and_never_in_a_circle(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Labels are matched by name: in any order, any spelling of the list, and never by position."""
 
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -125,3 +126,8 @@ def test_many_labels_of_another_case_are_found_in_linear_time() -> None:
     assert np.array_equal(found, np.arange(20_000)[::-1])
     with pytest.raises(BadInput, match="'a': 2 names differ from it only in case"):
         stands_for(Labels(("A", "A_")), ["a"])
+
+
+def test_accents_in_two_spellings_are_one() -> None:
+    found = required(Labels((normalize("NFD", "Äpfel"), "Öl")), ["Öl", "äpfel"], "data")
+    assert list(found) == [1, 0]

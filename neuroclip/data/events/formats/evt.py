@@ -64,7 +64,7 @@ def _encoding(path: Path, header: Header, data: bytes) -> _Encoding:
     said = header.fields.get("format", "").split(";")[0].upper().replace(".", "")
     if not said and "evt" in header.fields:
         said = "EVT" + header.fields["evt"].replace(".0", "").replace(".", "")
-    order = header.fields.get("format endianness", "")
+    order = header.fields.get("format endianness", header.fields.get("endianness", "")).lower()
     if said not in ("", "EVT2", "EVT20", "EVT21", "EVT3", "EVT30"):
         raise BadInput(f"{path}: its encoding is {said[:20]}, expected EVT2, EVT21 or EVT3")
     if order not in ("", "little", "legacy"):

@@ -72,20 +72,22 @@ def unwrapped(t: NDArray[np.int64], loop: int) -> NDArray[np.int64]:
     return t + loop * np.cumsum(np.diff(t, prepend=t[:1]) <= -(loop // 2), dtype=np.int64)
 
 
-def header_lines(content: bytes, mark: bytes, end_mark: bytes = b"") -> tuple[list[str], int]:
+def header_lines(content: bytes, mark: bytes, end: str = "") -> tuple[list[str], int]:
     """The leading lines that start with `mark`, without it, and where the data begin.
 
-    end_mark: a line that is the last of them, where there is one. Bytes beyond ASCII are text, in
-    whatever encoding; the first event may start like a header, but holds bytes that no text does.
+    end: what the last of them says, in whatever case, where there is such a line. Bytes beyond ASCII are
+    text, in whatever encoding; the first event may start like a header, but holds bytes that no text does.
     """
-    lines, start = [], 0
+    lines: list[str] = []
+    start = 0
     while content.startswith(mark, start):
-        end = content.find(b"\n", start)
-        line = content[start : end if end >= 0 else len(content)].rstrip(b"\r")
-        if end < 0 or any(byte < 32 and byte != 9 for byte in line) or 127 in line:
+        stop = content.find(b"\n", start)
+        line = content[start : stop if stop >= 0 else len(content)].rstrip(b"\r")
+        if stop < 0 or any(byte < 32 and byte != 9 for byte in line) or 127 in line:
             break
-        start = end + 1
-        if end_mark and line == end_mark:
+        start = stop + 1
+        said = line[len(mark) :].decode("utf-8", "replace").strip()
+        if end and said.lower() == end:
             break
-        lines.append(line[len(mark) :].decode("utf-8", "replace").strip())
+        lines.append(said)
     return lines, start

@@ -301,3 +301,41 @@ def test_sensors_by_the_names_of_files(tmp_path: Path, name: str, size: tuple[in
     (tmp_path / name).write_bytes(spec.dat(events))
     back = read_recording(tmp_path / name)
     assert events_of(back) == events and (back.width, back.height) == size
+
+
+HEADERS = {
+    "as released in 2019": "% Date 2019-01-01 10:11:12\n% evt 2.0\n% system_ID 28\n% subsystem_ID 0\n",
+    "its end in capitals": "% evt 2.0\n% END\n",
+    "without spaces": "%evt 2.0\n%end\n",
+    "an empty line": "% evt 2.0\n%\n% operator M\xfcller\n% end\n",
+    "tabs": "%\tevt\t2.0\n%\tend\n",
+    "colons": "% evt: 2.0\n% end\n",
+    "an order of its own": "% evt 2.0\n% endianness Little\n% end\n",
+    "order in capitals": "% Format EVT2;Endianness=LITTLE\n% end\n",
+    "Windows": "% evt 2.0\r\n% end\r\n",
+}
+SIZE_LINES = (
+    "% geometry 240x180\n", "%Geometry 240X180\n", "% geometry 240 x 180\n",
+    "% Width: 240\n% Height: 180\n", "% format EVT2; height=180; width=240 \n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_headers_of_the_wild(tmp_path: Path, header: str) -> None:
+    events = spec.stream(3, 300, *SIZE)
+    path = tmp_path / "a.RAW"
+    path.write_bytes(HEADERS[header].encode("latin1") + spec.evt2(events))
+    assert events_of(read_recording(path, SIZE)) == events
+    if header == "as released in 2019":
+        return
+    for size in (s for s in SIZE_LINES if "ormat" not in HEADERS[header] or "format" not in s):
+        path.write_bytes(size.encode() + HEADERS[header].encode("latin1") + spec.evt2(events))
+        back = read_recording(path)
+        assert events_of(back) == events and (back.width, back.height) == SIZE
+
+
+def test_an_order_of_bytes_that_is_none_of_the_formats_is_refused(tmp_path: Path) -> None:
+    for line in ("% endianness big", "% format EVT2;endianness=big"):
+        (tmp_path / "a.raw").write_bytes(f"% evt 2.0\n{line}\n% end\n".encode() + bytes(8))
+        with pytest.raises(BadInput, match="its words are in 'big' order"):
+            read_recording(tmp_path / "a.raw", SIZE)
