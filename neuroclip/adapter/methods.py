@@ -22,10 +22,10 @@ from neuroclip.adapter.train import (
     Examples,
     Recipe,
     as_published,
-    second_stage,
     train_adapter,
     train_anns,
     train_clip_adapter,
+    trained_stage,
 )
 from neuroclip.chip.neurons import run
 from neuroclip.chip.synapses import ChipLinear
@@ -135,7 +135,7 @@ def accuracies(task: Task, config: AdapterConfig, recipe: Recipe) -> dict[str, A
                 with torch.no_grad():
                     scores[name] = module.scores(seen)
         operations[names[2]] = synaptic_operations(trained.chip_adapter, seen)
-    longer = second_stage(trained.float_adapter, config, recipe, *examples, task.text)
+    longer = trained_stage(trained.float_adapter, "quantized", config, recipe, *examples, task.text)
     with torch.no_grad():
         scores[LONG] = longer.scores(test[0])
     right = {name: found.argmax(dim=1) == test[1] for name, found in scores.items()}

@@ -163,7 +163,7 @@ def train_anns(
     data = config, recipe, train, validation, text
     first = trained_stage(AnnAdapter(config, text), "float", *data)
     int8 = in_eight_bits(first, train.features.flatten(0, 1))
-    return second_stage(first, *data), trained_stage(int8, "quantized", *data)
+    return trained_stage(first, "quantized", *data), trained_stage(int8, "quantized", *data)
 
 
 def train_clip_adapter(
@@ -172,19 +172,8 @@ def train_clip_adapter(
     """CLIP-Adapter with the epochs of both stages. Arguments as `train_adapter`'s."""
     torch.manual_seed(recipe.seed)
     data = config, recipe, train, validation, text
-    return second_stage(trained_stage(ClipAdapter(config, text), "float", *data), *data)
-
-
-def second_stage(
-    trained: Trainable,
-    config: Sizes,
-    recipe: Recipe,
-    train: Examples,
-    validation: Examples,
-    text: Tensor,
-) -> Trainable:
-    """A copy of what a first stage trained, trained as long as the chip's is, in floating point."""
-    return trained_stage(deepcopy(trained), "quantized", config, recipe, train, validation, text)
+    first = trained_stage(ClipAdapter(config, text), "float", *data)
+    return trained_stage(first, "quantized", *data)
 
 
 def trained_stage(
@@ -196,7 +185,11 @@ def trained_stage(
     validation: Examples,
     text: Tensor,
 ) -> Trainable:
-    """The module after the stage "float" or "quantized", in its best epoch; data as `train_adapter`'s."""
+    """A copy of the module after the stage "float" or "quantized", in its best epoch.
+
+    The stage "quantized" is as long as the chip's. Data as `train_adapter`'s.
+    """
+    module = deepcopy(module)
     # Weights that a chip holds within its range, and those beside them, are not pulled toward zero.
     decay = recipe.weight_decay if name == "float" else 0.0
     with one_thread():

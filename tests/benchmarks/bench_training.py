@@ -8,12 +8,12 @@ figure is the best of rounds that take turns; nothing here asserts a time.
 
 import argparse
 import os
-import time
 from collections.abc import Callable
 
 import numpy as np
 import snntorch as snn
 import torch
+from timing import rounds
 from torch import Tensor, nn
 
 from neuroclip.chip.neurons import ChipNeuron, FloatNeuron, run
@@ -72,16 +72,9 @@ def chip_neuron(size: int, exponent: int, bias: Tensor | None = None) -> ChipNeu
     )  # fmt: skip
 
 
-def rounds(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Milliseconds of the fastest of some calls that take turns, after one that is not counted."""
-    best = dict.fromkeys(calls, float("inf"))
-    for turn in range(repeats + 1):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            call()
-            if turn:
-                best[name] = min(best[name], 1e3 * (time.perf_counter() - started))
-    return best
+def fastest(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Milliseconds of the fastest of some calls that take turns."""
+    return {name: 1e3 * wall for name, (wall, _) in rounds(calls, repeats).items()}
 
 
 def shown(title: str, best: dict[str, float]) -> None:
@@ -110,10 +103,10 @@ def recurrence(samples: int, steps: int, size: int, repeats: int) -> None:
         data.grad = None
         runner(layer, data).backward(back)
 
-    best = rounds({name: lambda of=of: once(*of) for name, of in layers.items()}, repeats)
+    best = fastest({name: lambda of=of: once(*of) for name, of in layers.items()}, repeats)
     shown(f"recurrence, forward + backward, {steps} steps × {samples} × {size}", best)
     # The memory that a fused pass cannot do without: what comes in and goes out, there and back.
-    moved = rounds({"copies": lambda: (x.detach().clone(), back.clone()) * 2}, repeats)["copies"]
+    moved = fastest({"copies": lambda: (x.detach().clone(), back.clone()) * 2}, repeats)["copies"]
     print(f"  {'four copies of the data':28}{2 * moved:9.1f} ms")
 
 
@@ -147,7 +140,7 @@ def step(samples: int, steps: int, size: int, repeats: int) -> None:
 
         return once
 
-    best = rounds({name: trained(*of) for name, of in networks.items()}, repeats)
+    best = fastest({name: trained(*of) for name, of in networks.items()}, repeats)
     shown(f"training step, {size}-{size}-{size} dense, {steps} steps × {samples}", best)
     for name, (network, runner) in networks.items():
         with torch.no_grad():
@@ -165,7 +158,7 @@ def encoding(clip: Clip, images: int, repeats: int) -> None:
         for start in range(0, images, 256):
             clip.module.encode_image(pixels[start : start + 256], normalize=True)
 
-    best = rounds({"bare": bare, "whole": lambda: encode_frames(clip, frames, options)}, repeats)
+    best = fastest({"bare": bare, "whole": lambda: encode_frames(clip, frames, options)}, repeats)
     print(
         f"CLIP '{clip.name}': {1e3 * images / best['whole']:.0f} frames/s from gray frames to features, "
         f"{best['bare'] / best['whole']:.2f} of the bare encoder's"
