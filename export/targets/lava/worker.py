@@ -58,6 +58,7 @@ def _run(path: Path) -> dict[str, Any]:
     from deploy.program.file import load_program
     from deploy.program.pipeline_latency import latency_steps
     from export.targets.lava.parts.job import read_job, shared_memory_prefix, slots
+    from export.targets.lava.processes import channels
     from export.targets.lava.processes.recorded import RecordedNetwork
 
     folder = path.parent
@@ -67,6 +68,7 @@ def _run(path: Path) -> dict[str, Any]:
     program = load_program(folder / "program.npz")
     latency = latency_steps(program)
     _name_shared_memory(shared_memory_prefix(folder))
+    channels.install()
     network = RecordedNetwork(
         program=program,
         latency=latency,

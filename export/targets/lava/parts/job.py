@@ -66,9 +66,10 @@ class Slot:
         return self.folder / f"{self.prefix}-registers.npz"
 
     def open(self, quantity: str) -> NDArray[Any] | None:
-        """The memory map of a quantity, to be filled in; None where it is not recorded."""
+        """The mapped memory of a quantity, to be filled in; None where it is not recorded."""
         path = self.file(quantity)
-        return np.load(path, mmap_mode="r+") if path.exists() else None
+        # As a plain array: each part of a memory map that is touched costs an object of its own.
+        return np.load(path, mmap_mode="r+").view(np.ndarray) if path.exists() else None
 
     def step(self, chip_step: int) -> int:
         """Chip step (from 1) → this process's step of its current sample (from 0)."""

@@ -46,7 +46,7 @@ class RecordedNetworkModel(AbstractSubProcessModel):
         stock = proc.proc_params["stock"]
         senders: dict[str, Any] = {}
         for name, slot in slots.inputs.items():
-            data = np.load(slot.file("data"), mmap_mode="r")
+            data = np.load(slot.file("data"), mmap_mode="r").view(np.ndarray)
             senders[name] = SpikeSource(data=data, slot=slot, name=name)
         # The deepest population says how far the network is.
         last = max(latency, key=lambda name: latency[name])

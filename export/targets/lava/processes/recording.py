@@ -47,7 +47,7 @@ class PySpikeSource(PyLoihiProcessModel):
         """Send one row."""
         row = self.slot.row(self.time_step)
         sent = np.zeros(self.rows.shape[1], np.int32) if row is None else self.rows[row]
-        self.messages[:] += sent != 0
+        self.messages += sent != 0
         self.s_out.send(sent)
 
 
@@ -135,7 +135,7 @@ class Recorded:
         for quantity, recording in self.recordings.items():
             if recording is not None:
                 recording[row] = values[quantity]
-        self.messages[:] += values["s"] != 0
+        self.messages += values["s"] != 0
         sample, step = divmod(row, self.slot.timesteps)
         if self.readout is not None and step == self.slot.timesteps - 1:
             self.readout[sample] = values["v"]
