@@ -53,14 +53,20 @@ class Trace:
                 yield name, quantity, array
 
 
-def first_samples(trace: Trace, count: int) -> Trace:
-    """The trace with its recordings cut to the first `count` samples; totals stay those of all."""
-    # A part is copied: a view would keep the whole recording in memory.
-    cut = {
-        q: {n: a if count >= len(a) else a[:count].copy() for n, a in getattr(trace, q).items()}
-        for q in QUANTITIES
-    }
-    return replace(trace, s=cut["s"], u=cut["u"], v=cut["v"])
+def first_samples(trace: Trace, count: int, states: int | None = None) -> Trace:
+    """The trace with its recordings cut to the first `count` samples; totals stay those of all.
+
+    states: of so many of them the states are kept too, by default of all; read-outs are not cut further.
+    """
+    states = count if states is None else min(states, count)
+
+    def cut(name: str, quantity: str, array: NDArray[Any]) -> NDArray[Any]:
+        kept = count if quantity == "s" or name in trace.readout else states
+        # A part is copied: a view would keep the whole recording in memory.
+        return array if kept >= len(array) else array[:kept].copy()
+
+    each = {q: {n: cut(n, q, a) for n, a in getattr(trace, q).items()} for q in QUANTITIES}
+    return replace(trace, s=each["s"], u=each["u"], v=each["v"])
 
 
 def concatenate(traces: list[Trace]) -> Trace:

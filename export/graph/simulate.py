@@ -1,11 +1,15 @@
 """The normalised graph simulated in float64: what a quantized program is measured against.
 
-Every step is that of `export.graph.graph.Neuron`, without truncation, registers or edges; the sums are
-BLAS's. Samples start from cleared state.
+Every step is that of `export.graph.graph.Neuron`, without truncation, registers or edges. Samples start
+from cleared state. Sums are BLAS's, step by step; in long runs of what seldom fires, and where numba is
+installed, they are those of the synapses of what is sent, one population after another.
 """
 
+import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from graphlib import CycleError
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,13 +20,22 @@ from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from deploy.program.order import cycle, in_order
 from export.graph.graph import Graph
-from neuroclip.linear.maps import Convolution, Dense, Operator, apply, geometry
+from neuroclip.linear.maps import Convolution, Dense, Operator, apply, geometry, listed, rows_of
 
 Float = NDArray[np.float64]
 Sums = Callable[[Float], Float]
+# Spikes and, of integrators, the potential after the last step, by neuron.
+Ran = tuple[dict[str, NDArray[np.uint8]], dict[str, Float]]
 
 # Elements of the windows of a convolution that are gathered at once.
 _BLOCK = 1 << 22
+_KERNEL = "export.graph.simulate_kernel"
+# Neuron updates below which loading what is compiled takes longer than NumPy.
+_SMALL = 1 << 22
+# Synapses that are listed one by one, and the share of an input's messages above which BLAS is faster.
+_SYNAPSES, _ACTIVE = 1 << 23, 0.1
+# Sums of so many bytes are held at a time, for the next loop to find them in the cache.
+_SUMS = 1 << 19
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
@@ -34,6 +47,22 @@ def simulate(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> Trace:
     no states. Raises BadInput for a missing input or another shape.
     """
     samples, timesteps = _check(graph, inputs)
+    order = _feed_forward(graph) if _pays(graph, inputs, samples * timesteps) else None
+    spikes, readout = _stepped(graph, inputs) if order is None else _compiled(graph, inputs, order)
+    return Trace(
+        samples,
+        timesteps,
+        s=spikes,
+        u={},
+        v={},
+        messages={name: s.sum(axis=(0, 1), dtype=np.int64) for name, s in spikes.items()},
+        readout=readout,
+    )
+
+
+def _stepped(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> Ran:
+    """The spikes and the last potentials of integrators: all samples step by step, in NumPy."""
+    samples, timesteps = next(iter(inputs.values())).shape[:2]
     state = {n.name: (np.zeros((samples, *n.shape)), np.zeros((samples, *n.shape)))
              for n in graph.neurons}  # fmt: skip
     spikes = {
@@ -69,18 +98,84 @@ def simulate(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> Trace:
                 spikes[n.name][:, t] = fired
                 v[fired] = 0
             state[n.name] = u, v
-    readout: dict[str, NDArray[Any]] = {
-        n.name: state[n.name][1] for n in graph.neurons if n.kind == "integrator"
-    }
-    return Trace(
-        samples,
-        timesteps,
-        s=spikes,
-        u={},
-        v={},
-        messages={name: s.sum(axis=(0, 1), dtype=np.int64) for name, s in spikes.items()},
-        readout=readout,
+    return spikes, {n.name: state[n.name][1] for n in graph.neurons if n.kind == "integrator"}
+
+
+def _compiled(graph: Graph, inputs: Mapping[str, NDArray[Any]], order: tuple[str, ...]) -> Ran:
+    """What `_stepped` gives, up to the order of its sums; order: each neuron after its sources."""
+    from export.graph.simulate_kernel import add_sums, take_steps
+
+    samples, timesteps = next(iter(inputs.values())).shape[:2]
+    sent = {name: _sendable(x.reshape(samples, timesteps, -1)) for name, x in inputs.items()}
+    always = np.ones((samples, timesteps, 1), np.uint8)
+    spikes: dict[str, NDArray[np.uint8]] = {}
+    readout: dict[str, Float] = {}
+    for n in map(graph.neuron, order):
+        size = n.bias.size
+        # An integrator sends nothing.
+        paths = [p for p in graph.into(n.name) if p.source is None or p.source in sent]
+        each = [
+            (always if p.source is None else sent[p.source], p.delay, _by_source(p.operator))
+            for p in paths
+        ]
+        flat = [x.reshape(-1) for x in (1 - n.du, 1 - n.dv, n.bias, n.threshold)]
+        fired = np.zeros((samples, timesteps, size), np.uint8)
+        last = np.zeros((samples, size))
+        block = min(timesteps, max(1, _SUMS // (8 * size * max(1, len(paths)))))
+        sums = np.zeros((len(paths), block, size))
+        for sample in range(samples):
+            u, v = np.zeros(size), last[sample]
+            for first in range(0, timesteps, block):
+                here = fired[sample, first : first + block]
+                for (messages, delay, synapses), of in zip(each, sums, strict=True):
+                    add_sums(messages[sample], first - delay, *synapses, of[: len(here)])
+                take_steps(sums[:, : len(here)], *flat, u, v, here)
+        if n.kind == "lif":
+            sent[n.name] = fired
+            spikes[n.name] = fired.reshape(samples, timesteps, *n.shape)
+        else:
+            readout[n.name] = last.reshape(samples, *n.shape)
+    return {n.name: spikes[n.name] for n in graph.neurons if n.name in spikes}, readout
+
+
+def _pays(graph: Graph, inputs: Mapping[str, NDArray[Any]], steps: int) -> bool:
+    """Whether a graph is compiled: a long run of messages few enough to be taken one by one."""
+    small = steps * sum(n.bias.size for n in graph.neurons) < _SMALL
+    if find_spec("numba") is None or (small and _KERNEL not in sys.modules):
+        return False
+    of = (geometry(o).synapse_count() if isinstance(o, Convolution) else o.weight.size
+          for o in (p.operator for p in graph.paths))  # fmt: skip
+    return sum(of) <= _SYNAPSES and all(
+        np.count_nonzero(inputs[s.name]) <= _ACTIVE * inputs[s.name].size for s in graph.inputs
     )
+
+
+def _feed_forward(graph: Graph) -> tuple[str, ...] | None:
+    """Neurons, each after all that it hears; None where there is a cycle."""
+    names = {n.name for n in graph.neurons}
+    before = {n.name: [p.source for p in graph.into(n.name) if p.source in names]
+              for n in graph.neurons}  # fmt: skip
+    try:
+        return in_order(before)
+    except CycleError:
+        return None
+
+
+def _sendable(messages: NDArray[Any]) -> NDArray[Any]:
+    """Messages in one of the two types that are compiled."""
+    if messages.dtype == np.bool_:
+        return messages.view(np.uint8)
+    return messages if messages.dtype == np.uint8 else messages.astype(np.float64)
+
+
+@lru_cache(maxsize=32)
+def _by_source(op: Operator) -> tuple[NDArray[np.int64], NDArray[np.int32], Float]:
+    """(indptr, targets, weights) of the synapses of each source of an operator, which is one by identity."""
+    found = listed(op)
+    order = np.argsort(found.indices, kind="stable")
+    ends = np.cumsum(np.bincount(found.indices, minlength=found.source_size))
+    targets = rows_of(found)[order].astype(np.int32)
+    return np.concatenate([[0], ends]), targets, found.weight[order]
 
 
 def operator_sums(op: Operator) -> Sums:

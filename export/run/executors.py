@@ -82,6 +82,7 @@ def run_all(
     program: Program,
     found: list[Executor],
     record_samples: int,
+    state_samples: int,
     stages: Stages,
     keep: Callable[[int], Kept[Chunk]],
     watched: Collection[str] = (),
@@ -89,10 +90,11 @@ def run_all(
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
-    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most. keep: where
-    chunks of a size are kept, and found again; the last one always runs, so that registers are
-    compared. watched: the populations that can leave their registers: `Trace.observed` counts what
-    went beyond. workers: threads of the cluster on which the emulator runs; the others run here.
+    record_samples: of so many samples the emulator's recordings are kept, 2 GiB at most; state_samples:
+    of so many of them its states too, those of read-outs of all. keep: where chunks of a size are kept,
+    and found again; the last one always runs, so that registers are compared. watched: the
+    populations that can leave their registers: `Trace.observed` counts what went beyond. workers:
+    threads of the cluster on which the emulator runs; the others run here.
     """
     samples = deployment.samples
     per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
@@ -114,7 +116,7 @@ def run_all(
         trace, seconds = done
         stages.seconds["emulator"] = stages.seconds.get("emulator", 0.0) + seconds
         where = slice(starts[index], starts[index] + size)
-        kept_of_it = max(0, recorded - where.start)
+        kept_of_it = tuple(max(0, n - where.start) for n in (recorded, state_samples))
         return _chunk(deployment, program, found, where, trace, kept_of_it, stages, watched)
 
     last = len(items) - 1
@@ -152,11 +154,14 @@ def _chunk(
     found: list[Executor],
     where: slice,
     trace: Trace,
-    recorded: int,
+    recorded: tuple[int, ...],
     stages: Stages,
     watched: Collection[str],
 ) -> Chunk:
-    """Some samples on every executor beside the emulator, whose trace is there, and compared."""
+    """Some samples on every executor beside the emulator, whose trace is there, and compared.
+
+    recorded: of how many of them messages, and of how many states are kept.
+    """
     inputs = {name: x[where] for name, x in deployment.inputs.items()}
     traces: dict[str, Trace] = {}
     predictions = {}
@@ -186,7 +191,7 @@ def _chunk(
     if deployment.quantization is not None and deployment.quantization.reference is not None:
         with stages.time("float graph"):
             predictions[FLOAT_GRAPH], counted = measured(deployment, where, inputs, trace)
-    return Chunk(predictions, pairs, first_samples(trace, recorded), counted)
+    return Chunk(predictions, pairs, first_samples(trace, *recorded), counted)
 
 
 def by_core(deployment: Deployment, program: Program, mapping: CoreMapping, trace: Trace) -> Parity:

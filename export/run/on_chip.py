@@ -15,8 +15,8 @@ from deploy.program.timed import Timed
 from export.targets.target import Arrays
 
 NOT_ON_A_CHIP = "not on a chip"
-# Neuron updates of the samples that are compared step by step.
-_UPDATES = 1 << 25
+# Neuron updates of the samples that are compared step by step: half a second of NumPy.
+_UPDATES = 1 << 23
 
 
 def on_chip(program: Program, chip: Chip, seed: int) -> tuple[OnChip, list[str]]:
@@ -29,6 +29,12 @@ def on_chip(program: Program, chip: Chip, seed: int) -> tuple[OnChip, list[str]]
         as_it_is = Timed(program, program, dict.fromkeys((p.name for p in program.populations), 0))
         why = f"no chip runs this: {error}; cores, operations, energy and time are of the emulator's steps"
         return OnChip(as_it_is, NOT_ON_A_CHIP, {}, {NOT_ON_A_CHIP: str(error)}), [why]
+
+
+def compared_samples(of: Timed, timesteps: int) -> int:
+    """Of how many samples the recordings are held against the program in the chip's steps."""
+    steps = (timesteps + of.depth) * sum(p.size for p in of.program.populations)
+    return max(1, _UPDATES // steps)
 
 
 def lowered_json(found: OnChip, inputs: Arrays, trace: Trace, strict: bool) -> dict[str, Any]:
@@ -44,10 +50,9 @@ def lowered_json(found: OnChip, inputs: Arrays, trace: Trace, strict: bool) -> d
 
 
 def _compared(of: Timed, inputs: Arrays, trace: Trace) -> Parity | None:
-    """The emulator's recordings against the timed program's, over as many samples as take seconds."""
+    """The emulator's recordings against the timed program's, over the first `compared_samples`."""
     ours = recordings(trace)
-    steps = (trace.timesteps + of.depth) * sum(p.size for p in of.program.populations)
-    samples = min([max(1, _UPDATES // steps), *map(len, ours.values())], default=0)
+    samples = min([compared_samples(of, trace.timesteps), *map(len, ours.values())], default=0)
     if not samples or not ours:
         return None
     found = emulate_timed(of, {name: x[:samples] for name, x in inputs.items()})

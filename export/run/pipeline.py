@@ -34,7 +34,7 @@ from export.run.executors import by_core, emulator_executor, run_all, torch_exec
 from export.run.fits import require_fan_in
 from export.run.kept import forget, keep
 from export.run.lowered import lowered, through_files
-from export.run.on_chip import lowered_json, on_chip
+from export.run.on_chip import compared_samples, lowered_json, on_chip
 from export.run.options import Options
 from export.run.outcome import Found, report_json
 from export.run.silence import silence
@@ -136,11 +136,23 @@ def _run(
             )
         found.append(theirs)
     watched = {node for node, _, _ in proof.reachable}
-    what = (deployment.data_sha256, options.record_samples, *(e.name for e in found))
+    # States are many times the messages: without need they are kept of what is compared again.
+    wanted = options.record == "all" or options.by_core
+    compared = compared_samples(chipped.timed, deployment.timesteps)
+    states = options.record_samples if wanted else min(options.record_samples, compared)
+    what = (deployment.data_sha256, options.record_samples, states, *(e.name for e in found))
     kept = partial(keep, out, options.resume, program, *what)
     with nullcontext() if options.workers is None else cluster(options.workers) as threads:
         runs = run_all(
-            *(deployment, program, found, options.record_samples, stages, kept, watched, threads)
+            deployment,
+            program,
+            found,
+            options.record_samples,
+            states,
+            stages,
+            kept,
+            watched,
+            threads,
         )
     warnings += silence(program, runs.trace, deployment.silent_note)
     if runs.float_predictions is not None:

@@ -22,8 +22,8 @@ from deploy.errors import BadInput, CheckFailed
 from deploy.program.program import Input, Program
 
 _KERNELS = "deploy.emulate.fast.kernels"
-# About a second of NumPy on one core.
-_SMALL_WORK = 25 * 10**9
+# About what NumPy does in the time that loading the compiled kernels takes.
+_SMALL_WORK = 6 * 10**9
 
 Kernel = Literal["numba", "numpy"]
 _Counts = tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]

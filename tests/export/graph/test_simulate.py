@@ -10,9 +10,9 @@ pytest.importorskip("nir")
 from deploy.emulate.reference import emulate
 from deploy.errors import BadInput
 from export.graph.graph import Graph, Neuron, Path, Readout, Source
-from export.graph.simulate import operator_sums, simulate
+from export.graph.simulate import _feed_forward, _pays, operator_sums, simulate
 from export.lowering.exact import lower_graph
-from neuroclip.linear.maps import Convolution, Dense, apply
+from neuroclip.linear.maps import Convolution, Dense, apply, diagonal
 
 
 def neuron(name: str, shape: tuple[int, ...], threshold: float = np.inf, **more: Any) -> Neuron:
@@ -121,3 +121,70 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     loop = graph([neuron("n", (1,), 1.0)], [Path("w", "n", "n", Dense(np.ones((1, 1))))], (1,))
     with pytest.raises(BadInput, match=r"nodes \['n'\]: a cycle without any delay"):
         simulate(loop, {"input": np.zeros((1, 2, 1))})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_compiled_loops_give_what_numpy_gives(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On values whose sums are exact in any order; with delays, branches, biases and convolutions."""
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(seed)
+
+    def dyadic(*shape: int) -> Any:
+        return rng.integers(-40, 41, shape) / 16
+
+    decays = (1.0, 0.5, 0.25)
+    hidden = [
+        neuron(
+            name,
+            shape,
+            float(rng.integers(1, 9)) / 4,
+            du=rng.choice(decays),
+            dv=rng.choice((0, 0.5)),
+        )
+        for name, shape in (("a", (3, 4, 5)), ("b", (6,)), ("c", (6,)))
+    ]
+    delay = rng.integers(0, 4, 5).tolist()
+    kernel, size = dyadic(3, 2, 3, 3), (4, 5)
+    made = graph(
+        [*hidden, neuron("end", (4,), bias=0.25, du=rng.choice(decays))],
+        [
+            Path("1", "input", "a", Convolution(kernel, size, padding=(1, 1)), delay[0]),
+            Path("2", None, "a", Dense(dyadic(60, 1)), delay[1]),
+            Path("3", "a", "b", Dense(dyadic(6, 60)), delay[2]),
+            Path("4", "a", "c", Dense(dyadic(6, 60))),
+            Path("5", "b", "c", diagonal(dyadic(6)), delay[3]),
+            Path("6", "c", "end", Dense(dyadic(4, 6)), delay[4]),
+            Path("7", "b", "end", Dense(dyadic(4, 6))),
+        ],
+        (2, 4, 5),
+    )
+    kind = rng.choice(["uint8", "bool", "int64"])
+    seldom = rng.random((3, 25, 2, 4, 5)) < 0.06
+    inputs = {"input": (seldom * rng.integers(1, 4, seldom.shape)).astype(kind)}
+    stepped, compiled = [], []
+    for small, kept in ((np.inf, stepped), (0, compiled)):
+        monkeypatch.setattr("export.graph.simulate._SMALL", small)
+        monkeypatch.setattr("export.graph.simulate._KERNEL", "nowhere")
+        assert _pays(made, inputs, 1) == (kept is compiled)
+        kept.append(simulate(made, inputs))
+    (one,), (other,) = stepped, compiled
+    assert one.s.keys() == other.s.keys() and one.readout.keys() == other.readout.keys()
+    for name, spikes in one.s.items():
+        assert np.array_equal(spikes, other.s[name]) and spikes.dtype == other.s[name].dtype
+        assert np.array_equal(one.messages[name], other.messages[name])
+    assert np.array_equal(one.readout["end"], other.readout["end"])
+    assert one.s["a"].any()
+
+
+def test_loops_and_what_is_busy_stay_with_numpy() -> None:
+    pytest.importorskip("numba")
+    loop = Path("r", "n", "n", Dense(np.ones((1, 1))), delay=1)
+    made = graph(
+        [neuron("n", (1,), 1.0)], [Path("w", "input", "n", Dense(np.ones((1, 1)))), loop], (1,)
+    )
+    assert _feed_forward(made) is None
+    seldom, busy = np.zeros((1, 10, 1)), np.ones((1, 10, 1))
+    assert _pays(made, {"input": seldom}, 1 << 40)
+    assert not _pays(made, {"input": busy}, 1 << 40)
