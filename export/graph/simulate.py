@@ -25,7 +25,7 @@ from neuroclip.linear.maps import Convolution, Dense, Operator, apply, geometry,
 Float = NDArray[np.float64]
 Sums = Callable[[Float], Float]
 # Spikes and, of integrators, the potential after the last step, by neuron.
-Ran = tuple[dict[str, NDArray[np.uint8]], dict[str, Float]]
+Ran = tuple[dict[str, NDArray[np.uint8]], dict[str, NDArray[Any]]]
 
 # Elements of the windows of a convolution that are gathered at once.
 _BLOCK = 1 << 22
@@ -109,7 +109,7 @@ def _compiled(graph: Graph, inputs: Mapping[str, NDArray[Any]], order: tuple[str
     sent = {name: _sendable(x.reshape(samples, timesteps, -1)) for name, x in inputs.items()}
     always = np.ones((samples, timesteps, 1), np.uint8)
     spikes: dict[str, NDArray[np.uint8]] = {}
-    readout: dict[str, Float] = {}
+    readout: dict[str, NDArray[Any]] = {}
     for n in map(graph.neuron, order):
         size = n.bias.size
         # An integrator sends nothing.
@@ -129,7 +129,7 @@ def _compiled(graph: Graph, inputs: Mapping[str, NDArray[Any]], order: tuple[str
                 here = fired[sample, first : first + block]
                 for (messages, delay, synapses), of in zip(each, sums, strict=True):
                     add_sums(messages[sample], first - delay, *synapses, of[: len(here)])
-                take_steps(sums[:, : len(here)], *flat, u, v, here)
+                take_steps(sums[:, : len(here)], *flat, u, v, here)  # type: ignore[call-arg]
         if n.kind == "lif":
             sent[n.name] = fired
             spikes[n.name] = fired.reshape(samples, timesteps, *n.shape)

@@ -25,6 +25,8 @@ _LOOK_S = 1e-4
 class DirectSendPort(CspSendPort):
     """The sending end: it may be so many messages ahead as the channel holds."""
 
+    _idx: int
+
     def start(self) -> None:
         """Find the memory."""
         self._array = _slots(self)
@@ -56,6 +58,8 @@ class DirectSendPort(CspSendPort):
 
 class DirectRecvPort(CspRecvPort):
     """The receiving end."""
+
+    _idx: int
 
     def start(self) -> None:
         """Find the memory."""
