@@ -112,7 +112,7 @@ class Report:
         if "written" in self.json or not page.is_file():
             return f"<pre>{escape(str(self))}</pre>"
         content = escape(page.read_text(encoding="utf-8"))
-        return f'<iframe srcdoc="{content}" style="width: 100%; height: 40em; border: 0"></iframe>'
+        return f'<iframe sandbox srcdoc="{content}" style="width: 100%; height: 40em; border: 0"></iframe>'
 
 
 def export(

@@ -146,6 +146,7 @@ def test_nothing_is_left_of_a_killed_run(place, tmp_path, name, kills):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)  # minutes for each on an idle machine
 @pytest.mark.parametrize(
     ("name", "kills"),
     [("emulator", 30), ("sanafe", 20), ("lava", 20), ("train", 20), ("sweep", 10)],
