@@ -53,8 +53,9 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     the files of the last run are still there. A parity that does not hold is in the report.
     """
     target = find_target(options.target)
-    _require_writable(options.neurobench, options.out)
-    with staged(options.out, _output_files(target, options.out)) as folder:
+    files = _output_files(target, options.out)
+    _require_writable(options.neurobench, options.out, files)
+    with staged(options.out, files) as folder:
         inside = replace(options, out=folder)
         if not target.runs:
             return _write(deployment, inside, target)
@@ -69,10 +70,12 @@ def run(deployment: Deployment, options: Options, stages: Stages | None = None) 
     return report
 
 
-def _require_writable(file: Path | None, out: Path) -> None:
-    """Refuse, before any work, a file for NeuroBench's metrics that would replace another's."""
+def _require_writable(file: Path | None, out: Path, files: tuple[str, ...]) -> None:
+    """Refuse, before any work, a file for NeuroBench's metrics that would replace another's or the run's."""
     if file is None:
         return
+    if file.resolve() in {(out / name).resolve() for name in files}:
+        raise BadInput(f"--neurobench {file}: is what the run itself writes there; give another name")
     if file.parent.resolve() != out.resolve() and not file.parent.is_dir():
         raise BadInput(f"--neurobench {file}: there is no folder {file.parent}")
     if not file.exists():

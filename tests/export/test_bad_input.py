@@ -803,3 +803,13 @@ def test_an_output_folder_has_a_name(
         raise SystemExit(main([*given, "--out", ""]))
     assert ended.value.code == 2 and "an empty name is no folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["report.json", "program.npz", "trace.npz", "sub/../report.html"])
+def test_metrics_in_place_of_what_the_run_writes(
+    refused: Refused, tmp_path: Path, graph_file: Path, spikes_file: Path, name: str
+) -> None:
+    file = tmp_path / "out" / name
+    more = ("--data", spikes_file, "--neurobench", file)
+    says = (f"--neurobench {file}", "the run itself writes")
+    export(refused, graph_file, tmp_path, *more, says=says)
