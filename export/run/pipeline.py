@@ -75,7 +75,9 @@ def _require_writable(file: Path | None, out: Path, files: tuple[str, ...]) -> N
     if file is None:
         return
     if file.resolve() in {(out / name).resolve() for name in files}:
-        raise BadInput(f"--neurobench {file}: is what the run itself writes there; give another name")
+        raise BadInput(
+            f"--neurobench {file}: is what the run itself writes there; give another name"
+        )
     if file.parent.resolve() != out.resolve() and not file.parent.is_dir():
         raise BadInput(f"--neurobench {file}: there is no folder {file.parent}")
     if not file.exists():

@@ -91,7 +91,9 @@ def test_it_does_what_the_command_does(graph_file: Path, spikes_file: Path, tmp_
         )
     assert str(named).startswith("result               NOT COMPARED: graph.nir → emulator")
     page = named._repr_html_()
-    assert page.startswith("<iframe sandbox srcdoc=") and "graph.nir" in page and "<script" not in page
+    assert (
+        page.startswith("<iframe sandbox srcdoc=") and "graph.nir" in page and "<script" not in page
+    )
 
 
 def test_scales_are_chosen_on_arrays_too(tmp_path: Path):
