@@ -5,6 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+# Recordings of every class for shots and for validation; few-shot needs few, test gets the rest.
+SHOT_POOL = 16
+VALIDATION_POOL = 4
+
 
 def stratified_split(
     labels: NDArray[np.int64], sizes: Sequence[int], seed: int
@@ -78,3 +82,35 @@ def counted(name: str, parts: str, labels: NDArray[np.int64], class_names: Seque
     shown = [f"{n} {count}" for n, count in [*zip(class_names, counts, strict=True)][:20]]
     more = [f"and {len(counts) - 20} more"] if len(counts) > 20 else []
     return f"{name}: {parts}; {len(counts)} classes: {', '.join([*shown, *more])}"
+
+
+def split_parts(
+    labels: NDArray[np.int64],
+    is_test: NDArray[np.bool_],
+    seed: int,
+    is_validation: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Train, validation and test, sorted int64 indices; `folder_dataset` of the events says how."""
+    own = official(is_test)
+    if is_validation is not None and is_validation.any():
+        rest = np.flatnonzero(~is_test & ~is_validation)
+        if own and len(rest):
+            return rest, np.flatnonzero(is_validation), np.flatnonzero(is_test)
+        # Without a test part, or one to train on, theirs is for test.
+        return split_parts(labels, is_test | is_validation, seed)
+    pool = np.flatnonzero(~is_test) if own else np.arange(len(labels))
+    smallest = int(np.bincount(labels[pool])[np.unique(labels[pool])].min())
+    size = min(SHOT_POOL + VALIDATION_POOL, smallest // 2)
+    validation_size = size * VALIDATION_POOL // (SHOT_POOL + VALIDATION_POOL)
+    counts = size - validation_size, validation_size
+    if own:
+        dealt = per_class_split(labels[pool], counts, seed)
+        train, validation, rest = (pool[part] for part in dealt)
+        return np.sort(np.concatenate([train, rest])), validation, np.flatnonzero(is_test)
+    train, validation, test = redealt(per_class_split(labels, counts, 0), labels, seed)
+    return train, validation, test
+
+
+def official(is_test: NDArray[np.bool_]) -> bool:
+    """Whether a folder keeps a test part of its own."""
+    return bool(is_test.any() and not is_test.all())

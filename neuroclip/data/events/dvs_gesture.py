@@ -16,8 +16,8 @@ import numpy as np
 from deploy.errors import BadInput
 from neuroclip.data.events.cards import DVS_GESTURE
 from neuroclip.data.events.dataset import EventDataset
-from neuroclip.data.events.folders import official, split_parts
 from neuroclip.data.events.recording import Recording, read_recording
+from neuroclip.data.split import official, split_parts
 
 TRIALS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 _FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}

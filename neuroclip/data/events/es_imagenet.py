@@ -15,9 +15,9 @@ from deploy.errors import BadInput
 from deploy.reading import read_text
 from neuroclip.data.events.cards import ES_IMAGENET
 from neuroclip.data.events.dataset import EventDataset
-from neuroclip.data.events.folders import split_parts
 from neuroclip.data.events.formats.npz import ES_IMAGENET_SIZE, read
 from neuroclip.data.events.recording import Recording, checked_recording
+from neuroclip.data.split import split_parts
 
 LABEL_FILES = dict(zip(("train", "val"), ES_IMAGENET.marks, strict=True))
 CLASSES_FILE = "classes.txt"

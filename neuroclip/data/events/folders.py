@@ -11,7 +11,6 @@ from pathlib import Path
 from unicodedata import normalize
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from neuroclip.data.events.cards import cards
@@ -19,11 +18,7 @@ from neuroclip.data.events.dataset import DatasetCard, EventDataset, reader
 from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.recognise import CONVERTED, recognised
 from neuroclip.data.events.recording import SUFFIXES, is_recording
-from neuroclip.data.split import per_class_split, redealt
-
-# Recordings of every class for shots and for validation; few-shot needs few, test gets the rest.
-SHOT_POOL = 16
-VALIDATION_POOL = 4
+from neuroclip.data.split import official, split_parts
 
 # Words in the names of folders of parts.
 _PARTS = {
@@ -107,38 +102,6 @@ def folder_dataset(
 def _class_name(folder: Path) -> str:
     """A folder's name, its accents as everybody but macOS writes them."""
     return normalize("NFC", folder.name)
-
-
-def split_parts(
-    labels: NDArray[np.int64],
-    is_test: NDArray[np.bool_],
-    seed: int,
-    is_validation: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Train, validation and test as `folder_dataset` describes them, sorted int64 indices."""
-    own = official(is_test)
-    if is_validation is not None and is_validation.any():
-        rest = np.flatnonzero(~is_test & ~is_validation)
-        if own and len(rest):
-            return rest, np.flatnonzero(is_validation), np.flatnonzero(is_test)
-        # Without a test part, or one to train on, theirs is for test.
-        return split_parts(labels, is_test | is_validation, seed)
-    pool = np.flatnonzero(~is_test) if own else np.arange(len(labels))
-    smallest = int(np.bincount(labels[pool])[np.unique(labels[pool])].min())
-    size = min(SHOT_POOL + VALIDATION_POOL, smallest // 2)
-    validation_size = size * VALIDATION_POOL // (SHOT_POOL + VALIDATION_POOL)
-    counts = size - validation_size, validation_size
-    if own:
-        dealt = per_class_split(labels[pool], counts, seed)
-        train, validation, rest = (pool[part] for part in dealt)
-        return np.sort(np.concatenate([train, rest])), validation, np.flatnonzero(is_test)
-    train, validation, test = redealt(per_class_split(labels, counts, 0), labels, seed)
-    return train, validation, test
-
-
-def official(is_test: NDArray[np.bool_]) -> bool:
-    """Whether the folder keeps a test part of its own."""
-    return bool(is_test.any() and not is_test.all())
 
 
 def _class_folders(root: Path) -> Iterator[tuple[str, Path]]:
