@@ -85,6 +85,7 @@ def sweep(
                 "spike_rate": rate,
                 "message_exponent": exponent,
                 "accuracy": float(np.mean(accuracy)),
+                "accuracies": accuracy,
                 "deviation": float(np.std(accuracy, ddof=min(1, runs.seeds - 1))),
                 "operations": float(np.mean([r["operations"][CHIP] for r in own])),
             }
