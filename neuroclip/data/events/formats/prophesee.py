@@ -28,8 +28,8 @@ def read_header(content: bytes) -> Header:
     lines, start = header_lines(content, b"%", "end") if _BEGINS.match(content) else ([], 0)
     fields: dict[str, str] = {}
     for line in lines:
-        key, *value = re.split(r"[\s:=]+", line, maxsplit=1)
-        fields[key.lower()] = value[0].strip() if value else ""
+        words = [*re.split(r"[\s:=]+", line, maxsplit=1), ""]
+        fields[words[0].lower()] = words[1].strip()
     for part in fields.get("format", "").split(";")[1:]:
         key, _, value = part.partition("=")
         fields[f"format {key.strip().lower()}"] = value.strip()
