@@ -31,8 +31,8 @@ def read_header(content: bytes) -> Header:
         words = [*re.split(r"[\s:=]+", line, maxsplit=1), ""]
         fields[words[0].lower()] = words[1].strip()
     for part in fields.get("format", "").split(";")[1:]:
-        key, _, value = part.partition("=")
-        fields[f"format {key.strip().lower()}"] = value.strip()
+        key, _, said = part.partition("=")
+        fields[f"format {key.strip().lower()}"] = said.strip()
     return Header(fields, _sensor(fields), start)
 
 
