@@ -19,7 +19,7 @@ COMPILED = (
     "deploy/map/improve/anneal_kernel.py",
     "export/graph/simulate_kernel.py",
     "neuroclip/chip/recurrence_numba.py",
-    "neuroclip/data/events/text_kernel.py",
+    "neuroclip/storage/text_kernel.py",
 )
 
 RUN = """

@@ -135,7 +135,7 @@ def _compiled(text: bytes) -> NDArray[Any] | None:
     if len(text) < _LONG and "numba" not in sys.modules:
         return None
     try:
-        from neuroclip.data.events.text_kernel import rows
+        from neuroclip.storage.text_kernel import rows
     except ImportError:  # numba is an extra
         return None
     columns = len(text.lstrip()[:_LONGEST_LINE].partition(b"\n")[0].split())
