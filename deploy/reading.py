@@ -114,9 +114,14 @@ def read_content(path: Path, limit: int, what: str = "the file") -> bytes:
     """All bytes of a file. Raises BadInput naming it, as `opened` does and where they exceed `limit`."""
     limit = min(limit, memory_limit())
     with opened(path) as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
-        size = max(len(content), path.stat().st_size)
+        size = os.fstat(stream.fileno()).st_size
+        if size <= limit:
+            # Room is taken for what is asked for: no more than there is. Some files say 0 and hold more.
+            content = stream.read(size + 1)
+            if len(content) > size:
+                content += stream.read(limit + 1 - len(content))
+            size = len(content)
+    if size > limit:
         raise BadInput(f"{path}: {what} of {size} bytes exceeds the limit of {limit}")
     return content
 

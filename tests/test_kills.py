@@ -86,12 +86,16 @@ def left_processes(temporary):
 
 
 def shared_memory():
-    """What is there of processes that have ended, or that do not say whose it is.
+    mine = ("neuroclip", "sem.", "psm_", "torch_", "joblib")
+    return {path.name for path in SHARED_MEMORY.iterdir() if path.name.startswith(mine)}
+
+
+def left_in_memory(before):
+    """What is there of processes that have ended, or that do not say whose it is, and was not before.
 
     Tests that run beside these keep theirs for minutes; what a killed run leaves is of a dead process.
     """
-    mine = ("neuroclip", "sem.", "psm_", "torch_", "joblib")
-    names = {path.name for path in SHARED_MEMORY.iterdir() if path.name.startswith(mine)}
+    names = shared_memory() - before
     owners = {name: re.search(r"(?:loky-|folder_|torch_)(\d+)", name) for name in names}
     return {n for n in names if (of := owners[n]) is None or not Path(f"/proc/{of[1]}").exists()}
 
@@ -135,7 +139,7 @@ def check_kills(place, out, name, kills, seed):
     assert made and made == results(out / "unbroken")
     assert list(place.temporary.iterdir()) == []
     assert [p.name for p in (out / "killed").iterdir() if p.name.startswith(".")] == []
-    assert gone(lambda: shared_memory() - before) == set()
+    assert gone(lambda: left_in_memory(before)) == set()
 
 
 @pytest.mark.parametrize(

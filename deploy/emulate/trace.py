@@ -142,7 +142,7 @@ def load_trace(path: str | Path) -> dict[str, NDArray[Any]]:
     arrays = read_npz(path)
     for entry, array in arrays.items():
         _, _, quantity = entry.rpartition("/")
-        if quantity not in QUANTITIES or array.ndim < 3:
+        if quantity not in QUANTITIES or array.ndim < 3 or not array.size:
             raise BadInput(
                 f"{path}: entry '{entry}' of shape {array.shape} is not a recording NAME/s|u|v"
             )

@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,14 @@ import pytest
 
 from deploy.command import memory_argument
 from deploy.errors import BadInput
-from deploy.reading import limit_memory, memory_limit, opened_zip, read_text, require_memory
+from deploy.reading import (
+    limit_memory,
+    memory_limit,
+    opened_zip,
+    read_content,
+    read_text,
+    require_memory,
+)
 from deploy.shown import shown
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +69,28 @@ def test_text_is_utf8_of_a_size(tmp_path):
         read_text(tmp_path / "a", 10)
     with pytest.raises(BadInput, match="a: a list of 3 bytes exceeds the limit of 2"):
         read_text(tmp_path / "a", 2, "a list")
+
+
+def test_no_more_room_is_taken_than_there_is_to_read(tmp_path):
+    """However much is allowed: a limit of address space would refuse a file of three bytes."""
+    (tmp_path / "a").write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        assert read_content(tmp_path / "a", 1 << 32) == b"abc"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").is_file(), reason="a file that does not say its size"
+)
+def test_a_file_that_says_to_be_empty_is_read():
+    status = Path("/proc/self/status")
+    assert status.stat().st_size == 0
+    assert read_content(status, 1 << 16).startswith(b"Name:")
+    with pytest.raises(BadInput, match="bytes exceeds the limit of 9"):
+        read_content(status, 9)
 
 
 def test_entries_that_overlap_are_refused(tmp_path):

@@ -75,6 +75,7 @@ def test_the_first_difference_of_two_traces(
         lambda t: t.update({"a/q": t["a/s"]}),
         lambda t: t.update({"a/s": t["a/s"].astype("U1")}),
         lambda t: t.update({"a/s": t["a/s"] * np.nan}),
+        lambda t: t.update({"a/s": t["a/s"][:0]}),
         lambda t: t.clear(),
     ],
 )
