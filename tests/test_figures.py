@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+OURS = "neuroclip", "python tests/benchmarks/"
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_every_row_has_a_command_a_key_and_an_interval(tool: Any) -> None:
     rows = tool.figures((ROOT / "docs" / "figures.md").read_text(encoding="utf-8"))
-    assert len(rows) >= 16 and len({row.command for row in rows}) == 2
-    assert all(row.low <= row.high and row.key and "neuroclip" in row.command for row in rows)
+    assert len(rows) >= 16 and len({row.command for row in rows}) >= 7
+    assert all(row.low <= row.high and row.key and row.command.startswith(OURS) for row in rows)
 
 
 def test_a_figure_that_left_its_interval_fails(
@@ -45,6 +46,20 @@ def test_a_figure_that_left_its_interval_fails(
         table.write_text(row.format(high), encoding="utf-8")
         assert tool.main() == status
     assert "LEFT cores: 3" in capsys.readouterr().out
+
+    def told(command: list[str], **_: Any) -> Any:
+        assert "--out" not in command
+        return type("Done", (), {"returncode": 0, "stdout": "float   1 234.5 % of\n"})
+
+    monkeypatch.setattr(tool.subprocess, "run", told)
+    line = "| float | 1 | 1234 – {} | `run` | `printed: float +([0-9. ]+) %` | README | today |\n"
+    for high, status in (("1234.4", 1), ("1 234.6", 0)):
+        table.write_text(line.format(high), encoding="utf-8")
+        assert tool.main() == status
+    assert "ok   float: 1234.5" in capsys.readouterr().out
+    table.write_text(line.format(2).replace("float +", "chip +"), encoding="utf-8")
+    with pytest.raises(ValueError, match="nothing printed fits 'printed: chip"):
+        tool.main()
     table.write_text(row.format("x"), encoding="utf-8")
     with pytest.raises(ValueError, match="'cores': no interval"):
         tool.main()
