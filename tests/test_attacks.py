@@ -42,10 +42,10 @@ def test_attacks_on_models_and_data_sets_are_met() -> None:
 
 @pytest.mark.long
 def test_two_thousand_mutated_files_are_read_or_refused() -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("snntorch")
     assert met("mutations.py", 0, 2000) == 2000
 
 
 def test_mutated_files_are_read_or_refused() -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("snntorch")
     assert met("mutations.py", 5000, 60) == 60

@@ -9,12 +9,14 @@ import os
 import pickle
 import random
 import resource
+import runpy
 import shutil
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from deploy.report import summary
 from deploy.report.words.read import read_report
 
 MODELS = ROOT / "neuroclip" / "models"
+SPEC = ROOT / "tests" / "neuroclip" / "data" / "events" / "spec.py"
 MEMORY, SECONDS = 1 << 30, 10.0
 Door = tuple[Path, Callable[[Path], object]]
 """A whole file, and what reads it."""
@@ -107,7 +110,17 @@ def recordings(folder: Path) -> Iterator[Door]:
         for name, values in columns.items():
             file[f"events/{name}"] = values
         file.attrs["width"] = file.attrs["height"] = 40
-    for suffix in ("bin", "dat", "aedat", "npz", "h5"):
+    spec = SimpleNamespace(**runpy.run_path(str(SPEC)))
+    events = spec.stream(1, 60, 40, 40)
+    for version, written in (("2.0", spec.evt2), ("2.1", spec.evt21), ("3.0", spec.evt3)):
+        path = folder / f"evt{version[0]}{version[2]}.raw"
+        path.write_bytes(spec.raw_header(version, 40, 40) + written(events))
+        yield path, read
+    (folder / "a.csv").write_text("t,x,y,p\n" + "".join(f"{i},{i},{i},1\n" for i in range(30)))
+    (folder / "a.txt").write_text(
+        "40 40\n" + "".join(f"{i / 1e6:.6f} {i} {i} 1\n" for i in range(30))
+    )
+    for suffix in ("bin", "dat", "aedat", "npz", "h5", "csv", "txt"):
         yield folder / f"a.{suffix}", read
 
 
@@ -130,6 +143,7 @@ def models(folder: Path) -> Iterator[Door]:
         shutil.copytree(MODELS / name, folder / name)
         for path in sorted((folder / name).iterdir()):
             yield path, lambda path, load=load: load(path.parent)
+    yield from own_networks(folder / "network")
     torch.save({"a": torch.ones(3, 2), "b": torch.zeros(4)}, folder / "a.pt")
     yield folder / "a.pt", read_weights
     module = torch.nn.Linear(3, 2)
@@ -141,6 +155,37 @@ def models(folder: Path) -> Iterator[Door]:
     )
     keep_state(folder / "state.safetensors", "mine", state, module, optimizer)
     yield folder / "state.safetensors", lambda path: read_state(path, "mine", module, optimizer)
+
+
+def own_networks(folder: Path) -> Iterator[Door]:
+    """A network of one's own, as `train network` leaves it."""
+    import snntorch as snn
+    import torch
+
+    from neuroclip.convert.snntorch import to_chip
+    from neuroclip.data.seen import Seen
+    from neuroclip.network.checkpoint import (
+        Evaluated,
+        NetworkCheckpoint,
+        load_network,
+        save_network,
+    )
+    from neuroclip.network.frames import Fit
+    from neuroclip.network.samples import Framing
+
+    neurons = {"reset_mechanism": "zero", "reset_delay": False, "init_hidden": True}
+    module = torch.nn.Sequential(
+        torch.nn.Linear(6, 3), snn.Leaky(beta=0.9, **neurons), torch.nn.Linear(3, 2),
+        snn.Leaky(beta=0.9, output=True, **neurons),
+    )  # fmt: skip
+    chip, ids = to_chip(module, torch.ones(2, 3, 6)), np.arange(3, dtype=np.uint64)
+    held = NetworkCheckpoint(
+        "net", chip, chip, ("a", "b"), "spikes", Framing(1.0, 3), Fit(), 0,
+        Evaluated(ids, np.zeros(3, np.int64)), Seen.of(ids, ids), {}, {},
+    )  # fmt: skip
+    save_network(folder, held, module)
+    for path in sorted(folder.iterdir()):
+        yield path, lambda path: load_network(path.parent)
 
 
 def images(folder: Path) -> Iterator[Door]:
