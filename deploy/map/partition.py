@@ -28,7 +28,7 @@ from deploy.errors import CheckFailed
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import placed
-from deploy.map.core.costs import loads
+from deploy.map.core.costs import loads, neuron_groups
 from deploy.map.core.fits import Refusal
 from deploy.map.core.hypergraph import Messages, Parts, between, hypergraph, packets
 from deploy.map.cut.orders import orders
@@ -198,6 +198,8 @@ def _refined(task: Task, start: Parts) -> dict[str, Parts]:
     most = np.array([full[own == i].max(initial=0) for i in range(len(vertex_of))])[own]
     found = {"refined": local_search(whole, at, cores, most, group, seeds[0])}
     weighted, capacity = _weighted(task, start, group, size)
+    if _bound_by_groups(program, task.chip):
+        seeds = []
     for seed in seeds if annealing.available() and not clustered else []:
         parts = annealing.anneal(
             program, graph, vertex_of, task.messages, start, weighted, capacity, seed
@@ -221,6 +223,20 @@ def _refined(task: Task, start: Parts) -> dict[str, Parts]:
         if parts is not None:
             legal[candidate] = _numbered(parts)
     return legal
+
+
+def _bound_by_groups(program: Program, chip: Chip) -> bool:
+    """Whether most neurons are of populations with more groups of equal registers than a core holds.
+
+    Neither annealing nor the library looks at groups: cores of such neurons end up with several times
+    the groups that they hold, which `repair` does not mend, so that seconds of search are for nothing.
+    """
+    limit = chip.neuron_groups.value
+    if limit is None:
+        return False
+    number = {p.name: p.size for p in program.populations}
+    bound = sum(number[name] for name, of in neuron_groups(program).items() if of.max() >= limit)
+    return 2 * bound > sum(number.values())
 
 
 def _per_layer(whole: Problem, at: Ints, group: Ints, full: Ints, seed: int) -> Ints:

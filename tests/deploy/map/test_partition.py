@@ -165,6 +165,27 @@ def test_annealing_moves_what_single_moves_leave(monkeypatch: pytest.MonkeyPatch
     assert "refined" in search(Task(program, chip, sent, seed=3)).packets
 
 
+@pytest.mark.parametrize(("groups", "searched"), [(8, True), (9, False)])
+def test_what_cannot_end_legally_is_not_searched(
+    monkeypatch: pytest.MonkeyPatch, groups: int, searched: bool
+) -> None:
+    """A core of loihi2 holds 8 groups of equal registers: neurons of 9 that hear the same, each alone."""
+    program = Program(
+        (make_input("in", (9,)),),
+        (make_population("n", (9, 40), vth=np.arange(360).reshape(9, 40) % groups + 1),),
+        (Dense("w", "in", "n", np.full((360, 9), 2, np.int32)),),
+        (),
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(annealing, "available", lambda: True)
+    monkeypatch.setattr(hypergraph_library, "available", lambda: True)
+    monkeypatch.setattr(annealing, "anneal", lambda *_: asked.append("anneal"))
+    monkeypatch.setattr(hypergraph_library, "split", lambda *_: asked.append("split"))
+    chip = replace(load_chip("loihi2"), neurons=Limit(100, "this test"))
+    search(Task(program, chip))
+    assert {*asked} == ({"anneal", "split"} if searched else set())
+
+
 @pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
 def test_annealing_takes_no_more_memory_than_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few hyperedges, many clusters: the cores' lists of them are the larger table."""
