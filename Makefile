@@ -60,6 +60,7 @@ test-core: $(CORE)/.installed
 bench: .venv/.installed
 	.venv/bin/python tests/benchmarks/bench_emulator.py
 	.venv/bin/python tests/benchmarks/bench_kinds.py
+	@if .venv/bin/python -c "import lava" 2>/dev/null; then .venv/bin/python tests/benchmarks/bench_lava.py; fi
 	.venv/bin/python -W ignore tests/benchmarks/bench_peers.py
 	.venv/bin/python tests/benchmarks/bench_stream.py
 	.venv/bin/python tests/benchmarks/bench_training.py
