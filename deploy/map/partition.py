@@ -199,7 +199,7 @@ def _refined(task: Task, start: Parts) -> dict[str, Parts]:
     found = {"refined": local_search(whole, at, cores, most, group, seeds[0])}
     weighted, capacity = _weighted(task, start, group, size)
     if _bound_by_groups(program, task.chip):
-        seeds = []
+        seeds = range(0)
     for seed in seeds if annealing.available() and not clustered else []:
         parts = annealing.anneal(
             program, graph, vertex_of, task.messages, start, weighted, capacity, seed
