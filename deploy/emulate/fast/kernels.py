@@ -21,21 +21,13 @@ from llvmlite import ir
 from numba import extending, njit, types
 from numpy.typing import NDArray
 
+from deploy.compiled import can_cache
+
 Array = NDArray[Any]
 # Its types do not know that who calls leaves out the context.
 intrinsic: Any = extending.intrinsic
 
-
-def _can_cache() -> bool:
-    """False where numba finds no folder to keep compiled code in: then each process compiles."""
-    try:
-        njit(cache=True)(_can_cache)
-    except RuntimeError:
-        return False
-    return True
-
-
-_CACHE = _can_cache()
+_CACHE = can_cache()
 
 
 @intrinsic

@@ -25,20 +25,12 @@ import numpy as np
 from numba import cfunc, njit, types
 from numba.extending import overload
 
+from deploy.compiled import can_cache
+
 _LIMIT = 2**23
 _MESSAGE = 2**31
 
-
-def _can_cache() -> bool:
-    """False where numba finds no folder to keep compiled code in: then each process compiles."""
-    try:
-        njit(cache=True)(_can_cache)
-    except RuntimeError:
-        return False
-    return True
-
-
-_CACHE = _can_cache()
+_CACHE = can_cache()
 
 
 def _decayed(x: Any, m: Any) -> Any:

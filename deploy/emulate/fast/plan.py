@@ -22,6 +22,7 @@ from deploy.emulate.fast.layout import (
 )
 from deploy.emulate.fast.spikes import WORD, words
 from deploy.neurons import Neurons
+from deploy.program.order import components
 from deploy.program.program import Connection, Program
 from deploy.prove.proof import Proof, prove
 
@@ -247,19 +248,12 @@ def _padded(s: Synapses) -> int:
 def _components(program: Program) -> list[tuple[str, ...]]:
     """Strongly connected components, each after those that reach it; names in program order."""
     names = program.order
-    index = {name: i for i, name in enumerate(names)}
-    reach = np.eye(len(names), dtype=np.float32)
+    after: dict[str, set[str]] = {name: set() for name in names}
     for c in program.connections:
-        if c.source in index:
-            reach[index[c.source], index[c.target]] = 1
-    while True:
-        further = np.minimum(reach @ reach, 1)
-        if np.array_equal(further, reach):
-            break
-        reach = further
-    together = (reach * reach.T).astype(bool)
-    # In a component every population is reached from the same number of populations, and a later
-    # component from strictly more than those that reach it.
-    firsts = [i for i in range(len(names)) if not together[i, :i].any()]
-    firsts.sort(key=lambda i: int(reach[:, i].sum()))
-    return [tuple(names[j] for j in np.flatnonzero(together[i])) for i in firsts]
+        if c.source in after:
+            after[c.source].add(c.target)
+    found: dict[int, list[str]] = {}
+    number = components(after)
+    for name in names:
+        found.setdefault(number[name], []).append(name)
+    return [tuple(found[i]) for i in sorted(found)]

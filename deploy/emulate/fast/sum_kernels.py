@@ -34,22 +34,14 @@ from llvmlite import ir
 from numba import carray, cfunc, from_dtype, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
+from deploy.compiled import can_cache
+
 _GROUP = 256
 _I64, _I16 = ir.IntType(64), ir.IntType(16)
 # Targets of a block of a row are 64, in 32 lanes.
 _HALF = 32
 
-
-def _can_cache() -> bool:
-    """False where numba finds no folder to keep compiled code in: then each process compiles."""
-    try:
-        njit(cache=True)(_can_cache)
-    except RuntimeError:
-        return False
-    return True
-
-
-_CACHE = _can_cache()
+_CACHE = can_cache()
 
 
 def _vector(builder: Any, pointer: Any, place: Any, lanes: int) -> Any:
