@@ -1,8 +1,9 @@
 """What tests of several packages share: random programs, and small models and data for the commands."""
 
 import importlib.util
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from deploy import neurons
+from deploy import neurons, progress
 from deploy.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
 from deploy.neurons import (
     Delta,
@@ -27,6 +28,21 @@ from deploy.program.program import VTH_MAX, Output, Program, make_input, make_po
 Shape = tuple[int, ...]
 CLASSES, STEPS, SENSOR = 10, 4, 34
 LONGEST = 20  # steps of a sample that random programs are made for
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_progress() -> Iterator[None]:
+    """Nothing is told of work that takes long: on a slow machine it stood among what tests compare."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "FIRST_S", 1e9)
+        yield
+
+
+@pytest.fixture(scope="session")
+def without_progress() -> Callable[[str], str]:
+    """What another process told, without the lines that a slow machine gets of work that takes long."""
+    line = re.compile(r"^\w[^:\n]*: \d+( of \d+)?, [\d:]+ passed(, \S+ to go)?\n", re.M)
+    return lambda told: line.sub("", told)
 
 
 def even(rng: np.random.Generator, shape: Any, zeros: float = 0.2) -> np.ndarray:
