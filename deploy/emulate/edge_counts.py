@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.arithmetic.integers import Int64, decayed, shifted_sum
+from deploy.connections import Connection
 from deploy.emulate.trace import Trace
 from deploy.neurons import Neurons, Population, is_plain
 from deploy.neurons.base import State
 from deploy.neurons.edges import CURRENT, DRIVE, FIRES, POTENTIAL, SYNAPTIC_SUM
-from deploy.program.program import Program, sent_range
+from deploy.program.program import Input, Program, sent_range
 
 # Values of one array that are held at a time.
 _BLOCK = 1 << 22
@@ -30,6 +31,8 @@ _BLOCK = 1 << 22
 _SMALL = 1 << 24
 # Sums that u's 24 bits tell apart.
 _SUM = 1 << 17
+# Bounds that int64 might not hold.
+_ABSURD = 1 << 62
 
 
 def count_edges(p: Neurons, state: State, a: Int64, t: int) -> dict[str, int]:
@@ -114,14 +117,26 @@ def _fast(p: Population, u: NDArray[Any], v: NDArray[Any]) -> dict[str, int]:
 
 def _told_by_u(program: Program, p: Population) -> bool:
     """Whether no sum of a population can be beyond 17 bits and a sign, whatever its sources send."""
-    most = 0
-    for c in program.into(p.name):
-        source = program.source(c.source)
-        if isinstance(source, Neurons) and not source.messages_hold:
-            return False
-        heaviest = int(np.abs(c.weight).max(initial=0)) * c.fan_in()
-        most += int(heaviest * max(map(abs, sent_range(source))) * 2.0**c.exponent) + 1
+    heard = [(c, program.source(c.source)) for c in program.into(p.name)]
+    if not all(isinstance(source, Input) or source.messages_hold for _, source in heard):
+        return False
+    # The weights themselves are summed only where their number does not do, nor is absurd.
+    for heaviest in (_by_number, _by_weights):
+        most = sum(
+            int(heaviest(c) * max(map(abs, sent_range(source))) * 2.0**c.exponent) + 1
+            for c, source in heard
+        )
+        if not _SUM <= most < _ABSURD:
+            break
     return most < _SUM
+
+
+def _by_number(c: Connection) -> int:
+    return int(np.abs(c.weight).max(initial=0)) * c.fan_in()
+
+
+def _by_weights(c: Connection) -> int:
+    return int(c.largest_sums(np.ones(c.source_size, np.int64)).max(initial=0))
 
 
 def _pays(values: int) -> bool:

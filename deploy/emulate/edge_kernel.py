@@ -32,9 +32,11 @@ def count(
     [size]. limits: int64 [5, 2]. counts: int64 [5].
     """
     samples, timesteps, size = u.shape
+    (a0, a1), (b0, b1), (c0, c1), (d0, d1), (e0, e1) = limits
     for sample in range(samples):
         for t in range(timesteps):
-            beyond = np.zeros(5, np.int64)
+            # Scalars, not an array: then the loop is vectorised.
+            sums = currents = drives = potentials = clipped = 0
             for i in range(size):
                 kept_u, kept_v = np.int64(0), np.int64(0)
                 if t:
@@ -43,11 +45,17 @@ def count(
                     kept_u, kept_v = (x + ((x >> 63) & 4095)) >> 12, (y + ((y >> 63) & 4095)) >> 12
                 now = np.int64(u[sample, t, i])
                 a = ((((now - kept_u) >> 6) + 131072) & 262143) - 131072
+                current = kept_u + (a << 6)
                 drive = now + bias[i]
                 potential = kept_v + drive
-                values = (a, kept_u + (a << 6), drive, potential)
-                for e in range(4):
-                    beyond[e] += (values[e] < limits[e, 0]) | (values[e] > limits[e, 1])
                 held = min(max(potential, -8388607), 8388607)
-                beyond[4] += (held < limits[4, 0]) | (held > limits[4, 1])
-            counts += beyond
+                sums += (a < a0) | (a > a1)
+                currents += (current < b0) | (current > b1)
+                drives += (drive < c0) | (drive > c1)
+                potentials += (potential < d0) | (potential > d1)
+                clipped += (held < e0) | (held > e1)
+            counts[0] += sums
+            counts[1] += currents
+            counts[2] += drives
+            counts[3] += potentials
+            counts[4] += clipped
