@@ -1,7 +1,7 @@
 """A long run piece by piece: each is run, kept in a folder as it is done, and found there again.
 
-So a run that was killed goes on where it stopped, with the same result. What a piece is, a batch of
-samples on the emulator or on several executors, is the caller's business.
+So a run that was killed goes on where it stopped, with the same result. What a piece is, say a chunk of
+samples on several executors, is the caller's business.
 """
 
 import json
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deploy.errors import BadInput
 from deploy.files import read_npz, write_npz
-from deploy.jobs import Engine, run_jobs
+from deploy.jobs import run_jobs
 
 Arrays = Mapping[str, NDArray[Any]]
 _HEADER = "piece.json"
@@ -36,13 +36,12 @@ P = TypeVar("P", bound=Piece)
 class Kept(Generic[P]):
     """Pieces in `folder`, of the run that `key` names; a folder of None keeps nothing.
 
-    unpack: makes a piece of what `packed` gave. prefix: of the files' names.
+    unpack: makes a piece of what `packed` gave.
     """
 
     unpack: Callable[[Mapping[str, Any], Arrays], P]
     folder: Path | None
     key: str = ""
-    prefix: str = ""
 
     def save(self, index: int, piece: P) -> None:
         """Write piece `index`, whole or not at all."""
@@ -67,7 +66,7 @@ class Kept(Generic[P]):
 
     def _file(self, index: int) -> Path:
         assert self.folder is not None
-        return self.folder / f"{self.prefix}{index:09d}.npz"
+        return self.folder / f"{index:09d}.npz"
 
 
 def stream(
@@ -76,18 +75,17 @@ def stream(
     then: Callable[[int, R], P],
     kept: Kept[P],
     *,
-    jobs: int = 1,
-    engine: Engine = "threads",
+    workers: int | None = None,
     always: Collection[int] = (),
 ) -> Iterator[P]:
     """The piece of each item, in order: then(its number, work(item)), or what was kept of it.
 
-    work: in `jobs` threads, or where the engine says (`deploy.jobs.run_jobs`); `then` here, one after
+    work: here, or on the workers of a cluster (`deploy.jobs.run_jobs`); `then` here, one after
     another. always: numbers of items that are run whatever was kept, and not kept. Memory is taken for
     the items under way only.
     """
     missing = [i for i in range(len(items)) if i in always or kept.load(i) is None]
-    done = run_jobs(work, [items[i] for i in missing], jobs, engine)
+    done = run_jobs(work, [items[i] for i in missing], workers)
     waiting = set(missing)
     for i in range(len(items)):
         piece = then(i, next(done)) if i in waiting else kept.load(i)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from deploy.compare.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.count.operations import count
 from deploy.emulate.edge_counts import observe
-from deploy.emulate.fast import emulate_fast
+from deploy.emulate.fast import Plan, emulate_fast, prepare
 from deploy.emulate.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
 from deploy.errors import BadInput, CheckFailed
 from deploy.hardware.mapping import Mapping as CoreMapping
+from deploy.program.file import digest
 from deploy.program.program import Program, registers
 from deploy.progress import track
 from deploy.run.by_core import emulate_mapped
-from deploy.run.dataset import ArrayBatches, planned
 from deploy.run.stream import Kept, stream
 from export.deployment.deployment import Deployment
 from export.quantization.fidelity import FLOAT_GRAPH, Counted, added, measured
@@ -71,10 +71,33 @@ def _emulate(
     program: Program, threads: int, nodes: Collection[str] | None, inputs: Arrays
 ) -> Trace:
     """Every state, or the messages of some nodes only; here or on a worker of a cluster."""
-    plan = planned(program)
+    plan = _planned(program)
     if nodes is None:
         return emulate_fast(plan, inputs, threads=threads, per_step=True)
     return emulate_fast(plan, inputs, "spikes", threads, nodes=nodes, per_step=True)
+
+
+class _Same:
+    """A program as the key of a cache: the same object, or another process's copy of one."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.digest = program, digest(program)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.digest == self.digest
+
+
+def _planned(program: Program) -> Plan:
+    """The plan of a program, made once in a process, a worker of a cluster among them."""
+    return _plan(_Same(program))
+
+
+@lru_cache(maxsize=2)
+def _plan(same: _Same) -> Plan:
+    return prepare(same.program)
 
 
 def run_all(
@@ -101,7 +124,6 @@ def run_all(
     # So many chunks are under way at a time (`deploy.jobs`).
     size = max(1, _CHUNK_BYTES // (4 * workers if workers else 1) // per_sample)
     recorded = min(record_samples, MAX_RECORD_BYTES // per_sample)
-    batches = ArrayBatches(deployment.inputs, size)
     starts = range(0, samples, size)
     emulator = next(e for e in found if e.name == "emulator")
     quantized = (
@@ -110,20 +132,23 @@ def run_all(
     # Alone and not watched, the emulator records no state beyond the samples to keep.
     alone = len(found) == 1 and not watched and not quantized
     runs = [emulator.lean if alone and start >= recorded else emulator.run for start in starts]
-    items = [(run or emulator.run, batches.loader(i)) for i, run in enumerate(runs)]
+    parts = [slice(start, start + size) for start in starts]
+    items = [
+        (run or emulator.run, {name: x[part] for name, x in deployment.inputs.items()})
+        for run, part in zip(runs, parts, strict=True)
+    ]
 
     def then(index: int, done: tuple[Trace, float]) -> Chunk:
         trace, seconds = done
         stages.seconds["emulator"] = stages.seconds.get("emulator", 0.0) + seconds
-        where = slice(starts[index], starts[index] + size)
+        where = parts[index]
         kept_of_it = tuple(max(0, n - where.start) for n in (recorded, state_samples))
         return _chunk(deployment, program, found, where, trace, kept_of_it, stages, watched)
 
     last = len(items) - 1
     chunks: list[Chunk] = []
-    spread: dict[str, Any] = {} if workers is None else {"jobs": workers, "engine": "joblib"}
     with track(total=samples, desc="samples") as bar:
-        for chunk in stream(_timed, items, then, keep(size), always=(last,), **spread):
+        for chunk in stream(_timed, items, then, keep(size), always=(last,), workers=workers):
             chunks.append(chunk)
             bar.update(chunk.trace.samples)
     held = {e.name: e.held() for e in found}
@@ -141,10 +166,10 @@ def run_all(
     )
 
 
-def _timed(item: tuple[Callable[[Arrays], Trace], Callable[[], Arrays]]) -> tuple[Trace, float]:
-    """The emulator's trace of a batch, and the seconds that it took."""
-    run, load = item
-    inputs, started = load(), time.perf_counter()
+def _timed(item: tuple[Callable[[Arrays], Trace], Arrays]) -> tuple[Trace, float]:
+    """The emulator's trace of a chunk, and the seconds that it took."""
+    run, inputs = item
+    started = time.perf_counter()
     return run(inputs), time.perf_counter() - started
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deploy.count.ann_baseline import Zeros
 from neuroclip.adapter.model import AdapterConfig, AnnAdapter
 from neuroclip.chip.synapses import round_through
-from neuroclip.linear.batch_norm import affine, deviation
+from neuroclip.linear.batch_norm import deviation
 from neuroclip.linear.int8 import int8_by_target
 
 # Standardised features are sent in steps of 1/16, so that 8 bits reach ±8 deviations.
@@ -34,16 +34,13 @@ class EightBitAnn(nn.Module):
     def __init__(self, ann: AnnAdapter, hidden_max: float) -> None:
         super().__init__()
         self.config: AdapterConfig = ann.config
-        first, second = ann.norm_features, ann.norm_hidden
+        first = ann.norm_features
         assert first.running_mean is not None and first.running_var is not None
-        gain, shift = affine(
-            second.weight, second.bias, second.running_mean, second.running_var, second.eps
-        )
+        down, bias = ann.folded()
         self.register_buffer("text", ann.text.clone())
         self.register_buffer("mean", first.running_mean.clone())
         self.register_buffer("deviation", deviation(first.running_var, first.eps))
-        self.down = nn.Parameter((gain[:, None] * ann.down.weight * first.weight).detach())
-        bias = gain * (ann.down.weight @ first.bias + ann.down.bias) + shift
+        self.down = nn.Parameter(down.detach())
         self.bias = nn.Parameter(bias.detach())
         self.up = nn.Parameter(ann.up.weight.detach().clone())
         self.register_buffer("hidden_unit", torch.tensor(max(hidden_max, 1e-6) / _UINT8_MAX))

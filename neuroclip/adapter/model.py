@@ -116,6 +116,16 @@ class FloatAdapter(nn.Module):
         normed: Tensor = norm(x.flatten(0, 1))
         return normed.unflatten(0, x.shape[:2])
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """The down-projection (weight [H, C], bias [H]) of standardised features, with what both batch
+        normalisations scale and shift around it in evaluation mode."""
+        first, second = self.norm_features, self.norm_hidden
+        gain, shift = affine(
+            second.weight, second.bias, second.running_mean, second.running_var, second.eps
+        )
+        weight = gain[:, None] * self.down.weight * first.weight
+        return weight, gain * (self.down.weight @ first.bias + self.down.bias) + shift
+
     def scores(self, features: Tensor) -> Tensor:
         """Class scores [N, labels] of features [N, T, C], L2-normalised but where they are read raw."""
         return blended_scores(self.config, self(features), features, self.text)
@@ -260,12 +270,8 @@ def quantized(adapter: FloatAdapter) -> ChipAdapter:
     the down-projection (its scale and shift), the second into the down-projection and the bias.
     """
     config, text = adapter.config, adapter.text
-    first, second = adapter.norm_features, adapter.norm_hidden
-    gain, shift = affine(
-        second.weight, second.bias, second.running_mean, second.running_var, second.eps
-    )
-    down = gain[:, None] * adapter.down.weight * first.weight[None, :]
-    bias = gain * (adapter.down.weight @ first.bias + adapter.down.bias) + shift
+    first = adapter.norm_features
+    down, bias = adapter.folded()
     readout_bias = adapter.up.bias if config.cut == "paper" else torch.zeros(len(text))
 
     down_exponent = weight_exponent(down, config.message_max, SYNAPTIC_SUM_MAX)

@@ -12,35 +12,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from networks import Messages, convolutional, data_folder, nmnist
+from numpy.typing import NDArray
 
-from deploy.run.dataset import join, stream_dataset
+from deploy.emulate.fast import emulate_fast, prepare
+from deploy.run.stream import Kept, stream
 
 
 @dataclass(frozen=True)
-class Recordings:
-    """Batches of frames of `batch` samples each."""
+class Counts:
+    """Spikes of each class [samples, classes], over time."""
 
-    folder: Path | None
-    samples: int
-    timesteps: int
-    batch: int
+    values: NDArray[np.int64]
 
-    @property
-    def key(self) -> str:
-        """The folder, and how it is cut."""
-        return f"{self.folder} {self.samples} {self.timesteps} {self.batch}"
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Samples of each batch."""
-        return tuple(min(self.batch, self.samples - a) for a in range(0, self.samples, self.batch))
-
-    def loader(self, index: int) -> Callable[[], Messages]:
-        """Batch `index`."""
-        return partial(load, self.folder, index * self.batch, self.sizes[index], self.timesteps)
+    def packed(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """As `deploy.run.stream` keeps it."""
+        return {}, {"values": self.values}
 
 
 def load(folder: Path | None, first: int, samples: int, timesteps: int) -> Messages:
@@ -61,23 +51,36 @@ def main() -> None:
     options = parser.parse_args()
     data = data_folder()
     program = convolutional(None if data is None else data / "nir" / "cnn_sinabs.nir")
-    batches = Recordings(data, options.samples, options.timesteps, options.batch)
+    batches = [
+        partial(load, data, first, min(options.batch, options.samples - first), options.timesteps)
+        for first in range(0, options.samples, options.batch)
+    ]
     cpu = time.process_time()
-    some = range(0, len(batches.sizes), max(1, len(batches.sizes) // 5))
-    for i in some:
-        batches.loader(i)()
+    some = batches[:: max(1, len(batches) // 5)]
+    for batch in some:
+        batch()
     framing = (time.process_time() - cpu) / len(some)
     started, cpu = time.perf_counter(), time.process_time()
-    whole = join(stream_dataset(program, batches, folder=options.folder, jobs=options.jobs))
+    plan = prepare(program)
+
+    def run(batch: Callable[[], Messages]) -> Counts:
+        trace = emulate_fast(plan, batch(), "spikes", options.jobs, nodes={output})
+        return Counts(trace.s[output].sum(axis=1, dtype=np.int64))
+
+    output = program.outputs[0].source
+    kept = Kept(lambda _, arrays: Counts(arrays["values"]), options.folder, str(options))
+    counts = np.concatenate(
+        [part.values for part in stream(run, batches, lambda _, part: part, kept)]
+    )
     wall, cpu = time.perf_counter() - started, time.process_time() - cpu
-    steps = whole.samples * whole.timesteps
+    steps = options.samples * options.timesteps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{whole.samples} samples of {whole.timesteps} steps in {wall:.0f} s ({cpu:.0f} s of CPU, of "
-        f"which framing {framing * len(batches.sizes):.0f} s): {whole.samples / wall:.0f} samples/s, "
+        f"{options.samples} samples of {options.timesteps} steps in {wall:.0f} s ({cpu:.0f} s of CPU, "
+        f"of which framing {framing * len(batches):.0f} s): {options.samples / wall:.0f} samples/s, "
         f"{steps / wall:.0f} steps/s; peak memory {peak:.2f} GiB"
     )
-    print(f"predicted: {np.bincount(whole.predictions, minlength=10).tolist()}")
+    print(f"predicted: {np.bincount(counts.argmax(axis=1), minlength=10).tolist()}")
 
 
 if __name__ == "__main__":

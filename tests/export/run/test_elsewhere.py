@@ -20,13 +20,22 @@ from export.run.kept import FOLDER
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[Any]:
-    """Two workers in threads of this process, spoken to as any cluster is."""
+    """Two workers, each a process of its own as on another machine."""
     pytest.importorskip("joblib")
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
         yield cluster
+
+
+def tasks(scheduler: Any) -> list[int]:
+    """What each worker was told so far, in entries of its log."""
+    from distributed import Client
+
+    with Client(scheduler) as client:
+        client.wait_for_workers(2)
+        return list(client.run(lambda dask_worker: len(dask_worker.state.log)).values())
 
 
 def outcome(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -51,10 +60,9 @@ def test_on_a_cluster(
     command += ["--record-samples", "3"]
     assert main([*command, "--out", str(tmp_path / "here")]) == 0
     address = scheduler.scheduler_address.removeprefix("tcp://")
-    before = sum(len(w.state.log) for w in scheduler.workers.values())
+    before = tasks(scheduler)
     assert main([*command, "--workers", address, "--out", str(tmp_path / "there")]) == 0
-    each = [len(w.state.log) for w in scheduler.workers.values()]
-    assert sum(each) > before and all(each)
+    assert len(before) == 2 and all(np.array(tasks(scheduler)) > before)
     assert same(tmp_path / "there", tmp_path / "here")
     # What was kept there is found here.
     done: list[int] = []
