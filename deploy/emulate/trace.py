@@ -33,7 +33,8 @@ class Trace:
     messages: {input or population: int64 [*shape]}, non-zero messages sent, over all samples.
     readout: {integrator: int32 [samples, *shape]}, the membrane potential after the last step.
     observed: {population: {edge: values beyond it}}, where the emulator was asked to count them.
-    per_step: {input or population: int64 [time, *shape]}, `messages` of each step, where asked for.
+    per_step: {input or population: int64 [time, *shape]}, `messages` of each step, where asked for; in a
+    part of a run, a type that holds as many as it has samples.
     """
 
     samples: int
@@ -44,7 +45,7 @@ class Trace:
     messages: Mapping[str, NDArray[np.int64]]
     readout: Mapping[str, NDArray[np.int32]]
     observed: Observed = field(default_factory=dict)
-    per_step: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    per_step: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def recorded(self) -> Iterator[tuple[str, str, NDArray[Any]]]:
         """Every recorded array as (population, quantity, array), spikes first."""
@@ -84,10 +85,11 @@ def concatenate(traces: list[Trace]) -> Trace:
         }
 
     def summed(attribute: str) -> dict[str, NDArray[np.int64]]:
-        return {
-            name: np.sum([getattr(t, attribute)[name] for t in traces], axis=0)
-            for name in getattr(traces[0], attribute)
-        }
+        found = {n: first.astype(np.int64) for n, first in getattr(traces[0], attribute).items()}
+        for trace in traces[1:]:
+            for name, total in found.items():
+                total += getattr(trace, attribute)[name]
+        return found
 
     return Trace(
         sum(t.samples for t in traces),

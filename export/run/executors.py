@@ -216,7 +216,11 @@ def _chunk(
     if deployment.quantization is not None and deployment.quantization.reference is not None:
         with stages.time("float graph"):
             predictions[FLOAT_GRAPH], counted = measured(deployment, where, inputs, trace)
-    return Chunk(predictions, pairs, first_samples(trace, *recorded), counted)
+    # A byte holds what a few samples send in a step: a long run has many chunks, kept until it ends.
+    narrow = np.min_scalar_type(trace.samples)
+    each_step = {name: total.astype(narrow) for name, total in trace.per_step.items()}
+    kept = replace(first_samples(trace, *recorded), per_step=each_step)
+    return Chunk(predictions, pairs, kept, counted)
 
 
 def by_core(deployment: Deployment, program: Program, mapping: CoreMapping, trace: Trace) -> Parity:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.emulate.fast import numpy_block
+from deploy.emulate.fast.layout import Layout
 from deploy.emulate.fast.plan import Block, Plan, prepare
 from deploy.emulate.fast.recording import Recording, finish, start
 from deploy.emulate.fast.spikes import Messages as Sent
@@ -26,13 +27,15 @@ _KERNELS = "deploy.emulate.fast.kernels"
 _SMALL_WORK = 6 * 10**9
 
 Kernel = Literal["numba", "numpy"]
-_Counts = tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]
+_Counts = tuple[dict[str, NDArray[np.int64]], dict[str, Spikes]]
 _RunBlock = Callable[[Block, Sent, Recording], None]
 
 # Messages and states of the samples that a thread holds at one time.
 _CHUNK_BYTES = 16 << 20
 # Chunks a thread, so that threads end together.
 _TURNS = 4
+# What a byte counts.
+_IN_BYTES = 255
 
 
 def emulate_fast(
@@ -65,17 +68,29 @@ def emulate_fast(
     size = min(size, -(-samples // (threads if threads == 1 else threads * _TURNS)))
     chunks = [slice(a, min(a + size, samples)) for a in range(0, samples, size)]
 
+    each_step = {
+        name: _EachStep(plan.layouts[name], total) for name, total in trace.per_step.items()
+    }
+
     def work(chunk: slice) -> _Counts:
         return _run_chunk(plan, inputs, chunk, trace, run)
+
+    def add(counts: dict[str, NDArray[np.int64]], sent_by: dict[str, Spikes]) -> None:
+        for name, count in counts.items():
+            trace.messages[name][...] += count
+        for name, messages in sent_by.items():
+            each_step[name].add(messages)
 
     try:
         if threads == 1:
             for chunk in chunks:
-                _add(trace, *work(chunk))
+                add(*work(chunk))
         else:
             with ThreadPoolExecutor(threads) as pool:
                 for counts in pool.map(work, chunks):
-                    _add(trace, *counts)
+                    add(*counts)
+        for steps in each_step.values():
+            steps.widen()
     except CheckFailed:
         # A message that is too large: which is the first of all, the reference says.
         emulate(plan.program, inputs, "none")
@@ -84,10 +99,11 @@ def emulate_fast(
 
 
 def _run_chunk(plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock) -> _Counts:
-    """Run some samples through every block; the non-zero messages each node sent, and of each step."""
+    """Run some samples through every block; the non-zero messages each node sent, and, where each step
+    is counted, which."""
     messages: Sent = {}
     counts: dict[str, NDArray[np.int64]] = {}
-    steps: dict[str, NDArray[np.int64]] = {}
+    steps: dict[str, Spikes] = {}
     for node in plan.program.inputs:
         data = inputs[node.name][chunk]
         if not _fits(node, data):
@@ -102,25 +118,33 @@ def _run_chunk(plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _R
             counts[p.name] = plan.layouts[p.name].outer(part)
         for name in trace.per_step:
             if name in messages and name not in steps:
-                steps[name] = plan.layouts[name].outer(_each_step(messages[name]))
+                steps[name] = messages[name]
         for name in [n for n in messages if plan.needed.get(n, -1) <= number]:
             del messages[name]
     return counts, steps
 
 
-def _each_step(heard: Spikes) -> NDArray[np.int64]:
-    """Non-zero messages of some samples → of each step, int64 [time, size]."""
-    total: NDArray[np.int64] = unpack(heard.bits, heard.size).sum(axis=0, dtype=np.int64)
-    return total
+class _EachStep:
+    """Non-zero messages of each step of a node, added to `total`, int64 [time, *shape].
 
+    So many samples are counted in bytes, as neurons lie, before they are widened.
+    """
 
-def _add(
-    trace: Trace, counts: dict[str, NDArray[np.int64]], steps: dict[str, NDArray[np.int64]]
-) -> None:
-    for name, step in steps.items():
-        trace.per_step[name][...] += step
-    for name, count in counts.items():
-        trace.messages[name][...] += count
+    def __init__(self, layout: Layout, total: NDArray[np.int64]) -> None:
+        self._layout, self._total = layout, total
+        self._few, self._samples = np.zeros((len(total), layout.size), np.uint8), 0
+
+    def add(self, heard: Spikes) -> None:
+        for first in range(0, len(heard.bits), _IN_BYTES):
+            some = unpack(heard.bits[first : first + _IN_BYTES], heard.size)
+            if self._samples + len(some) > _IN_BYTES:
+                self.widen()
+            self._few += np.add.reduce(some, axis=0, dtype=np.uint8)
+            self._samples += len(some)
+
+    def widen(self) -> None:
+        self._total += self._layout.outer(self._few)
+        self._few[...], self._samples = 0, 0
 
 
 def _messages(node: Input, data: NDArray[Any]) -> tuple[Spikes, NDArray[np.int64]]:
