@@ -20,6 +20,11 @@ from deploy.program.program import Program
 
 Ints = NDArray[np.int64]
 
+# The quantities of an `Activity`, in its order.
+QUANTITIES = ("synaptic_ops", "synaptic_ops_dense", "spikes", "packets_out", "packets_in")
+# Taken one by one, what a message adds takes as long as so many elements of a matrix product.
+_FEW = 4
+
 
 @dataclass(frozen=True, eq=False)
 class Activity:
@@ -77,14 +82,57 @@ def activity(found: tuple[Fan, ...], sent: Dict[str, NDArray[Any]]) -> Activity:
     leading = next(iter(sent.values())).shape[:-1]
     made = Activity(*(np.zeros((*leading, len(found)), np.int64) for _ in range(5)))
     for source, messages in sent.items():
+        if messages.dtype == np.bool_ and _add_few(made, found, source, messages):
+            continue
         _add_heard(made, found, source, messages)
-    for i, fan in enumerate(found):
-        for part in fan.core.slices:
-            fired = sent[part.population][..., part.start : part.stop].astype(np.int64)
-            copies = fan.leaving[part.population][part.start : part.stop]
-            made.spikes[..., i] += fired.sum(axis=-1)
-            made.packets_out[..., i] += fired @ copies
+        for i, fan in enumerate(found):
+            for part in fan.core.slices:
+                if part.population == source:
+                    fired = messages[..., part.start : part.stop].astype(np.int64)
+                    copies = fan.leaving[source][part.start : part.stop]
+                    made.spikes[..., i] += fired.sum(axis=-1)
+                    made.packets_out[..., i] += fired @ copies
     return made
+
+
+def _add_few(made: Activity, found: tuple[Fan, ...], source: str, sent: NDArray[np.bool_]) -> bool:
+    """What each message of one source comes to, message by message; False, and nothing, for too many."""
+    # Where each core counts a neuron's message: (neurons, cores and quantities, how much).
+    parts: list[tuple[Ints, int, Ints]] = []
+    for i, fan in enumerate(found):
+        at = i * len(QUANTITIES)
+        if source in fan.listening.operations:
+            heard, effective, dense = fan.listening.operations[source]
+            parts += [(heard, at, effective), (heard, at + 1, dense)]
+        for part in fan.core.slices:
+            if part.population == source:
+                own = np.arange(part.start, part.stop)
+                parts += [(own, at + 2, np.ones_like(own)), (own, at + 3, fan.leaving[source][own])]
+        if source in fan.arriving:
+            parts.append((fan.arriving[source], at + 4, np.ones_like(fan.arriving[source])))
+    if not parts:
+        return True
+    size = sent.shape[-1]
+    steps, neurons = np.divmod(np.flatnonzero(sent), size)
+    of = np.concatenate([neurons for neurons, _, _ in parts])
+    order = np.argsort(of, kind="stable")
+    where = np.repeat([at for _, at, _ in parts], [len(n) for n, _, _ in parts])[order]
+    much = np.concatenate([much for _, _, much in parts])[order].astype(np.float64)
+    entries = np.bincount(of, minlength=size)
+    each = entries[neurons]
+    total = int(each.sum())
+    if total * _FEW > sent.size:
+        return False
+    first = (np.cumsum(entries) - entries)[neurons] - (np.cumsum(each) - each)
+    entry = np.repeat(first, each) + np.arange(total)
+    shape = sent.size // size, len(found), len(QUANTITIES)
+    place = np.repeat(steps * (shape[1] * shape[2]), each) + where[entry]
+    # Sums of whole numbers below 2^53 are exact in float64.
+    counted = np.bincount(place, much[entry], shape[0] * shape[1] * shape[2]).reshape(shape)
+    for number, quantity in enumerate(QUANTITIES):
+        array = getattr(made, quantity)
+        array += counted[..., number].astype(np.int64).reshape(array.shape)
+    return True
 
 
 def _add_heard(made: Activity, found: tuple[Fan, ...], source: str, sent: NDArray[Any]) -> None:

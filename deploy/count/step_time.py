@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.count.activity import Fan, activity, sample_blocks
+from deploy.count.activity import QUANTITIES, Fan, activity, sample_blocks
 from deploy.count.energy import Coefficients
 from deploy.hardware.mesh import Distances
 
@@ -46,8 +46,6 @@ _NEVER_INCLUDED = (
     "input and output (encoder, host, read-out)",
     "loading the program",
 )
-# The quantities of an `Activity` that take time.
-_QUANTITIES = ("synaptic_ops", "synaptic_ops_dense", "spikes", "packets_out", "packets_in")
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class Clock:
             for lag in sorted(set(lags.values())):
                 names = {name for name, of in lags.items() if of == lag}
                 self._levels[lag] = tuple(_heard_from(fan, names) for fan in self._found)
-                self._tails[lag] = np.zeros((lag, len(self._found), len(_QUANTITIES)))
+                self._tails[lag] = np.zeros((lag, len(self._found), len(QUANTITIES)))
         for block in sample_blocks(sent, samples):
             self._add(dict(block))
 
@@ -135,12 +133,12 @@ class Clock:
 
     def _add(self, sent: dict[str, NDArray[np.bool_]]) -> None:
         samples, timesteps = next(iter(sent.values())).shape[:2]
-        shape = (len(self._neurons), len(_QUANTITIES))
+        shape = (len(self._neurons), len(QUANTITIES))
         stream = np.zeros((samples * timesteps, *shape))
         alone = np.zeros((samples, timesteps + self._pipeline.fill, *shape))
         for lag, tables in self._levels.items():
             done = activity(tables, sent)
-            each = np.stack([getattr(done, name) for name in _QUANTITIES], axis=-1).astype(float)
+            each = np.stack([getattr(done, name) for name in QUANTITIES], axis=-1).astype(float)
             in_time = alone[:, lag : lag + timesteps]
             in_time += each[:, : in_time.shape[1]]
             rows = np.concatenate([self._tails[lag], each.reshape(-1, *shape)])
@@ -154,13 +152,13 @@ class Clock:
             total.alone(np.stack([low, high], axis=-1))
 
     def _silence(self, steps: int) -> Floats:
-        return np.zeros((steps, len(self._neurons), len(_QUANTITIES)))
+        return np.zeros((steps, len(self._neurons), len(QUANTITIES)))
 
     def _steps(self, each: Coefficients, done: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
         """(low, high, slowest core) of each step: done [*steps, cores, quantities] → [*steps]."""
         value = {name: d.seconds for name, d in each.latency.items()}
         low, high = _cores(
-            value, self._neurons, dict(zip(_QUANTITIES, np.moveaxis(done, -1, 0), strict=True))
+            value, self._neurons, dict(zip(QUANTITIES, np.moveaxis(done, -1, 0), strict=True))
         )
         farthest = 0.0 if self._way is None else _farthest(value, self._way)
         return (
