@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.files import write_text
 from deploy.program.program import Program
+from deploy.report.charts.svg import Drawing
 from deploy.report.fill import fill
 from deploy.report.sections import sections
 from deploy.report.words import sentences as words
@@ -53,10 +54,12 @@ def render(
     )
 
 
-def show(section: Section, run: Run) -> str | None:
+def show(section: Section, run: Run) -> Drawing | None:
     """A section below its heading, as HTML; None where it has nothing to say of this run."""
     facts = section.facts(run)
-    return None if facts is None else fill(section.template, **{"report": run.report, **facts})
+    if facts is None:
+        return None
+    return Drawing(fill(section.template, **{"report": run.report, **facts}))
 
 
 def write_report(

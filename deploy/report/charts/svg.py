@@ -10,7 +10,7 @@ VOID = frozenset({"path", "line", "rect", "circle", "polyline"})
 
 
 class Drawing(str):
-    """Text that is markup already; only `el` and `join` of escaped parts make it."""
+    """Text that is markup already: `el` and `join` of escaped parts, and filled templates."""
 
     __slots__ = ()
 

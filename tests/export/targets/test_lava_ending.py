@@ -50,7 +50,7 @@ def nothing_left(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "mkdtemp", named)
     yield tmp_path
     names += [folder.name for folder in tmp_path.glob("neuroclip-lava-*")]
-    deadline = time.monotonic() + 10  # the kernel needs a moment to end what was killed
+    deadline = time.monotonic() + 60  # the kernel needs a moment to end what was killed
     while processes(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert processes(tmp_path) == []
@@ -78,11 +78,11 @@ def processes(folder):
 
 
 def wait_for(condition):
-    for _ in range(600):
+    for _ in range(2400):
         if value := condition():
             return value
         time.sleep(0.05)
-    raise AssertionError("waited 30 s in vain")
+    raise AssertionError("waited two minutes in vain")
 
 
 def steps_reached(folder):
@@ -200,7 +200,7 @@ def test_a_killed_process_is_noticed(nothing_left, victim, told):
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(CheckFailed, match=told):
-        run_lava(network(), data(1000, 100), "none", timeout=60, progress=False)
+        run_lava(network(), data(1000, 100), "none", timeout=300, progress=False)
     killer.join()
 
 
@@ -215,7 +215,7 @@ def test_an_exception_in_a_lava_process_is_told(nothing_left, monkeypatch):
 
     monkeypatch.setattr(client, "allocate", too_narrow)
     with pytest.raises(CheckFailed, match=r"failed at step \d+ of 21: ValueError: .*shape"):
-        run_lava(network(), data(), timeout=60, progress=False)
+        run_lava(network(), data(), timeout=300, progress=False)
 
 
 CLIENT = """
@@ -234,7 +234,7 @@ LONG_RUN = """
 client.run_lava(program, {"image": np.zeros((1000, 100, 6), int)}, "none")
 """
 LONG_READING = """
-client.read_trace = lambda *arguments: time.sleep(60)
+client.read_trace = lambda *arguments: time.sleep(600)
 client.run_lava(program, {"image": np.zeros((1, 1, 6), int)})
 """
 
@@ -258,7 +258,7 @@ def test_ending_the_client_ends_everything(nothing_left, how):
     assert len(processes(nothing_left)) == 6
     assert shared_memory(folder.name)
     started.send_signal(how)
-    _, errors = started.communicate(timeout=30)
+    _, errors = started.communicate(timeout=120)
     assert started.returncode == -how
     wait_for(lambda: not shared_memory(folder.name))
     if how == signal.SIGINT:
@@ -271,7 +271,7 @@ def test_killing_the_client_while_it_reads_the_result(nothing_left):
     started = start_client(LONG_READING, nothing_left)
     wait_for(lambda: list(nothing_left.glob("neuroclip-lava-*/result.json")))
     started.kill()
-    started.communicate(timeout=30)
+    started.communicate(timeout=120)
     wait_for(lambda: not list(nothing_left.glob("neuroclip-lava-*")))
 
 
@@ -317,7 +317,7 @@ def test_from_a_thread_with_torch_imported(nothing_left):
     torch.zeros(200, 200).matmul(torch.zeros(200, 200))  # starts torch's own threads
     runs = []
     thread = threading.Thread(
-        target=lambda: runs.append(run_lava(network(), data(), timeout=60, progress=False))
+        target=lambda: runs.append(run_lava(network(), data(), timeout=300, progress=False))
     )
     thread.start()
     thread.join()
