@@ -158,6 +158,13 @@ def test_page_loads_nothing(report, recordings, program):
     assert "default-src 'none'" in text.replace("&#x27;", "'")
 
 
+def test_no_template_switches_escaping_off():
+    templates = list(Path(html.__file__).parent.rglob("*.html"))
+    assert len(templates) > 20
+    for path in templates:
+        assert not re.search(r"\|\s*safe\b|autoescape", path.read_text(encoding="utf-8")), path
+
+
 def test_figures_are_those_of_the_report(report, recordings, program):
     text = Page(render(report, recordings, program)).text
     for expected in (
