@@ -30,6 +30,8 @@ from export.targets.target import Arrays, Executor
 
 # A chunk of samples whose recordings of every state take this much: what is held at once.
 _CHUNK_BYTES = 256 << 20
+# Of the emulator alone: memory that is used again, which more is not, costs no page faults.
+_ALONE_BYTES = 96 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,8 @@ def run_all(
     samples = deployment.samples
     per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
     # So many chunks are under way at a time (`deploy.jobs`).
-    size = max(1, _CHUNK_BYTES // (4 * workers if workers else 1) // per_sample)
+    held_bytes = _CHUNK_BYTES if len(found) > 1 else min(_CHUNK_BYTES, _ALONE_BYTES)
+    size = max(1, held_bytes // (4 * workers if workers else 1) // per_sample)
     recorded = min(record_samples, MAX_RECORD_BYTES // per_sample)
     starts = range(0, samples, size)
     emulator = next(e for e in found if e.name == "emulator")

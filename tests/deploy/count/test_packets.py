@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.connections import Connection, expand
-from deploy.count.activity import activity, fans, sample_blocks, step_counts
+from deploy.count.activity import QUANTITIES, activity, fans, sample_blocks, step_counts
 from deploy.count.operations import count, to_json
 from deploy.count.packets import HOST, links, traffic
 from deploy.emulate.fast import emulate_fast
@@ -118,6 +118,22 @@ def test_counts_of_each_step_add_up_to_the_totals(
     assert len(samples) == 3
     total = sum(part.synaptic_ops.sum(axis=(0, 1)) for part in samples)
     assert total.tolist() == [core.synaptic_ops for core in counts.per_core]
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.sampled_from([0.0, 0.01, 0.3, 1.0]))
+def test_few_messages_come_to_what_many_do(
+    random_program: Callable[..., Program], seed: int, share: float
+) -> None:
+    """Message by message, or as products over all neurons: the same on every core in every step."""
+    rng = np.random.default_rng(seed)
+    program = random_program(seed)
+    tables = fans(program, dealt(rng, program))
+    sent = {n.name: rng.random((2, 3, n.size)) < share for n in program.sources}
+    few = activity(tables, sent)
+    many = activity(tables, {name: x.astype(np.int64) for name, x in sent.items()})
+    for quantity in QUANTITIES:
+        assert np.array_equal(getattr(few, quantity), getattr(many, quantity)), quantity
 
 
 def test_the_fast_emulator_keeps_the_same_totals_of_each_step() -> None:

@@ -148,6 +148,24 @@ def test_states_tell_what_the_sums_were(seed: int, du: int, fires: bool) -> None
         assert edge_counts._fast(neurons, *states) == trace.observed["n"]
 
 
+@pytest.mark.parametrize(("last", "told"), [(4, True), (8, False)])
+def test_weights_tell_what_their_number_does_not(last: int, told: bool) -> None:
+    """516 · 254 + 4 is below 2^17, and + 8 is not; 518 synapses of at most 254 would be beyond."""
+    weight = np.array([[*[254] * 516, last, 0]], np.int32)
+    program = Program(
+        (make_input("in", (518,)),),
+        (make_population("n", (1,)),),
+        (Dense("w", "in", "n", weight),),
+        (Output("out", "n", "s"),),
+    )
+    neurons = program.populations[0]
+    assert (int(np.abs(weight).sum()) + 1 < 2**17) is told
+    assert edge_counts._told_by_u(program, neurons) is told
+    x = {"in": np.ones((1, 3, 518), np.uint8)}
+    trace = emulate(program, x, observe=True)
+    assert observe(program, x, trace) == trace.observed
+
+
 def test_sums_that_the_states_do_not_tell_are_formed_anew() -> None:
     """259 · 508 is beyond 17 bits: u alone would take it for a negative sum."""
     program = Program(
