@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from deploy.emulate.fast.spikes import count_messages
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from deploy.program.order import cycle, in_order
@@ -55,7 +56,10 @@ def simulate(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> Trace:
         s=spikes,
         u={},
         v={},
-        messages={name: s.sum(axis=(0, 1), dtype=np.int64) for name, s in spikes.items()},
+        messages={
+            name: count_messages(s.reshape(samples, timesteps, -1)).reshape(s.shape[2:])
+            for name, s in spikes.items()
+        },
         readout=readout,
     )
 
