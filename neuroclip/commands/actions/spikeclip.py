@@ -207,7 +207,11 @@ def _finetune(
 ) -> tuple[SpikeCheckpoint, list[dict[str, Any]]]:  # fmt: skip
     if dataset.class_names != before.labels:
         raise BadInput(f"{out}: was aligned on {len(before.labels)} other classes")
-    recipe, model = replace(settings.recipe, seed=seed), before.model.to(teacher.device)
+    recipe, model = replace(settings.recipe, seed=seed), before.model
+    if settings.model.steps != model.config.steps:
+        # What was aligned at one step may be fine-tuned at several.
+        model = in_steps(model, settings.model.steps)
+    model.to(teacher.device)
     # How much of a proof its weights are held to may be decided after it is trained.
     model.config = replace(model.config, sum_factor=settings.model.sum_factor)
     source = json.dumps(

@@ -424,6 +424,33 @@ def test_settings_may_be_like_bundled_ones(tmp_path):
 
 
 @pytest.mark.usefixtures("few")
+def test_what_was_aligned_in_one_step_is_fine_tuned_in_two(tmp_path, refused):
+    raw = TINY | {"model": TINY["model"] | {"steps": 1}}
+    path, out = tmp_path / "tiny.json", tmp_path / "out"
+    path.write_text(json.dumps(raw))
+    train(str(path), out)
+    before = load_spikeclip(out)
+    raw["model"]["steps"] = 2
+    path.write_text(json.dumps(raw))
+    given = ["--stage", "finetune", "--config", str(path), "--out", str(out)]
+    assert cli.main(["train", "spikeclip", *given]) == 0
+    after = load_spikeclip(out)
+    assert before.model.config == replace(after.model.config, steps=1)
+    assert after.chip is not None and after.chip.config.steps == 2
+    history = json.loads((out / "history-finetune.json").read_text())
+    assert len(history) == 6  # the start counts: two epochs of either stage
+    # Published weights of the steps are learned, so there are none for another number.
+    raw["model"] |= {"variant": "paper", "steps": 1}
+    path.write_text(json.dumps(raw))
+    train(str(path), tmp_path / "paper")
+    raw["model"]["steps"] = 2
+    path.write_text(json.dumps(raw))
+    says = ["the paper's variant has weights for 1 steps"]
+    given = ["--stage", "finetune", "--config", path, "--out", tmp_path / "paper"]
+    refused(cli.main, "train", "spikeclip", *given, says=says)
+
+
+@pytest.mark.usefixtures("few")
 def test_the_ann_of_the_same_shape_trains_and_is_rounded_to_8_bits(
     config, tmp_path, refused, capsys
 ):
