@@ -160,7 +160,7 @@ def test_the_papers_variant_is_refused_by_name(make_encoder):
         ({"depths": (1, 1)}, "convolutions 3, those of depths"),
         ({"depths": (0, 1), "halvings": 3}, "2 stages .* halve 1 or 2 times"),
         ({"depths": (0, -1)}, "up to 8 of 0 to 64"),
-        ({"depths": (0, 1), "variant": "paper"}, "'deployable' only"),
+        ({"depths": (0, 1), "variant": "paper"}, "not of the variant 'paper'"),
     ],
 )
 def test_sizes_are_checked(change, message):
