@@ -90,7 +90,7 @@ def quantized(config: SpikeClipConfig, encoder: Encoder) -> tuple[Encoder, Scale
     """The chip encoder that does what a trained float encoder does in evaluation mode, nearly.
 
     BatchNorm folds exactly; weights and biases are rounded. Returns it with its exponents. Raises
-    BadInput for the paper's variant.
+    BadInput for another variant.
     """
     folded = {}
     for layer in layers(require_deployable(config)):
@@ -157,12 +157,15 @@ def require_deployable(config: SpikeClipConfig) -> SpikeClipConfig:
     """The configuration, where a chip can hold it. Raises BadInput naming what it cannot."""
     if config.variant == "ann":
         raise BadInput("spikeclip: the variant 'ann' has ReLU in the place of spiking neurons")
-    if config.variant == "paper":
+    if config.variant != "deployable":
+        what = "which no synapse does"
+        if config.variant == "paper":
+            what += ", 'tokenizer' pools real values"
+            what += ", 'input' are real-valued pixels" if config.pixels == "clip" else ""
+            what += " and 'time' weighs each step freely"
         raise BadInput(
-            "spikeclip: module 'blocks.0.attention' multiplies values of each step, q·kᵀ·v, which "
-            "no synapse does, 'tokenizer' pools real values"
-            + (", 'input' are real-valued pixels" if config.pixels == "clip" else "")
-            + " and 'time' weighs each step freely; train the variant 'deployable'"
+            "spikeclip: module 'blocks.0.attention' multiplies values of each step, q·kᵀ·v, "
+            f"{what}; train the variant 'deployable'"
         )
     return config
 

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from deploy.errors import BadInput
 
-Variant = Literal["paper", "deployable", "ann"]
+Variant = Literal["paper", "deployable", "paper-attention", "ann"]
 
 # Larger sizes are mistyped numbers.
 _MAX = 1 << 13
@@ -21,8 +21,9 @@ class SpikeClipConfig:
 
     variant: "paper" (max pools on real values, q·kᵀ·v, learned time weights, token mean of the
     residual stream), "deployable" (strides, spike-driven attention, geometric time weights, token
-    mean of spikes) or "ann" (the deployable one's layers with ReLU in the place of neurons, to compare
-    with). width: channels of a token. convolutions: of the tokenizer, the last two as wide
+    mean of spikes) or, to compare with, "paper-attention" (the deployable one's layers, but for the
+    attention, the paper's) or "ann" (the deployable one's layers with ReLU in the place of neurons).
+    width: channels of a token. convolutions: of the tokenizer, the last two as wide
     as a token, those before them half as wide each; halvings: how often they halve the image. depths:
     instead of convolutions, a tokenizer of stages, each twice as wide as the one before and, but for the
     first, at half its rows and columns (the first one too, where there are as many halvings): so many 3×3
@@ -69,7 +70,7 @@ class SpikeClipConfig:
                 raise BadInput(f"spikeclip: {name} {getattr(self, name)}, expected above 0")
         if self.variant not in get_args(Variant):
             raise BadInput(
-                f"spikeclip: variant '{self.variant}' is none of 'paper', 'deployable' and 'ann'"
+                f"spikeclip: variant '{self.variant}', expected one of {', '.join(get_args(Variant))}"
             )
         if self.variant == "ann" and self.steps != 1:
             raise BadInput(f"spikeclip: steps {self.steps}, the variant 'ann' has one")

@@ -227,9 +227,9 @@ def float_attention(config: SpikeClipConfig) -> SpikeDrivenAttention:
 def float_block(config: SpikeClipConfig) -> Block:
     """A block of the configured variant in floating point, with random weights."""
     width, hidden = config.width, config.width * config.ratio
-    paper = config.variant == "paper"
+    papers = config.variant in ("paper", "paper-attention")
     return Block(
-        PaperAttention(config) if paper else float_attention(config),
+        PaperAttention(config) if papers else float_attention(config),
         NormedConv2d(width, width),
         NormedConv2d(width, hidden),
         NormedConv2d(hidden, width),

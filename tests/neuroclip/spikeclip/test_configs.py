@@ -24,7 +24,9 @@ def test_every_sentence_fits_both_text_encoders(name):
     assert len(tokenize(texts, settings.text.tokens)) == len(texts)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not n.endswith(("-paper", "-ann"))])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if not n.endswith(("-paper", "-attention", "-ann"))]
+)
 @torch.no_grad()
 def test_no_layer_of_the_deployable_model_rounds_to_a_few_levels(name):
     config = read_settings(name).model

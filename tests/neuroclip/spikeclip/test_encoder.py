@@ -49,8 +49,9 @@ def test_a_neuron_is_the_papers():
     assert run(neurons(1.0), x).flatten().tolist() == spikes == [0.0, 1.0, 1.0, 0.0, 0.0]
 
 
-def test_the_papers_attention_is_its_formula(make_encoder):
-    config = replace(SMALL, variant="paper", attention_threshold=0.06)
+@pytest.mark.parametrize("variant", ["paper", "paper-attention"])
+def test_the_papers_attention_is_its_formula(make_encoder, variant):
+    config = replace(SMALL, variant=variant, attention_threshold=0.06)
     attention = make_encoder(config, 0).blocks[0].attention
     assert isinstance(attention, PaperAttention)
     x = (torch.rand(2, 3, 8, 4, 4) < 0.5).float()
@@ -69,6 +70,21 @@ def test_the_papers_attention_is_its_formula(make_encoder):
 # Stages that begin at the image's size, or at half of it; each with a stream, or one without.
 STAGES = replace(SMALL, convolutions=4, halvings=1, depths=(1, 1))
 HALVED = replace(SMALL, convolutions=4, halvings=2, depths=(0, 2), blocks=1)
+
+
+def test_the_papers_attention_alone_stands_in_the_deployable_encoder(make_encoder):
+    """Stages and all: but for the attention every module is the deployable variant's."""
+    other, own = (
+        make_encoder(replace(STAGES, variant=v), 0) for v in ("paper-attention", "deployable")
+    )
+    kinds = [
+        {name: type(m) for name, m in e.named_modules() if "attention" not in name}
+        for e in (other, own)
+    ]
+    assert kinds[0] == kinds[1] and other.last is not None
+    assert all(isinstance(block.attention, PaperAttention) for block in other.blocks)
+    with pytest.raises(BadInput, match=r"'blocks.0.attention' multiplies.*no synapse does; train"):
+        quantized(replace(STAGES, variant="paper-attention"), other)
 
 
 @pytest.mark.parametrize("skips", ["fan-in", "stream"])
