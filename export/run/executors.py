@@ -1,6 +1,7 @@
 """The executors of a program, run beside each other and compared as they go."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -41,7 +42,8 @@ class Runs:
     trace: of the emulator, its recordings cut to the first samples, its totals over all. predictions:
     {executor: int64 [samples]}. pairs: neighbouring executors compared over all samples.
     float_predictions, fidelity: of the float graph that the integers were made of, where there is
-    one: see `export.quantization.fidelity`.
+    one: see `export.quantization.fidelity`. checked: {connection: sums that executors compared
+    themselves}.
     """
 
     trace: Trace
@@ -49,6 +51,7 @@ class Runs:
     pairs: tuple[Parity, ...]
     float_predictions: NDArray[np.int64] | None = None
     fidelity: Counted = field(default_factory=dict)
+    checked: Mapping[str, int] = field(default_factory=dict)
 
 
 def torch_executor(network: Any) -> Executor:
@@ -166,6 +169,7 @@ def run_all(
         if FLOAT_GRAPH in chunks[0].predictions
         else None,
         added(c.fidelity for c in chunks),
+        sum((Counter(c.checked) for c in chunks), Counter()),
     )
 
 
@@ -193,12 +197,14 @@ def _chunk(
     inputs = {name: x[where] for name, x in deployment.inputs.items()}
     traces: dict[str, Trace] = {}
     predictions = {}
+    checked: Counter[str] = Counter()
     for executor in found:
         if executor.name == "emulator":
             traces["emulator"] = trace
         else:
             with stages.time(executor.name):
                 traces[executor.name] = executor.run(inputs)
+            checked.update(executor.checked())
         predictions[executor.name] = deployment.predict(traces[executor.name], where)
     with stages.time("compare"):
         pairs = tuple(
@@ -223,7 +229,7 @@ def _chunk(
     narrow = np.min_scalar_type(trace.samples)
     each_step = {name: total.astype(narrow) for name, total in trace.per_step.items()}
     kept = replace(first_samples(trace, *recorded), per_step=each_step)
-    return Chunk(predictions, pairs, kept, counted)
+    return Chunk(predictions, pairs, kept, counted, checked)
 
 
 def by_core(deployment: Deployment, program: Program, mapping: CoreMapping, trace: Trace) -> Parity:

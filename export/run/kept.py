@@ -30,13 +30,14 @@ class Chunk:
     """What one chunk of samples came to: predictions by executor, pairs compared, and the trace.
 
     fidelity: how its spikes compare with the float graph's, see `export.quantization.fidelity`; empty
-    if none.
+    if none. checked: sums that executors compared themselves, see `export.targets.target.Executor`.
     """
 
     predictions: dict[str, NDArray[np.int64]]
     pairs: tuple[Parity, ...]
     trace: Trace
     fidelity: Counted = field(default_factory=dict)
+    checked: Mapping[str, int] = field(default_factory=dict)
 
     def packed(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What JSON holds of it, and its arrays."""
@@ -44,6 +45,7 @@ class Chunk:
             "pairs": [asdict(pair) for pair in self.pairs],
             "observed": self.trace.observed,
             "fidelity": self.fidelity,
+            "checked": self.checked,
             "samples": self.trace.samples,
             "timesteps": self.trace.timesteps,
         }
@@ -62,7 +64,7 @@ class Chunk:
         pairs = tuple(_pair(entry) for entry in header["pairs"])
         found["observed"] = header["observed"]
         trace = Trace(header["samples"], header["timesteps"], **found)
-        return Chunk(predictions, pairs, trace, header["fidelity"])
+        return Chunk(predictions, pairs, trace, header["fidelity"], header["checked"])
 
 
 def keep(out: Path, resume: bool, program: Program, *what: object) -> Kept[Chunk]:

@@ -196,7 +196,7 @@ def _run(
         steps_equal = lowered_json(chipped, inputs, runs.trace, strict=sound)
     recorded = chipped.timed.with_relays({**inputs, **runs.trace.s})
     with stages.time(target.name):
-        crossed = target.cross_check(job, Mapped(chip, mapping, recorded, held))
+        crossed = target.cross_check(job, Mapped(chip, mapping, recorded, held, runs.checked))
     with stages.time("count"):
         report = report_json(
             Found(

@@ -27,13 +27,15 @@ class Executor:
 
     run: messages {input: integers [samples, time, *shape]} → trace in sample time. held: {register:
     values}, under the names of `deploy.program.program.registers`, as the executor really held them.
-    lean: gives the messages of the outputs only, where an executor can leave out the rest.
+    lean: gives the messages of the outputs only, where an executor can leave out the rest. checked:
+    {connection: sums that the executor itself compared with another's arithmetic in its last run}.
     """
 
     name: str
     run: Callable[[Arrays], Trace]
     held: Callable[[], Arrays]
     lean: Callable[[Arrays], Trace] | None = None
+    checked: Callable[[], Mapping[str, int]] = dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +68,15 @@ class Mapped:
     """What a run has shown by its end: the program on its cores, and what was sent.
 
     sent: recorded messages {source: integers [samples, time, *shape]}, inputs included. program: what
-    is on the cores, in the steps of the chip (`deploy.program.timed`), with its relays.
+    is on the cores, in the steps of the chip (`deploy.program.timed`), with its relays. checked: the
+    executors' own, see `Executor`, over all samples.
     """
 
     chip: Chip
     mapping: CoreMapping
     sent: Arrays
     program: Program
+    checked: Mapping[str, int]
 
 
 class Target:

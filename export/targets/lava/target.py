@@ -18,7 +18,6 @@ class Lava(Target):
     help = "Lava's fixed-point simulation, in a Python 3.10 that has it (--lava-python)"
     files = ("lava_network.py",)
     has_stock = True
-    _checked: dict[str, int]
 
     def check(self, program: Program, timesteps: int) -> None:
         """Raises BadInput naming the node that Lava cannot run exactly."""
@@ -45,21 +44,21 @@ class Lava(Target):
         from export.targets.lava.client import run_lava
 
         held: dict[str, NDArray[Any]] = {}
-        self._checked = {}
+        checked: dict[str, int] = {}
 
         def execute(inputs: Arrays) -> Trace:
             result = run_lava(
                 job.program, inputs, python=job.python, timeout=job.timeout, stock=job.stock
             )
-            for name, sums in result.checked.items():
-                self._checked[name] = self._checked.get(name, 0) + sums
+            checked.clear()
+            checked.update(result.checked)
             held.update(result.registers)
             for stage, seconds in result.timings.items():
                 name = f"lava {stage.removesuffix('_s')}"
                 job.seconds[name] = job.seconds.get(name, 0.0) + seconds
             return result.trace
 
-        return Executor("lava", execute, lambda: held)
+        return Executor("lava", execute, lambda: held, checked=lambda: checked)
 
     def cross_check(self, job: Job, mapped: Mapped) -> dict[str, Any]:
         """Whose arithmetic summed each connection: {"stock", "arithmetic": {connection: {"by",
@@ -70,7 +69,7 @@ class Lava(Target):
             c.name: {
                 "by": computed_by(c, job.stock),
                 "synapses": c.synapse_count(),
-                "sums_checked": self._checked.get(c.name, 0),
+                "sums_checked": mapped.checked.get(c.name, 0),
             }
             for c in job.program.connections
         }

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploy.emulate.reference import emulate
 from deploy.files import read_npz
+from deploy.program.pipeline_latency import latency_steps
+from deploy.program.program import registers
 from export.commands.main import main
 from export.run import executors
 from export.run.kept import FOLDER
+from export.targets.lava import client
 
 pytest.importorskip("nir")
 
@@ -65,6 +69,25 @@ def test_a_killed_run_goes_on_where_it_stopped(run: Any, tmp_path: Path) -> None
     assert report == expected
     assert trace.keys() == recorded.keys()
     assert all(np.array_equal(trace[name], recorded[name]) for name in trace)
+
+
+def test_what_an_executor_checked_itself_is_of_all_chunks(
+    run: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Those that ran before the run was killed, too."""
+
+    def simulated(program: Any, inputs: Any, **_: Any) -> client.LavaRun:
+        trace = emulate(program, inputs)
+        checked = {program.connections[0].name: 7 * trace.samples}
+        return client.LavaRun(trace, registers(program), latency_steps(program), {}, {}, checked)
+
+    monkeypatch.setattr(client, "run_lava", simulated)
+    assert run("--target", "lava", out="whole") == 12
+    assert run("--target", "lava", killed_after=5) == 5
+    assert run("--target", "lava", "--resume") == 12 - 5
+    for out in ("whole", "out"):
+        report = json.loads((tmp_path / out / "report.json").read_text())
+        assert report["lava"]["sums_checked"] == 7 * 12
 
 
 def test_without_resume_or_with_other_data_all_runs_again(run: Any, tmp_path: Path) -> None:
