@@ -182,7 +182,7 @@ def _inputs(model: Any, request: Request, options: Options) -> dict[str, object]
     if isinstance(model, str) and ".py:" in model:
         model = model.rpartition(":")[0]
     given = {"MODEL": model, "--chip": options.chip, "--coefficients": options.coefficients}
-    names = ("data", "data_root", "calibrate", "weights", "clip", "pretrained")
+    names = ("data", "data_root", "calibrate", "weights", "clip", "pretrained", "ann")
     return given | {f"--{n.replace('_', '-')}": getattr(request, n) for n in names}
 
 

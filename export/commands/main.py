@@ -133,6 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: measured, where one was trained with the model; else unknown, and none skipped)",
     )
     add(
+        "--ann",
+        metavar="FOLDER",
+        help="of a SpikeCLIP: the ANN of its shape (variant 'ann'), run in 8 bits on the same "
+        "images, whose accuracy and zeros the report sets beside",
+    )
+    add(
         "--neurobench",
         type=Path,
         metavar="FILE",

@@ -52,6 +52,7 @@ def from_checkpoint(
     skips: Skips | None = None,
     clip: str | None = None,
     pretrained: str | None = None,
+    ann: str | None = None,
     sensor: tuple[int, int] | None = None,
 ) -> Deployment:
     """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
@@ -59,9 +60,9 @@ def from_checkpoint(
     labels: other class names for the same adapter, see `read_labels`; accuracy is stated where every
     class of the data has one. data_root: where data sets
     lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
-    lowered (default: fan-in). clip, pretrained: of an adapter, see `ClipSpec` and `clip_of`. sensor: width
-    and height of recordings that do not say them. Raises
-    BadInput naming the file and the value.
+    lowered (default: fan-in). clip, pretrained: of an adapter, see `ClipSpec` and `clip_of`. ann: the
+    folder of the ANN to set beside a SpikeCLIP. sensor: width and height of recordings that do not say
+    them. Raises BadInput naming the file and the value.
     """
     model = DEFAULT_MODEL if model is None else model
     if format_of(model) == SPIKECLIP:
@@ -69,9 +70,13 @@ def from_checkpoint(
             raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
         if sensor is not None:
             raise BadInput(f"--sensor: {model} is a SpikeCLIP, which sees images")
-        return from_spikeclip(model, data, samples, labels, seed, dt, data_root, skip_bad, skips)
+        return from_spikeclip(
+            model, data, samples, labels, seed, dt, data_root, skip_bad, skips, ann
+        )
     if skips is not None:
         raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
+    if ann is not None:
+        raise BadInput("--ann: for a SpikeCLIP; an adapter's is trained with it, `train --ann`")
     checkpoint = load_checkpoint(model)
     spec = None if clip is None and pretrained is None else ClipSpec(clip or BUNDLED, pretrained)
     encoder = clip_of(checkpoint, spec)

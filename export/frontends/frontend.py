@@ -38,7 +38,8 @@ class Request:
 
     data: a path or name, or the messages themselves: {"spikes": integers [samples, time, *shape],
     "labels": int64 [samples]}, an array for each input under its name where there are several. labels:
-    names of classes; clip, pretrained: of an adapter whose CLIP is not the bundled one; class_names,
+    names of classes; clip, pretrained: of an adapter whose CLIP is not the bundled one; ann: the folder
+    of the ANN to set beside a SpikeCLIP; class_names,
     float_predictions, layout, output: of a torch module, see `export.frontends.module.from_module`.
     room: the system that it is to fit, where it is to run: more neurons than that has are refused before
     they are quantized. Raises BadInput for a value that cannot be.
@@ -51,6 +52,7 @@ class Request:
     labels: str | None = None
     clip: str | None = None
     pretrained: str | None = None
+    ann: str | None = None
     data_root: str | None = None
     skip_bad: bool = False
     sensor: tuple[int, int] | None = None

@@ -4,9 +4,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploy.count.ann_baseline import AnnZeros
 from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
-from export.deployment.deployment import Deployment, label_notes, seen_notes, unreadable
+from export.deployment.deployment import (
+    Deployment,
+    TrainedAnn,
+    label_notes,
+    seen_notes,
+    unreadable,
+)
 from export.deployment.skips import lowerings
 from export.frontends.host_work import spikeclip_work
 from export.lowering.exact import lower
@@ -14,8 +21,10 @@ from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT
 from neuroclip.data.images.images import open_images
 from neuroclip.data.images.vocabulary import read_labels
-from neuroclip.spikeclip.checkpoint import load_spikeclip
+from neuroclip.spikeclip.checkpoint import SpikeCheckpoint, load_spikeclip
 from neuroclip.spikeclip.chip import require_deployable
+from neuroclip.spikeclip.config import SHAPE, SpikeClipConfig
+from neuroclip.spikeclip.eight_bits import counted_zeros, in_eight_bits
 from neuroclip.spikeclip.model import messages, relabelled, repeated
 from neuroclip.spikeclip.wiring import Skips
 from neuroclip.text.labels import Labels, required, stands_for
@@ -34,6 +43,7 @@ def from_spikeclip(
     data_root: str | None = None,
     skip_bad: bool = False,
     skips: Skips | None = None,
+    ann: str | None = None,
 ) -> Deployment:
     """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
 
@@ -41,10 +51,9 @@ def from_spikeclip(
     the data has one. data: the digits by default, of a model
     trained on them. data_root, skip_bad: see `open_images`; only the images that run are decoded.
     skips: how the residual stream is lowered (`deploy.program.residual_stream`), by default as a stream
-    where the tokenizer has one of stages, else by fan-in. Raises BadInput
-    naming the file and the value; the paper's variant, whose attention no chip holds, by name; and a
-    stream whose sums no relay
-    holds.
+    where the tokenizer has one of stages, else by fan-in. ann: the folder of an ANN of its shape, to set
+    beside; of images that either has seen none is taken. Raises BadInput naming the file and the value;
+    the paper's variant, whose attention no chip holds, by name; and a stream whose sums no relay holds.
     """
     checkpoint = load_spikeclip(model)
     try:
@@ -61,9 +70,11 @@ def from_spikeclip(
             f"{model}: was trained on '{trained_on}', which is not bundled; give images by --data"
         )
     data = "digits" if data is None else data
+    beside = None if ann is None else _ann_of_shape(ann, model, config)
+    seen = checkpoint.seen if beside is None else checkpoint.seen | beside.seen
     dataset = open_images(
         data, config.image_size, config.channels, seed, data_root, skip_bad,
-        part="test", samples=samples, shares=checkpoint.shares, seen=checkpoint.seen,
+        part="test", samples=samples, shares=checkpoint.shares, seen=seen,
     )  # fmt: skip
     given, chip = Labels(checkpoint.labels), checkpoint.chip
     if labels is not None:
@@ -113,13 +124,38 @@ def from_spikeclip(
             f"layer of {last.numel()} weights ({words} distinct), all that other labels exchange",
         ),
         notes=unreadable(data, dataset.skipped)
-        + seen_notes(checkpoint.seen, dataset.seen, dataset.seen + len(dataset.labels))
+        + seen_notes(seen, dataset.seen, dataset.seen + len(dataset.labels))
         + label_notes(given, classes, found),
         label_layers=("text",),
         skips=both,
         skipped=len(dataset.skipped),
         seen=dataset.seen,
+        ann=None if beside is None else _run_ann(beside, sent, names),
     )
+
+
+def _ann_of_shape(folder: str, model: str, config: SpikeClipConfig) -> SpikeCheckpoint:
+    """The ANN in a folder. Raises BadInput where it is none, or of another shape than the model."""
+    found = load_spikeclip(folder)
+    own = found.model.config
+    if own.variant != "ann":
+        raise BadInput(f"--ann {folder}: its variant is '{own.variant}', expected 'ann'")
+    for name in SHAPE:
+        if getattr(own, name) != getattr(config, name):
+            raise BadInput(
+                f"--ann {folder}: {name} {getattr(own, name)}, of {model} {getattr(config, name)}"
+            )
+    return found
+
+
+def _run_ann(ann: SpikeCheckpoint, sent: torch.Tensor, names: tuple[str, ...]) -> TrainedAnn:
+    """What it says in 8 bits of messages [N, C, S, S]; it has one pass, which each step would repeat."""
+    rounded, text = in_eight_bits(ann.model), ann.text(names)
+    with counted_zeros(rounded) as zeros:
+        scores = [rounded.scores(part, text) for part in sent.split(_BATCH)]
+    source = f"measured on the ANN of this shape in 8 bits, {len(sent)} samples"
+    predictions = torch.cat(scores).argmax(dim=1).numpy()
+    return TrainedAnn(AnnZeros(zeros(), zeros(), source), predictions, predictions)
 
 
 def _predict(trace: Trace, _: slice) -> NDArray[np.int64]:

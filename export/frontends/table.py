@@ -168,6 +168,7 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
         skips=request.skips,
         clip=request.clip,
         pretrained=request.pretrained,
+        ann=request.ann,
         sensor=request.sensor,
     )
 
@@ -199,7 +200,9 @@ CHECKPOINT = Frontend(
     "checkpoint",
     "a trained NeuroCLIP, SpikeCLIP or network of your own: its folder, or the name of a bundled one",
     _checkpoint,
-    takes=frozenset({"labels", "clip", "pretrained", "data_root", "skip_bad", "skips", "sensor"}),
+    takes=frozenset(
+        {"labels", "clip", "pretrained", "ann", "data_root", "skip_bad", "skips", "sensor"}
+    ),
 )
 BUILT_IN = (
     Frontend(

@@ -20,7 +20,7 @@ def from_trained_network(folder: str, request: Request) -> Deployment:
     The accuracy in floating point is that of the module itself, whose predictions training kept; it is
     not known for samples that were not there. Raises BadInput naming the file and the value.
     """
-    for name in ("labels", "skips"):
+    for name in ("labels", "skips", "ann"):
         if getattr(request, name) is not None:
             raise BadInput(
                 f"--{name}: {folder} is a network of its own classes, without a text encoder"

@@ -7,6 +7,12 @@ from deploy.errors import BadInput
 
 Variant = Literal["paper", "deployable", "paper-attention", "ann"]
 
+# Networks that agree in these have the same layers, of the same sizes.
+SHAPE = (
+    "image_size", "channels", "width", "convolutions", "halvings", "depths", "blocks", "heads",
+    "ratio", "features", "message_max",
+)  # fmt: skip
+
 # Larger sizes are mistyped numbers.
 _MAX = 1 << 13
 _PIXEL_MAX = 255

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from neuroclip.data.events.digits import digit_pictures
 from neuroclip.data.images.vocabulary import vocabulary
 from neuroclip.spikeclip.checkpoint import SpikeCheckpoint, load_spikeclip, save_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
+from neuroclip.spikeclip.eight_bits import in_eight_bits
 from neuroclip.spikeclip.model import SpikeClip
 from neuroclip.spikeclip.text import SpikingTextEncoder, TextConfig, encode_labels
 
@@ -136,6 +138,53 @@ def test_the_papers_variant_is_refused_by_name(tmp_path, refused):
             cli.main, tmp_path / "paper", "--target", target, "--out", tmp_path / "out",
             says=[tmp_path / "paper", "'blocks.0.attention' multiplies", "q·kᵀ·v", "'deployable'"],
         )  # fmt: skip
+
+
+def test_the_ann_of_its_shape_stands_beside(tmp_path, pictures, refused):
+    """Its answers are a plain forward's, its zeros those of what each convolution takes, counted by hand."""
+    held = load_spikeclip(NAME)
+    torch.manual_seed(1)
+    config = replace(held.model.config, variant="ann", steps=1)
+    ann = replace(held, model=SpikeClip(config).eval(), chip=None)
+    save_spikeclip(tmp_path / "ann", ann)
+    ann = load_spikeclip(tmp_path / "ann")
+    out, given = tmp_path / "out", ("--data", pictures)
+    report = exported(out, *given, "--ann", tmp_path / "ann")
+    found = report["baseline"]
+    paths = sorted((pictures / "test").rglob("*.png"), key=lambda p: (int(p.parent.name), p.name))
+    images = torch.from_numpy(from_checkpoint(NAME, str(pictures)).inputs[INPUT][:, 0]).float()
+    assert len(images) == len(paths) == report["samples"]
+    rounded = in_eight_bits(ann.model)
+    said = rounded.scores(images, ann.text(ann.labels)).argmax(1)
+    right = float((said.numpy() == [int(p.parent.name) for p in paths]).mean())
+    for key in ("accuracy", "one_pass_accuracy"):
+        assert found["trained"][key]["value"] == pytest.approx(right)
+    taken = []
+    for module in rounded.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(
+                lambda m, x, y: taken.append((x[0] == 0, m.weight[0].numel() * y[0].numel()))
+            )
+    rounded(images)
+    weight = sum(macs for _, macs in taken[1:])
+    hidden = sum(float(zero.double().mean()) * macs for zero, macs in taken[1:]) / weight
+    once = found["skipping"]["one_pass"]
+    assert once["input_sparsity"] == pytest.approx(float(taken[0][0].double().mean()))
+    assert once["hidden_sparsity"] == pytest.approx(hidden) and 0.1 < hidden < 0.9
+    assert "8 bits" in found["skipping"]["source"]
+    # Nothing but the comparison changes.
+    assert exported(tmp_path / "alone", *given)["accuracy"] == report["accuracy"]
+
+    def none(*says, ann=tmp_path / "ann", model=NAME):
+        refused(cli.main, model, "--target", "emulator", "--out", tmp_path / "x", *given, "--ann", ann,
+                says=["--ann", *says])  # fmt: skip
+
+    none("'deployable'", ann=NAME)
+    wide = replace(config, width=2 * config.width)
+    save_spikeclip(tmp_path / "wide", replace(ann, model=SpikeClip(wide).eval()))
+    none(f"width {wide.width}", str(config.width), ann=tmp_path / "wide")
+    given = ()
+    none("for a SpikeCLIP", model="neuroclip-digits")
 
 
 @pytest.mark.parametrize("label", ["&nbsp;", "\x00", "&#32;&#9;"])
