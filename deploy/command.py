@@ -266,6 +266,15 @@ def memory_argument(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no memory of 1M or more, such as 500M or 2G")
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add `--workers`, of a command that runs a data set on the emulator; `deploy.jobs.cluster` reads it."""
+    parser.add_argument(
+        "--workers",
+        metavar="HOST:PORT",
+        help="run the emulator on the workers of this Dask scheduler, which is trusted",
+    )
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add what every command has, each of which holds from when it is read on."""
     told = parser.add_mutually_exclusive_group()

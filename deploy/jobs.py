@@ -33,13 +33,17 @@ def run_jobs(work: Callable[[T], R], items: Sequence[T], workers: int | None = N
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[int]:
+def cluster(address: str | None) -> Iterator[int | None]:
     """Within the block, `run_jobs` reaches a Dask cluster; yields how many threads it has.
 
-    address: HOST:PORT of its scheduler, which is trusted: what is sent to and fro are pickles. Raises
+    address: HOST:PORT of its scheduler, which is trusted: what is sent to and fro are pickles; None is
+    none, and yields None. Raises
     BadInput where Dask is not installed, none answers or there are no workers, and CheckFailed where
     the workers are lost.
     """
+    if address is None:
+        yield None
+        return
     for package in ("joblib", "distributed"):
         if find_spec(package) is None:
             raise BadInput(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,19 @@ from numpy.typing import NDArray
 
 from deploy.compare.parity import compare_recordings, recordings
 from deploy.count.operations import count, to_json
-from deploy.emulate.fast import emulate_fast, prepare
 from deploy.emulate.reference import check_shapes
-from deploy.emulate.trace import load_trace, record_bytes
+from deploy.emulate.trace import Record, Trace, load_trace, record_bytes
 from deploy.errors import BadInput, CheckFailed
 from deploy.files import read_npz
 from deploy.hardware.chip import Chip, known_chips, load_chip
 from deploy.hardware.mapping import Mapping as CoreMapping
 from deploy.hardware.mapping import load_mapping
+from deploy.jobs import run_jobs
 from deploy.map.validate import validate
 from deploy.program.file import load_program
 from deploy.program.program import Program, equal
 from deploy.program.timed import Timed, timed
+from deploy.run.emulated import emulated
 from deploy.run.evidence import INPUTS, LABELS, ON_CHIP, changed, data_sha256, evidence
 
 # Recordings that the replay holds at a time.
@@ -67,12 +69,15 @@ class _Run:
         return self.samples == self.report.get("samples")
 
 
-def verify(folder: str | Path, report: Mapping[str, Any]) -> list[Checked]:
+def verify(
+    folder: str | Path, report: Mapping[str, Any], workers: int | None = None
+) -> list[Checked]:
     """Every claim of a run that its folder lets one check, in the order in which they build up.
 
     folder: of the run, with its program, inputs, trace and mapping; report: its report. The inputs are
     run through the program again and compared with the recorded trace, value by value; over all samples
-    the counts are made again from what was sent. Raises BadInput naming a file that cannot be read.
+    the counts are made again from what was sent. workers: threads of the cluster that runs them. Raises
+    BadInput naming a file that cannot be read.
     """
     folder = Path(folder)
     checked = [_files(folder, report)]
@@ -80,7 +85,7 @@ def verify(folder: str | Path, report: Mapping[str, Any]) -> list[Checked]:
         why = f"the run keeps no {INPUTS}; run it again with this version"
         return [*checked, Checked("replay", None, why)]
     run = _read(folder, report)
-    messages, replayed = _replayed(run)
+    messages, replayed = _replayed(run, workers)
     if run.timed is not None:
         messages = run.timed.with_relays(messages)
     checked += [_data(run), replayed, _lowered(run), *_mapped(run, messages)]
@@ -141,17 +146,24 @@ def _data(run: _Run) -> Checked:
     return Checked("data", holds, f"SHA-256 of {run.samples} samples and their labels")
 
 
-def _replayed(run: _Run) -> tuple[Arrays, Checked]:
+def _replayed(run: _Run, workers: int | None) -> tuple[Arrays, Checked]:
     """What every node sent in all samples, and whether the recordings came out again."""
-    plan = prepare(run.program)
     recorded = len(next(iter(run.trace.values()))) if run.trace else 0
     steps = next(iter(run.inputs.values())).shape[1]
-    size = max(1, _CHUNK_BYTES // max(1, record_bytes(run.program.populations, 1, steps, "all")))
+    held = _CHUNK_BYTES // (4 * workers if workers else 1)
+    size = max(1, held // max(1, record_bytes(run.program.populations, 1, steps, "all")))
+    starts = range(0, run.samples, size)
+    parts: list[tuple[Arrays, Record]] = [
+        (
+            {name: x[start : start + size] for name, x in run.inputs.items()},
+            "all" if start < recorded else "none",
+        )
+        for start in starts
+    ]
+    work = partial(_emulated, run.program, None if workers is None else 1)
     messages: Arrays = {}
     compared, first = 0, ""
-    for start in range(0, run.samples, size):
-        part = {name: x[start : start + size] for name, x in run.inputs.items()}
-        ran = emulate_fast(plan, part, "all" if start < recorded else "none")
+    for start, ran in zip(starts, run_jobs(work, parts, workers), strict=True):
         messages = {n: x + messages[n] if messages else x for n, x in ran.messages.items()}
         stored = {name: x[start : start + size] for name, x in run.trace.items()}
         if start >= recorded or first:
@@ -169,6 +181,11 @@ def _replayed(run: _Run) -> tuple[Arrays, Checked]:
         return messages, Checked("replay", None, "the run recorded no trace")
     said = f"{compared} recorded values of {recorded} samples came out again"
     return messages, Checked("replay", not first, first or said)
+
+
+def _emulated(program: Program, threads: int | None, part: tuple[Arrays, Record]) -> Trace:
+    inputs, record = part
+    return emulated(program, inputs, record, threads)
 
 
 def _mapped(run: _Run, messages: Arrays) -> list[Checked]:

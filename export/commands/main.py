@@ -13,6 +13,7 @@ from deploy.command import (
     add_common,
     add_completion,
     add_version,
+    add_workers,
     folder_argument,
     run_command,
     seed_argument,
@@ -229,11 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="threads of the emulator (default: 1)",
     )
-    add(
-        "--workers",
-        metavar="HOST:PORT",
-        help="run the emulator on the workers of this Dask scheduler, which is trusted",
-    )
+    add_workers(parser)
     add(
         "--by-core",
         action="store_true",

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from deploy.compare.parity import Parity, compare_recordings, compare_registers, merge, recordings
 from deploy.count.operations import count
 from deploy.emulate.edge_counts import observe
-from deploy.emulate.fast import Plan, emulate_fast, prepare
 from deploy.emulate.trace import MAX_RECORD_BYTES, Trace, concatenate, first_samples, record_bytes
 from deploy.errors import BadInput, CheckFailed
 from deploy.hardware.mapping import Mapping as CoreMapping
-from deploy.program.file import digest
 from deploy.program.program import Program, registers
 from deploy.progress import track
 from deploy.run.by_core import emulate_mapped
+from deploy.run.emulated import emulated
 from deploy.run.stream import Kept, stream
 from export.deployment.deployment import Deployment
 from export.quantization.fidelity import FLOAT_GRAPH, Counted, added, measured
@@ -64,45 +63,9 @@ def torch_executor(network: Any) -> Executor:
 def emulator_executor(program: Program, jobs: int = 1) -> Executor:
     """Our emulator, in `jobs` threads: the fast path, equal to the reference bit for bit."""
     outputs = frozenset(output.source for output in program.outputs)
-    return Executor(
-        "emulator",
-        partial(_emulate, program, jobs, None),
-        lambda: registers(program),
-        partial(_emulate, program, jobs, outputs),
-    )
-
-
-def _emulate(
-    program: Program, threads: int, nodes: Collection[str] | None, inputs: Arrays
-) -> Trace:
-    """Every state, or the messages of some nodes only; here or on a worker of a cluster."""
-    plan = _planned(program)
-    if nodes is None:
-        return emulate_fast(plan, inputs, threads=threads, per_step=True)
-    return emulate_fast(plan, inputs, "spikes", threads, nodes=nodes, per_step=True)
-
-
-class _Same:
-    """A program as the key of a cache: the same object, or another process's copy of one."""
-
-    def __init__(self, program: Program) -> None:
-        self.program, self.digest = program, digest(program)
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.digest == self.digest
-
-
-def _planned(program: Program) -> Plan:
-    """The plan of a program, made once in a process, a worker of a cluster among them."""
-    return _plan(_Same(program))
-
-
-@lru_cache(maxsize=2)
-def _plan(same: _Same) -> Plan:
-    return prepare(same.program)
+    run = partial(emulated, program, threads=jobs, per_step=True)
+    lean = partial(run, record="spikes", nodes=outputs)
+    return Executor("emulator", run, lambda: registers(program), lean)
 
 
 def run_all(

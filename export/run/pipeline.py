@@ -1,6 +1,6 @@
 """The run behind `neuroclip-export`: lower, execute, compare, map, count, report."""
 
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -147,7 +147,7 @@ def _run(
     states = options.record_samples if wanted else min(options.record_samples, compared)
     what = (deployment.data_sha256, options.record_samples, states, *(e.name for e in found))
     kept = partial(keep, out, options.resume, program, *what)
-    with nullcontext() if options.workers is None else cluster(options.workers) as threads:
+    with cluster(options.workers) as threads:
         runs = run_all(
             deployment,
             program,

@@ -12,10 +12,12 @@ pytest.importorskip("nir")
 
 import neuroclip as nc
 from deploy import jobs
-from deploy.files import read_npz
+from deploy.files import read_npz, write_npz
+from deploy.run import verify
 from export.commands.main import main
 from export.run import executors
 from export.run.kept import FOLDER
+from neuroclip.commands.main import main as neuroclip
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,32 @@ def test_on_a_cluster(
     assert main([*command, "--resume", "--out", str(tmp_path / "killed")]) == 0
     assert len(done) == 12
     assert same(tmp_path / "killed", tmp_path / "here")
+
+
+def test_a_replay_on_a_cluster(
+    graph_file: Path,
+    spikes_file: Path,
+    tmp_path: Path,
+    scheduler: Any,
+    monkeypatch: Any,
+    capsys: Any,
+) -> None:
+    out = str(tmp_path / "out")
+    command = [str(graph_file), "--data", str(spikes_file), "--target", "emulator", "--out", out]
+    assert main([*command, "--record-samples", "3"]) == 0
+    monkeypatch.setattr(verify, "_CHUNK_BYTES", 1)
+    capsys.readouterr()
+    assert neuroclip(["verify", out]) == 0
+    here = capsys.readouterr().out
+    before = tasks(scheduler)
+    assert neuroclip(["verify", out, "--workers", scheduler.scheduler_address]) == 0
+    assert all(np.array(tasks(scheduler)) > before)
+    assert capsys.readouterr().out == here and "replay    holds: " in here
+    arrays = read_npz(tmp_path / "out" / "trace.npz")
+    name = next(n for n in arrays if n.endswith("/s"))
+    write_npz(tmp_path / "out" / "trace.npz", arrays | {name: 1 - arrays[name]})
+    assert neuroclip(["verify", out, "--workers", scheduler.scheduler_address]) == 1
+    assert "replay    DOES NOT HOLD: " in capsys.readouterr().out
 
 
 def test_torch_stays_here(
