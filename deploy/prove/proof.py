@@ -14,6 +14,7 @@ from deploy.errors import CheckFailed
 from deploy.neurons import Neurons, is_plain
 from deploy.neurons.base import Bounds
 from deploy.neurons.intervals import Interval, Range, added, hull, joined, shifted
+from deploy.program.order import components
 from deploy.program.program import Connection, Program
 
 Verdict = Literal[
@@ -194,15 +195,13 @@ def _narrowest(c: Connection, low: Int64, high: Int64) -> str:
 
 
 def _by_knowledge(program: Program) -> list[Neurons]:
-    """Populations after those whose message range they need, as far as there is no cycle of them."""
-    waiting = [program.population(name) for name in program.order]
-    found: list[Neurons] = []
-    while waiting:
-        unknown = {p.name for p in waiting if not p.messages_hold}
-        ready = (p for p in waiting if not any(c.source in unknown for c in program.into(p.name)))
-        found.append(next(ready, waiting[0]))
-        waiting.remove(found[-1])
-    return found
+    """Populations after those whose message range they need; the program's order within a cycle."""
+    needed_by: dict[str, list[str]] = {p.name: [] for p in program.populations}
+    for c in program.connections:
+        if c.source in needed_by and not program.population(c.source).messages_hold:
+            needed_by[c.source].append(c.target)
+    number = components(needed_by)
+    return [program.population(n) for n in sorted(program.order, key=number.__getitem__)]
 
 
 def _messages(p: Neurons, found: Bounds | None) -> Interval:

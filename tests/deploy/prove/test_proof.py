@@ -1,5 +1,7 @@
 """The proof bounds what the emulator can do, and its verdicts say on what they rest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,15 @@ def test_graded_messages_in_a_loop_have_no_bound() -> None:
     names = {(node, name) for node, name, _ in proof.reachable}
     assert {("relu", "message beyond its bits"), ("n", "synaptic sum beyond 21 bits")} <= names
     assert proof.arithmetic["x"] == "float64"
+
+
+def test_what_hears_a_loop_is_bounded_behind_it_wherever_it_is_listed() -> None:
+    relu_first = graded_layers(1, loop=True)
+    w, x, loop = relu_first.connections
+    delayed = replace(relu_first, connections=(w, replace(x, delay=1), loop))
+    n_first = replace(delayed, populations=delayed.populations[::-1])
+    assert n_first.order == ("n", "relu")
+    assert prove(n_first, 9).sums == prove(delayed, 9).sums
 
 
 def test_a_running_sum_grows_with_the_steps() -> None:
