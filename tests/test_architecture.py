@@ -272,17 +272,16 @@ def modules_imported(path):
     return found & MODULES.keys()
 
 
-def test_no_folders_import_each_other():
-    imports = {folder: set() for folder in FOLDERS}
+@pytest.mark.parametrize("of", [Path, lambda path: path.parent], ids=["files", "folders"])
+def test_none_import_each_other(of):
+    imports = {of(path): set() for path in ALL_FILES}
     for path in ALL_FILES:
         if path != FACADE:
-            imports[path.parent] |= {MODULES[m].parent for m in modules_imported(path)} - {
-                path.parent
-            }
+            imports[of(path)] |= {of(MODULES[m]) for m in modules_imported(path)} - {of(path)}
     try:
         tuple(TopologicalSorter(imports).static_order())
     except CycleError as error:
-        pytest.fail(" imports ".join(relative(folder) for folder in reversed(error.args[1])))
+        pytest.fail(" imports ".join(relative(each) for each in reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=relative)

@@ -23,21 +23,21 @@ def _digits(folder: Path, seed: int, sensor: Sensor | None) -> EventDataset:
     from neuroclip.data.events.digits import digits_dataset
 
     _refuse(sensor, "digits")
-    return digits_dataset(seed)
+    return digits_dataset(DIGITS, seed)
 
 
 def _es_imagenet(folder: Path, seed: int, sensor: Sensor | None) -> EventDataset:
     from neuroclip.data.events.es_imagenet import es_imagenet_dataset
 
     _refuse(sensor, "es-imagenet")
-    return es_imagenet_dataset(folder, seed)
+    return es_imagenet_dataset(ES_IMAGENET, folder, seed)
 
 
 def _dvs_gesture(folder: Path, seed: int, sensor: Sensor | None) -> EventDataset:
     from neuroclip.data.events.dvs_gesture import dvs_gesture_dataset
 
     _refuse(sensor, "dvs128-gesture")
-    return dvs_gesture_dataset(folder, seed)
+    return dvs_gesture_dataset(DVS_GESTURE, folder, seed)
 
 
 def _refuse(sensor: Sensor | None, name: str) -> None:

@@ -14,8 +14,7 @@ from scipy.ndimage import zoom
 
 from deploy.progress import track
 from neuroclip.data.events.camera import CameraParameters, simulate
-from neuroclip.data.events.cards import DIGITS
-from neuroclip.data.events.dataset import EventDataset
+from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.recording import Recording
 from neuroclip.data.seen import picture_id
 from neuroclip.data.split import redealt, stratified_split
@@ -76,7 +75,7 @@ def digit_id(index: int) -> int:
     return picture_id(np.repeat(picture[:, :, None], 3, axis=2))
 
 
-def digits_dataset(seed: int = 0) -> EventDataset:
+def digits_dataset(card: DatasetCard, seed: int = 0) -> EventDataset:
     """The digits as event recordings of the simulated camera; streams are cached on disk.
 
     seed: of the split. The streams are made when the first recording is loaded.
@@ -85,10 +84,10 @@ def digits_dataset(seed: int = 0) -> EventDataset:
     train, validation, test = digits_split(seed)
     names = _names(len(labels))
     return EventDataset(
-        card=DIGITS,
+        card=card,
         names=names,
         labels=labels,
-        class_names=DIGITS.class_names,
+        class_names=card.class_names,
         train=train,
         validation=validation,
         test=test,

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from deploy.errors import BadInput
-from neuroclip.data.events.cards import DVS_GESTURE
-from neuroclip.data.events.dataset import EventDataset
+from neuroclip.data.events.dataset import DatasetCard, EventDataset
+from neuroclip.data.events.formats.raw import Sensor
 from neuroclip.data.events.recording import Recording, read_recording
 from neuroclip.data.split import official, split_parts
 
@@ -36,38 +36,43 @@ class _Gesture:
     end: int = 0
 
 
-def dvs_gesture_dataset(root: Path, seed: int = 0) -> EventDataset:
+def dvs_gesture_dataset(card: DatasetCard, root: Path, seed: int = 0) -> EventDataset:
     """The gestures, read when they are asked for; test is the data set's own.
 
     Raises BadInput: a bad line, a file that is missing, no gesture, a class with fewer than 2.
     """
-    gestures = [g for part in TRIALS for g in (*_released(root, part), *_by_tonic(root, part))]
+    classes = len(card.class_names)
+    gestures = [
+        g
+        for part in TRIALS
+        for g in (*_released(root, part, classes), *_by_tonic(root, part, classes))
+    ]
     if not gestures:
         raise BadInput(f"{root}: no gesture of DVS128 Gesture in it")
     numbers, labels = np.unique([g.label for g in gestures], return_inverse=True)
     counts = np.bincount(labels)
     if counts.min() < 2:
-        name = DVS_GESTURE.class_names[int(numbers[counts.argmin()])]
+        name = card.class_names[int(numbers[counts.argmin()])]
         raise BadInput(f"{root}: class '{name}' has 1 recording, at least 2 are needed")
     truth = labels.astype(np.int64)
     is_test = np.array([g.part == "test" for g in gestures])
     train, validation, test = split_parts(truth, is_test, seed)
     late: dict[str, int] = {}
     return EventDataset(
-        card=DVS_GESTURE,
+        card=card,
         names=tuple(_name(g) for g in gestures),
         labels=truth,
-        class_names=tuple(DVS_GESTURE.class_names[number] for number in numbers),
+        class_names=tuple(card.class_names[number] for number in numbers),
         train=train,
         validation=validation,
         test=test,
-        load=_loader(gestures, late),
+        load=_loader(gestures, late, card.sensor),
         own_test=official(is_test),
         late=late,
     )
 
 
-def _released(root: Path, part: str) -> Iterator[_Gesture]:
+def _released(root: Path, part: str, classes: int) -> Iterator[_Gesture]:
     trials = root / TRIALS[part]
     if not trials.is_file():
         return
@@ -81,16 +86,16 @@ def _released(root: Path, part: str) -> Iterator[_Gesture]:
                 continue
             found = re.fullmatch(r" *(\d{1,2}) *, *(\d{1,15}) *, *(\d{1,15}) *", line)
             label, start, end = map(int, found.groups()) if found else (0, 0, 0)
-            if not 1 <= label <= len(DVS_GESTURE.class_names) or start >= end:
+            if not 1 <= label <= classes or start >= end:
                 raise BadInput(f"{labels}: line {number}: {line[:80]!r} is not 'class,start,end'")
             yield _Gesture(path, part, label - 1, start, end)
 
 
-def _by_tonic(root: Path, part: str) -> Iterator[_Gesture]:
+def _by_tonic(root: Path, part: str, classes: int) -> Iterator[_Gesture]:
     for path in sorted((root / _FOLDERS[part]).glob("*/*.npy")):
         if path.name.startswith("._"):
             continue
-        if not path.stem.isdecimal() or int(path.stem) >= len(DVS_GESTURE.class_names):
+        if not path.stem.isdecimal() or int(path.stem) >= classes:
             raise BadInput(f"{path}: is not called by a class, 0 to 10")
         yield _Gesture(path, part, int(path.stem))
 
@@ -110,9 +115,11 @@ def _name(gesture: _Gesture) -> str:
     return f"{gesture.path}@{gesture.start}" if gesture.end else str(gesture.path)
 
 
-def _loader(gestures: list[_Gesture], late: dict[str, int]) -> Callable[[int], Recording]:
+def _loader(
+    gestures: list[_Gesture], late: dict[str, int], sensor: Sensor | None
+) -> Callable[[int], Recording]:
     # The gestures of one file are mostly asked for one after the other.
-    whole = lru_cache(maxsize=1)(lambda path: read_recording(path, default=DVS_GESTURE.sensor))
+    whole = lru_cache(maxsize=1)(lambda path: read_recording(path, default=sensor))
 
     def load(index: int) -> Recording:
         gesture = gestures[index]

@@ -13,13 +13,12 @@ import numpy as np
 
 from deploy.errors import BadInput
 from deploy.reading import read_text
-from neuroclip.data.events.cards import ES_IMAGENET
-from neuroclip.data.events.dataset import EventDataset
+from neuroclip.data.events.dataset import DatasetCard, EventDataset
 from neuroclip.data.events.formats.npz import ES_IMAGENET_SIZE, read
 from neuroclip.data.events.recording import Recording, checked_recording
 from neuroclip.data.split import split_parts
 
-LABEL_FILES = dict(zip(("train", "val"), ES_IMAGENET.marks, strict=True))
+LABEL_FILES = {"train": "trainlabel.txt", "val": "vallabel.txt"}
 CLASSES_FILE = "classes.txt"
 
 # 100 bytes a line for ES-ImageNet's 1.3 million recordings.
@@ -27,7 +26,7 @@ _MAX_LABEL_BYTES = 200_000_000
 _MAX_LABEL = 1 << 20
 
 
-def es_imagenet_dataset(root: Path, seed: int = 0) -> EventDataset:
+def es_imagenet_dataset(card: DatasetCard, root: Path, seed: int = 0) -> EventDataset:
     """The recordings that the label files name, read when they are asked for; test is `val`.
 
     Class names are the lines of `classes.txt`, or ImageNet's (open_clip's, in the order of the
@@ -49,7 +48,7 @@ def es_imagenet_dataset(root: Path, seed: int = 0) -> EventDataset:
     is_test = np.array([name.startswith("val/") for name in names])
     train, validation, test = split_parts(truth.astype(np.int64), is_test, seed)
     return EventDataset(
-        card=ES_IMAGENET,
+        card=card,
         names=names,
         labels=truth.astype(np.int64),
         class_names=tuple(words[label] for label in present),
