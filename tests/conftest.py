@@ -1,7 +1,9 @@
 """What tests of several packages share: random programs, and small models and data for the commands."""
 
 import importlib.util
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,6 +38,28 @@ def no_progress() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(progress, "FIRST_S", 1e9)
         yield
+
+
+@pytest.fixture(scope="session")
+def own_python() -> Callable[..., str]:
+    """What a Python of its own prints, away from what this one has imported: (*arguments, cwd=…, VARIABLE=…).
+
+    It must end well.
+    """
+    root = Path(__file__).parents[1]
+
+    def run(*arguments: object, cwd: Path = root, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=cwd,
+            env=os.environ | {"PYTHONPATH": str(root)} | environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -115,11 +115,9 @@ def test_every_module_says_what_it_is(path):
         "neuroclip.commands.main",
     ],
 )
-def test_importing_needs_neither_torch_nor_lava(module):
+def test_importing_needs_neither_torch_nor_lava(own_python, module):
     code = f"import {module}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = own_python("-c", code).split()
     assert module.split(".")[0] in loaded
     assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar", "jinja2"})
 

@@ -1,8 +1,6 @@
 """The reading policy: what kind of file, what size, how much memory; and what a terminal shows."""
 
 import argparse
-import os
-import subprocess
 import sys
 import tracemalloc
 import zipfile
@@ -39,13 +37,12 @@ def test_a_limit_is_told_with_what_exceeds_it(limited):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space")
-def test_by_default_it_is_half_of_what_there_is_for_the_process():
+def test_by_default_it_is_half_of_what_there_is_for_the_process(own_python):
     script = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); "
         "from deploy.reading import memory_limit; print(memory_limit())"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    said = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+    said = own_python("-c", script, OMP_NUM_THREADS="1")
     assert int(said) <= 1 << 29
     assert int(said) < memory_limit() or memory_limit() <= 1 << 29
 

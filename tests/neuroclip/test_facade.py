@@ -20,12 +20,9 @@ NAMES = [name for name in nc.__all__ if not name.startswith("_")]
 needs_torch = pytest.mark.skipif(find_spec("snntorch") is None, reason="snnTorch is not installed")
 
 
-def test_importing_it_loads_nothing():
+def test_importing_it_loads_nothing(own_python):
     code = "import sys, neuroclip; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert not {"numpy", "torch", "export", "deploy", "nir"} & set(loaded.stdout.split())
+    assert not {"numpy", "torch", "export", "deploy", "nir"} & set(own_python("-c", code).split())
 
 
 def test_a_checker_of_types_sees_what_it_holds(tmp_path: Path):

@@ -2,10 +2,8 @@
 
 import ast
 import importlib.util
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,20 +48,15 @@ print(sum(kernels.run_block.stats.cache_hits.values()), "from the cache")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
-def test_an_edit_of_the_layout_is_seen(tmp_path: Path) -> None:
+def test_an_edit_of_the_layout_is_seen(
+    own_python: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__py*"))
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
 
     def run() -> list[str]:
-        ran = subprocess.run(
-            [sys.executable, "-c", RUN, str(tmp_path)],
-            env=environment | {"PYTHONPATH": str(tmp_path)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stderr[-1000:]
-        return ran.stdout.splitlines()
+        printed = own_python("-c", RUN, tmp_path, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+        return printed.splitlines()
 
     assert run() == ["0 wrong", "0 from the cache"]
     assert run() == ["0 wrong", "1 from the cache"]

@@ -1,13 +1,10 @@
 """How much memory a large network takes, measured in a process of its own."""
 
-import subprocess
-import sys
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
 STATUS = Path("/proc/self/status")
 
 # Peak memory is that of this process's own pages: getrusage may name the parent's.
@@ -46,16 +43,14 @@ print(
 @pytest.mark.skipif(not STATUS.exists(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize("record", ["none", "all"])
 @pytest.mark.parametrize("kernel", ["numba", "numpy"])
-def test_a_million_neurons_take_little(kernel: str, record: str) -> None:
+def test_a_million_neurons_take_little(
+    own_python: Callable[..., str], kernel: str, record: str
+) -> None:
     """10^6 neurons with 1.6·10^8 synapses of shared weights, 16 steps, proof and plan included.
 
     0.2 to 0.5 GB were measured; 8 GiB are what it may take.
     """
     pytest.importorskip(kernel)
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(CODE), kernel, record],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    neurons, synapses, spikes, peak = map(int, ran.stdout.split())
+    neurons, synapses, spikes, peak = map(int, own_python("-c", CODE, kernel, record).split())
     assert neurons >= 10**6 and synapses >= 10**8 and spikes > 10**6
     assert peak < 2 << 30, peak

@@ -1,9 +1,6 @@
 """lava-dl's `.net` files: what each layer becomes, what is refused, and the command that reads them."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -402,16 +399,14 @@ def test_the_command_refuses_in_one_line(net, refused, tmp_path, spikes):
     refused(main, good, "--data", wrong, *base, says=("the data has (1, 4, 5)",))
 
 
-def test_reading_needs_neither_torch_nor_lava(net, spikes, tmp_path):
+def test_reading_needs_neither_torch_nor_lava(net, spikes, tmp_path, own_python):
     model = net(IMAGE, CONV)
     run = [model, "--data", spikes, "--target", "emulator", "--out", tmp_path / "out"]
     code = (
         f"import sys; from export.commands.main import main; main({[str(a) for a in run]});"
         "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'lava'}))"
     )
-    root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert own_python("-c", code).splitlines()[-1] == "[]"
 
 
 # ---------------------------------------------------------------- decays one below

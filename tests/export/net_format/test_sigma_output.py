@@ -1,7 +1,6 @@
 """Sigma-delta networks of lava-dl's own blocks that end in a sigma read-out, as netx runs them."""
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,7 +68,9 @@ def export(path: Path, shape: tuple[int, ...], blocks: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["block", "yolo", "dense"])
-def test_a_sigma_read_out_is_netx(tmp_path: Path, name: str) -> None:
+def test_a_sigma_read_out_is_netx(
+    tmp_path: Path, own_python: Callable[..., str], name: str
+) -> None:
     torch.manual_seed(3)
     shape, blocks = networks()[name]
     export(tmp_path / "0.net", shape, blocks)
@@ -77,11 +78,7 @@ def test_a_sigma_read_out_is_netx(tmp_path: Path, name: str) -> None:
     assert program.population(program.outputs[0].source).kind == "sigma"
     x = np.random.default_rng(0).integers(-64, 65, (1, STEPS, *shape))
     np.savez(tmp_path / "0.npz", spikes=x, bits=16, delta=program.populations[0].vth)
-    script = Path(__file__).with_name("run_netx.py")
-    done = subprocess.run(
-        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    own_python(Path(__file__).with_name("run_netx.py"), tmp_path)
     found = np.load(tmp_path / "0.npy")
     expected = emulate(program, {"input": x}).s[program.outputs[0].source]
     assert np.array_equal(found.reshape(expected.shape), expected)

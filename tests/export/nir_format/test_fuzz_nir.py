@@ -4,15 +4,13 @@ A process of its own works on many of them under a limit of memory; what it answ
 """
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("h5py")
 
-ROOT = Path(__file__).parents[3]
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 # Beside what Python, numpy and h5py take; a graph of these files takes a few kilobytes.
 GROWTH_MB = 100
@@ -20,16 +18,8 @@ GROWTH_MB = 100
 LIMIT_S = 20
 
 
-def outcomes(first: int, last: int, tmp_path: Path) -> list[dict]:
-    done = subprocess.run(
-        [sys.executable, str(WORKER), str(first), str(last), str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60 + 2 * (last - first),
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def outcomes(told: str) -> list[dict]:
+    return [json.loads(line) for line in told.splitlines()]
 
 
 def check(found: list[dict]) -> None:
@@ -48,8 +38,8 @@ def check(found: list[dict]) -> None:
     assert 0.3 < refused < 0.98, refused
 
 
-def test_damaged_files_run_or_are_refused(tmp_path: Path) -> None:
-    check(outcomes(0, 200, tmp_path))
+def test_damaged_files_run_or_are_refused(own_python: Callable[..., str], tmp_path: Path) -> None:
+    check(outcomes(own_python(WORKER, 0, 200, tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +64,8 @@ def test_what_the_check_would_see(bad: dict) -> None:
 
 
 @pytest.mark.long
-def test_many_damaged_files_run_or_are_refused(tmp_path: Path) -> None:
+def test_many_damaged_files_run_or_are_refused(
+    own_python: Callable[..., str], tmp_path: Path
+) -> None:
     for first in range(200, 5200, 500):
-        check(outcomes(first, first + 500, tmp_path))
+        check(outcomes(own_python(WORKER, first, first + 500, tmp_path)))

@@ -27,17 +27,17 @@ class Killed(BaseException):
 def run(graph_file: Path, spikes_file: Path, tmp_path: Path, monkeypatch: Any) -> Any:
     """Exports 12 samples in chunks of one; returns how many chunks the emulator ran."""
     monkeypatch.setattr(executors, "_CHUNK_BYTES", 1)
-    emulate, ran = executors.emulate_fast, []
+    emulate, ran = executors.emulated, []
 
     def export(*more: str, out: str = "out", killed_after: int | None = None) -> int:
         def counted(*arguments: Any, **options: Any) -> Any:
             if len(ran) == killed_after:
                 raise Killed
             ran.append(1)
-            export.asked.append(arguments[2] if len(arguments) > 2 else "all")
+            export.asked.append(options.get("record", "all"))
             return emulate(*arguments, **options)
 
-        monkeypatch.setattr(executors, "emulate_fast", counted)
+        monkeypatch.setattr(executors, "emulated", counted)
         ran.clear()
         command = [str(graph_file), "--data", str(spikes_file), "--target", "emulator"]
         try:

@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("nir")
 
 import export.targets.lava.client as client
-from deploy.emulate.fast import Plan
 from deploy.emulate.reference import emulate
 from deploy.emulate.trace import Trace
 from deploy.files import read_json
@@ -310,12 +309,11 @@ def test_an_emulator_that_is_wrong_is_found_by_torch(
     """The emulator is no judge of its own: here its neurons decay by one part in 4096 too little."""
     monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
 
-    def slow(plan: Plan, inputs: Any, threads: int, per_step: bool) -> Any:
-        program = plan.program
+    def slow(program: Program, inputs: Any, threads: int, per_step: bool) -> Any:
         populations = [replace(p, dv=np.maximum(p.dv - 1, 0)) for p in program.populations]
         return emulate(replace(program, populations=tuple(populations)), inputs, per_step=per_step)
 
-    monkeypatch.setattr(executors, "emulate_fast", slow)
+    monkeypatch.setattr(executors, "emulated", slow)
     command = [str(checkpoint_folder), "--data", str(recordings_folder), "--samples", "12"]
     assert main([*command, "--out", str(tmp_path), "--target", "emulator"]) == 1
     assert "torch ≠ emulator: quantity" in capsys.readouterr().err

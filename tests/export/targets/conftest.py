@@ -1,8 +1,5 @@
 """What tests on Lava share: messages, and a network of stock processes held against the emulator."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +71,7 @@ def random_messages() -> Callable[..., dict[str, np.ndarray]]:
 
 @pytest.fixture
 def equal_in_stock_lava(
-    lava: None, tmp_path: Path
+    lava: None, own_python: Callable[..., str], tmp_path: Path
 ) -> Callable[[Program, dict[str, np.ndarray]], Trace]:
     """Runs `build` in a Lava program of its own, RingBuffer to RingBuffer; returns the emulator's trace.
 
@@ -85,16 +82,7 @@ def equal_in_stock_lava(
         expected = emulate(program, inputs)
         save_program(tmp_path / "program.npz", program)
         np.savez(tmp_path / "data.npz", **inputs)
-        done = subprocess.run(
-            [sys.executable, "-c", STOCK],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        own_python("-c", STOCK, cwd=tmp_path)
         with np.load(tmp_path / "found.npz") as found:
             sent = {f"s/{o.source}" for o in program.outputs if o.quantity == "s"}
             assert sent | {f"v/{name}" for name in expected.v} <= set(found.files)

@@ -276,7 +276,7 @@ def test_killing_the_client_while_it_reads_the_result(nothing_left):
 
 
 @pytest.mark.usefixtures("lava")
-def test_from_a_python_without_lava(nothing_left, tmp_path, graph_file, spikes_file):
+def test_from_a_python_without_lava(nothing_left, tmp_path, graph_file, spikes_file, own_python):
     """The command under an interpreter that cannot import Lava, with another named for the worker."""
     code = """
         import sys, tempfile
@@ -296,14 +296,7 @@ def test_from_a_python_without_lava(nothing_left, tmp_path, graph_file, spikes_f
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     command = [graph_file, "--data", spikes_file, "--out", tmp_path / "out", "--target", "lava"]
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), tmp_path, *map(str, command),
-         "--lava-python", python],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    own_python("-c", textwrap.dedent(code), tmp_path, *command, "--lava-python", python)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["parity"]["ok"] and report["parity"]["pairs"][0]["b"] == "lava"
     timings = {"lava start", "lava run", "lava stop", "lava read"}
@@ -327,21 +320,14 @@ def test_from_a_thread_with_torch_imported(nothing_left):
 
 
 @pytest.mark.usefixtures("lava")
-def test_the_worker_imports_no_torch(tmp_path):
+def test_the_worker_imports_no_torch(own_python):
     code = """
         import sys
         import export.targets.lava.worker, export.targets.lava.processes.recorded
         print(sorted({m.split(".")[0] for m in sys.modules} & {"torch", "tqdm"}),
               [m for m in sys.modules if m.startswith("lava.lib")])
     """
-    printed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert printed.strip() == "[] []"
+    assert own_python("-c", textwrap.dedent(code)).strip() == "[] []"
 
 
 def test_a_python_without_lava_is_told_what_to_install(nothing_left, tmp_path):

@@ -1,9 +1,6 @@
 """Lava's simulation gives what the emulator gives: registers first, then every spike and state."""
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,19 +93,6 @@ def test_two_connections_into_one_population_add_up(equal_on_lava):
     inputs = {n.name: rng.integers(n.low, n.high + 1, (10, 6, *n.shape)) for n in program.inputs}
     expected, _ = equal_on_lava(program, inputs)
     assert 0.02 < expected.s["sum"].mean() < 0.98
-
-
-def run_python(folder, *arguments):
-    """A Python of its own, away from whatever this one has imported, with `folder` current."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    ).stdout
 
 
 @pytest.mark.usefixtures("lava")
@@ -241,11 +225,11 @@ def test_build_without_lava_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.usefixtures("lava")
-def test_the_script_rebuilds_the_network(tmp_path):
+def test_the_script_rebuilds_the_network(tmp_path, own_python):
     program, timesteps = network(31, 3), 4
     save_program(tmp_path / "program.npz", program)
     write_lava_script(tmp_path / "lava_network.py", program, timesteps)
-    printed = run_python(tmp_path, "lava_network.py")
+    printed = own_python("lava_network.py", cwd=tmp_path)
     node, rng = program.inputs[0], np.random.default_rng(0)
     sample = rng.integers(node.low, node.high + 1, (timesteps, *node.shape))
     expected = emulate(program, {"image": sample[None]})

@@ -1,17 +1,10 @@
 """The kernels for CUDA, run by Triton's interpreter on the CPU: the chip's integers, and gradients."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("snntorch")
 pytest.importorskip("triton")
-
-ROOT = Path(__file__).parents[3]
 
 # A process of its own, since Triton reads the variable when its kernels are defined.
 SCRIPT = """
@@ -77,14 +70,8 @@ print("compared", compared)
 """
 
 
-def test_the_kernels_give_the_chips_integers_and_the_same_gradients():
-    environment = os.environ | {
-        "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True,
-        timeout=500, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["compared", "19"]
+def test_the_kernels_give_the_chips_integers_and_the_same_gradients(own_python):
+    told = own_python(
+        "-c", SCRIPT, TRITON_INTERPRET="1", OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""
+    )
+    assert told.split() == ["compared", "19"]

@@ -2,8 +2,7 @@
 
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -116,18 +115,13 @@ def test_documented_command_lines_are_read() -> None:
         parsed(arguments)
 
 
-def run(code: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-
-
-def test_reading_a_command_line_imports_nothing_heavy() -> None:
+def test_reading_a_command_line_imports_nothing_heavy(own_python: Callable[..., str]) -> None:
     heavy = ("numpy", "torch", "tonic", "sklearn", "scipy", "open_clip", "numba", "lava", "nir")
-    told = run(
+    told = own_python(
+        "-c",
         "import sys\n"
         "from neuroclip.commands.main import COMMANDS, parser_of\n"
         "for name in COMMANDS: parser_of(name).format_help()\n"
-        f"print(*sorted({set(heavy)!r} & set(sys.modules)))"
+        f"print(*sorted({set(heavy)!r} & set(sys.modules)))",
     )
     assert told.split() == []

@@ -1,7 +1,6 @@
 """Which data set a folder holds is told by its files, and said; a folder's name decides nothing."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -211,12 +210,11 @@ def test_a_bad_entry_point_is_named(tmp_path, monkeypatch, value, why) -> None:
         open_dataset("digits")
 
 
-def test_nothing_of_it_needs_torch(tmp_path) -> None:
+def test_nothing_of_it_needs_torch(tmp_path, own_python) -> None:
     made(tmp_path, "events_np", DIGIT_NAMES, ".npz", write_npz, 34)
     code = (
         "import sys\n"
         "from neuroclip.data.events.catalogue import open_dataset\n"
         f"print(open_dataset({str(tmp_path)!r}).name, 'torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["nmnist", "False"], done.stderr
+    assert own_python("-c", code).split() == ["nmnist", "False"]
