@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -58,6 +59,22 @@ def own_python() -> Callable[..., str]:
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_here() -> Callable[[str], int]:
+    """The exit status of a command line of ours, in this process."""
+    from export.commands.main import main as export
+    from neuroclip.commands.main import main as neuroclip
+
+    def run(line: str) -> int:
+        program, *arguments = shlex.split(line)
+        try:
+            return {"neuroclip": neuroclip, "neuroclip-export": export}[program](arguments)
+        except SystemExit as end:
+            return int(end.code or 0)
 
     return run
 

@@ -5,7 +5,6 @@ In a `console` block what a command prints is compared. `tests/test_documented_c
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -81,18 +80,6 @@ def test_the_semantics_in_numbers() -> None:
     exec(block, {})
 
 
-def run_here(line: str) -> int:
-    """The exit status of a command of ours, in this process."""
-    from export.commands.main import main as export
-    from neuroclip.commands.main import main as neuroclip
-
-    program, *arguments = shlex.split(line)
-    try:
-        return {"neuroclip": neuroclip, "neuroclip-export": export}[program](arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
-
-
 def console() -> Iterator[tuple[str, str]]:
     """(command, what it prints) of the page of errors."""
     for block in blocks(ERRORS.read_text(encoding="utf-8"), "console"):
@@ -133,7 +120,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory, graph_file: Path, spikes_f
 
 @pytest.mark.parametrize(("command", "printed"), list(console()), ids=lambda said: said[:60])
 def test_an_error_on_the_page_still_comes(
-    command: str, printed: str, damaged: Path, monkeypatch, capsys
+    command: str, printed: str, damaged: Path, run_here, monkeypatch, capsys
 ) -> None:
     if any(name in command for name in ("mine.py", "watch", "zero-shot", "evaluate")):
         for package in ("torch", "snntorch", "open_clip", "tonic", "sklearn"):

@@ -6,8 +6,8 @@ names it, and the options have to stand there.
 """
 
 import re
-import shlex
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -150,18 +150,6 @@ def place(
     return tmp_path
 
 
-def run_here(command: str) -> int:
-    """The exit status of a command of ours, in this process."""
-    from export.commands.main import main as export
-    from neuroclip.commands.main import main as neuroclip
-
-    program, *arguments = shlex.split(command)
-    try:
-        return {"neuroclip": neuroclip, "neuroclip-export": export}[program](arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
-
-
 def short(command: str) -> str:
     """The form in which a command is run here."""
     rule = longest(command, SHORTER)
@@ -175,7 +163,7 @@ HERE = {
 
 
 @pytest.mark.parametrize("page", [page for page, commands in HERE.items() if commands])
-def test_the_commands_of_a_page_run(page: str, place: Path) -> None:
+def test_the_commands_of_a_page_run(page: str, place: Path, run_here: Callable[[str], int]) -> None:
     commands = HERE[page]
     if any("image.nir" in c or "cnn_sinabs.nir" in c for c in commands):
         image_graph(place)

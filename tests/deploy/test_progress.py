@@ -8,9 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, redirect_stderr
-from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from deploy import progress
@@ -93,23 +91,10 @@ def test_a_terminal_gets_a_bar():
 
 
 @pytest.fixture
-def exported(tmp_path):
+def exported(graph_file, spikes_file, tmp_path):
     """Arguments of a short export."""
-    nir = pytest.importorskip("nir")
-    rng = np.random.default_rng(0)
-    nodes = {
-        "input": nir.Input({"input": np.array([6])}),
-        "fc": nir.Linear(rng.integers(-9, 9, (4, 6)).astype(float)),
-        "lif": nir.IF(r=np.full(4, 1e4), v_threshold=np.full(4, 9.0)),
-        "output": nir.Output({"output": np.array([4])}),
-    }
-    names = list(nodes)
-    nir.write(tmp_path / "n.nir", nir.NIRGraph(nodes, list(pairwise(names))))
-    np.save(tmp_path / "x.npy", rng.integers(0, 2, (3, 5, 6)))
-    return [
-        *(str(tmp_path / "n.nir"), "--data", str(tmp_path / "x.npy"), "--target", "emulator"),
-        *("--out", str(tmp_path / "out")),
-    ]
+    command = [graph_file, "--data", spikes_file, "--target", "emulator", "--out", tmp_path / "out"]
+    return [str(argument) for argument in command]
 
 
 def test_both_commands_are_quiet_and_verbose(exported, capsys, tmp_path):

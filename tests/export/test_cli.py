@@ -244,10 +244,9 @@ def test_the_same_command_gives_the_same_files(export: Callable[..., int], tmp_p
         assert (tmp_path / "out" / name).read_bytes() == first[name], name
 
 
-def test_strict_refuses_what_a_register_can_reach(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Integrators that add up 254 a step can reach an edge after enough steps."""
+@pytest.fixture
+def adding(tmp_path: Path) -> str:
+    """A NIR file whose integrator adds up 40 · 254 a step, and can reach an edge after enough of them."""
     graph = nir.NIRGraph(
         {
             "in": nir.Input(np.array([40])),
@@ -258,8 +257,14 @@ def test_strict_refuses_what_a_register_can_reach(
         [("in", "w"), ("w", "sum"), ("sum", "out")],
     )
     nir.write(tmp_path / "graph.nir", graph)
+    return str(tmp_path / "graph.nir")
+
+
+def test_strict_refuses_what_a_register_can_reach(
+    adding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     np.save(tmp_path / "spikes.npy", np.zeros((2, 20, 40), np.uint8))
-    command = [str(tmp_path / "graph.nir"), "--data", str(tmp_path / "spikes.npy")]
+    command = [adding, "--data", str(tmp_path / "spikes.npy")]
     command += ["--target", "emulator", "--out", str(tmp_path / "out")]
     assert main(command) == 0
     assert "sum" in read_json(tmp_path / "out" / "report.json")["warnings"][0]
@@ -273,21 +278,11 @@ def test_strict_refuses_what_a_register_can_reach(
 
 @pytest.mark.parametrize(("spike", "times"), [(0, 0), (1, 4)])
 def test_edges_within_reach_are_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], spike: int, times: int
+    adding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], spike: int, times: int
 ) -> None:
     """40 · 254 · 64 a step: 13 steps bring v beyond 23 bits, where it fires as well and starts again."""
-    graph = nir.NIRGraph(
-        {
-            "in": nir.Input(np.array([40])),
-            "w": nir.Linear(np.full((1, 40), 254.0)),
-            "sum": nir.I(r=np.full(1, 1e4)),
-            "out": nir.Output(np.array([1])),
-        },
-        [("in", "w"), ("w", "sum"), ("sum", "out")],
-    )
-    nir.write(tmp_path / "graph.nir", graph)
     np.save(tmp_path / "spikes.npy", np.full((4, 20, 40), spike, np.uint8))
-    command = [str(tmp_path / "graph.nir"), "--data", str(tmp_path / "spikes.npy")]
+    command = [adding, "--data", str(tmp_path / "spikes.npy")]
     assert main([*command, "--target", "emulator", "--out", str(tmp_path / "out")]) == 0
     observed = read_json(tmp_path / "out" / "report.json")["proof"]["observed"]
     assert observed == {

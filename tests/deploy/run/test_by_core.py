@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from deploy.count.operations import count
 from deploy.count.packets import HOST
 from deploy.emulate.reference import emulate
+from deploy.emulate.trace import Trace
 from deploy.errors import BadInput
 from deploy.hardware.mapping import Core, Mapping, Slice
 from deploy.neurons import (
@@ -23,7 +24,7 @@ from deploy.neurons import (
     make_threshold,
 )
 from deploy.program.program import Dense, Program, make_input, make_population
-from deploy.run.by_core import emulate_mapped
+from deploy.run.by_core import MappedRun, emulate_mapped
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -47,6 +48,18 @@ def messages(rng: np.random.Generator, program: Program) -> dict[str, Any]:
     return {n.name: rng.integers(n.low, n.high + 1, (*shape, *n.shape)) for n in program.inputs}
 
 
+def both(program: Program, mapping: Mapping, inputs: dict[str, Any]) -> tuple[Trace, MappedRun]:
+    """In one piece and core by core: equal in every array."""
+    expected, found = emulate(program, inputs), emulate_mapped(program, mapping, inputs)
+    for kind in ("s", "u", "v", "messages", "readout"):
+        whole, parts = getattr(expected, kind), getattr(found.trace, kind)
+        assert whole.keys() == parts.keys()
+        for name in whole:
+            assert whole[name].dtype == parts[name].dtype
+            assert np.array_equal(whole[name], parts[name]), (kind, name)
+    return expected, found
+
+
 @settings(max_examples=60, deadline=None)
 @given(SEEDS)
 def test_any_mapping_of_any_program_runs_equal(
@@ -55,13 +68,7 @@ def test_any_mapping_of_any_program_runs_equal(
     rng = np.random.default_rng(seed)
     program = random_program(seed)
     mapping, inputs = scattered(rng, program), messages(rng, program)
-    expected, found = emulate(program, inputs), emulate_mapped(program, mapping, inputs)
-    for kind in ("s", "u", "v", "messages", "readout"):
-        whole, parts = getattr(expected, kind), getattr(found.trace, kind)
-        assert whole.keys() == parts.keys()
-        for name in whole:
-            assert whole[name].dtype == parts[name].dtype
-            assert np.array_equal(whole[name], parts[name]), (kind, name)
+    expected, found = both(program, mapping, inputs)
     samples, timesteps = next(iter(inputs.values())).shape[:2]
     counts = count(program, expected.messages, samples, timesteps, mapping)
     assert found.packets == counts.messages
@@ -120,14 +127,8 @@ def test_every_kind_of_neuron_runs_equal(seed: int) -> None:
     program = every_kind()
     mapping = scattered(rng, program)
     inputs = {"x": rng.integers(-4, 10, (3, 12, 7))}
-    expected, found = emulate(program, inputs), emulate_mapped(program, mapping, inputs)
+    expected, found = both(program, mapping, inputs)
     assert all(expected.messages[p.name].any() for p in program.populations[:-1])
-    for kind in ("s", "u", "v", "messages", "readout"):
-        whole, parts = getattr(expected, kind), getattr(found.trace, kind)
-        assert whole.keys() == parts.keys()
-        for name in whole:
-            assert whole[name].dtype == parts[name].dtype
-            assert np.array_equal(whole[name], parts[name]), (kind, name)
     counts = count(program, expected.messages, 3, 12, mapping)
     assert found.packets == counts.messages
 

@@ -95,11 +95,18 @@ class PyRecordingTernary(RecordedCuba, AbstractPyLifModelFixed):
 
 
 class RecordedGraded(Recorded):
-    """What is common to the graded models; they keep no state."""
+    """What is common to the graded models; they keep no state. The types are of PyGradedVecModelFixed and
+    PyGradedReluVecModelFixed."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
+    v: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
+    exp: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
 
     def held(self) -> dict[str, Any]:
         """The threshold, and which of the two this is."""
-        return {"vth": self.vth, "rectified": isinstance(self, AbstractGradedReluVecModel)}  # type: ignore[attr-defined]
+        return {"vth": self.vth, "rectified": isinstance(self, AbstractGradedReluVecModel)}
 
 
 class RecordingGraded(Recording, GradedVec):
@@ -114,23 +121,11 @@ class RecordingRelu(Recording, GradedReluVec):
 @requires(CPU)
 @tag("fixed_pt")
 class PyRecordingGraded(RecordedGraded, AbstractGradedVecModel):
-    """Lava's graded neuron in the types of its PyGradedVecModelFixed."""
-
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    v: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    exp: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
+    """Lava's graded neuron with recorders."""
 
 
 @implements(proc=RecordingRelu, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
 class PyRecordingRelu(RecordedGraded, AbstractGradedReluVecModel):
-    """Lava's rectified graded neuron in the types of its PyGradedReluVecModelFixed."""
-
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    v: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    exp: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
+    """Lava's rectified graded neuron with recorders."""

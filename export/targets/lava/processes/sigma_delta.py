@@ -26,8 +26,8 @@ class RecordingSigmaDelta(Recording, SigmaDelta):
     """Lava's SigmaDelta with recorders."""
 
 
-class FixedDelta(AbstractDeltaModel):
-    """Lava's delta encoder with the types and the step of its PyDeltaModelFixed."""
+class Encoder:
+    """The types of Lava's PyDeltaModelFixed, and of its PySigmaDeltaModelFixed, which has a bias too."""
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
@@ -39,6 +39,10 @@ class FixedDelta(AbstractDeltaModel):
     spike_exp: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=3)
     state_exp: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=3)
     cum_error: np.ndarray = LavaPyType(np.ndarray, bool, precision=1)
+
+
+class FixedDelta(Encoder, AbstractDeltaModel):
+    """Lava's delta encoder with the types and the step of its PyDeltaModelFixed."""
 
     def run_spk(self) -> None:
         """Shift the input up, encode, shift the message down."""
@@ -49,20 +53,10 @@ class FixedDelta(AbstractDeltaModel):
         self.s_out.send(s_out)
 
 
-class FixedSigmaDelta(AbstractSigmaDeltaModel):
+class FixedSigmaDelta(Encoder, AbstractSigmaDeltaModel):
     """Lava's sigma-delta neuron with the types and the step of its PySigmaDeltaModelFixed."""
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    sigma: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    act: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    residue: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    error: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
     bias: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=16)
-    spike_exp: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=3)
-    state_exp: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=3)
-    cum_error: np.ndarray = LavaPyType(np.ndarray, bool, precision=1)
 
     def run_spk(self) -> None:
         """Encode, shift the message down."""
