@@ -29,10 +29,10 @@ def run(options: argparse.Namespace) -> int:
 
     folder = options.run_folder
     report = read_report(folder / "report.json")
-    print(f"identity  {plain(at(report, 'evidence', 'identity') or 'not recorded')}")
-    print(f"verdict   {verdict(report).word}")
     with cluster(options.workers) as threads:
         checked = verify(folder, report, threads)
+    print(f"identity  {plain(at(report, 'evidence', 'identity') or 'not recorded')}")
+    print(f"verdict   {verdict(report).word}")
     for each in checked:
         print(f"{each.claim:<9} {_WORDS[each.holds]}: {plain(each.found)}")
     return 1 if any(each.holds is False for each in checked) else 0
