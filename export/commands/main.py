@@ -38,7 +38,7 @@ EXAMPLES = """examples:
   neuroclip-export graph.nir --data spikes.npz --target emulator --record all --out runs/graph
   neuroclip-export float.nir --data spikes.npz --calibrate few.npz --target emulator
   neuroclip-export mine.py:Net --weights w.safetensors --data spikes.npz --target lava
-  neuroclip-export mine.py:Net --weights w.pt --data path/to/N-MNIST --frame-ms 10 --steps 30 \
+  neuroclip-export mine.py:Net --weights w.pt --data path/to/N-MNIST --frame-ms 10 --steps 30 \\
       --target emulator
   neuroclip-export graph.nir --data spikes.npz --target nir --for norse --out runs/norse
   neuroclip-export runs/mine --target lava --samples 20  a network trained by `neuroclip train network`
