@@ -158,7 +158,7 @@ class Text(Decoder):
             content = content[start:]
         if not content.strip():
             return None
-        table = text.numbers(path, content.translate(text.TO_SPACES), self._lines)
+        table = text.numbers(path, content, 0, self._lines)
         self._lines += content.count(b"\n")
         found = named(self._names)
         assert found is not None

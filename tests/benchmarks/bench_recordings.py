@@ -69,6 +69,12 @@ def csv(events: Fields) -> bytes:
     return ("t,x,y,p\n" + "".join(f"{t},{x},{y},{p}\n" for t, x, y, p in rows)).encode()
 
 
+def seconds(events: Fields) -> bytes:
+    x, y, t, p = (field.tolist() for field in events)
+    rows = zip(t, x, y, p, strict=True)
+    return ("t,x,y,p\n" + "".join(f"{t / 1e6:.6f},{x},{y},{p}\n" for t, x, y, p in rows)).encode()
+
+
 def es(events: Fields) -> bytes:
     out = bytearray(b"Event Stream\x02\0\0\1" + struct.pack("<HH", WIDTH, HEIGHT))
     before = 0
@@ -84,6 +90,7 @@ FORMATS = {
     "evt3.raw": (evt3, ("expelliarmus", "faery", "evlib", "evt3")),
     "dat.dat": (dat, ("expelliarmus", "faery")),
     "text.csv": (csv, ("faery", "polars", "pyarrow")),
+    "secs.csv": (seconds, ()),
     "stream.es": (es, ("faery",)),
     "ours.npz": (None, ()),
 }

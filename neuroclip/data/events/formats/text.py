@@ -28,7 +28,7 @@ _ENDS = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
 # From this size on it pays to load numba, which takes as long as NumPy takes for two of them.
 _LONG = 8 << 20
 _LONGEST_LINE = 1 << 16
-TO_SPACES = bytes.maketrans(b",;\t\r", b"    ")
+_TO_SPACES = bytes.maketrans(b",;\t\r", b"    ")
 
 
 def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
@@ -37,7 +37,7 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     if b"\0" in content[:1000]:
         raise BadInput(f"{path}: not a text file")
     names, said, start, lines = head(path, content)
-    table = numbers(path, content[start:].translate(TO_SPACES), lines)
+    table = numbers(path, content, start, lines)
     try:
         found = named(names)
     except BadInput as error:
@@ -103,11 +103,15 @@ def _is_numbers(fields: list[str]) -> bool:
         return False
 
 
-def numbers(path: Path, text: bytes, lines: int) -> NDArray[Any]:
-    """Numbers [lines, columns]. Raises BadInput naming the first line that has another number of them."""
-    compiled = _compiled(text)
+def numbers(path: Path, content: bytes, start: int, lines: int) -> NDArray[Any]:
+    """Numbers [lines, columns] from a place on, before which are so many lines.
+
+    Raises BadInput naming the first line that has another number of them.
+    """
+    compiled = _compiled(content, start)
     if compiled is not None:
         return compiled
+    text = content[start:].translate(_TO_SPACES)
     per_line = _tokens_per_line(text)
     filled = per_line > 0
     columns = int(per_line[filled][0]) if filled.any() else 0
@@ -130,24 +134,26 @@ def numbers(path: Path, text: bytes, lines: int) -> NDArray[Any]:
     return values.reshape(-1, columns)
 
 
-def _compiled(text: bytes) -> NDArray[Any] | None:
+def _compiled(content: bytes, start: int) -> NDArray[Any] | None:
     """Numbers [lines, columns] of a text without a fault; None where it has one, or nothing is compiled."""
-    if len(text) < _LONG and "numba" not in sys.modules:
+    size = len(content) - start
+    if size < _LONG and "numba" not in sys.modules:
         return None
     try:
         from neuroclip.storage.text_kernel import rows
     except ImportError:  # numba is an extra
         return None
-    columns = len(text.lstrip()[:_LONGEST_LINE].partition(b"\n")[0].split())
+    beginning = content[start : start + _LONGEST_LINE].translate(_TO_SPACES).lstrip()
+    columns = len(beginning.partition(b"\n")[0].split())
     if not 0 < columns <= _MAX_COLUMNS:
         return None
-    pointed = b"." in text
+    pointed = content.find(b".", start) >= 0
     # A number takes two bytes with what parts it from the next one.
     table = np.empty(
-        (columns, min(text.count(b"\n"), len(text) // (2 * columns)) + 1),
+        (columns, min(content.count(b"\n", start), size // (2 * columns)) + 1),
         np.float64 if pointed else np.int64,
     )
-    lines = rows(np.frombuffer(text, np.uint8), table, pointed)
+    lines = rows(np.frombuffer(content, np.uint8, offset=start), table, pointed)
     return table[:, :lines].T if lines > 0 else None
 
 
