@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deploy.errors import BadInput
-from neuroclip.data.events.formats.raw import RawEvents, Sensor
+from neuroclip.data.events.formats.raw import MAX_LATE_US, RawEvents, Sensor
 from neuroclip.data.events.frames import FrameOptions, Span, require_frames
 from neuroclip.data.events.online import FrameStream, SliceFrame
-from neuroclip.data.events.recording import MAX_LATE_US, Recording
+from neuroclip.data.events.recording import Recording
 from neuroclip.live.decoders import Decoder
 from neuroclip.live.sources import Read
 

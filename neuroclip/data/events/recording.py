@@ -24,7 +24,7 @@ from neuroclip.data.events.formats import (
     npz,
     text,
 )
-from neuroclip.data.events.formats.raw import RawEvents, Sensor
+from neuroclip.data.events.formats.raw import MAX_LATE_US, RawEvents, Sensor
 
 # Times a thousand slices, which `FrameOptions` allows, are still below 2^63.
 _LONGEST_US = 1 << 52
@@ -127,10 +127,6 @@ _READERS: dict[str, Callable[[Path, Sensor | None], RawEvents]] = {
 }
 SUFFIXES = tuple(_READERS)
 """The kinds of event file that `read_recording` reads, in lower case; files may have them in any."""
-
-# Events may stand a little behind later ones, as they left the sensor's columns or a driver's buffers;
-# more than this is not a recording in order. No slice of a recording is as short.
-MAX_LATE_US = 1000
 
 
 def is_recording(path: Path) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.data.events.formats.raw import RawEvents, Sensor, check_count
+from neuroclip.data.events.formats.raw import MAX_LATE_US, RawEvents, Sensor, check_count
 
 # v2e, RPG and EventCLIP's text; N-ImageNet, MVSEC and N-Caltech101 as arrays; tonic's DVS Gesture.
 ORDERS = ("txyp", "xytp", "xypt")
@@ -44,8 +44,6 @@ _OTHER_UNITS = (
 _LONGEST_S = 10_000.0
 # Beyond, doubles skip integers.
 _MOST_US = 1 << 53
-# A time that is later than its place allows is not one (`recording.MAX_LATE_US`).
-_LATE_S = 1e-3
 # Rows and columns are small numbers, but of pixels one after the other half are smaller than one before.
 _MOST_LATE = 0.1
 
@@ -116,7 +114,12 @@ def from_table(
         )
     if not len(table):
         raise BadInput(f"{path}: the recording holds zero events")
-    fitting = [order for order in ORDERS if _fits(dict(zip(order, table.T, strict=True)))]
+    # Of most orders the first events tell enough.
+    fitting = [
+        order
+        for order in ORDERS
+        if all(_fits(dict(zip(order, part.T, strict=True))) for part in (table[:1000], table))
+    ]
     if len(fitting) != 1:
         found = " or ".join(fitting) or "none of them"
         raise BadInput(
@@ -135,7 +138,8 @@ def _fits(columns: dict[str, NDArray[Any]]) -> bool:
         if pixels.min() < 0 or pixels.max() > 65_535 or not (pixels == np.rint(pixels)).all():
             return False
     t = columns["t"]
-    late = _LATE_S if t.dtype.kind == "f" and bool((t != np.rint(t)).any()) else 1e6 * _LATE_S
+    seconds = t.dtype.kind == "f" and bool((t != np.rint(t)).any())
+    late = MAX_LATE_US * (1e-6 if seconds else 1)
     behind = np.maximum.accumulate(t) - t
     return bool((behind <= late).all()) and np.count_nonzero(behind) <= _MOST_LATE * len(t)
 

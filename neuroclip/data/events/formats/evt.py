@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from deploy.errors import BadInput
 from neuroclip.data.events.formats.prophesee import Header, read_header
 from neuroclip.data.events.formats.raw import (
+    MAX_LATE_US,
     RawEvents,
     Sensor,
     check_count,
@@ -40,13 +41,13 @@ Columns = tuple[NDArray[np.int64], ...]
 
 @dataclass(frozen=True)
 class _Encoding:
-    """A way to write events. word: bytes of a word; decode: path, data → columns; whole: whether data
-    keep all its rules, by which files without a header are told."""
+    """A way to write events. word: bytes of a word; decode: path, data → columns; legal: whether all words of
+    data are of its types, by which, and by their order, files without a header are told."""
 
     name: str
     word: int
     decode: Callable[[Path, bytes], Columns]
-    whole: Callable[[bytes], bool]
+    legal: Callable[[bytes], bool]
 
 
 def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
@@ -54,13 +55,37 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     content = read_bytes(path, _BYTES_PER_EVENT)
     header = read_header(content)
     data = content[header.start :]
-    encoding = _encoding(path, header, data)
-    check_whole(path, len(data), encoding.word)
-    x, y, t, p = encoding.decode(path, data)
+    x, y, t, p = _decoded(path, header, data)
     return RawEvents(x, y, t, p, header.sensor)
 
 
-def _encoding(path: Path, header: Header, data: bytes) -> _Encoding:
+def _decoded(path: Path, header: Header, data: bytes) -> Columns:
+    said, among = _encodings(path, header)
+    fitting = {e.name: columns for e in among if (columns := _fit(path, e, data)) is not None}
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    if said is None:
+        found = " or ".join(fitting) or "none of them"
+        names = ", ".join(e.name for e in among)
+        raise BadInput(
+            f"{path}: its header does not say which of {names} its words are, and they could be {found}"
+        )
+    check_whole(path, len(data), said.word)
+    return said.decode(path, data)
+
+
+def _fit(path: Path, encoding: _Encoding, data: bytes) -> Columns | None:
+    """The columns of data that keep all rules of an encoding."""
+    if not data or len(data) % encoding.word or not encoding.legal(data):
+        return None
+    columns = encoding.decode(path, data)
+    t = columns[2]
+    in_order = len(t) and int((np.maximum.accumulate(t) - t).max()) <= MAX_LATE_US
+    return columns if in_order else None
+
+
+def _encodings(path: Path, header: Header) -> tuple[_Encoding | None, tuple[_Encoding, ...]]:
+    """The encoding that is said, or meant where not one alone fits of the others, which are tried first."""
     said = header.fields.get("format", "").split(";")[0].upper().replace(".", "")
     if not said and "evt" in header.fields:
         said = "EVT" + header.fields["evt"].replace(".0", "").replace(".", "")
@@ -70,22 +95,14 @@ def _encoding(path: Path, header: Header, data: bytes) -> _Encoding:
     if order not in ("", "little", "legacy"):
         raise BadInput(f"{path}: its words are in '{order[:20]}' order, expected little or legacy")
     if said in ("EVT2", "EVT20"):
-        return _EVT2
+        return _EVT2, ()
     if said in ("EVT3", "EVT30"):
-        return _EVT3
+        return _EVT3, ()
     if said and order:
-        return _EVT21_LEGACY if order == "legacy" else _EVT21
-    among = (_EVT21, _EVT21_LEGACY) if said else (_EVT2, _EVT21, _EVT21_LEGACY, _EVT3)
-    fitting = [e for e in among if len(data) % e.word == 0 and data and e.whole(data)]
-    if said and len(fitting) != 1:
-        return _EVT21  # OpenEB's, where none is said
-    if len(fitting) != 1:
-        found = " or ".join(e.name for e in fitting) or "none of them"
-        names = ", ".join(e.name for e in among)
-        raise BadInput(
-            f"{path}: its header does not say which of {names} its words are, and they could be {found}"
-        )
-    return fitting[0]
+        return (_EVT21_LEGACY if order == "legacy" else _EVT21), ()
+    if said:  # OpenEB's order, where none is said
+        return _EVT21, (_EVT21, _EVT21_LEGACY)
+    return None, (_EVT2, _EVT21, _EVT21_LEGACY, _EVT3)
 
 
 def _evt2(path: Path, data: bytes) -> Columns:
@@ -175,11 +192,10 @@ def _timed(
     is_event: NDArray[np.bool_], is_time: NDArray[np.bool_], value: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the words of events are that follow a time, and their high time, started again or not."""
-    times = np.flatnonzero(is_time)
     events = np.flatnonzero(is_event)
-    last = np.searchsorted(times, events) - 1
+    last = np.cumsum(is_time, dtype=np.int64)[events] - 1
     events, last = events[last >= 0], last[last >= 0]
-    return events, unwrapped(_int64(value[times]), 1 << 28)[last]
+    return events, unwrapped(_int64(value[is_time]), 1 << 28)[last]
 
 
 def _int64(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -192,37 +208,32 @@ _COUNTS = _MASKS.sum(axis=1)
 _BITS = np.argsort(1 - _MASKS, axis=1, kind="stable")
 
 
-def _whole2(data: bytes) -> bool:
-    words = np.frombuffer(data, "<u4")
-    kind = words >> 28
-    return bool(np.isin(kind, (0, 1, *_OTHER_TYPES)).all()) and _in_time(_evt2(Path(), data)[2])
+def _legal(kind: NDArray[Any], *events: int) -> bool:
+    """Whether words are events, times, or what stands beside them."""
+    return set(np.flatnonzero(np.bincount(kind, minlength=16))) <= {*events, *_OTHER_TYPES}
 
 
-def _whole21(data: bytes, high_first: bool = False) -> bool:
+def _legal2(data: bytes) -> bool:
+    return _legal(np.frombuffer(data, "<u4") >> 28, 0, 1)
+
+
+def _legal21(data: bytes, high_first: bool = False) -> bool:
     upper = np.frombuffer(data, "<u4").reshape(-1, 2)[:, 1 - high_first]
     kind = upper >> 28
     # A group starts at a multiple of 32 columns.
-    aligned = (kind > 1) | ((upper >> 11 & 31) == 0)
-    legal = np.isin(kind, (0, 1, *_OTHER_TYPES)) & aligned
-    return bool(legal.all()) and _in_time(_evt21(Path(), data, high_first)[2])
+    return _legal(kind, 0, 1) and bool(((kind > 1) | (upper >> 11 & 31 == 0)).all())
 
 
-def _whole3(data: bytes) -> bool:
-    kind = np.frombuffer(data, "<u2") >> 12
-    legal = np.isin(kind, (0, 2, 3, 4, 5, 6, 7, *_OTHER_TYPES)).all()
-    return bool(legal) and _in_time(_evt3(Path(), data)[2])
+def _legal3(data: bytes) -> bool:
+    return _legal(np.frombuffer(data, "<u2") >> 12, 0, 2, 3, 4, 5, 6, 7)
 
 
-def _in_time(t: NDArray[np.int64]) -> bool:
-    return len(t) > 0 and bool((np.diff(t) >= 0).all())
-
-
-_EVT2 = _Encoding("EVT2", 4, _evt2, _whole2)
-_EVT21 = _Encoding("EVT21", 8, _evt21, _whole21)
+_EVT2 = _Encoding("EVT2", 4, _evt2, _legal2)
+_EVT21 = _Encoding("EVT21", 8, _evt21, _legal21)
 _EVT21_LEGACY = _Encoding(
     "EVT21 in legacy order",
     8,
     lambda path, data: _evt21(path, data, high_first=True),
-    lambda data: _whole21(data, high_first=True),
+    lambda data: _legal21(data, high_first=True),
 )
-_EVT3 = _Encoding("EVT3", 2, _evt3, _whole3)
+_EVT3 = _Encoding("EVT3", 2, _evt3, _legal3)

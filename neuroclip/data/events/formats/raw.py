@@ -16,6 +16,10 @@ MAX_EVENTS = 50_000_000
 # Of an event as a file's columns, as a `Recording`, and while it is checked.
 _BYTES = 64
 
+# Events may stand a little behind later ones, as they left the sensor's columns or a driver's buffers;
+# more than this is not a recording in order. No slice of a recording is as short.
+MAX_LATE_US = 1000
+
 Sensor = tuple[int, int]
 """Width and height of a sensor in pixels."""
 

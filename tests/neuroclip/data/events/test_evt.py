@@ -45,6 +45,11 @@ def test_without_a_header_the_words_say_which_they_are(tmp_path: Path, version: 
         with pytest.raises(BadInput, match="does not say the sensor"):
             read_recording(path)
         assert events_of(read_recording(path, (640, 480))) == events
+        # A time that is a little late does not hide what they are, whether it is alone or not.
+        late = [*events[:99], (*events[99][:3], events[98][3] - 1), *events[99:]]
+        path.write_bytes(WRITERS[version](late))
+        back = read_recording(path, (640, 480))
+        assert back.late and events_of(back) == sorted(late, key=lambda event: event[3])
     (tmp_path / "b.raw").write_bytes(random.Random(1).randbytes(4000))
     with pytest.raises(BadInput, match="could be none of them"):
         read_recording(tmp_path / "b.raw", (640, 480))
