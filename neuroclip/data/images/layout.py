@@ -29,6 +29,8 @@ _SPELLINGS = {
     TEST: ("test", "testing", "test_set", "testing_set", "test_images", "test1", "testset", "eval"),
 }
 _PARTS = {spelling: part for part, of in _SPELLINGS.items() for spelling in of}
+# Words of longer names, such as seg_train; classes may be called with them too (bullet_train).
+_WORDS_OF_PARTS = {word: part for word, part in _PARTS.items() if word.isalpha()}
 _NAMES = ("train", "val", "test")
 _JUNK = ("__macosx", "thumbs.db", "@eadir", "lost+found")
 # The folder of a class's, or of a part's, images in Tiny-ImageNet.
@@ -175,7 +177,9 @@ class _Reader:
         return [table for table in found if table]
 
     def _table(self, name: str) -> dict[str, str]:
-        rows = [row for row in csv.reader(StringIO(self.text(name))) if row]
+        text = self.text(name)
+        apart = next((s for s in ",;\t" if s in text.partition("\n")[0]), ",")
+        rows = [row for row in csv.reader(StringIO(text), delimiter=apart) if row]
         head = [column.strip().lower() for column in rows[0]] if rows else []
         files = [i for i, column in enumerate(head) if column in _FILE_COLUMNS]
         classes = [i for i, column in enumerate(head) if column in _CLASS_COLUMNS]
@@ -227,34 +231,52 @@ def _unwrapped(images: Mapping[Path, str]) -> tuple[dict[Path, str], int]:
 def _parts(reader: _Reader) -> dict[int, dict[Path, str]]:
     """The images of each part, by their paths within it. All are for training where there are none."""
     images = reader.images
-    tops = {path[0] for path in images if len(path) > 1}
-    known = {top for top in tops if top.lower() in _PARTS}
-    if known and known == {path[0] for path in images}:
-        found = _grouped(reader, {path: (path[0], path[1:]) for path in images})
-        return {part: _within(of_part) for part, of_part in found.items()}
+    known = _spelled({path[0] for path in images if len(path) > 1})
+    if known and {*known} == {path[0] for path in images}:
+        found = _grouped(reader, {path: (known[path[0]], path[0], path[1:]) for path in images})
+        return {part: _within(of_part, known) for part, of_part in found.items()}
     if known:
         reader.refuse(f"beside its parts {', '.join(sorted(known))} are other images")
     if all(len(path) > 2 and path[1].lower() in _PARTS for path in images):
-        return _grouped(reader, {path: (path[1], (path[0], *path[2:])) for path in images})
+        return _grouped(
+            reader,
+            {path: (_PARTS[path[1].lower()], path[1], (path[0], *path[2:])) for path in images},
+        )
     return {TRAIN: dict(images)}
 
 
+def _spelled(tops: set[str]) -> dict[str, int]:
+    """{folder: its part}: of those called so, else where each one has a word of a part of its own."""
+    known = {top: _PARTS[top.lower()] for top in tops if top.lower() in _PARTS}
+    if known:
+        return known
+    for top in tops:
+        words = re.split(r"[^a-z]+", top.lower())
+        parts = {_WORDS_OF_PARTS[word] for word in words if word in _WORDS_OF_PARTS}
+        if len(parts) == 1:
+            known[top] = parts.pop()
+    own = TRAIN in known.values() and len(set(known.values())) == len(tops) > 1
+    return known if own else {}
+
+
 def _grouped(
-    reader: _Reader, places: Mapping[Path, tuple[str, Path]]
+    reader: _Reader, places: Mapping[Path, tuple[int, str, Path]]
 ) -> dict[int, dict[Path, str]]:
+    """The images of each part. places: {path: part, its folder's name, path within it}."""
     found: dict[int, dict[Path, str]] = {}
     spelled: dict[int, str] = {}
-    for path, (top, rest) in places.items():
-        part = _PARTS[top.lower()]
+    for path, (part, top, rest) in places.items():
         if spelled.setdefault(part, top) != top:
             reader.refuse(f"its {_NAMES[part]} part is there twice: '{spelled[part]}' and '{top}'")
         found.setdefault(part, {})[rest] = reader.images[path]
     return found
 
 
-def _within(images: dict[Path, str]) -> dict[Path, str]:
+def _within(images: dict[Path, str], known: Mapping[str, int]) -> dict[Path, str]:
     """The images of a part that is once more in a folder so called, as in archives of archives."""
     tops = {path[0] for path in images}
-    if len(tops) == 1 and min(map(len, images)) > 1 and tops.pop().lower() in _PARTS:
-        return {path[1:]: name for path, name in images.items()}
-    return images
+    if len(tops) > 1 or min(map(len, images)) < 2:
+        return images
+    top = tops.pop()
+    nested = top in known or top.lower() in _PARTS
+    return {path[1:]: name for path, name in images.items()} if nested else images

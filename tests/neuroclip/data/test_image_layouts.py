@@ -81,6 +81,12 @@ READ = {
     "validation": (tree({"train": 0, "validation": 2}), (20, 0, 20)),
     "valid too": (tree({"train": 0, "valid": 1, "test": 2}), (20, 20, 20)),
     "training_set": (tree({"training_set": 0, "test_set": 2}), (20, 0, 20)),
+    "seg_train": (tree({"seg_train": 0, "seg_test": 2}, path="{part}/{part}/{name}/{i}.png"), (20, 0, 20)),
+    "words of parts": (tree({"my-train data": 0, "Val2": 1, "My.Test": 2}), (20, 20, 20)),
+    "classes with the words of parts": (
+        {n.replace("cat", "bullet_train").replace("dog", "test_tube_2"): c for n, c in tree(TWO).items()},
+        (20, 0, 20),
+    ),
     "wrapped": (tree(THREE, path="a/b/{part}/{name}/{i}.png"), (20, 20, 20)),
     "classes first": (tree(TWO, path="{name}/{part}/{i}.png"), (20, 0, 20)),
     "twice": (tree({"train": 0}, path="{part}/{part}/{name}/{i}.png") | flat("test", 2), (20, 0, 0)),
@@ -91,6 +97,10 @@ READ = {
     ),
     "Kaggle's table": (
         flat("train", 0) | flat("test", 2) | {"trainLabels.csv": rows("id,label", "{i},{name}")},
+        (20, 0, 0),
+    ),
+    "a table with semicolons": (
+        flat("train", 0) | {"train_labels.csv": rows("file_name;label", "{i}.png;{name}")},
         (20, 0, 0),
     ),
     "a table of files": (
@@ -162,6 +172,7 @@ def test_tiny_imagenet_has_words_and_says_what_is_left_out(tmp_path: Path) -> No
         (tree({"train": 0, "val": 1, "valid": 1}), "is there twice"),
         (flat("train", 0) | flat("test", 2), "no folders of classes"),
         (flat("pictures", 0), "no folders of classes"),
+        (flat("train_data", 0) | flat("test_data", 2), "no folders of classes"),
         (flat("train", 0) | {"labels.csv": rows("id,label", "{i},{name}", 9)}, "names 18 of them"),
         (tree(TWO) | {"test/cow/0.png": picture(0, 0, 2)}, "class 'cow' is in its test part only"),
         ({"a.txt": b"x"}, "no images"),

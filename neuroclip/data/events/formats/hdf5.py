@@ -7,6 +7,7 @@
 - Prophesee: `CD/events`, one table with the fields x, y, p, t, which `neuroclip.storage.ecf` unpacks
   where it is in Prophesee's own compression.
 - v2e: `events`, a table [events, 4] of t, x, y, p; MVSEC: `davis/left/events` of x, y, t, p (`columns`).
+- Any other names of columns that `columns` knows, in the same places.
 
 The sensor is taken from attributes of the group or the file (`width` and `height`, or
 `sensor_resolution`: height, width; Prophesee's `geometry`: 640x480) or from M3ED's `calib/resolution`
@@ -15,14 +16,14 @@ be 0 and 1, −1 and 1, or a boolean.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from neuroclip.data.events.formats.columns import from_columns, from_table
+from neuroclip.data.events.formats.columns import from_columns, from_table, named
 from neuroclip.data.events.formats.raw import RawEvents, Sensor, check_count
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _LAYOUTS = (
     ("prophesee/left/", "xytp"),
     ("events/", ("xs", "ys", "ts", "ps")),
 )
+_GROUPS = ("events", "", "prophesee/left")
+_MOST_NAMES = 1000
 _TABLES = ("CD/events", "events", "davis/left/events")
 _WITH_ATTRIBUTES = ("events", "CD", "CD/events")
 # Gehrig et al. 2021 (DSEC): what its files have beside the events, and the cameras' size.
@@ -54,21 +57,22 @@ def read(path: Path, sensor: Sensor | None = None) -> RawEvents:
     likely = DSEC_SIZE if found["dsec"] else None
     if "table" in found:
         return from_table(path, found["table"], size, likely)
-    return from_columns(path, {c: found[c] for c in "xytp"}, None, size, likely)
+    return from_columns(path, {c: found[c] for c in "xytp"}, found["unit"] or None, size, likely)
 
 
-def _events(path: Path, file: "h5py.File") -> dict[str, NDArray[Any]]:
-    """The columns x, y, t, p of an open file or their table, and its sensor, empty where unsaid."""
+def _events(path: Path, file: "h5py.File") -> dict[str, Any]:
+    """The columns x, y, t, p of an open file or their table, and its unit and sensor, empty where unsaid."""
     from neuroclip.storage import ecf
     from neuroclip.storage.hdf5 import Budget, node_of
 
-    columns = _columns(path, file)
+    columns, unit = _columns(path, file)
     check_count(path, max(len(entry) for entry, _ in columns.values()))
     budget = Budget(path)
     for entry in dict.fromkeys(entry for entry, _ in columns.values()):
         budget.take(entry.name, entry)
     marks = [node_of(path, file, mark) is not None for mark in _DSEC_MARKS]
-    found = {"sensor": np.array(_sensor(path, file), np.int64), "dsec": np.array(all(marks))}
+    found: dict[str, Any] = {"unit": unit or ""}
+    found |= {"sensor": np.array(_sensor(path, file), np.int64), "dsec": np.array(all(marks))}
     # Prophesee's own compression is of the whole table.
     tables = dict.fromkeys(entry for entry, _ in columns.values() if ecf.compressed(entry))
     whole = {entry: ecf.read_table(path, entry) for entry in tables}
@@ -85,24 +89,46 @@ def _events(path: Path, file: "h5py.File") -> dict[str, NDArray[Any]]:
     return found
 
 
-def _columns(path: Path, file: "h5py.File") -> dict[str, tuple[Any, str | None]]:
-    """Data sets of x, y, t and p, each with the field of it that is meant, or the one of the "table"."""
-    from neuroclip.storage.hdf5 import entry_of
+def _columns(path: Path, file: "h5py.File") -> tuple[dict[str, tuple[Any, str | None]], str | None]:
+    """Data sets of x, y, t and p, each with the field of it that is meant, or the one of the "table"; and
+    the unit of times that their name says."""
+    from neuroclip.storage.hdf5 import entry_of, node_of
 
     for place, names in _LAYOUTS:
         found = [entry_of(path, file, f"{place}{name}") for name in names]
         if all(entry is not None and entry.ndim == 1 for entry in found):
-            return {column: (entry, None) for column, entry in zip("xytp", found, strict=True)}
+            return {c: (entry, None) for c, entry in zip("xytp", found, strict=True)}, None
     for place in _TABLES:
         table = entry_of(path, file, place)
-        if table is not None and table.ndim == 1 and set("xytp") <= set(table.dtype.names or ()):
-            return {name: (table, name) for name in "xytp"}
+        if table is not None and table.ndim == 1:
+            told = _told(path, table.dtype.names or ())
+            if told is not None:
+                return {column: (table, name) for column, name in told[0].items()}, told[1]
         if table is not None and table.ndim == 2 and table.shape[1] == 4:
-            return {"table": (table, None)}
+            return {"table": (table, None)}, None
+    for place in _GROUPS:
+        group = node_of(path, file, place) if place else file
+        # Of a data set there are no names; a group of more is none of columns.
+        if not hasattr(group, "keys") or len(group) > _MOST_NAMES:
+            continue
+        told = _told(path, [*group])
+        if told is not None:
+            of = {c: entry_of(path, file, f"{place}/{n}".lstrip("/")) for c, n in told[0].items()}
+            if all(entry is not None and entry.ndim == 1 for entry in of.values()):
+                return {column: (entry, None) for column, entry in of.items()}, told[1]
     raise BadInput(
         f"{path}: no events found; expected events/x,y,t,p, prophesee/left/x,y,t,p, "
         "events/xs,ys,ts,ps, CD/events, or a table of four columns in 'events'"
     )
+
+
+def _told(path: Path, names: Sequence[str]) -> tuple[dict[str, str], str | None] | None:
+    if set("xytp") <= set(names):
+        return {column: column for column in "xytp"}, None
+    try:
+        return named(names)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def _sensor(path: Path, file: "h5py.File") -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 A line of names before them says which is which, in a comment too (`# t x y p`); without one see
 `columns`. A first line of two integers is the sensor's width and height (RPG's recordings). Lines that start
-with #, % or // are comments.
+with #, % or // are comments. `True` and `False`, as pandas writes polarities, are 1 and 0.
 """
 
 import re
@@ -28,6 +28,7 @@ _ENDS = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
 # From this size on it pays to load numba, which takes as long as NumPy takes for two of them.
 _LONG = 8 << 20
 _LONGEST_LINE = 1 << 16
+_TRUTH = re.compile(rb"\b(?:(true)|false)\b", re.IGNORECASE)
 _TO_SPACES = bytes.maketrans(b",;\t\r", b"    ")
 
 
@@ -93,12 +94,18 @@ def _fields(line: bytes) -> list[str]:
     text = re.sub(r"^.*?format\b[^:]*?(?::| is )", "", text, flags=re.IGNORECASE)
     text = re.sub(r"\([^)]*=[^)]*\)", "", text)
     separator = next((s for s in (",", ";", "\t") if s in text), None)
-    return [part.strip() for part in text.split(separator)]
+    fields = [part.strip() for part in text.split(separator)]
+    # A line may end with what parts columns.
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields
 
 
 def _is_numbers(fields: list[str]) -> bool:
     try:
-        return bool([float(field) for field in fields if field])
+        return bool(
+            [float(field) for field in fields if field.lower() not in ("", "true", "false")]
+        )
     except ValueError:
         return False
 
@@ -112,6 +119,9 @@ def numbers(path: Path, content: bytes, start: int, lines: int) -> NDArray[Any]:
     if compiled is not None:
         return compiled
     text = content[start:].translate(_TO_SPACES)
+    if _TRUTH.search(text[:_LONGEST_LINE]):
+        numerals = _TRUTH.sub(lambda found: b"1" if found[1] else b"0", text)
+        return numbers(path, numerals, 0, lines)
     per_line = _tokens_per_line(text)
     filled = per_line > 0
     columns = int(per_line[filled][0]) if filled.any() else 0

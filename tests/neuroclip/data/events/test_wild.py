@@ -69,6 +69,16 @@ def as_h5(layout: str, **how: Any) -> Callable[[Path], None]:
                     "davis/left/events", data=array("xytp", "f8", True, True), **how
                 )
                 return
+            if layout == "table":
+                file["events"] = structured().astype(
+                    [("col", "<i2"), ("row", "<i2"), ("timestamp", "<i8"), ("on", "?")]
+                )
+                return
+            if layout == "named":
+                named = {"polarity": P.astype("i1"), "y_pos": Y, "x_pos": X, "time_s": T / 1e6}
+                for name, column in named.items():
+                    file.create_dataset(f"events/{name}", data=column, **how)
+                return
             place = "prophesee/left" if layout == "m3ed" else "events"
             columns = {"x": X.astype("u2"), "y": Y.astype("u2"), "t": T, "p": P.astype("u1")}
             for name, column in columns.items():
@@ -123,6 +133,14 @@ FORMATS: dict[str, tuple[str, Callable[[Path], None], bool]] = {
         True,
     ),
     "csv with names": ("a.CSV", content(text(ROWS["csv"], "x,y,polarity,timestamp [us]")), True),
+    "csv of pandas, polarities as truths": (
+        "a.csv",
+        content(text([f"{i},{x},{y},{t},{bool(p)}" for i, (x, y, p, t) in enumerate(EVENTS)], ",x,y,t,p")),
+        True,
+    ),
+    "csv whose lines end with a comma": (
+        "a.csv", content(text([f"{t},{x},{y},{p}," for x, y, p, t in EVENTS], "t,x,y,p,")), True,
+    ),
     "npy structured": ("a.npy", as_npy(structured()), True),
     "npy xytp of EventCLIP": ("a.npy", as_npy(array("xytp", "f8", True, True)), True),
     "npy xypt": ("a.npy", as_npy(array("xypt", "i4")), True),
@@ -130,6 +148,8 @@ FORMATS: dict[str, tuple[str, Callable[[Path], None], bool]] = {
     "npz of columns": ("a.npz", as_npz(x=X, y=Y, t=T, p=P), True),
     "mat of ASL-DVS": ("a.mat", as_mat, False),
     "h5 of v2e": ("a.h5", as_h5("v2e", compression="gzip"), True),
+    "h5 of other names": ("a.h5", as_h5("named", compression="lzf"), True),
+    "h5 of a table of other names": ("a.h5", as_h5("table"), True),
     "h5 of MVSEC": ("a.hdf5", as_h5("mvsec"), True),
     "h5 of M3ED": ("a.h5", as_h5("m3ed"), False),
 }  # fmt: skip
