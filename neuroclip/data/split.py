@@ -101,7 +101,9 @@ def split_parts(
     pool = np.flatnonzero(~is_test) if own else np.arange(len(labels))
     smallest = int(np.bincount(labels[pool])[np.unique(labels[pool])].min())
     size = min(SHOT_POOL + VALIDATION_POOL, smallest // 2)
-    validation_size = size * VALIDATION_POOL // (SHOT_POOL + VALIDATION_POOL)
+    share = size * VALIDATION_POOL // (SHOT_POOL + VALIDATION_POOL)
+    # Nothing can be trained without any for validation, nor without any to train on.
+    validation_size = min(max(share, 1), size if own else size - 1)
     counts = size - validation_size, validation_size
     if own:
         dealt = per_class_split(labels[pool], counts, seed)

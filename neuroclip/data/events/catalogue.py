@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.errors import BadInput
 from neuroclip.data.events.cards import cards
 from neuroclip.data.events.dataset import EventDataset, few_shot, without_bad
-from neuroclip.data.events.folders import folder_dataset
+from neuroclip.data.events.folders import folder_dataset, unwrapped
 from neuroclip.data.events.formats.raw import Sensor
 
 __all__ = ["EventDataset", "few_shot", "find_dataset", "open_dataset", "without_bad"]
@@ -24,6 +24,8 @@ def open_dataset(
     that, `folder_dataset`, `es_imagenet_dataset` and `dvs_gesture_dataset` do.
     """
     folder, known = find_dataset(name_or_path, root), cards()
+    if folder not in {Path(card.name) for card in known.values() if card.bundled}:
+        folder = unwrapped(folder)
     for card in known.values():
         if card.opens is None:
             continue

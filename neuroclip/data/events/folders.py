@@ -35,10 +35,10 @@ def folder_dataset(
 
     With a `Test` folder, test is that folder, and with one for validation, validation is that; otherwise
     everything outside the pool. The pool is, of every class, 16 recordings for training (shots) and 4 for
-    validation; of a class with fewer than 40, half of them, a fifth of it for validation; the seed deals
-    the pool anew and leaves the test part as it is. With a `Test` folder, training keeps all of `Train`
-    that is not validation. Classes are the folder names, numbers in numeric order. card: what the data
-    set is; left out, see `recognised`. sensor: of files that do not say it, before the card's.
+    validation; of a class with fewer than 40, half of them, a fifth of it and at least one for validation;
+    the seed deals the pool anew and leaves the test part as it is. With a `Test` folder, training keeps all
+    of `Train` that is not validation. Classes are the folder names, numbers in numeric order. card: what the
+    data set is; left out, see `recognised`. sensor: of files that do not say it, before the card's.
 
     Raises BadInput: no such folder, another layout, a class without recordings or with one.
     """
@@ -49,7 +49,7 @@ def folder_dataset(
     if not found:
         raise BadInput(
             f"{root}: no folder 'Train' or 'Test' and no class folders of recordings: not the "
-            "N-MNIST layout, nor CIFAR10-DVS's, nor ES-ImageNet's (trainlabel.txt)"
+            "N-MNIST layout, nor CIFAR10-DVS's, nor ES-ImageNet's (trainlabel.txt)" + _seen(root)
         )
     class_names = tuple(sorted({_class_name(folder) for _, folder in found}, key=_class_order))
     number = {name: index for index, name in enumerate(class_names)}
@@ -138,11 +138,28 @@ def _class_folders(root: Path) -> Iterator[tuple[str, Path]]:
         yield from (("", folder) for folder in classes)
 
 
+def _seen(root: Path) -> str:
+    """The folders that are there, in words, as far as a line holds them."""
+    inside = [f"'{folder.name}'" for folder in _folders(root)]
+    return f"; seen: folders {', '.join(inside[:4])}" if inside else ""
+
+
+def unwrapped(root: Path) -> Path:
+    """A folder without the one that all is in, as archives unpack (`Caltech101/airplanes/…`)."""
+    while root.is_dir():
+        inside = _folders(root)
+        known = len(inside) != 1 or _part(inside[0]) or inside[0].name.lower() == CONVERTED
+        if known or not _folders(inside[0]):
+            break
+        root = inside[0]
+    return root
+
+
 def _part(folder: Path) -> str | None:
-    """The part that a folder is for; a class may be called "train" as well, but holds recordings itself."""
+    """The part that a folder is for; a class may be called "train" as well, but holds recordings alone."""
     words = set(re.split(r"[^a-z]+", folder.name.lower()))
     part = next((part for part, names in _PARTS.items() if words & names), None)
-    return None if part is None or _recordings(folder) else part
+    return None if part is None or (_recordings(folder) and not _folders(folder)) else part
 
 
 def _folders(folder: Path) -> list[Path]:

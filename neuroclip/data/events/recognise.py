@@ -49,10 +49,14 @@ def recognised(
             continue
         miss = _other_files(card, paths) or _other_sensor(card, paths, labels)
         if miss is None:
-            return card, (
-                f"by its {len(class_names)} classes, its files ({', '.join(_kinds(paths))}) and its "
-                f"sensor of {_size(card.sensor)}"
+            kinds = ", ".join(_kinds(paths))
+            # Where names of files tell the data set, any of them may say another sensor.
+            told = (
+                f" and the names of its files ({kinds})"
+                if card.files
+                else f", its files ({kinds}) and its sensor of {_size(card.sensor)}"
             )
+            return card, f"by its {len(class_names)} classes{told}"
         misses.append(f"not {card.name}, though its classes are: {miss}")
     return None, "; ".join(misses) or "its classes are no known data set's"
 

@@ -1,6 +1,7 @@
 """Event recordings: the type, its checks, and reading and writing the files that hold it."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +130,15 @@ SUFFIXES = tuple(_READERS)
 """The kinds of event file that `read_recording` reads, in lower case; files may have them in any."""
 
 
+# What lies beside recordings in many a data set, with a suffix of theirs.
+_BESIDE = re.compile(r"(read_?me|licen[cs]e|copying|citation)\b.*\.txt", re.IGNORECASE)
+
+
 def is_recording(path: Path) -> bool:
-    """Whether a path is an event file by its name; what macOS leaves beside files (`._…`) is none."""
-    hidden = path.name.startswith("._")
-    return path.suffix.lower() in _READERS and not hidden and path.is_file()
+    """Whether a path is an event file by its name; what macOS leaves beside files (`._…`) is none, nor are
+    texts called readme and the like."""
+    other = path.name.startswith("._") or _BESIDE.fullmatch(path.name)
+    return path.suffix.lower() in _READERS and not other and path.is_file()
 
 
 def read_recording(

@@ -185,3 +185,35 @@ def test_the_commands_stop_at_a_bad_recording_or_skip_it(
         shown = capsys.readouterr()
         assert f"skipped 1 of {len(dataset.test)} recordings" in shown.out
         assert f"of {len(dataset.test) - 1})" in shown.out and str(bad) in shown.err
+
+
+def test_a_data_set_that_an_archive_wraps(tmp_path: Path) -> None:
+    """Folders around all of it are passed; beside others, which are meant cannot be told, and is asked."""
+    numerals(tmp_path / "a" / "N-MNIST", classes=10)
+    for folder in ("a", "a/N-MNIST", "a/N-MNIST/Train", "a/N-MNIST/Train/3"):
+        (tmp_path / folder / "readme.txt").write_text("hello")
+    (tmp_path / "a" / "__MACOSX" / "N-MNIST").mkdir(parents=True)
+    es_imagenet(tmp_path / "b" / "1" / "2")
+    for root, name in (("a", "nmnist"), ("b", "es-imagenet")):
+        inner = next((tmp_path / root).rglob("Train" if root == "a" else "trainlabel.txt")).parent
+        found, bare = open_dataset(tmp_path / root), open_dataset(inner)
+        assert found.name == bare.name == name and found.names == bare.names
+    (tmp_path / "a" / "annotations" / "0").mkdir(parents=True)
+    with pytest.raises(BadInput, match=r"no class folders.*seen: folders 'N-MNIST', 'annotations'"):
+        open_dataset(tmp_path / "a")
+
+
+@pytest.mark.parametrize("per_class", range(2, 12))
+@pytest.mark.parametrize("seed", [0, 3])
+def test_few_recordings_leave_some_for_each_part(tmp_path: Path, per_class: int, seed: int) -> None:
+    root = numerals(tmp_path / "a", per_class=per_class)
+    alone = open_dataset(root, seed)
+    for label in "01":
+        write_five_bytes(root / "Test" / label / "0.bin", 900 + int(label))
+    for dataset in (alone, open_dataset(root, seed)):
+        own = dataset is not alone
+        for part in ("train", "validation", "test"):
+            counts = np.bincount(dataset.labels[getattr(dataset, part)], minlength=2)
+            # Of two or three, half are for test, and what is left is for training.
+            least = 1 if own or per_class > 3 or part != "validation" else 0
+            assert counts.min() >= least and counts.min() == counts.max(), part

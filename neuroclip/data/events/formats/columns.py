@@ -173,7 +173,8 @@ def _microseconds(path: Path, t: NDArray[Any], unit: str | None) -> NDArray[Any]
                 f"{path}: its times span {t.max() - t.min():g} and {what}: they could be seconds or µs"
             )
         unit = "s" if fractions else "us"
-    micros = np.rint(t * (1e6 if unit == "s" else 1))
+    with np.errstate(over="ignore"):  # refused below
+        micros = np.rint(t * (1e6 if unit == "s" else 1))
     if np.abs(micros).max() > _MOST_US:
         i = int(np.abs(micros).argmax())
         raise BadInput(f"{path}: event {i} has t = {t[i]} {unit.replace('us', 'µs')}")
