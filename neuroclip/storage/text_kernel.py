@@ -22,7 +22,7 @@ _ONE = np.uint64(1)
 
 
 @njit(inline="always")  # type: ignore[misc, unused-ignore]
-def _parts(byte: int) -> bool:
+def _parts(byte: Any) -> bool:
     """Whether a byte parts two numbers of a line: a space, comma, tab, semicolon or carriage return."""
     return byte == 32 or byte == 44 or byte == 9 or byte == 59 or byte == 13
 
@@ -36,6 +36,8 @@ def rows(text: Any, table: Any, pointed: bool) -> int:
     and anything but a sign, 18 digits at most and a point among them.
     """
     columns, line, column = table.shape[0], 0, 0
+    byte: Any
+    size: Any
     at, end = np.uint64(0), np.uint64(len(text))
     while at < end:
         byte = np.int64(text[at])

@@ -99,7 +99,14 @@ def _of_line(line: str) -> tuple[str | None, str]:
     if synset:
         return synset[1], synset[2]
     of_class, tab, word = line.partition("\t")
-    return (of_class.strip(), word.strip()) if tab else (None, line)
+    return (_unquoted(of_class), _unquoted(word)) if tab else (None, _unquoted(line))
+
+
+def _unquoted(name: str) -> str:
+    """A name without the quotes around it, which in a list would keep its commas together."""
+    name = name.strip()
+    whole = len(name) > 1 and name[0] == name[-1] == '"' and '"' not in name[1:-1]
+    return name[1:-1].strip() if whole else name
 
 
 def stands_for(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:

@@ -54,6 +54,11 @@ def find_dataset(name_or_path: str | Path, root: str | Path | None = None) -> Pa
     if card is not None and card.bundled:
         return Path(name)
     if root is None:
+        if Path(name).is_file():
+            raise BadInput(
+                f"{name}: one file has no classes; a data set of recordings is a folder of them. "
+                "`neuroclip watch FILE` and `neuroclip-export --data FILE` take one recording"
+            )
         if not Path(name).is_dir():
             raise BadInput(
                 f"{name}: no such folder; data sets are folders of recordings, or 'digits'"

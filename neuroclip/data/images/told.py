@@ -35,7 +35,7 @@ def holds_images(name_or_path: str, root: str | None) -> bool:
     if not path.exists() and root is not None:
         path = Path(root) / name_or_path
     if not path.is_dir():
-        return path.is_file()
+        return path.is_file() and path.suffix.lower() not in RECORDINGS
     # Links are followed, never in a circle.
     waiting, been = [path], {path.resolve()}
     images = recordings = 0

@@ -152,3 +152,12 @@ def test_real_nmnist_folder() -> None:
     assert [len(p) for p in (dataset.train, dataset.validation, dataset.test)] == [160, 40, 800]
     assert_parts_cover(dataset)
     assert 1000 < len(dataset.load(0)) < 8000
+
+
+def test_one_recording_is_no_data_set(tmp_path: Path, refused) -> None:
+    """Nor is it a container of images, as a zip file may be: who takes one is said."""
+    from neuroclip.commands.main import main
+
+    (tmp_path / "one.NPZ").write_bytes(b"")
+    for command in (["zero-shot"], ["evaluate"]):
+        refused(main, *command, "--data", tmp_path / "one.NPZ", says=["one file", "watch FILE"])

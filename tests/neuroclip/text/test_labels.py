@@ -79,6 +79,7 @@ def test_another_word_is_said_for_a_class() -> None:
     [
         ("a.txt", "tench, Tinca tinca\n\ngold fish\n", ("tench, Tinca tinca", "gold fish"), {}),
         ("b.tsv", "c0\tcat\nc1\tdog, old\n", ("cat", "dog, old"), {"c0": "cat", "c1": "dog, old"}),
+        ("q.txt", '"a, b"\n"c"\t" d "\n5" disk\n', ("a, b", "d", '5" disk'), {"c": "d"}),
         ("c.txt", "n01440764 tench, x\n", ("tench, x",), {"n01440764": "tench, x"}),
         ("d.json", '["a", "b"]', ("a", "b"), {}),
         ("e.json", '{"x": "a"}', ("a",), {"x": "a"}),
