@@ -271,7 +271,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         metavar="HOST:PORT",
-        help="run the emulator on the workers of this Dask scheduler, which is trusted",
+        help="run the emulator on the workers of this Dask scheduler, which is trusted (default: here)",
     )
 
 
