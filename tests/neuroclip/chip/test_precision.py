@@ -1,5 +1,7 @@
 """No integer layer runs in a precision that would round its sums: each refuses, by name."""
 
+from types import SimpleNamespace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -62,6 +64,24 @@ def test_lower_precision_is_refused_at_each_layer(name: str) -> None:
             torch.set_float32_matmul_precision("highest")
     with torch.autocast("cpu", torch.bfloat16), torch.autocast("cpu", enabled=False):
         assert torch.equal(run(layer, sent), expected)
+
+
+@pytest.mark.parametrize("place", ["", "mkldnn", "mkldnn.conv", "cuda.matmul"])
+def test_settings_of_newer_torch_are_seen(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """As torch 2.9 and later have them, whose older settings raise where these are used."""
+    layer, sent = ChipLinear(W, 3), torch.ones(FLAT)
+    node = settings = SimpleNamespace(fp32_precision="none")
+    for part in filter(None, place.split(".")):
+        setattr(node, part, SimpleNamespace())
+        node = getattr(node, part)
+    monkeypatch.setattr(torch, "backends", settings)
+    for harmless in ("ieee", "none"):
+        node.fp32_precision = harmless
+        run(layer, sent)
+    for lower in ("tf32", "bf16"):
+        node.fp32_precision = lower
+        with pytest.raises(BadInput, match=rf"ChipLinear: torch\.backends.*{place}.*'{lower}'"):
+            run(layer, sent)
 
 
 def test_weights_are_not_folded_in_lower_precision_either() -> None:
