@@ -239,7 +239,7 @@ def seed_argument(text: str) -> int:
 
 def sensor_argument(text: str) -> tuple[int, int]:
     """argparse type of a sensor's size, "304x240": width and height in pixels."""
-    size = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text)
+    size = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", text)
     if size is None or not all(1 <= int(side) <= 65_536 for side in size.groups()):
         raise argparse.ArgumentTypeError(
             f"'{text}': expected WIDTHxHEIGHT in pixels, such as 128x128"

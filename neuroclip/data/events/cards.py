@@ -126,6 +126,7 @@ NCARS = DatasetCard(
     folders=("n-cars", "N-Cars", "NCARS", "Prophesee_Dataset_n_cars"),
     class_names=("background", "cars"),
     sensor=(120, 100),  # the largest cut-outs of Sironi et al. 2018
+    cut_outs=True,
     suffixes=(".dat",),
     files=r"obj_\d+_td\.dat",
     mirrored=True,

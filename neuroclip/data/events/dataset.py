@@ -22,16 +22,17 @@ from neuroclip.text.prompts import DEFAULT_TEMPLATE
 class DatasetCard:
     """What is known of a data set beside its recordings; what is left out is known of none.
 
-    name: as `--data` below a data root and `--like` take it. folders: what its folder is usually
-    called. class_names: its words, in the order of the labels; empty where its folder says them.
-    numbers: what its class folders are called in that order, where not by those words. sensor: width and
-    height in pixels, of its files that do not say them. suffixes: of its recordings as they are released.
-    files, converted: patterns of its files' names in lower case, as released (where they are like no
-    other's) and as SpikingJelly converts them. fewest: so many of its classes make a folder worth a look.
-    marks: files or folders at its top that it alone has. template: its prompt, with one {}. frames: how
-    its recordings become frames. mirrored: a recording seen in a mirror is still of its class. pictures:
-    its still pictures are bundled. opens: (folder, seed, sensor) → the data set, where it does not lie in
-    class folders. bundled: `opens` needs no folder.
+    name: as `--data` below a data root and `--like` take it. folders: what its folder is usually called.
+    class_names: its words, in the order of the labels; empty where its folder says them. numbers: what its
+    class folders are called in that order, where not by those words. sensor: width and height in pixels, of
+    its files that do not say them. cut_outs: its recordings are cut out of others, and that is the largest;
+    smaller ones stand at the top left of it. suffixes: of its recordings as they are released. files,
+    converted: patterns of its files' names in lower case, as released (where they are like no other's) and
+    as SpikingJelly converts them. fewest: so many of its classes make a folder worth a look. marks: files
+    or folders at its top that it alone has. template: its prompt, with one {}. frames: how its recordings
+    become frames. mirrored: a recording seen in a mirror is still of its class. pictures: its still
+    pictures are bundled. opens: (folder, seed, sensor) → the data set, where it does not lie in class
+    folders. bundled: `opens` needs no folder.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DatasetCard:
     class_names: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     sensor: Sensor | None = None
+    cut_outs: bool = False
     suffixes: tuple[str, ...] = ()
     files: str = ""
     converted: str = ""
@@ -127,18 +129,22 @@ class EventDataset:
 
 
 def reader(
-    paths: Sequence[Path], given: Sensor | None, default: Sensor | None
+    paths: Sequence[Path], given: Sensor | None, card: DatasetCard
 ) -> tuple[Callable[[int], Recording], dict[str, int]]:
     """A `load` for an `EventDataset` whose recordings are files, and the `late` that it counts in.
 
-    given: the sensor, as a person says it; default: of files that do not say theirs. The loader raises
-    BadInput as `read_recording` does, and for a recording of another sensor than those before it.
+    given: the sensor, as a person says it; card: whose sensor files have that do not say theirs. The loader
+    raises BadInput as `read_recording` does, and for a recording of another sensor than those before it.
     """
     late: dict[str, int] = {}
     sensors: list[Sensor] = []
 
     def load(index: int) -> Recording:
-        recording = read_recording(paths[index], given, default)
+        recording = read_recording(paths[index], given, card.sensor)
+        if card.cut_outs and card.sensor and given is None:
+            width, height = card.sensor
+            if recording.width <= width and recording.height <= height:
+                recording = replace(recording, width=width, height=height)
         sensor = recording.width, recording.height
         if sensor != (sensors or [sensor])[0]:
             raise BadInput(

@@ -80,7 +80,7 @@ def folder_dataset(
         card = DatasetCard(f"folder {name}" if name in cards() else name)
     if card.numbers and set(class_names) <= set(card.numbers):
         class_names = tuple(card.class_names[card.numbers.index(name)] for name in class_names)
-    load, late = reader(paths, sensor, card.sensor)
+    load, late = reader(paths, sensor, card)
     return EventDataset(
         card=card,
         names=tuple(str(path) for path in paths),
@@ -133,7 +133,11 @@ def _class_folders(root: Path) -> Iterator[tuple[str, Path]]:
             )
         for part in _PARTS:
             if part in parts:
-                yield from ((part, folder) for folder in _folders(parts[part]))
+                inside = _folders(parts[part])
+                # Archives of parts unpack into a folder that is called so once more.
+                if len(inside) == 1 and _part(inside[0]) == part:
+                    inside = _folders(inside[0])
+                yield from ((part, folder) for folder in inside)
     elif any(_recordings(folder) for folder in classes):
         yield from (("", folder) for folder in classes)
 

@@ -217,3 +217,25 @@ def test_few_recordings_leave_some_for_each_part(tmp_path: Path, per_class: int,
             # Of two or three, half are for test, and what is left is for training.
             least = 1 if own or per_class > 3 or part != "validation" else 0
             assert counts.min() >= least and counts.min() == counts.max(), part
+
+
+@pytest.mark.parametrize("below", ["n-cars_{}", "n-cars_{0}/{0}"])
+def test_cut_outs_that_say_their_own_sizes(tmp_path: Path, below: str) -> None:
+    """N-Cars' recordings are of many sizes, and frames of one: that of the largest."""
+    sizes = {}
+    for part in ("train", "test"):
+        for number in range(8):
+            width, height = sizes[number] = 60 + 8 * number, 100 - 7 * number
+            path = tmp_path / below.format(part) / ("cars", "background")[number % 2]
+            path.mkdir(parents=True, exist_ok=True)
+            said = f"% Version 2\n% Width {width}\n% Height {height}\n".encode() + bytes([0, 8])
+            event = struct.pack("<II", 5, 1 << 28 | (height - 1) << 14 | width - 1)
+            (path / f"obj_{number:06d}_td.dat").write_bytes(said + event)
+    dataset = open_dataset(tmp_path)
+    assert dataset.name == "n-cars" and dataset.parts == ("test", "train")
+    for index, name in enumerate(dataset.names):
+        width, height = sizes[int(Path(name).name[4:10])]
+        found = dataset.load(index)
+        assert (found.x, found.y, found.width, found.height) == (width - 1, height - 1, 120, 100)
+    with pytest.raises(BadInput, match="by the file, 120×100 as given"):
+        open_dataset(tmp_path, sensor=(120, 100)).load(0)
