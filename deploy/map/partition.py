@@ -5,6 +5,7 @@ Candidates, each legal and none with more cores than the program's layers need o
     tiles       groups of channels over rectangles of positions (`deploy.map.cut.tiles`)
     layer order every population cut in the order of its neurons (`deploy.map.cut.slices`)
     positions   the same in orders that keep together what hears the same (`deploy.map.cut.orders`)
+    registers   the same, neurons of equal registers together where a core holds few groups of them
     refined     the best of these, then neurons moved singly between cores of their population
     per layer   each population split by hypergraph partitioning, then the same moves
     mixed       all populations together, so that a core may hold neurons of several layers
@@ -31,7 +32,7 @@ from deploy.hardware.mesh import placed
 from deploy.map.core.costs import loads, neuron_groups
 from deploy.map.core.fits import Refusal
 from deploy.map.core.hypergraph import Messages, Parts, between, hypergraph, packets
-from deploy.map.cut.orders import orders
+from deploy.map.cut.orders import by_registers, orders
 from deploy.map.cut.slices import Orders, layer_parts, to_mapping
 from deploy.map.cut.tiles import tile_parts
 from deploy.map.improve import anneal as annealing
@@ -142,9 +143,11 @@ def starts(program: Program, chip: Chip, ordering: Orders) -> dict[str, Parts]:
     elif tiles is not None:
         found["tiles"] = tiles
         most = _cores_of_each(tiles)
+    grouped = _grouped(program, chip, ordering)
     for name, order, even in (
         ("positions, even slices", ordering, True),
         ("positions, full cores", ordering, False),
+        *([("registers, full cores", {**ordering, **grouped}, False)] if grouped else []),
         ("layer order", None, True),
     ):
         parts = layer_parts(program, chip, order, even=even, most=most)
@@ -157,6 +160,13 @@ def starts(program: Program, chip: Chip, ordering: Orders) -> dict[str, Parts]:
         raise CheckFailed(refusals[0].message)
     fewest = min(map(_cores, found.values()))
     return {name: parts for name, parts in found.items() if _cores(parts) == fewest}
+
+
+def _grouped(program: Program, chip: Chip, ordering: Orders) -> Orders:
+    """The orders of those populations that have more groups of equal registers than a core holds."""
+    groups = neuron_groups(program)
+    found = {name: by_registers(chip, order, groups[name]) for name, order in ordering.items()}
+    return {name: order for name, order in found.items() if order is not None}
 
 
 def _place(task: Task, part_of: Parts) -> Mapping:

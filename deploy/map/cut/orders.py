@@ -3,7 +3,8 @@
 A population with positions (C, H, W) on one side of a convolution goes position by position along
 a Hilbert curve, all channels of a position together: a slice is a compact patch of the frame.
 Populations of listed synapses go cluster by cluster, found by label propagation (Raghavan et al.
-2007). All others keep their order.
+2007). All others keep their order. Where a core holds fewer groups of equal registers than a
+population has, the neurons of a group go together: cores and messages are few only then.
 
 For example four positions a b / c d of two channels; the curve goes a, c, d, b:
 
@@ -17,6 +18,7 @@ of p's and q's, they take r's, and {p, q, r} and {s, t} are left.
 import numpy as np
 
 from deploy.arithmetic.index_sets import Ints
+from deploy.hardware.chip import Chip
 from deploy.neurons import Neurons
 from deploy.program.program import Program
 
@@ -35,6 +37,17 @@ def orders(program: Program, seed: int = 0) -> dict[str, Ints]:
         elif p.name in labels:
             found[p.name] = np.argsort(labels[p.name], kind="stable")
     return found
+
+
+def by_registers(chip: Chip, order: Ints, groups: Ints) -> Ints | None:
+    """The same order, neurons of equal registers together; None where a core holds them all.
+
+    groups: of each neuron, as in `deploy.map.core.costs.neuron_groups`.
+    """
+    limit = chip.neuron_groups.value
+    if limit is None or groups.max(initial=0) < limit:
+        return None
+    return order[np.argsort(groups[order], kind="stable")]
 
 
 def by_position(population: Neurons) -> Ints:

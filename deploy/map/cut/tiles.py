@@ -3,7 +3,8 @@
 Where kernels are stored once a core, its synapse words grow with the channels it holds and its
 input axons with the positions it sees, so that a wide convolution needs few of both on each core:
 no slice of one order has that. Channels, rows and columns are each split evenly, into the fewest
-tiles in all that respect every limit; populations without an image are cut as in `deploy.map.cut.slices`.
+tiles in all that respect every limit; populations without an image are cut as in `deploy.map.cut.slices`,
+in the order of their neurons or of their registers.
 
 For example 4 channels of 4 × 4 positions, 64 neurons, onto cores of 16 neurons and 150 synapse words,
 where a channel's kernels take 50 words. Four tiles at least; splits (channels, rows, columns):
@@ -19,7 +20,7 @@ from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import neuron_groups
 from deploy.map.core.fits import Limits, Refusal, check_program, too_many_cores
 from deploy.map.core.hypergraph import Parts, reached
-from deploy.map.cut.orders import by_position
+from deploy.map.cut.orders import by_position, by_registers
 from deploy.map.cut.slices import slices
 from deploy.neurons import Neurons
 from deploy.program.program import Program
@@ -69,8 +70,11 @@ def _cut(limits: Limits, population: Neurons) -> Ints | None:
     """The part of each neuron, numbered from 0, or None where there is no such cut of the system's cores."""
     size, chip = population.size, limits.chip
     if len(population.shape) != 3 or not any(c.pattern == "image" for c in limits.incoming):
-        cut = slices(limits, np.arange(size), even=True)
-        return None if isinstance(cut, Refusal) else _sliced(cut, np.arange(size))
+        own = np.arange(size)
+        orders = [own, by_registers(chip, own, limits.groups)]
+        cuts = [(slices(limits, order, even=True), order) for order in orders if order is not None]
+        fit = [(cut, order) for cut, order in cuts if not isinstance(cut, Refusal)]
+        return _sliced(*min(fit, key=lambda found: len(found[0]))) if fit else None
     most = chip.output_axons.value
     sent = 0 if most is None else -(-int(limits.reaches.sum()) // most)
     fewest = max(-(-size // amount(chip.neurons)), sent)

@@ -186,6 +186,38 @@ def test_what_cannot_end_legally_is_not_searched(
     assert {*asked} == ({"anneal", "split"} if searched else set())
 
 
+@pytest.mark.parametrize("image", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_neurons_of_equal_registers_share_cores(seed: int, image: bool) -> None:
+    """As few cores as the groups of a layer fill, whatever the order of its neurons, beside an image."""
+    rng = np.random.default_rng(seed)
+    size, number, held = (
+        int(rng.integers(60, 120)),
+        int(rng.integers(9, 25)),
+        int(rng.integers(2, 8)),
+    )
+    vth = rng.permutation(np.arange(size) % number) + 1
+    chip = replace(load_chip("loihi2"), neuron_groups=Limit(held, "this test"))
+    first: Conv2d | Dense = Dense("x", "in", "a", np.full((32, 32), 2, np.int32))
+    if image:
+        first = Conv2d("x", "in", "a", np.full((2, 2, 3, 3), 2, np.int32), (4, 4), padding=(1, 1))
+    program = Program(
+        (make_input("in", (2, 4, 4) if image else (32,)),),
+        (
+            make_population("a", (2, 4, 4) if image else (32,)),
+            make_population("b", (size,), vth=vth),
+        ),
+        (first, Dense("y", "a", "b", np.full((size, 32), 2, np.int32))),
+        (),
+    )
+    mapping = partition(program, chip)
+    assert validate(program, chip, mapping) == []
+    assert len(mapping.cores) == 1 - (-number // held)
+    assert _packets(program, mapping) == 32 - 32 * (
+        -number // held
+    )  # inputs once, a's neurons to each
+
+
 @pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
 def test_annealing_takes_no_more_memory_than_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few hyperedges, many clusters: the cores' lists of them are the larger table."""
