@@ -122,7 +122,7 @@ def search(task: Task) -> Search:
     if cores > len(task.program.populations):
         refined = _refined(task, start)
         candidates |= {name: parts for name, parts in refined.items() if _cores(parts) <= cores}
-        sent = _packets(task, candidates)
+        sent = _packets(task, candidates, sent)
     won = _fewest(sent)
     return Search(_place(task, candidates[won]), won, sent)
 
@@ -329,11 +329,17 @@ def _cores(parts: Parts) -> int:
     return max(int(part.max()) for part in parts.values()) + 1
 
 
-def _packets(task: Task, candidates: dict[str, Parts]) -> dict[str, int | None]:
+def _packets(
+    task: Task, candidates: dict[str, Parts], known: dict[str, int | None] | None = None
+) -> dict[str, int | None]:
+    """The packets of each, where there are several; `known` of some are not counted again."""
     if len(candidates) == 1:
         return dict.fromkeys(candidates)
+    found = {name: sent for name, sent in (known or {}).items() if sent is not None}
     return {
-        name: packets(hypergraph(task.program, parts, _cores(parts), task.messages))
+        name: found[name]
+        if name in found
+        else packets(hypergraph(task.program, parts, _cores(parts), task.messages))
         for name, parts in candidates.items()
     }
 

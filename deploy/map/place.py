@@ -20,7 +20,7 @@ import numpy as np
 
 from deploy.arithmetic.index_sets import Ints
 from deploy.hardware.chip import Chip, amount
-from deploy.hardware.mesh import apart, coordinates, distances
+from deploy.hardware.mesh import coordinates, distances
 from deploy.map.cut.orders import hilbert
 
 Traffic = tuple[Ints, Ints, Ints]
@@ -155,7 +155,9 @@ class _Neighbours:
 def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> Ints:
     cores = len(start)
     near = _neighbours(cores, traffic)
-    at = coordinates(chip, slots)
+    # Scaled, so that what a message costs is the sum of the differences.
+    crossing = amount(chip.chip_crossing)
+    at = coordinates(chip, slots) * np.array([1, 1, crossing, crossing])[:, None]
     x, y, *_ = at
     columns = int(x.max()) + 1
     # The slots of each router, one after another, and where each router's begin.
@@ -175,9 +177,8 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
             others, messages = near.of(core)
             if not len(others):
                 continue
-            total = messages.sum()
-            wish_x = int(np.dot(x[slot[others]], messages) / total + 0.5)
-            wish_y = int(np.dot(y[slot[others]], messages) / total + 0.5)
+            ends = at[:, slot[others]]
+            wish_x, wish_y = (ends[:2] @ messages / strength[core] + 0.5).astype(np.int64).tolist()
             i = min(int(np.searchsorted(routers, wish_y * columns + wish_x)), len(routers) - 1)
             last = first[i + 1] if i + 1 < len(first) else len(slots)
             turn += 1
@@ -185,11 +186,12 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
             here, other = int(slot[core]), int(held[there])
             if here == there:
                 continue
-            gain = _gain(chip, at, slot, near, core, there, other)
+            apart_now = messages if other < 0 else messages * (others != other)
+            gain = _gain(ends, apart_now, at[:, here], at[:, there])
             if other >= 0:
-                slot[core] = there
-                gain += _gain(chip, at, slot, near, other, here, core)
-                slot[core] = here
+                others, messages = near.of(other)
+                apart_now = messages * (others != core)
+                gain += _gain(at[:, slot[others]], apart_now, at[:, there], at[:, here])
             if gain < 0:
                 slot[core], held[there] = there, core
                 held[here] = other
@@ -201,18 +203,13 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
     return slots[slot]
 
 
-def _gain(
-    chip: Chip, at: Ints, slot: Ints, near: _Neighbours, core: int, to: int, swapped: int
-) -> int:
-    """What a move of one core changes; its distance to the one it changes places with does not.
+def _gain(ends: Ints, messages: Ints, here: Ints, there: Ints) -> int:
+    """What a move of one core changes: `ends` of its messages [4, cores], its own place before and after.
 
-    at: the coordinates of each slot, [4, slots].
+    messages: none to the core that it changes places with, to which its distance stays.
     """
-    others, messages = near.of(core)
-    kept = others != swapped
-    ends, messages = at[:, slot[others[kept]]], messages[kept]
-    there, here = apart(ends, at[:, to, None]), apart(ends, at[:, slot[core], None])
-    return int(np.dot(messages, there.cost(chip) - here.cost(chip)))
+    before, after = np.abs(ends - here[:, None]), np.abs(ends - there[:, None])
+    return int(((after - before) @ messages).sum())
 
 
 def _neighbours(cores: int, traffic: Traffic) -> _Neighbours:
