@@ -18,7 +18,7 @@ def distinct(values: Ints, bound: int) -> Ints:
     if bound > 16 * len(values) + (1 << 20):
         # Most values come in a few ascending runs, which a stable sort only merges.
         ordered = np.sort(values, kind="stable")
-        return ordered[np.diff(ordered, prepend=-1) > 0]
+        return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
     # Where the bound is not far above their number, marking them is much faster than sorting.
     seen = np.zeros(bound, np.bool_)
     seen[values] = True
