@@ -10,6 +10,7 @@ is stated as unknown and never as proven.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any, ClassVar, get_type_hints
 
 import numpy as np
@@ -65,7 +66,7 @@ class Neurons:
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return int(prod(self.shape))
 
     @property
     def message_range(self) -> Range:

@@ -6,6 +6,7 @@ cleared at the start of every sample, and step t of a population is its response
 
 from dataclasses import dataclass, field, fields
 from graphlib import CycleError
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -78,12 +79,12 @@ class Input:
     @property
     def size(self) -> int:
         """Number of channels."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return int(prod(self.shape))
 
     @property
     def binary(self) -> bool:
         """True where every message is 0 or 1."""
-        return bool((self.low >= 0).all() and (self.high <= 1).all())
+        return bool(self.low.min() >= 0 and self.high.max() <= 1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from deploy.emulate.fast.layout import Layout
 from deploy.emulate.fast.plan import Block, Plan, prepare
 from deploy.emulate.fast.recording import Recording, finish, start
 from deploy.emulate.fast.spikes import Messages as Sent
-from deploy.emulate.fast.spikes import Spikes, count_messages, sent, unpack
+from deploy.emulate.fast.spikes import Spikes, packed, unpack
 from deploy.emulate.reference import Messages, check_inputs, check_shapes, empty_trace, emulate
 from deploy.emulate.trace import Record, Trace
 from deploy.errors import BadInput, CheckFailed
@@ -28,7 +28,14 @@ _SMALL_WORK = 6 * 10**9
 
 Kernel = Literal["numba", "numpy"]
 _Counts = tuple[dict[str, NDArray[np.int64]], dict[str, Spikes]]
-_RunBlock = Callable[[Block, Sent, Recording], None]
+
+
+class _Backend(NamedTuple):
+    """How a block is run, and how bytes become bits: as `deploy.emulate.fast.spikes.packed`."""
+
+    run: Callable[[Block, Sent, Recording], None]
+    pack: Callable[[NDArray[np.uint8]], tuple[NDArray[np.uint64], NDArray[np.int64], int]]
+
 
 # Messages and states of the samples that a thread holds at one time.
 _CHUNK_BYTES = 16 << 20
@@ -61,7 +68,7 @@ def emulate_fast(
     plan = program if isinstance(program, Plan) else prepare(program)
     samples, timesteps = check_shapes(plan.program, inputs)
     kernel = kernel or _choose(plan, samples, timesteps)
-    run = _backend(kernel)
+    backend = _backend(kernel)
     trace = empty_trace(plan.program, samples, timesteps, record, False, nodes, per_step)
     threads = max(1, min(threads or _cores(), samples))
     size = max(1, _CHUNK_BYTES // (timesteps * _step_bytes(plan, kernel, record)))
@@ -73,7 +80,7 @@ def emulate_fast(
     }
 
     def work(chunk: slice) -> _Counts:
-        return _run_chunk(plan, inputs, chunk, trace, run)
+        return _run_chunk(plan, inputs, chunk, trace, backend)
 
     def add(counts: dict[str, NDArray[np.int64]], sent_by: dict[str, Spikes]) -> None:
         for name, count in counts.items():
@@ -98,20 +105,19 @@ def emulate_fast(
     return trace
 
 
-def _run_chunk(plan: Plan, inputs: Messages, chunk: slice, trace: Trace, run: _RunBlock) -> _Counts:
+def _run_chunk(
+    plan: Plan, inputs: Messages, chunk: slice, trace: Trace, backend: _Backend
+) -> _Counts:
     """Run some samples through every block; the non-zero messages each node sent, and, where each step
     is counted, which."""
     messages: Sent = {}
     counts: dict[str, NDArray[np.int64]] = {}
     steps: dict[str, Spikes] = {}
     for node in plan.program.inputs:
-        data = inputs[node.name][chunk]
-        if not _fits(node, data):
-            check_inputs(plan.program, inputs)
-        messages[node.name], counts[node.name] = _messages(node, data)
+        messages[node.name], counts[node.name] = _messages(plan, inputs, node, chunk, backend)
     for number, block in enumerate(plan.blocks):
         out = start(block, trace, plan.layouts, chunk)
-        run(block, messages, out)
+        backend.run(block, messages, out)
         messages |= finish(block, out, trace, plan.layouts, chunk)
         for p, first in zip(block.populations, block.starts, strict=True):
             part = out.counts[first : first + p.size]
@@ -147,21 +153,25 @@ class _EachStep:
         self._few[...], self._samples = 0, 0
 
 
-def _messages(node: Input, data: NDArray[Any]) -> tuple[Spikes, NDArray[np.int64]]:
-    """What an input sends, and its non-zero messages."""
+def _messages(
+    plan: Plan, inputs: Messages, node: Input, chunk: slice, backend: _Backend
+) -> tuple[Spikes, NDArray[np.int64]]:
+    """What an input sends, and its non-zero messages. Raises BadInput for one beyond its range."""
+    data = inputs[node.name][chunk]
     flat = np.ascontiguousarray(data).reshape(*data.shape[:2], -1)
-    if node.binary and flat.dtype.itemsize == 1:
-        flat = flat.view(np.bool_)  # bytes 0 and 1: nothing to compare with zero
-    counts = count_messages(flat)
-    return sent(flat, int(counts.sum()), not node.binary), counts.reshape(node.shape)
-
-
-def _fits(node: Input, data: NDArray[Any]) -> bool:
-    """True where the extremes of all channels show that each is within its range."""
+    as_bytes = node.binary and flat.dtype.itemsize == 1
+    bits, counts, seen = backend.pack((flat if as_bytes else flat != 0).view(np.uint8))
+    # Where extremes do not show that each channel's are within its range, each is looked at.
     low, high = int(node.low.max()), int(node.high.min())
-    return ((data.dtype.kind in "bu" and low <= 0) or int(data.min()) >= low) and (
-        (data.dtype == np.bool_ and low <= 0 and high >= 1) or int(data.max()) <= high
-    )
+    if not ((low, high, seen | 1) == (0, 1, 1) if as_bytes else _fits(data, low, high)):
+        check_inputs(plan.program, inputs)
+    values = None if node.binary else flat.astype(np.int32, copy=False)
+    return Spikes(bits, flat.shape[2], int(counts.sum()), values), counts.reshape(node.shape)
+
+
+def _fits(data: NDArray[Any], low: int, high: int) -> bool:
+    """True where no message is below `low` or above `high`."""
+    return int(data.min()) >= low and int(data.max()) <= high
 
 
 def _step_bytes(plan: Plan, kernel: Kernel, record: Record) -> int:
@@ -184,16 +194,16 @@ def _choose(plan: Plan, samples: int, timesteps: int) -> Kernel:
     return "numba" if work > _SMALL_WORK else "numpy"
 
 
-def _backend(kernel: Kernel) -> _RunBlock:
+def _backend(kernel: Kernel) -> _Backend:
     if kernel == "numpy":
-        return numpy_block.run_numpy
+        return _Backend(numpy_block.run_numpy, packed)
     if not _has_numba():
         raise BadInput(
             "kernel 'numba': numba is not installed (pip install '.[fast]' in the repository)"
         )
-    from deploy.emulate.fast.numba_block import run_numba
+    from deploy.emulate.fast.numba_block import pack_numba, run_numba
 
-    return run_numba
+    return _Backend(run_numba, pack_numba)
 
 
 @cache

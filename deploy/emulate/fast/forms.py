@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.emulate.fast.layout import Layout
+from deploy.emulate.fast.layout import Layout, aligned
 from deploy.neurons import (
     Delta,
     Graded,
@@ -71,16 +71,27 @@ def joined(
     rows: list[tuple[NDArray[Any], ...]], layouts: list[Layout], starts: list[int], size: int,
     dtype: Any,
 ) -> NDArray[Any]:  # fmt: skip
-    """Registers of populations side by side: [most rows, size]; zero between and where one has fewer."""
-    found = np.zeros((max(1, *(len(held) for held in rows)), size), dtype)
+    """Registers of populations side by side: [most rows, size]; zero between and where one has fewer.
+
+    Those in float32 are held as their bits in 32-bit lanes, and as 4096ths in others.
+    """
+    found = aligned((max(1, *(len(held) for held in rows)), size), dtype)
     for held, layout, start in zip(rows, layouts, starts, strict=True):
         for i, values in enumerate(held):
+            if values.dtype == np.float32:
+                values = values.view(np.int32) if dtype == np.int32 else values * 4096
             found[i, start : start + layout.size] = layout.inner(values)
     return found
 
 
 def _leaky(p: Population | Ternary) -> tuple[NDArray[Any], ...]:
-    return 4095 - p.du, 4096 - p.dv, p.bias, np.left_shift(p.vth, 6)
+    kept = ((n / 4096).astype(np.float32) for n in (4095 - p.du, 4096 - p.dv))
+    return *kept, p.bias, np.left_shift(p.vth, 6)
+
+
+def _alike(registers: tuple[NDArray[Any], ...]) -> int:
+    """1 where all neurons have the same registers, else 0."""
+    return int(all((values == values.flat[0]).all() for values in registers))
 
 
 def _lif(p: Population) -> Form:
@@ -89,15 +100,14 @@ def _lif(p: Population) -> Form:
     if p.refractory or p.reset_interval:
         rules = p.refractory, p.reset_interval, p.reset_offset
         return Form("timed", states=3, settings=rules, **both)  # type: ignore[arg-type]
-    keeps = not mu.any() and bool((mv == 4096).all())
-    still = keeps and not bias.any()
-    return Form("lif", settings=(int(keeps),), still=still, **both)  # type: ignore[arg-type]
+    still = not mu.any() and bool((mv == 1).all()) and not bias.any()
+    return Form("lif", settings=(_alike(held),), still=still, **both)  # type: ignore[arg-type]
 
 
 def _threshold(p: Threshold) -> Form:
-    nothing = np.zeros(p.shape, np.int32)
+    nothing = np.zeros(p.shape, np.float32)
     held = nothing, nothing, p.bias, np.left_shift(p.vth, 6)
-    return Form("lif", u=0, v=1, registers=held, settings=(0,), narrow=True)
+    return Form("lif", u=0, v=1, registers=held, settings=(_alike(held),), narrow=True)
 
 
 def _ternary(p: Ternary) -> Form:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types
+from numba.core import cgutils
 from numpy.typing import NDArray
 
 from deploy.compiled import can_cache
@@ -50,10 +51,9 @@ def _ones(context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-def _lanes(context: Any, builder: Any, signature: Any, arguments: Any, i: int, start: Any) -> Any:
-    """(64 elements of the i-th argument, from `start` on, and where they are)."""
-    array = context.make_array(signature.args[i])(context, builder, arguments[i])
-    first = builder.gep(array.data, [start])
+def _lanes(builder: Any, pointer: Any, start: Any) -> Any:
+    """(64 elements from `start` on, and where they are)."""
+    first = builder.gep(pointer, [start])
     there = builder.bitcast(first, ir.VectorType(first.type.pointee, 64).as_pointer())
     held = builder.load(there)
     held.align = 1
@@ -66,11 +66,13 @@ def _bits(builder: Any, lanes: Any) -> Any:
 
 
 @intrinsic
-def _word(context: Any, values: Any, start: Any) -> Any:
-    """64 elements, from `start` of an array on, as bits: set where one is not zero."""
+def _marked(context: Any, values: Any, start: Any) -> Any:
+    """64 elements from `start` on, as bits, set where one is not zero; all become zero."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _bits(builder, _lanes(context, builder, signature, arguments, 0, arguments[1])[0])
+        held, there = _lanes(builder, *arguments)
+        builder.store(ir.Constant(held.type, [0] * 64), there).align = 1
+        return _bits(builder, held)
 
     return types.uint64(values, types.int64), generate
 
@@ -80,8 +82,8 @@ def _counted(context: Any, few: Any, flags: Any, start: Any) -> Any:
     """few += flags in 64 lanes from `start` on; the flags as bits."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        held, there = _lanes(context, builder, signature, arguments, 0, arguments[2])
-        flags, _ = _lanes(context, builder, signature, arguments, 1, arguments[2])
+        held, there = _lanes(builder, arguments[0], arguments[2])
+        flags, _ = _lanes(builder, *arguments[1:])
         builder.store(builder.add(held, flags), there).align = 1
         return _bits(builder, flags)
 
@@ -90,10 +92,10 @@ def _counted(context: Any, few: Any, flags: Any, start: Any) -> Any:
 
 @intrinsic
 def _clear(context: Any, values: Any, start: Any) -> Any:
-    """64 elements, from `start` of an array on, become zero."""
+    """64 elements from `start` on become zero."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        held, there = _lanes(context, builder, signature, arguments, 0, arguments[1])
+        held, there = _lanes(builder, *arguments)
         builder.store(ir.Constant(held.type, [0] * 64), there).align = 1
         return context.get_dummy_value()
 
@@ -102,7 +104,7 @@ def _clear(context: Any, values: Any, start: Any) -> Any:
 
 @intrinsic
 def _call(context: Any, address: Any, arguments: Any) -> Any:
-    """The function at an address, of integers and pointers, all as int64."""
+    """The function at an address, of integers and pointers."""
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         values = [builder.extract_value(given[1], i) for i in range(len(arguments))]
@@ -113,26 +115,97 @@ def _call(context: Any, address: Any, arguments: Any) -> Any:
 
 
 @intrinsic
-def _at(context: Any, array: Any, place: Any) -> Any:
-    """The address of the element at a place of an array in C order: `ctypes` would count references."""
+def _pointer(context: Any, array: Any, place: Any) -> Any:
+    """The element at a place of an array in C order: arrays that are handed on count references."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         held = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return builder.ptrtoint(builder.gep(held.data, [arguments[1]]), ir.IntType(64))
+        return builder.gep(held.data, [arguments[1]])
 
-    return types.int64(array, types.int64), generate
+    return types.CPointer(array.dtype)(array, types.int64), generate
 
 
-# Arrays are handed on whole, with the places in them: a slice that is handed to a function costs
-# two atomic counts of references.
+@intrinsic
+def _after(context: Any, pointer: Any, number: Any) -> Any:
+    """The element so many further on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(*arguments[:1], arguments[1:])
+
+    return pointer(pointer, types.int64), generate
+
+
+def _at(kind: Any) -> Any:
+    @intrinsic
+    def at(context: Any, address: Any) -> Any:
+        """What lies at an address."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(types.int64), generate
+
+    return at
+
+
+_words_at, _values_at, _bytes_at = _at(types.uint64), _at(types.int32), _at(types.uint8)
+
+
+@intrinsic
+def _round(context: Any, how: Any) -> Any:
+    """How floats are rounded from now on, in LLVM's numbers (0: toward zero); how they were before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number, module = ir.IntType(32), builder.module
+        kinds = {
+            "get": ir.FunctionType(number, []),
+            "set": ir.FunctionType(ir.VoidType(), [number]),
+        }
+        get, set_ = (
+            cgutils.get_or_insert_function(module, kind, f"llvm.{name}.rounding")
+            for name, kind in kinds.items()
+        )
+        before = builder.call(get, [])
+        builder.call(set_, [builder.trunc(arguments[0], number)])
+        return builder.sext(before, ir.IntType(64))
+
+    return types.int64(types.int64), generate
 
 
 @njit(nogil=True, cache=_CACHE)
-def _active(bits: Array, g: int, t: int, begin: int, words: int, index: Array) -> int:
+def pack_bytes(flat: int, bits: Array, few: Array, counts: Array) -> int:
+    """Bytes 0 and 1 as bits [rows, words]; counts [size] += them; all bytes, or-ed.
+
+    flat: the address of the bytes [rows, size]. few: uint8 [64·words], zeros to work in.
+    """
+    rows, size = len(bits), len(counts)
+    seen = np.uint8(0)
+    for r in range(rows):
+        row = _bytes_at(flat + r * size)
+        for w in range(size >> 6):
+            bits[r, w] = _counted(_pointer(few, 0), row, 64 * w)
+        if size & 63:
+            left = np.uint64(0)
+            for j in range(size & -64, size):
+                left |= np.uint64(row[j] & 1) << np.uint64(j & 63)
+                few[j] += row[j]
+            bits[r, size >> 6] = left
+        for j in range(size):
+            seen |= row[j]
+        # 255 rows are counted in 8 bits before they are widened.
+        if r % 255 == 254 or r == rows - 1:
+            for j in range(size):
+                counts[j] += few[j]
+                few[j] = 0
+    return int(seen)
+
+
+@njit(nogil=True, cache=_CACHE)
+def _active(bits: Any, words: int, index: Any) -> int:
     """Write the places of set bits to `index`, in eights, so beyond their number; their number."""
     n = 0
     for w in range(words):
-        left = bits[g, t, begin + w]
+        left = bits[w]
         if left == 0:
             continue
         number: int = _ones(left)
@@ -146,83 +219,83 @@ def _active(bits: Array, g: int, t: int, begin: int, words: int, index: Array) -
 
 @njit(nogil=True, cache=_CACHE)
 def _add_sums(
-    address: int,
-    links: Array,
-    c: int,
-    weights: Array,
-    table: Array,
-    bits: Array,
-    messages: Array,
-    g: int,
-    t: int,
-    index: Array,
-    values: Array,
-    a: int,
-    spare: Array,
-) -> None:
-    """The sums of connection c at step t of sample g, added at the address a of its block's sums."""
-    link = links[c]
-    begin, now = link["source_word"], t - link["delay"]
-    n = _active(bits, g, now, begin, link["source_words"], index)
+    address: int, link: Any, held: Any, g: int, t: int, index: Any, values: Any, a: Any, touched: Any,
+    spare: Any,
+) -> None:  # fmt: skip
+    """The sums of a link, held there, at step t of sample g, added to those of its block."""
+    now = t - link["delay"]
+    if now < 0:
+        return
+    bits = link["bits"] + g * link["bits_sample"] + now * link["bits_step"]
+    n = _active(_words_at(bits), link["words"], index)
     if n == 0:
         return
     if link["graded"]:
+        sent = _values_at(link["values"] + g * link["values_sample"] + now * link["values_step"])
         for k in range(n):
-            values[k] = messages[g, now, 64 * begin + index[k]]
+            values[k] = sent[index[k]]
+    start = link["start"]
     _call(
         address,
         (
-            _at(links, c), _at(weights, 0), _at(table, 0), _at(index, 0), _at(values, 0), n,
-            a + link["start"] * spare.itemsize, _at(spare, 0),
+            held, link["weights"], link["table"], index, values, n, _after(a, start),
+            _after(touched, start >> 6), spare,
         ),
     )  # fmt: skip
 
 
 @njit(nogil=True, cache=_CACHE)
-def add_events(
-    address: int,
-    source: Array,
-    messages: Array,
-    links: Array,
-    weights: Array,
-    table: Array,
-    first: int,
-    drive: Array,
-) -> None:
+def add_events(address: int, links: Array, first: int, drive: Array) -> None:
     """drive[g, t] += sums of a connection, links[0], at step first + t.
 
-    source: what is not zero, as bits [samples, time, words]. messages: int32 [samples, time, size],
-    where they are graded. drive: [samples, steps, size] in C order.
+    drive: [samples, steps, size] in C order.
     """
     samples, steps, size = drive.shape
-    index = np.empty(64 * source.shape[2] + 16, np.int32)
+    index = np.empty(64 * links[0]["words"] + 16, np.int32)
     values = np.empty(len(index) if links[0]["graded"] else 1, np.int32)
-    spare = np.empty(size, drive.dtype)
+    spare, touched = np.empty(size, drive.dtype), np.empty(size >> 6, np.uint8)
     for g in range(samples):
-        for t in range(max(links[0]["delay"] - first, 0), steps):
+        for t in range(steps):
             _add_sums(
-                address, links, 0, weights, table, source, messages, g, first + t, index, values,
-                _at(drive, (g * steps + t) * size), spare,
+                address, links[0], _pointer(links, 0), g, first + t, _pointer(index, 0),
+                _pointer(values, 0), _pointer(drive, (g * steps + t) * size), _pointer(touched, 0),
+                _pointer(spare, 0),
             )  # fmt: skip
 
 
 @njit(nogil=True, cache=_CACHE)
+def _step_words(
+    address: int, t: int, first: int, last: int, stop: int, a: Any, state: Any, stride: int,
+    registers: Any, settings: Any, flags: Any, sent: Any, few: Any, bits: Any,
+) -> bool:  # fmt: skip
+    """Step the neurons of the words first ≤ w < last that lie before `stop`; whether that must stop."""
+    here = 64 * first
+    if _call(
+        address,
+        (
+            t, min(64 * last, stop) - here, _after(a, here), _after(state, here), stride,
+            _after(registers, here), settings, _after(flags, here), sent,
+        ),
+    ):  # fmt: skip
+        return True
+    for w in range(first, last):
+        bits[w] = _counted(few, flags, 64 * w)
+        _clear(a, 64 * w)
+    return False
+
+
+@njit(nogil=True, cache=_CACHE)
 def run_block(
-    source: Array,
-    source_links: Array,
-    source_weights: Array,
-    source_table: Array,
-    fused: int,
+    links: Array,
+    adders: Array,
     drive: Array,
     driven: bool,
     populations: Array,
     updates: Array,
     settings: Array,
-    adders: Array,
-    links: Array,
-    weights: Array,
-    table: Array,
     registers: Array,
+    sums: Array,
+    flags: Array,
     first: int,
     stop: int,
     states: Array,
@@ -235,72 +308,70 @@ def run_block(
 ) -> bool:
     """The steps first ≤ t < stop of a block, its messages to bits [samples, time, words] and graded.
 
-    source …: one connection of spikes from outside, [samples, time, words], summed on the fly by the
-    function at the address `fused`, if not 0. drive [samples, stop − first, size]: sums of all other
-    outside connections, where `driven`. populations [n, 8]: see `Block.spans`; updates: addresses, and
-    settings [n, 8]. links …: the connections among them; adders: addresses. registers [rows, size].
-    states [samples, rows, size]: kept from one call to the next. graded: int32 [samples, time, size or
-    0]. u_record, v_record: int32 [samples, time, width], where `record`. counts [size] += messages.
+    links: of all its connections, and adders, the addresses of their sums, 0 for those that `drive`
+    [samples, stop − first, size] holds, where `driven`. populations [n, 8]: see `Block.spans`;
+    updates: addresses, and settings [n, 8]. registers [rows, size]. sums and flags, uint8, [2, size]: zeros
+    to work in. states [samples, rows, size]: kept from one call to the next. bits: zeros. graded: int32
+    [samples, time, size or 0]. u_record, v_record: int32 [samples, time, width], where `record`.
+    counts [size] += messages.
     Returns whether a population sent what it cannot: then nothing that was written counts.
     """
-    samples, size = states.shape[0], states.shape[2]
-    a = np.zeros(size, registers.dtype)
-    index = np.empty(64 * max(source.shape[2], bits.shape[2]) + 16, np.int32)
-    values = np.empty(len(index) if graded.shape[2] else 1, np.int32)
-    spare = np.empty(size, registers.dtype)
-    flags, few = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    samples, rows, size = states.shape
+    longest, heard = 0, False
+    for c in range(len(links)):
+        longest, heard = max(longest, links[c]["words"]), heard or links[c]["graded"] != 0
+    index = np.empty(64 * longest + 16, np.int32)
+    values = np.empty(len(index) if heard else 1, np.int32)
+    few = flags[1]
+    # Words of neurons that heard something, and as many as are read at once.
+    touched = np.zeros((size >> 6) + 64, np.uint8)
     sent = np.zeros(size if graded.shape[2] else 1, np.int32)
-    waiting = 0
+    waiting, beyond = 0, False
+    before = _round(0)
     for g in range(samples):
+        state = _pointer(states, g * rows * size)
         for t in range(first, stop):
             if driven:
-                a[:] = drive[g, t - first]
-            if fused and t >= source_links[0]["delay"]:
-                _add_sums(
-                    fused, source_links, 0, source_weights, source_table, source, graded, g, t,
-                    index, values, _at(a, 0), spare,
-                )  # fmt: skip
+                sums[0] = drive[g, t - first]
+            of_step = _pointer(bits, (g * bits.shape[1] + t) * bits.shape[2])
             for p in range(populations.shape[0]):
                 word, end = populations[p, 0] >> 6, populations[p, 1] >> 6
                 for c in range(populations[p, 2], populations[p, 3]):
-                    if t >= links[c]["delay"]:
+                    if adders[c]:
                         _add_sums(
-                            adders[c], links, c, weights, table, bits, graded, g, t,
-                            index, values, _at(a, 0), spare,
+                            adders[c], links[c], _pointer(links, c), g, t, _pointer(index, 0),
+                            _pointer(values, 0), _pointer(sums, 0), _pointer(touched, 0),
+                            _pointer(sums, size),
                         )  # fmt: skip
-                still = populations[p, 4] and not record
-                while word < end:
-                    last = end
+                still = populations[p, 4] and not record and not driven
+                for group in range(word, end if still else word + 1, 64):
+                    marks = np.uint64(1)
                     if still:
-                        # Words of neurons without a sum are left as they are.
-                        while word < end and _word(a, 64 * word) == 0:
-                            bits[g, t, word] = 0
-                            word += 1
-                        if word == end:
-                            break
-                        last = word + 1
-                        while last < end and _word(a, 64 * last) != 0:
+                        marks = _marked(_pointer(touched, 0), group)
+                        if end - group < 64:
+                            # The next population's are as they may be.
+                            marks &= (np.uint64(1) << np.uint64(end - group)) - np.uint64(1)
+                    while marks:
+                        # A run of words where still, else all of them at once.
+                        begin = group + _trailing_zeros(marks)
+                        last = begin + 1 if still else end
+                        marks &= marks - np.uint64(1)
+                        while marks and group + _trailing_zeros(marks) == last:
                             last += 1
-                    here = 64 * word
-                    number = min(64 * last, populations[p, 7]) - here
-                    if _call(
-                        updates[p],
-                        (
-                            t, number, _at(a, here), _at(states, g * states.shape[1] * size + here), size,
-                            _at(registers, here), _at(settings, p * settings.shape[1]),
-                            _at(flags, here), _at(sent, here if graded.shape[2] else 0),
-                        ),
-                    ):  # fmt: skip
-                        return True
-                    # 255 steps are counted in lanes of 8 bits before they are widened.
-                    for w in range(word, last):
-                        bits[g, t, w] = _counted(few, flags, 64 * w)
-                        _clear(a, 64 * w)
-                    word = last
+                            marks &= marks - np.uint64(1)
+                        beyond |= _step_words(
+                            updates[p], t, begin, last, populations[p, 7], _pointer(sums, 0), state, size,
+                            _pointer(registers, 0), _pointer(settings, p * settings.shape[1]),
+                            _pointer(flags, 0),
+                            _pointer(sent, 64 * begin if graded.shape[2] else 0),
+                            _pointer(flags, size), of_step,
+                        )  # fmt: skip
                 if graded.shape[2]:
                     # Now, since the next population may hear it in this step.
                     here = populations[p, 0]
                     graded[g, t, here : 64 * end] = sent[here : 64 * end]
+            if beyond:
+                break
             waiting += 1
             if waiting == 255:
                 for j in range(size):
@@ -318,6 +389,10 @@ def run_block(
                     if v_row >= 0:
                         last = min(end, v_record.shape[2])
                         v_record[g, t, here:last] = states[g, v_row, here:last]
+        if beyond:
+            break
     for j in range(size):
         counts[j] += few[j]
-    return False
+    few[:] = 0
+    _round(before)
+    return beyond

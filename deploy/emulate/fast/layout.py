@@ -6,7 +6,7 @@ contiguous runs of channels. Everything else keeps C order.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,12 @@ from deploy.program.program import Program
 
 # A link, what the kernels need to know of a connection: see `Synapses.link`. They read it by name,
 # since numba compiles again where a type changes, and not where a constant of another file does.
+# Addresses, from "weights" on, and the bytes from one sample or step to the next, are of one run.
 _ENTRIES = (
-    "graded", "source_word", "source_words", "source_size", "delay", "shift", "start",
-    "width", "weights", "table", "channels", "height", "columns", "last", "group_in", "group_out",
-    "out", "out_columns", "kernel_y", "kernel_x", "kernel_step", "target_step_y", "target_step_x",
+    "graded", "words", "source_size", "delay", "shift", "start", "width", "weights", "table",
+    "bits", "bits_sample", "bits_step", "values", "values_sample", "values_step", "channels",
+    "height", "columns", "last", "group_in", "group_out", "out", "out_columns", "kernel_y",
+    "kernel_x", "kernel_step", "target_step_y", "target_step_x",
 )  # fmt: skip
 LINK = np.dtype([(name, np.int64) for name in _ENTRIES], align=True)
 
@@ -39,7 +41,7 @@ class Layout:
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return int(prod(self.shape))
 
     def inner(self, array: NDArray[Any]) -> NDArray[Any]:
         """[..., *shape] in C order as [..., size] as it lies."""
@@ -114,7 +116,7 @@ def _rows(c: Dense, source: Layout, target: Layout, width: int) -> Weights:
     halved = np.zeros((c.source_size, width), np.int16)
     halved[:, : c.target_size] = dense_matrix(c, source, target) >> 1
     blocks = halved.reshape(c.source_size, -1, 2, 32)
-    rows = aligned(halved.size // 2)
+    rows = aligned((halved.size // 2,), np.int16)
     rows.reshape(blocks.shape[0], -1, 32)[...] = (blocks[:, :, 1] << 8) + blocks[:, :, 0] + 128
     return Weights("rows", rows, _NO_TABLE, {"shift": c.exponent + 1})
 
@@ -208,8 +210,15 @@ def _axis(c: Conv2d, axis: int) -> NDArray[np.int32]:
     return found.reshape(-1)
 
 
-def aligned(size: int) -> NDArray[np.int16]:
-    """Zeros that begin a cache line: rows that straddle lines take a tenth longer to add."""
-    memory = np.zeros(size + 31, np.int16)
-    first = -memory.ctypes.data % 64 // 2
-    return memory[first : first + size]
+def address(array: NDArray[Any]) -> int:
+    """Where an array begins; its `ctypes` takes ten times as long to say so."""
+    found: int = array.__array_interface__["data"][0]
+    return found
+
+
+def aligned(shape: Shape, dtype: Any) -> NDArray[Any]:
+    """Zeros that begin a cache line, as vectors do then: others take up to twice as long to read."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + 63, np.uint8)
+    first = -address(memory) % 64
+    return memory[first : first + size].view(dtype).reshape(shape)

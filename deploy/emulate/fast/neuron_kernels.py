@@ -7,12 +7,13 @@ loops of `kernels` are compiled once for all kinds, and a kind of a person's own
     step(t, n, a, state, stride, registers, settings, flags, sent) → 0, or 1 to stop
 
 a: the sums, of the lanes' type (int32 or int64), as are `state` and `registers`: row r of neuron j is at
-[r·stride + j]. settings: int64, of the population. flags: uint8, whether the neuron sends. sent: int32,
-what it sends, written by kinds of graded messages only. Which rows and settings a kind has:
-`deploy.emulate.fast.forms`. For example two neurons of the kind "lif" without decay of v, vth = 1:
+[r·stride + j]; of narrow lanes, mu and mv are float32. settings: int64, of the population. flags: uint8,
+whether the neuron sends. sent: int32, what it sends, written by kinds of graded messages only. Which
+rows and settings a kind has: `deploy.emulate.fast.forms`. For example two neurons of the kind "lif"
+without decay of v, vth = 1:
 
     a          [2, 0]
-    registers  mu [0, 0], mv [4096, 4096], bias [0, 0], threshold [64, 64]
+    registers  mu [0, 0], mv [1, 1], bias [0, 0], threshold [64, 64]
     state      u [0, 0], v [0, 5] → u [128, 0], v [0, 5]
     flags      [1, 0]: 128 is above 64
 """
@@ -22,7 +23,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cfunc, njit, types
+from llvmlite import ir
+from numba import cfunc, extending, njit, types
 from numba.extending import overload
 
 from deploy.compiled import can_cache
@@ -31,22 +33,36 @@ _LIMIT = 2**23
 _MESSAGE = 2**31
 
 _CACHE = can_cache()
+# Its types do not know that who calls leaves out the context.
+intrinsic: Any = extending.intrinsic
 
 
 def _decayed(x: Any, m: Any) -> Any:
-    """T(x·m) for m = 4096 − decay, T(y) = sign(y)·(|y| >> 12); types are those of `x`."""
+    """T(x·m / 4096) for m = 4096 − decay, T(y) = sign(y)·⌊|y|⌋; of the type of `x`.
+
+    Where `x` is int32, `m` is m / 4096 in float32, of 13 bits, and x, of 24, is exact in it too. While
+    floats are rounded toward zero (`kernels.run_block` sees to that), the product keeps every whole
+    number that it passes, so its whole part is T.
+    """
     raise NotImplementedError  # compiled code only, see the overload
+
+
+@intrinsic
+def _as_float(context: Any, bits: Any) -> Any:
+    """The float32 of these 32 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
 
 
 @overload(_decayed)
 def _decayed_of_type(x: Any, m: Any) -> Any:
     if x == types.int32:
-        # x = high·4096 + low with |high| ≤ 2^11: no product needs more than 25 bits. T(x·m) is the
-        # floor of x·m/4096, of (x·m + 4095)/4096 for negative x.
+
         def narrow(x: Any, m: Any) -> Any:
-            up = np.int32(4095) if x < 0 else np.int32(0)
-            low = np.int32(np.int32(np.int32(x & 4095) * m) + up)
-            return np.int32(np.int32(np.int32(x >> 12) * m) + np.int32(low >> 12))
+            return np.int32(np.float32(x) * _as_float(m))
 
         return narrow
 
@@ -103,13 +119,15 @@ def lif(
 ) -> Any:  # fmt: skip
     """Population, Integrator, Threshold. Registers mu, mv, bias, threshold; states u, v.
 
-    settings: whether no u and all of v is kept, so that neither is to be multiplied.
+    settings: whether all neurons have the same registers, which are read once then.
     """
     if settings[0]:
+        mu, mv = registers[0], registers[stride]
+        bias, threshold = registers[2 * stride], registers[3 * stride]
         for j in range(n):
-            u = _current(_like(0, a[j]), a[j])
-            v = _potential(state[stride + j], u, registers[2 * stride + j])
-            fired = v > registers[3 * stride + j]
+            u = _current(_decayed(state[j], mu), a[j])
+            v = _potential(_decayed(state[stride + j], mv), u, bias)
+            fired = v > threshold
             state[j] = u
             state[stride + j] = _like(0, v) if fired else v
             flags[j] = fired

@@ -9,22 +9,18 @@ from numpy.typing import NDArray
 
 from deploy.emulate.fast import kernels
 from deploy.emulate.fast.forms import Form
-from deploy.emulate.fast.layout import LINK
+from deploy.emulate.fast.layout import LINK, address, aligned
 from deploy.emulate.fast.neuron_kernels import compile_step, step_named
 from deploy.emulate.fast.numpy_block import run_numpy
 from deploy.emulate.fast.plan import Block, Synapses
 from deploy.emulate.fast.products import add_products
 from deploy.emulate.fast.recording import Recording
 from deploy.emulate.fast.schedule import by_product, pieces
-from deploy.emulate.fast.spikes import Messages, Spikes
+from deploy.emulate.fast.spikes import WORD, Messages, Spikes, words
 from deploy.emulate.fast.sum_kernels import adder_named
 from deploy.errors import CheckFailed
 
-_NO_VALUES = np.zeros((1, 1, 0), np.int32)
-_NOTHING = (
-    np.zeros((1, 1, 1), np.uint64), np.zeros(1, LINK), np.zeros(1, np.int16),
-    np.zeros(1, np.int32), 0,
-)  # fmt: skip
+_ENTRIES = LINK.names or ()
 
 
 def run_numba(block: Block, messages: Messages, out: Recording) -> None:
@@ -36,29 +32,28 @@ def run_numba(block: Block, messages: Messages, out: Recording) -> None:
         run_numpy(block, messages, out, add_sums)
         return
     updates = _addresses(_update(form, block.narrow) for form in block.forms)
-    adders = _addresses(_adder(s, block.narrow) for s in block.inside)
-    others = list(block.outside)
-    fused: tuple[Any, ...] = _NOTHING
-    # A single population sums its last event-driven connection of spikes as it goes.
-    heard = [(s, messages[s.connection.source]) for s in others]
-    events = [s for s, sent in heard if sent.values is None and not by_product(s, sent)]
-    if events and len(block.populations) == 1:
-        others.remove(events[-1])
-        s = events[-1]
-        bits = messages[s.connection.source].bits
-        fused = (*_arrays(bits, s), _adder(s, block.narrow).address)
+    products = [s for s in block.outside if by_product(s, messages[s.connection.source])]
+    adders = np.array(
+        [0 if s in products else _adder(s, block.narrow).address for s in block.synapses], np.int64
+    )
+    own = Spikes(out.bits, block.size, 0, out.graded)
+    links = _links(
+        (s, messages[s.connection.source] if s.inside is None else own) for s in block.synapses
+    )
     samples, timesteps = out.bits.shape[:2]
     rows = max(1, *(form.states for form in block.forms))
-    states = np.zeros((samples, rows, block.size), block.sums)
-    held = pieces(samples, timesteps, block.size) if others else [(0, timesteps)]
+    states = aligned((samples, rows, block.size), block.sums)
+    sums, flags = aligned((2, block.size), block.sums), aligned((2, block.size), np.uint8)
+    held = pieces(samples, timesteps, block.size) if products else [(0, timesteps)]
     for first, stop in held:
-        drive = np.zeros((samples, stop - first, block.size) if others else (1, 1, 1), block.sums)
-        for synapses in others:
-            add_sums(synapses, messages[synapses.connection.source], first, drive)
-        stopped = kernels.run_block(  # type: ignore[call-arg]
-            *fused, drive, bool(others), block.spans, updates, block.settings, adders,
-            block.links, block.held, block.table, block.registers,
-            first, stop, states, out.bits, out.graded, out.u, out.v, out.states, out.counts,
+        shape = (samples, stop - first, block.size) if products else (1, 1, 1)
+        drive = np.zeros(shape, block.sums)
+        for synapses in products:
+            add_products(synapses, messages[synapses.connection.source], first, drive)
+        stopped = kernels.run_block(
+            links, adders, drive, bool(products), block.spans, updates, block.settings,
+            block.registers, sums, flags, first, stop, states, out.bits, out.graded, out.u, out.v, out.states,
+            out.counts,
         )  # fmt: skip
         if stopped:
             raise CheckFailed(f"node '{block.populations[0].name}': a message it cannot send")
@@ -68,19 +63,43 @@ def run_numba(block: Block, messages: Messages, out: Recording) -> None:
             out.last_v[:, part] = states[:, form.v, part]
 
 
+def pack_numba(flat: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.int64], int]:
+    """As `deploy.emulate.fast.spikes.packed`, in one pass."""
+    size = flat.shape[2]
+    bits = np.empty((*flat.shape[:2], words(size)), np.uint64)
+    counts = np.zeros(size, np.int64)
+    few = aligned((64 * bits.shape[2],), np.uint8)
+    seen = kernels.pack_bytes(address(flat), bits.reshape(-1, bits.shape[2]), few, counts)
+    return bits, counts, int(seen)
+
+
 def add_sums(synapses: Synapses, messages: Spikes, first: int, drive: NDArray[Any]) -> None:
     """drive[:, t] += a connection's sums at step first + t, by whichever kernel is faster."""
     if by_product(synapses, messages):
         add_products(synapses, messages, first, drive)
     else:
-        values = _NO_VALUES if messages.values is None else messages.values
-        bits, *of = _arrays(messages.bits, synapses)
         add = _adder(synapses, drive.dtype == np.int32)
-        kernels.add_events(add.address, bits, values, *of, first, drive)  # type: ignore[call-arg]
+        kernels.add_events(add.address, _links([(synapses, messages)]), first, drive)
 
 
-def _arrays(bits: NDArray[np.uint64], synapses: Synapses) -> tuple[Any, ...]:
-    return bits, synapses.links, synapses.weights.held, synapses.weights.table
+def _links(heard: Iterable[tuple[Synapses, Spikes]]) -> NDArray[np.void]:
+    """Links, with where their weights and what they hear lie while these are kept."""
+    rows = []
+    for s, messages in heard:
+        first = s.inside or 0
+        bits, values = messages.bits, messages.values
+        row = s.link | {
+            "weights": address(s.weights.held), "table": address(s.weights.table),
+            "bits": address(bits) + first // WORD * bits.itemsize,
+            "bits_sample": bits.strides[0], "bits_step": bits.strides[1],
+        }  # fmt: skip
+        if s.link["graded"] and values is not None:
+            row |= {
+                "values": address(values) + first * values.itemsize,
+                "values_sample": values.strides[0], "values_step": values.strides[1],
+            }  # fmt: skip
+        rows.append([row.get(name, 0) for name in _ENTRIES])
+    return np.array(rows, np.int64).reshape(-1, len(_ENTRIES)).view(LINK)[:, 0]
 
 
 def _addresses(compiled: Iterable[Any]) -> NDArray[np.int64]:
@@ -88,7 +107,7 @@ def _addresses(compiled: Iterable[Any]) -> NDArray[np.int64]:
 
 
 def _adder(synapses: Synapses, narrow: bool) -> Any:
-    return adder_named(synapses.weights.kind, bool(synapses.links[0]["graded"]), narrow, LINK)
+    return adder_named(synapses.weights.kind, bool(synapses.link["graded"]), narrow, LINK)
 
 
 def _update(form: Form, narrow: bool) -> Any:

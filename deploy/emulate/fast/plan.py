@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from deploy.emulate.fast.forms import SETTINGS, Form, form, joined
 from deploy.emulate.fast.layout import (
-    LINK,
     Layout,
     Weights,
-    aligned,
     kernel_form,
     layouts,
     weights,
@@ -38,18 +36,20 @@ class Synapses:
     """A connection as the kernels read it.
 
     exact: the arithmetic in which every partial sum is exact. start: of the target in its block.
-    source, target: how both ends lie. weights: of a block's own connection they are in its `inside`
-    arrays. links: one `LINK` of `deploy.emulate.fast.layout`, what the kernels need to know of it.
-    cache: what matrix products make of the weights, once.
+    inside: the start of the source in the same block, None where it is in none or in another.
+    source, target: how both ends lie. link: entries of `LINK` of `deploy.emulate.fast.layout`, what
+    the kernels need to know of it; others are 0, or of one run. cache: what matrix products make of the
+    weights, once.
     """
 
     connection: Connection
     exact: str
     start: int
+    inside: int | None
     source: Layout
     target: Layout
     weights: Weights
-    links: NDArray[np.void]
+    link: dict[str, int]
     cache: dict[Any, Any]
 
 
@@ -61,10 +61,10 @@ class Block:
     narrow: neither a sum nor a state can need more than 32 bits. graded: some messages are other than
     0 and 1. forms: of the populations' compiled updates. registers: theirs, int32 (where `narrow`) or
     int64 [rows, size]. settings: int64 [populations, 8].
-    outside, inside: connections from other blocks or inputs, and among its own populations.
-    layouts: of the populations. spans: int64 [populations, 8]: start, stop, first and last row of
-    `links`, whether it is still without a sum, the rows of u and v, and up to where it is updated.
-    links, held, table: the inside connections with their weights joined.
+    synapses: its connections in the order of their targets; outside, inside: those from other blocks
+    or inputs, and among its own populations.
+    layouts: of the populations. spans: int64 [populations, 8]: start, stop, first and last of the
+    synapses, whether it is still without a sum, the rows of u and v, and up to where it is updated.
     """
 
     populations: tuple[Neurons, ...]
@@ -75,13 +75,17 @@ class Block:
     forms: tuple[Form, ...]
     registers: NDArray[Any]
     settings: NDArray[np.int64]
-    outside: tuple[Synapses, ...]
-    inside: tuple[Synapses, ...]
+    synapses: tuple[Synapses, ...]
     layouts: tuple[Layout, ...]
     spans: NDArray[np.int64]
-    links: NDArray[np.void]
-    held: NDArray[np.int16]
-    table: NDArray[np.int32]
+
+    @property
+    def outside(self) -> tuple[Synapses, ...]:
+        return tuple(s for s in self.synapses if s.inside is None)
+
+    @property
+    def inside(self) -> tuple[Synapses, ...]:
+        return tuple(s for s in self.synapses if s.inside is not None)
 
     @property
     def uncompiled(self) -> dict[str, str]:
@@ -144,13 +148,13 @@ def _block(
     widths = [words(p.size) * WORD for p in populations]
     ends = np.cumsum(widths).tolist()
     starts = dict(zip(names, [0, *ends[:-1]], strict=True))
-    synapses = [
+    synapses = tuple(
         _synapses(
             c, _exact(program, c, proof.arithmetic[c.name]), starts, width, found, graded[c.source]
         )
         for name, width in zip(names, widths, strict=True)
         for c in program.into(name)
-    ]
+    )
     # Shifts are 7 bits at most, so sums fit 32 bits before theirs too.
     forms = tuple(form(p) for p in populations)
     narrow = all(f.narrow for f in forms) and all(
@@ -167,12 +171,10 @@ def _block(
     settings = np.zeros((len(forms), SETTINGS), np.int64)
     for row, held in zip(settings, forms, strict=True):
         row[: len(held.settings)] = held.settings
-    inside = tuple(s for s in synapses if s.connection.source in starts)
     return Block(
         populations, tuple(starts.values()), ends[-1], narrow,
-        any(graded[name] for name in names), forms, registers, settings,
-        tuple(s for s in synapses if s.connection.source not in starts), inside,
-        tuple(lying), _spans(populations, forms, starts, widths, inside), *_joined(inside),
+        any(graded[name] for name in names), forms, registers, settings, synapses, tuple(lying),
+        _spans(populations, forms, starts, widths, synapses),
     )  # fmt: skip
 
 
@@ -196,14 +198,13 @@ def _synapses(
 ) -> Synapses:  # fmt: skip
     source, target = found[c.source], found[c.target]
     made = weights(c, source, target, width)
-    links = np.zeros(1, LINK)
-    entries = made.link | {
-        "graded": graded, "source_word": starts.get(c.source, 0) // WORD, "source_words": words(source.size),
-        "source_size": source.size, "delay": c.delay, "start": starts[c.target], "width": width,
+    link = made.link | {
+        "graded": int(graded), "words": words(source.size), "source_size": source.size,
+        "delay": c.delay, "start": starts[c.target], "width": width,
     }  # fmt: skip
-    for name, value in entries.items():
-        links[name] = value
-    return Synapses(c, exact, starts[c.target], source, target, made, links, {})
+    return Synapses(
+        c, exact, starts[c.target], starts.get(c.source), source, target, made, link, {}
+    )
 
 
 def _spans(
@@ -211,38 +212,19 @@ def _spans(
     forms: tuple[Form, ...],
     starts: dict[str, int],
     widths: list[int],
-    inside: tuple[Synapses, ...],
+    synapses: tuple[Synapses, ...],
 ) -> NDArray[np.int64]:
     spans: list[tuple[int, ...]] = []
     first = 0
     for p, held, width in zip(populations, forms, widths, strict=True):
         start, stop = starts[p.name], starts[p.name] + width
-        last = first + sum(s.connection.target == p.name for s in inside)
-        # Bundled kinds are silent where there is no neuron; of others nothing is known.
-        end = start + p.size if held.source else stop
-        spans.append((start, stop, first, last, int(held.still), held.u, held.v, end))
+        into = [s for s in synapses if s.connection.target == p.name]
+        last = first + len(into)
+        # Rows say nothing of where they add.
+        still = held.still and all(s.weights.kind != "rows" for s in into)
+        spans.append((start, stop, first, last, int(still), held.u, held.v, start + p.size))
         first = last
     return np.array(spans, np.int64)
-
-
-def _joined(
-    inside: tuple[Synapses, ...],
-) -> tuple[NDArray[np.void], NDArray[np.int16], NDArray[np.int32]]:
-    """Links, weights and tables of connections, one after the other, in the order of targets."""
-    links = np.concatenate([np.zeros(0, LINK), *(s.links for s in inside)])
-    held = aligned(sum(_padded(s) for s in inside))
-    begin, tables = 0, [np.zeros(0, np.int32)]
-    for link, s in zip(links, inside, strict=True):
-        link["weights"], link["table"] = begin, sum(map(len, tables))
-        held[begin : begin + len(s.weights.held)] = s.weights.held
-        begin += _padded(s)
-        tables.append(s.weights.table)
-    return links, held, np.concatenate(tables)
-
-
-def _padded(s: Synapses) -> int:
-    """Elements up to a whole number of cache lines."""
-    return -(-len(s.weights.held) // 32) * 32
 
 
 def _components(program: Program) -> list[tuple[str, ...]]:

@@ -50,7 +50,7 @@ def start(block: Block, trace: Trace, layouts: dict[str, Layout], samples: slice
         return np.empty((count, trace.timesteps, block.size), np.int32)
 
     return Recording(
-        np.empty((count, trace.timesteps, block.size // WORD), np.uint64),
+        np.zeros((count, trace.timesteps, block.size // WORD), np.uint64),
         np.empty((count, trace.timesteps, block.size if block.graded else 0), np.int32),
         memory(trace.u),
         memory(trace.v),

@@ -38,12 +38,11 @@ def words(size: int) -> int:
     return -(-size // WORD)
 
 
-def sent(flat: NDArray[Any], count: int, graded: bool) -> Spikes:
-    """Messages [samples, time, size], `count` of them not zero, as `Spikes`."""
+def packed(flat: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.int64], int]:
+    """Bytes 0 and 1 [samples, time, size] as bits; how many are 1 per channel; all bytes, or-ed."""
     bits = np.empty((*flat.shape[:2], words(flat.shape[2])), np.uint64)
-    pack(flat if flat.dtype.itemsize == 1 else flat != 0, bits)
-    values = flat.astype(np.int32, copy=False) if graded else None
-    return Spikes(bits, flat.shape[2], count, values)
+    pack(flat, bits)
+    return bits, count_messages(flat), int(flat.max(initial=0))
 
 
 def pack(flags: NDArray[Any], out: NDArray[np.uint64]) -> None:

@@ -3,14 +3,14 @@
 Each is compiled on its own when a connection first needs it and is called through its address, so that
 nobody waits for the compilation of kinds that a network does not have.
 
-    add(link, weights, table, index, values, n, a, spare) → 0
+    add(link, weights, table, index, values, n, a, touched, spare) → 0
 
-link: a record, read by name (`deploy.emulate.fast.layout.LINK`). weights: int16, and table: int32, of
-all connections, of which the link knows its part. index: int32, the sources; values: int32, their
-messages, read by the functions for graded ones only. a: the sums of the targets, of the lanes' type
-(int32 or int64), to which is added; spare: as many more. int32 only where a block is `narrow`: then no sum
-is beyond 2^18, and none beyond 2^26 before its shift to the right, by 7 at most; on the way there sums
-may wrap.
+link: a record, read by name (`deploy.emulate.fast.layout.LINK`). weights: int16. table: int32. index:
+int32, the sources; values: int32, their messages, read by the functions for graded ones only. a: the
+sums of the targets, of the lanes' type (int32 or int64), to which is added; spare: as many more. int32
+only where a block is `narrow`: then no sum is beyond 2^18, and none beyond 2^26 before its shift to the
+right, by 7 at most; on the way there sums may wrap. touched: uint8, 1 is written for every 64 targets
+of which one is added to; by rows, which add to all, nothing is.
 
 A spike adds one row of halved int8 weights of a dense connection: 256 of them stay within 16 bits
 (256·127 < 2^15), so sums run in int16 lanes, in registers. Two weights lie in one int16, and three
@@ -192,15 +192,15 @@ _add_16, _add_8, _add_1 = _add_lanes(16), _add_lanes(8), _add_lanes(1)
 def _rows(
     link: Any, rows: Any, index: Any, values: Any, n: int, a: Any, up: int, down: int
 ) -> None:
-    offset, row, first = link["weights"], link["width"] >> 1, 0
+    row, first = link["width"] >> 1, 0
     while first < n:
         number = n - first if values is not None else min(n - first, _GROUP)
         j = 0
         while j + 512 <= link["width"] and values is None:
-            _add_512(rows, offset + (j >> 1), row, index, values, first, number, a, j, up, down)
+            _add_512(rows, j >> 1, row, index, values, first, number, a, j, up, down)
             j += 512
         while j < link["width"]:
-            _add_64(rows, offset + (j >> 1), row, index, values, first, number, a, j, up, down)
+            _add_64(rows, j >> 1, row, index, values, first, number, a, j, up, down)
             j += 64
         first += number
 
@@ -221,19 +221,24 @@ def _add_run(a: Any, to: int, taps: Any, first: int, number: int, values: Any, k
 
 
 @njit(cache=_CACHE)
-def _listed(link: Any, taps: Any, table: Any, index: Any, values: Any, n: int, a: Any) -> None:
-    first_of, weights = link["table"], link["weights"]
-    targets = first_of + link["source_size"] + 1
+def _listed(
+    link: Any, taps: Any, table: Any, index: Any, values: Any, n: int, a: Any, touched: Any
+) -> None:
+    targets = link["source_size"] + 1
     for k in range(n):
-        for i in range(table[first_of + index[k]], table[first_of + index[k] + 1]):
-            _add_1(a, np.int64(table[targets + i]), taps, weights + i, values, k)
+        for i in range(table[index[k]], table[index[k] + 1]):
+            j = np.int64(table[targets + i])
+            touched[j >> 6] = 1
+            _add_1(a, j, taps, i, values, k)
 
 
 @njit(cache=_CACHE, error_model="numpy")
-def _kernel(link: Any, taps: Any, table: Any, index: Any, values: Any, n: int, a: Any) -> None:
+def _kernel(
+    link: Any, taps: Any, table: Any, index: Any, values: Any, n: int, a: Any, touched: Any
+) -> None:
     channels, columns, kernel_x = link["channels"], link["columns"], link["kernel_x"]
     area, out, run = link["height"] * columns, link["out"], link["group_out"]
-    of_rows, of_columns = link["table"], link["table"] + 3 * link["height"]
+    of_columns = 3 * link["height"]
     whole = link["target_step_x"] == 1 and run == out
     step = link["target_step_x"] * out
     for k in range(n):
@@ -245,16 +250,24 @@ def _kernel(link: Any, taps: Any, table: Any, index: Any, values: Any, n: int, a
             channel = np.int64(j // np.uint32(area))
             place = j - channel * area
         y = np.int64(np.uint32(place) // np.uint32(columns))
-        in_row = of_rows + 3 * y
+        in_row = 3 * y
         in_column = of_columns + 3 * (place - y * columns)
         count_y, count_x = table[in_row + 2], table[in_column + 2]
+        if count_x == 0:
+            continue
         group = channel // link["group_in"] if run != out else np.int64(0)
-        w = link["weights"] + (channel * link["kernel_y"] + table[in_row]) * kernel_x * run
+        w = (channel * link["kernel_y"] + table[in_row]) * kernel_x * run
         w += table[in_column] * run
         to = (table[in_row + 1] * link["out_columns"] + table[in_column + 1]) * out + group * run
         down = link["target_step_y"] * link["out_columns"] * out
         back = link["kernel_step"] * kernel_x * run
+        reach = (count_x - 1) * step + run - 1
         for _ in range(count_y):
+            word, last = to >> 6, (to + reach) >> 6
+            touched[last] = 1
+            while word < last:
+                touched[word] = 1
+                word += 1
             if whole:
                 _add_run(a, to, taps, w, count_x * run, values, k)
             else:
@@ -283,7 +296,8 @@ def _shifted(link: Any, a: Any, spare: Any) -> int:
 
 
 def rows(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, spare: Any
+    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
+    spare: Any,
 ) -> Any:  # fmt: skip
     """Spikes of a dense connection; more than one group's sums are shifted together."""
     link = carray(held, 1)[0]
@@ -296,7 +310,8 @@ def rows(
 
 
 def graded_rows(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, spare: Any
+    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
+    spare: Any,
 ) -> Any:  # fmt: skip
     """Graded messages of a dense connection."""
     link = carray(held, 1)[0]
@@ -305,38 +320,42 @@ def graded_rows(
 
 
 def listed(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, spare: Any
+    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
+    spare: Any,
 ) -> Any:  # fmt: skip
     """Spikes of listed synapses."""
     link = carray(held, 1)[0]
-    _listed(link, weights, table, index, None, n, _place(link, a, spare))
+    _listed(link, weights, table, index, None, n, _place(link, a, spare), touched)
     return _shifted(link, a, spare)
 
 
 def graded_listed(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, spare: Any
+    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
+    spare: Any,
 ) -> Any:  # fmt: skip
     """Graded messages of listed synapses."""
     link = carray(held, 1)[0]
-    _listed(link, weights, table, index, messages, n, _place(link, a, spare))
+    _listed(link, weights, table, index, messages, n, _place(link, a, spare), touched)
     return _shifted(link, a, spare)
 
 
 def kernel(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, spare: Any
+    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
+    spare: Any,
 ) -> Any:  # fmt: skip
     """Spikes of a convolution."""
     link = carray(held, 1)[0]
-    _kernel(link, weights, table, index, None, n, _place(link, a, spare))
+    _kernel(link, weights, table, index, None, n, _place(link, a, spare), touched)
     return _shifted(link, a, spare)
 
 
 def graded_kernel(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, spare: Any
+    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
+    spare: Any,
 ) -> Any:  # fmt: skip
     """Graded messages of a convolution."""
     link = carray(held, 1)[0]
-    _kernel(link, weights, table, index, messages, n, _place(link, a, spare))
+    _kernel(link, weights, table, index, messages, n, _place(link, a, spare), touched)
     return _shifted(link, a, spare)
 
 
@@ -352,6 +371,14 @@ def adder_named(kind: str, graded: bool, narrow: bool, link: Any) -> Any:
     lane = types.CPointer(types.int32 if narrow else types.int64)
     half, whole = types.CPointer(types.int16), types.CPointer(types.int32)
     signature = types.int64(
-        types.CPointer(from_dtype(link)), half, whole, whole, whole, types.int64, lane, lane
+        types.CPointer(from_dtype(link)),
+        half,
+        whole,
+        whole,
+        whole,
+        types.int64,
+        lane,
+        types.CPointer(types.uint8),
+        lane,
     )
     return cfunc(signature, cache=_CACHE)(_ADDERS["graded_" * graded + kind])

@@ -62,7 +62,7 @@ def test_an_edit_of_the_layout_is_seen(
     assert run() == ["0 wrong", "1 from the cache"]
     layout = tmp_path / "deploy" / "emulate" / "fast" / "layout.py"
     before = layout.read_text()
-    after = before.replace('"graded", "source_word"', '"spare", "graded", "source_word"')
+    after = before.replace('"graded", "words"', '"spare", "graded", "words"')
     assert after != before
     layout.write_text(after)
     assert run() == ["0 wrong", "0 from the cache"]
