@@ -24,6 +24,7 @@ if HAS_NUMBA:
 
 from deploy.connections import Dense, Sparse
 from deploy.emulate.fast import Plan, emulate_fast, prepare
+from deploy.emulate.fast.layout import aligned
 from deploy.emulate.fast.products import add_products
 from deploy.emulate.fast.spikes import Spikes, pack, words
 from deploy.emulate.reference import emulate
@@ -68,7 +69,7 @@ def bare(plan: Plan, inputs: Messages, threads: int = 1) -> Bare:
     size = -(-trace.samples // threads)
 
     def sums(width: int) -> np.ndarray:
-        return np.zeros((1, trace.timesteps, width), np.int32)
+        return aligned((1, trace.timesteps, width), np.int32)
 
     def part(first: int) -> None:
         for s in synapses:
