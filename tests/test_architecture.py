@@ -37,7 +37,7 @@ DEPLOY_USES = {"numpy", "tqdm", "msgspec", "jinja2"}
 OPTIONAL = {
     "deploy/command.py": {"shtab"},
     "deploy/emulate/fast/kernels.py": {"numba", "llvmlite"},
-    "deploy/emulate/fast/neuron_kernels.py": {"numba"},
+    "deploy/emulate/fast/neuron_kernels.py": {"numba", "llvmlite"},
     "deploy/emulate/fast/sum_kernels.py": {"numba", "llvmlite"},
     "deploy/compiled.py": {"numba"},
     "deploy/emulate/edge_kernel.py": {"numba"},

@@ -317,11 +317,11 @@ def run_block(
     Returns whether a population sent what it cannot: then nothing that was written counts.
     """
     samples, rows, size = states.shape
-    longest, heard = 0, False
+    longest, valued = 0, 0
     for c in range(len(links)):
-        longest, heard = max(longest, links[c]["words"]), heard or links[c]["graded"] != 0
+        longest, valued = max(longest, links[c]["words"]), max(valued, links[c]["graded"])
     index = np.empty(64 * longest + 16, np.int32)
-    values = np.empty(len(index) if heard else 1, np.int32)
+    values = np.empty(len(index) if valued else 1, np.int32)
     few = flags[1]
     # Words of neurons that heard something, and as many as are read at once.
     touched = np.zeros((size >> 6) + 64, np.uint8)
