@@ -54,7 +54,6 @@ def test_only_words_that_were_touched_are_stepped_and_all_of_them(
     """More words than one look takes in, taps far apart, and layers of all neurons beside them."""
     rng = np.random.default_rng(stride)
     channels, *size = shape
-    stepped = {"du": 4095, "dv": 0}
 
     def weight(out: int) -> np.ndarray:
         return (2 * rng.integers(-127, 128, (out, channels, 3, 3))).astype(np.int32)
@@ -62,8 +61,8 @@ def test_only_words_that_were_touched_are_stepped_and_all_of_them(
     geometry = {"stride": (stride, stride), "padding": (2, 2), "dilation": (1, 2)}
     first = Conv2d("a", "i", "n", weight(channels), tuple(size), **geometry)  # type: ignore[arg-type]
     second = Conv2d("b", "j", "n", weight(channels), tuple(size), **geometry)  # type: ignore[arg-type]
-    n = make_population("n", first.target_shape, **stepped, vth=150)
-    after = make_population("m", (70,), **stepped, vth=90)
+    n = make_population("n", first.target_shape, du=4095, dv=0, vth=150)
+    after = make_population("m", (70,), du=4095, dv=0, vth=90)
     dense = (2 * rng.integers(-127, 128, (70, n.size))).astype(np.int32)
     back = (2 * rng.integers(-9, 10, (n.size, 70))).astype(np.int32)
     loop = Dense("back", "m", "n", back, 0, 2)
@@ -87,7 +86,9 @@ def test_bytes_become_bits_and_counts(size: int, rows: int) -> None:
     rng = np.random.default_rng(rows)
     for rate in (0.0, 0.1, 1.0):
         flat = (rng.random((rows, 2, size)) < rate).astype(np.uint8)
-        for found, expected in zip(pack_numba(flat), packed(flat), strict=True):
-            np.testing.assert_array_equal(found, expected)
+        (bits, counts, seen), expected = pack_numba(flat), packed(flat)
+        np.testing.assert_array_equal(bits, expected[0])
+        np.testing.assert_array_equal(counts, expected[1])
+        assert seen == expected[2]
         flat[rows // 2, 1, size - 1] = 130
         assert pack_numba(flat)[2] > 1 and packed(flat)[2] > 1
