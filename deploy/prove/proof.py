@@ -195,13 +195,27 @@ def _narrowest(c: Connection, low: Int64, high: Int64) -> str:
 
 
 def _by_knowledge(program: Program) -> list[Neurons]:
-    """Populations after those whose message range they need; the program's order within a cycle."""
+    """The program's order, but each after those whose message range it needs; in a cycle none waits."""
     needed_by: dict[str, list[str]] = {p.name: [] for p in program.populations}
     for c in program.connections:
         if c.source in needed_by and not program.population(c.source).messages_hold:
             needed_by[c.source].append(c.target)
-    number = components(needed_by)
-    return [program.population(n) for n in sorted(program.order, key=number.__getitem__)]
+    cycle = components(needed_by)
+    waiting = [program.population(name) for name in program.order]
+    found: list[Neurons] = []
+    while waiting:
+        unknown = {p.name for p in waiting if not p.messages_hold}
+        found.append(
+            next(
+                p for p in waiting
+                if all(
+                    c.source not in unknown or cycle[c.source] == cycle[p.name]
+                    for c in program.into(p.name)
+                )
+            )
+        )  # fmt: skip
+        waiting.remove(found[-1])
+    return found
 
 
 def _messages(p: Neurons, found: Bounds | None) -> Interval:
