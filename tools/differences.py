@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train every row with every seed, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("paper", choices=("neuroclip", "spikeclip"))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, help="of each stage (default: the settings')")
     options = parser.parse_args(arguments)
     rows = adapters if options.paper == "neuroclip" else encoders

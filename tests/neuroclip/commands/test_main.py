@@ -216,9 +216,9 @@ def test_bad_checkpoints_and_data_of_evaluate(
 def test_a_set_without_recordings_in_the_split(
     refused: Refused, checkpoint_folder: Path, recordings_folder: Path, tmp_path: Path
 ) -> None:
-    """Two recordings a class leave none for validation."""
+    """One recording a class leaves none for validation."""
     data = tmp_path / "few"
-    few = shutil.ignore_patterns("0000[2-9].bin")
+    few = shutil.ignore_patterns("0000[1-9].bin")
     shutil.copytree(recordings_folder, data, ignore=few)
     command = ("--data", data, "--split", "validation")
     train = ("--data", data, "--shots", "1", "--out", tmp_path / "out")
