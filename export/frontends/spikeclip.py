@@ -136,7 +136,10 @@ def from_spikeclip(
 
 def _ann_of_shape(folder: str, model: str, config: SpikeClipConfig) -> SpikeCheckpoint:
     """The ANN in a folder. Raises BadInput where it is none, or of another shape than the model."""
-    found = load_spikeclip(folder)
+    try:
+        found = load_spikeclip(folder)
+    except BadInput as error:
+        raise BadInput(f"--ann {folder or repr(folder)}: {error}") from error
     own = found.model.config
     if own.variant != "ann":
         raise BadInput(f"--ann {folder}: its variant is '{own.variant}', expected 'ann'")

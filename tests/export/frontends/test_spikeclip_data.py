@@ -180,6 +180,8 @@ def test_the_ann_of_its_shape_stands_beside(tmp_path, pictures, refused):
                 says=["--ann", *says])  # fmt: skip
 
     none("'deployable'", ann=NAME)
+    none("no such checkpoint folder", ann=tmp_path / "nowhere")
+    none("''", "cannot read", ann="")
     wide = replace(config, width=2 * config.width)
     save_spikeclip(tmp_path / "wide", replace(ann, model=SpikeClip(wide).eval()))
     none(f"width {wide.width}", str(config.width), ann=tmp_path / "wide")
