@@ -58,7 +58,8 @@ def test_lower_precision_is_refused_at_each_layer(name: str) -> None:
     for setting in ("high", "medium"):
         try:
             torch.set_float32_matmul_precision(setting)
-            with pytest.raises(BadInput, match=f"{name}: products of float32"):
+            # Newer torch shows it in its newer settings too, which are then the ones that are named.
+            with pytest.raises(BadInput, match=f"{name}: (products of float32|torch.backends)"):
                 run(layer, sent)
         finally:
             torch.set_float32_matmul_precision("highest")
