@@ -80,6 +80,8 @@ def folder_dataset(
         card = DatasetCard(f"folder {name}" if name in cards() else name)
     if card.numbers and set(class_names) <= set(card.numbers):
         class_names = tuple(card.class_names[card.numbers.index(name)] for name in class_names)
+    # Underscores stand for spaces in the names of folders, as in those of images.
+    class_names = tuple(name.replace("_", " ") for name in class_names)
     load, late = reader(paths, sensor, card)
     return EventDataset(
         card=card,
