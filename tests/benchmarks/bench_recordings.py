@@ -12,9 +12,12 @@ import importlib
 import struct
 import tempfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import h5py
+import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 from timing import machine, rounds
@@ -85,6 +88,19 @@ def es(events: Fields) -> bytes:
     return bytes(out)
 
 
+def hdf5(events: Fields) -> bytes:
+    """As DSEC has it: compressed by Blosc with zstd (`hdf5plugin`'s default), time in µs."""
+    made = BytesIO()
+    with h5py.File(made, "w") as file:
+        types = {"x": "<u2", "y": "<u2", "t": "<u4", "p": "<u1"}
+        for (name, kind), field in zip(types.items(), events, strict=True):
+            file.create_dataset(
+                f"events/{name}", data=field.astype(kind), chunks=(100_000,),
+                **hdf5plugin.Blosc(cname="zstd"),
+            )  # fmt: skip
+    return made.getvalue()
+
+
 FORMATS = {
     "evt2.raw": (evt2, ("expelliarmus", "faery", "evlib")),
     "evt3.raw": (evt3, ("expelliarmus", "faery", "evlib", "evt3")),
@@ -92,6 +108,7 @@ FORMATS = {
     "text.csv": (csv, ("faery", "polars", "pyarrow")),
     "secs.csv": (seconds, ()),
     "stream.es": (es, ("faery",)),
+    "dsec.h5": (hdf5, ("h5py",)),
     "ours.npz": (None, ()),
 }
 
@@ -103,6 +120,9 @@ def decoded(package: str, path: Path) -> Fields:
         encoding = path.stem if path.suffix == ".raw" else "dat"
         found = library.Wizard(encoding=encoding).read(str(path))
         return found["x"], found["y"], found["t"], found["p"]
+    if package == "h5py":
+        with library.File(path) as file:
+            return tuple(file[f"events/{name}"][:] for name in "xytp")
     if package == "evt3":
         found = library.decode_file(str(path))
         return found.x, found.y, found.timestamp, found.polarity
@@ -142,7 +162,7 @@ def main() -> None:
             path = Path(folder) / name
             made = Recording(*events, WIDTH, HEIGHT, name)
             save_recording(path, made) if write is None else path.write_bytes(write(events))
-            given = (WIDTH, HEIGHT) if name.endswith(".csv") else None
+            given = (WIDTH, HEIGHT) if name.endswith((".csv", ".h5")) else None
             try:
                 calls: dict[str, Callable[[], object]] = {
                     "ours": lambda p=path, g=given: histograms(read_recording(p, g), FRAMES)

@@ -179,7 +179,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
     "gesture, tonic": (gesture_of_tonic, "'dvs128-gesture', recognised by its ibmGestureTrain", ()),
     "asl-dvs": (asl_dvs, "'asl-dvs', recognised", ()),
     "raw": (raw_of_ones_own, "not a known one", ()),
-    "text": (text_of_ones_own, "not a known one", ("--sensor", "304x240")),
+    "text": (text_of_ones_own, "not a known one", ("--sensor", "304X240")),
 }  # fmt: skip
 
 
@@ -225,6 +225,8 @@ def test_zero_shot_training_and_export(
     assert " classes: " in told[: told.index("validation accuracy")], (
         "what it is trained on comes first"
     )
+    classes = told.partition(" classes: ")[2].partition("\n")[0]
+    assert "_" not in classes, "they are words: underscores stand for spaces"
     command = [out, *data, "--target", "emulator", "--samples", "4", "--out", str(tmp_path / "run")]
     assert export(command) == 0, capsys.readouterr()
     assert taken_for in (tmp_path / "run" / "report.json").read_text(encoding="utf-8")
