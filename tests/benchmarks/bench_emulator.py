@@ -3,7 +3,8 @@
 Every executor gets the same spikes, and a figure is shown only for those that send the same messages
 (the reference emulator's). The bare arithmetic is what no emulator of the network can do without, on
 the same spikes, without neurons and without recording: finding the spikes and adding the weights of
-each (events), or the matrix products of all steps (BLAS, float32). Compilation is warmed up before;
+each to one row of sums, in one compiled call (events), or the matrix products of all steps (BLAS,
+float32). Compilation is warmed up before;
 each figure is the best of some rounds, in which all calls take turns. Where other work shares the
 machine, steps per CPU second (of this process, all threads) are the steadier figure; Lava computes in
 processes of its own, and streams. Nothing here asserts a time.
@@ -13,6 +14,7 @@ import argparse
 import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +22,7 @@ from networks import SIZE, Messages, convolutional, data_folder, dense, nmnist, 
 from timing import HAS_NUMBA, machine, rounds
 
 if HAS_NUMBA:
-    from roofline import loops
+    from roofline import loops, sums_alone
 
 from deploy.connections import Dense, Sparse
 from deploy.emulate.fast import Plan, emulate_fast, prepare
@@ -52,8 +54,6 @@ class Bare(NamedTuple):
 
 def bare(plan: Plan, inputs: Messages, threads: int = 1) -> Bare:
     """The sums of each connection alone; threads: of events, over samples; BLAS has its own."""
-    from deploy.emulate.fast.numba_block import add_sums
-
     trace = emulate_fast(plan, inputs, "spikes")
     sent = {**inputs, **trace.s}
     heard = {name: packed(plan, name, x) for name, x in sent.items()}
@@ -74,9 +74,8 @@ def bare(plan: Plan, inputs: Messages, threads: int = 1) -> Bare:
     def part(first: int) -> None:
         for s in synapses:
             spikes = heard[s.connection.source]
-            kept = sums(s.start + words(s.target.size) * 64)
-            for g in range(first, min(first + size, trace.samples)):
-                add_sums(s, Spikes(spikes.bits[g : g + 1], spikes.size, 0), 0, kept)
+            few = replace(spikes, bits=spikes.bits[first : first + size])
+            sums_alone(s, few, s.start + words(s.target.size) * 64)
 
     def events() -> None:
         with ThreadPoolExecutor(threads) as pool:
@@ -151,12 +150,15 @@ def beside_arithmetic(program: Program, inputs: Messages, repeats: int) -> None:
     }
     best = rounds(calls, repeats)
     print(f"active: {alone.activity}")
-    added = alone.operations / best["events alone"][1]
     for name, (_, does, unit) in machine_loops.items():
         rate = does / best.pop(name)[1]
         # A weight is a byte that is read, and 3 vector operations take 64 of them, 32 lanes each.
-        needed = {"bytes": added, "adds": 1.5 * added}.get(unit, added)
-        print(f"{name:32}{rate:12.3g} {unit}/s: events alone do {100 * needed / rate:.0f} % of it")
+        needed = alone.operations * {"adds": 1.5}.get(unit, 1.0)
+        share = needed / best["events alone"][1] / rate
+        print(
+            f"{name:32}{rate:12.3g} {unit}/s: events alone do {100 * share:.0f} % of it; whoever did "
+            f"that alone would take {steps * rate / needed:.0f} steps/s"
+        )
     for name, (wall, cpu) in best.items():
         operations = 0 if "without" in name else alone.operations / wall
         print(

@@ -13,6 +13,13 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from deploy.emulate.fast import kernels
+from deploy.emulate.fast.layout import aligned
+from deploy.emulate.fast.numba_block import _adder, _links
+from deploy.emulate.fast.plan import Synapses
+from deploy.emulate.fast.spikes import Spikes
+from deploy.emulate.fast.sum_kernels import _load, _over
+
 Call = Callable[[], object]
 
 _LANES, _CHAINS = 32, 8
@@ -58,22 +65,70 @@ def _add(n: int) -> int:
     return _adds(n)  # type: ignore[call-arg]
 
 
+@intrinsic
+def _reads(context: Any, rows: Any, index: Any, n: Any) -> Any:
+    """Rows of 512 bytes, index[0 ≤ k < n], read whole into vector registers, or-ed."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, index, n = arguments
+        vector = ir.VectorType(ir.IntType(16), _LANES)
+
+        def read(k: Any, found: list[Any]) -> list[Any]:
+            row = builder.sext(builder.load(builder.gep(index, [k])), ir.IntType(64))
+            first = builder.mul(row, ir.Constant(ir.IntType(64), _ROW // 2))
+            places = [
+                builder.add(first, ir.Constant(ir.IntType(64), _LANES * i)) for i in range(_CHAINS)
+            ]
+            return [
+                builder.or_(held, _load(builder, rows, place, _LANES))
+                for held, place in zip(found, places, strict=True)
+            ]
+
+        found = _over(builder, n, [ir.Constant(vector, [0] * _LANES)] * _CHAINS, read)
+        total = found[0]
+        for value in found[1:]:
+            total = builder.or_(total, value)
+        return builder.trunc(builder.bitcast(total, ir.IntType(16 * _LANES)), ir.IntType(64))
+
+    return types.int64(rows, index, types.int64), generate
+
+
 @njit
 def _read(rows: Any, index: Any) -> int:
     """Rows read whole, in the order of an index."""
-    found = np.int64(0)
-    for i in index:
-        for j in range(rows.shape[1]):
-            found |= rows[i, j]
-    return found
+    return _reads(kernels._pointer(rows, 0), kernels._pointer(index, 0), len(index))  # type: ignore[call-arg]
+
+
+@njit(nogil=True)
+def _sum_all(
+    address: int, links: Any, samples: int, steps: int, sums: Any, index: Any, touched: Any
+) -> None:
+    held = kernels._pointer(links, 0)
+    for g in range(samples):
+        for t in range(steps):
+            kernels._add_sums(
+                address, links[0], held, g, t, kernels._pointer(index, 0), kernels._pointer(index, 0),
+                kernels._pointer(sums, 0), kernels._pointer(touched, 0),
+                kernels._pointer(sums, len(touched) * 64),
+            )  # fmt: skip
+
+
+def sums_alone(synapses: Synapses, sent: Spikes, size: int) -> None:
+    """What an emulator cannot do without: a connection's sums, all added up in one row of `size`."""
+    samples, steps = sent.bits.shape[:2]
+    index = np.empty(64 * synapses.link["words"] + 16, np.int32)
+    sums, touched = aligned((2 * size,), np.int32), np.zeros(size // 64, np.uint8)
+    address = _adder(synapses, True).address
+    _sum_all(address, _links([(synapses, sent)]), samples, steps, sums, index, touched)
 
 
 def loops() -> dict[str, tuple[Call, float, str]]:
     """By name: the loop, what a call of it does, and the unit of that."""
     rng = np.random.default_rng(0)
-    rows = rng.integers(0, 2**62, (_ROWS, _ROW // 8))
+    rows = aligned((_ROWS, _ROW // 2), np.int16)
+    rows[:] = rng.integers(-(2**15), 2**15, rows.shape)
     # Long enough that filling the cache first does not count.
-    index = rng.integers(0, _ROWS, 100_000)
+    index = rng.integers(0, _ROWS, 100_000).astype(np.int32)
     square = rng.random((512, 512)).astype(np.float32)
     return {
         "reading rows": (lambda: _read(rows, index), float(index.size * _ROW), "bytes"),
