@@ -124,7 +124,10 @@ class _State:
         return both + both.T - own[:, None] - own[None, :]
 
     def swap(self, r: int, s: int) -> None:
-        self.cost += int(self.deltas()[r, s])
+        crossed = int(self.pull[r, s] + self.pull[s, r]) + 2 * int(
+            self.flow[r, s] * self.apart[r, s]
+        )
+        self.cost += crossed - int(self.pull[r, r]) - int(self.pull[s, s])
         self.pull += np.outer(self.flow[:, s] - self.flow[:, r], self.apart[r] - self.apart[s])
         self.pull[:, [r, s]] = self.pull[:, [s, r]]
         self.apart[[r, s]] = self.apart[[s, r]]

@@ -10,6 +10,7 @@ is stated as unknown and never as proven.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from math import prod
 from typing import Any, ClassVar, get_type_hints
 
@@ -129,7 +130,8 @@ class Neurons:
         return {quantity: state[name] for quantity, name in self.recorded.items()}
 
 
-def field_types(kind: type[Neurons]) -> dict[str, Any]:
+@cache
+def field_types(kind: type[Neurons]) -> Mapping[str, Any]:
     """The fields of a kind besides name and shape, and their types, in their order."""
     types = get_type_hints(kind)
     return {f.name: types[f.name] for f in fields(kind) if f.name not in ("name", "shape")}

@@ -19,7 +19,6 @@ from export.deployment.deployment import (
     unreadable,
 )
 from export.frontends.host_work import adapter_work
-from export.frontends.spikeclip import from_spikeclip
 from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint
@@ -35,8 +34,7 @@ from neuroclip.data.events.recording import read_recording
 from neuroclip.data.images.told import require_recordings
 from neuroclip.data.images.vocabulary import read_labels
 from neuroclip.data.split import to_draw
-from neuroclip.spikeclip.wiring import Skips
-from neuroclip.storage.checkpoint_files import DEFAULT_MODEL, SPIKECLIP, format_of
+from neuroclip.storage.checkpoint_files import DEFAULT_MODEL
 from neuroclip.text.labels import Labels, required, stands_for
 
 
@@ -49,34 +47,18 @@ def from_checkpoint(
     dt: float = DEFAULT_DT,
     data_root: str | None = None,
     skip_bad: bool = False,
-    skips: Skips | None = None,
     clip: str | None = None,
     pretrained: str | None = None,
-    ann: str | None = None,
     sensor: tuple[int, int] | None = None,
 ) -> Deployment:
-    """A checkpoint (folder or bundled name) on the test split of a data set, or on one recording.
+    """An adapter (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: other class names for the same adapter, see `read_labels`; accuracy is stated where every
     class of the data has one. data_root: where data sets
-    lie. skip_bad: leave out what cannot be read. skips: of a SpikeCLIP, how its residual stream is
-    lowered (default: fan-in). clip, pretrained: of an adapter, see `ClipSpec` and `clip_of`. ann: the
-    folder of the ANN to set beside a SpikeCLIP. sensor: width and height of recordings that do not say
-    them. Raises BadInput naming the file and the value.
+    lie. skip_bad: leave out what cannot be read. clip, pretrained: see `ClipSpec` and `clip_of`. sensor:
+    width and height of recordings that do not say them. Raises BadInput naming the file and the value.
     """
     model = DEFAULT_MODEL if model is None else model
-    if format_of(model) == SPIKECLIP:
-        if clip is not None or pretrained is not None:
-            raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
-        if sensor is not None:
-            raise BadInput(f"--sensor: {model} is a SpikeCLIP, which sees images")
-        return from_spikeclip(
-            model, data, samples, labels, seed, dt, data_root, skip_bad, skips, ann
-        )
-    if skips is not None:
-        raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
-    if ann is not None:
-        raise BadInput("--ann: for a SpikeCLIP; an adapter's is trained with it, `train --ann`")
     checkpoint = load_checkpoint(model)
     spec = None if clip is None and pretrained is None else ClipSpec(clip or BUNDLED, pretrained)
     encoder = clip_of(checkpoint, spec)

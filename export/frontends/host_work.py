@@ -1,16 +1,20 @@
 """What the host computes around a bundled kind of model: named, and counted for one inference."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from deploy.count.host import Work
-from neuroclip.adapter.checkpoint import Checkpoint
-from neuroclip.clip.model import Clip
 from neuroclip.compute.operations import multiply_accumulates
 from neuroclip.data.events.dataset import EventDataset
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.text import TextConfig, operations
+
+if TYPE_CHECKING:  # of a SpikeCLIP none of the adapter's is imported
+    from neuroclip.adapter.checkpoint import Checkpoint
+    from neuroclip.clip.model import Clip
 
 # Events are counted in so many recordings, whose mean is stated.
 _RECORDINGS = 100
@@ -23,8 +27,8 @@ Part = tuple[str, Work | None]
 
 
 def adapter_work(
-    checkpoint: Checkpoint,
-    clip: Clip,
+    checkpoint: "Checkpoint",
+    clip: "Clip",
     dataset: EventDataset,
     indices: NDArray[np.int64],
     labels: int,

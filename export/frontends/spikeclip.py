@@ -17,6 +17,7 @@ from export.deployment.deployment import (
 from export.deployment.skips import lowerings
 from export.frontends.host_work import spikeclip_work
 from export.lowering.exact import lower
+from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT
 from neuroclip.data.images.images import open_images
@@ -36,10 +37,10 @@ _BATCH = 256
 def from_spikeclip(
     model: str,
     data: str | None,
-    samples: int | None,
-    labels: str | None,
-    seed: int,
-    dt: float,
+    samples: int | None = None,
+    labels: str | None = None,
+    seed: int = 0,
+    dt: float = DEFAULT_DT,
     data_root: str | None = None,
     skip_bad: bool = False,
     skips: Skips | None = None,

@@ -41,12 +41,12 @@ from neuroclip.spikeclip.model import (
     messages,
     relabelled,
 )
-from neuroclip.spikeclip.text import sentences, spec_of, teacher_text, text_encoder
 from neuroclip.spikeclip.training.finetune_teacher import class_teacher
 from neuroclip.spikeclip.training.pairs import Pairs, pairs_of
 from neuroclip.spikeclip.training.settings import Settings, read_settings
 from neuroclip.spikeclip.training.steps import align, align_text, finetune
 from neuroclip.spikeclip.training.teacher import OWN, TEACHER, found_teacher, image_features
+from neuroclip.spikeclip.training.texts import sentences, spec_of, teacher_text, text_encoder
 from neuroclip.spikeclip.training.train_teacher import train_teacher
 from neuroclip.storage.weights import weights_digest
 from neuroclip.text.labels import Labels, meanings, required

@@ -18,7 +18,7 @@ from deploy.emulate.reference import emulate
 from deploy.program.file import load_program
 from deploy.program.program import registers
 from export.commands import main as cli
-from export.frontends.checkpoint import from_checkpoint
+from export.frontends.spikeclip import from_spikeclip
 from export.graph.simulate import simulate
 from export.lowering.exact import lower
 from export.nir_format.normal.normalise import normalise
@@ -46,7 +46,7 @@ def exported(tmp_path_factory):
     out = tmp_path_factory.mktemp("export")
     options = ("--target", "emulator", "--samples", str(SAMPLES), "--record", "all")
     assert cli.main([NAME, *options, "--out", str(out)]) == 0
-    return out, from_checkpoint(NAME, None, SAMPLES, None, 0, DT)
+    return out, from_spikeclip(NAME, None, SAMPLES, None, 0, DT)
 
 
 def test_the_file_holds_standard_primitives_only(exported):

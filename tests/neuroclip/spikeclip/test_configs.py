@@ -9,8 +9,8 @@ for package in ("snntorch", "open_clip"):
 from neuroclip.chip.synapses import ChipLinear
 from neuroclip.spikeclip.config_files import CONFIGS
 from neuroclip.spikeclip.model import SpikeClip, quantized_model
-from neuroclip.spikeclip.text import sentences
 from neuroclip.spikeclip.training.settings import read_settings
+from neuroclip.spikeclip.training.texts import sentences
 from neuroclip.text.tokenizer import tokenize
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.json"))

@@ -33,7 +33,8 @@ from neuroclip.spikeclip.model import (
     relabelled,
     repeated,
 )
-from neuroclip.spikeclip.text import encode_labels, teacher_text, text_encoder, token_ids
+from neuroclip.spikeclip.text import encode_labels, token_ids
+from neuroclip.spikeclip.training.texts import teacher_text, text_encoder
 from neuroclip.storage.checkpoint_files import SPIKECLIP, format_of
 
 SMALL = SpikeClipConfig(

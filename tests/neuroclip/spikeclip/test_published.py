@@ -21,13 +21,14 @@ from neuroclip.commands.actions import spikeclip as commands
 from neuroclip.spikeclip.checkpoint import load_spikeclip
 from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.model import _CLIP_DEVIATION, _CLIP_MEAN, SpikeClip, messages
-from neuroclip.spikeclip.text import TextConfig, encode_labels, text_encoder, token_ids
+from neuroclip.spikeclip.text import TextConfig, encode_labels, token_ids
 from neuroclip.spikeclip.training.finetune_teacher import class_teacher
 from neuroclip.spikeclip.training.pairs import Pairs
 from neuroclip.spikeclip.training.recipe import SpikeRecipe, identified
 from neuroclip.spikeclip.training.settings import read_settings
 from neuroclip.spikeclip.training.steps import dual_loss
 from neuroclip.spikeclip.training.teacher import TeacherConfig
+from neuroclip.spikeclip.training.texts import text_encoder
 from neuroclip.training.adamw import fit
 from neuroclip.training.loop import Session, Stage
 

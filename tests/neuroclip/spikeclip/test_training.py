@@ -26,13 +26,13 @@ from neuroclip.spikeclip.config import SpikeClipConfig
 from neuroclip.spikeclip.eight_bits import in_eight_bits
 from neuroclip.spikeclip.encoder import neurons
 from neuroclip.spikeclip.model import SpikeClip, firing_rates
-from neuroclip.spikeclip.text import teacher_text
 from neuroclip.spikeclip.training.finetune_teacher import class_teacher
 from neuroclip.spikeclip.training.pairs import pairs_of
 from neuroclip.spikeclip.training.recipe import Mirrors, SpikeRecipe, augmented
 from neuroclip.spikeclip.training.settings import read_settings
 from neuroclip.spikeclip.training.steps import features_of
 from neuroclip.spikeclip.training.teacher import TeacherConfig, image_features
+from neuroclip.spikeclip.training.texts import teacher_text
 from neuroclip.storage.weights import weights_digest
 from neuroclip.training import loop
 from neuroclip.training.loop import Session
