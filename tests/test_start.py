@@ -45,6 +45,17 @@ def test_a_subcommand_imports_none_of_the_others():
     assert ours == {"neuroclip.commands.main", "neuroclip.commands.models"}
 
 
+def test_a_spikeclip_is_read_without_the_libraries_of_a_clip():
+    pytest.importorskip("torch")
+    found = imported(
+        "from export.frontends.table import Request, read_model\n"
+        "read_model('spikeclip-digits', Request(samples=1))"
+    )
+    assert "torch" in found
+    # Torch itself imports the last, to compute on the meta device.
+    assert not found & {"open_clip", "timm", "torchvision", "torch._dynamo", "sympy"}
+
+
 UNKNOWN = {
     "export.commands.main": [
         ["nowhere"],

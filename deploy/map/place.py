@@ -22,6 +22,7 @@ from deploy.arithmetic.index_sets import Ints
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mesh import coordinates, distances
 from deploy.map.cut.orders import hilbert
+from deploy.map.improve.anneal import available
 
 Traffic = tuple[Ints, Ints, Ints]
 
@@ -88,25 +89,39 @@ def tabu_search(
     start: int64 [n], the slot of each core; cores without messages stand for empty slots.
     """
     state = _State(flow, apart, start)
-    best = _search(state)
+    cost, best = _search(state)
     n = len(start)
+    tenures = rng.integers(max(n * 9 // 10, 1), n * 11 // 10 + 2, (steps, 2))
+    if not steps or not available():
+        return _walk(state, cost, best, tenures)
+    from deploy.map.improve.tabu_kernel import walk
+
+    least = walk(state.flow, state.apart, state.pull, state.slot, state.cost, best, cost, tenures)
+    return int(least), best
+
+
+def _walk(state: "_State", least: int, best: Ints, tenures: Ints) -> tuple[int, Ints]:
+    """(cost, slot of each core) of the best seen after a step for each row of tenures [steps, 2].
+
+    least, best: of what was seen before.
+    """
+    n = len(best)
     until = np.zeros((n, n), np.int64)  # [core, slot]: the step up to which it may not go back
     rows = np.arange(n)
     upper = np.triu_indices(n, 1)
-    for step in range(1, steps + 1):
+    for step, tenure in enumerate(tenures, 1):
         delta = state.deltas()[upper]
         back = until[rows[:, None], state.slot[None, :]]  # core r to the slot of core s
         forbidden = ((back >= step) & (step <= back.T))[upper]
-        delta = np.where(forbidden & (state.cost + delta >= best[0]), np.iinfo(np.int64).max, delta)
+        delta = np.where(forbidden & (state.cost + delta >= least), np.iinfo(np.int64).max, delta)
         pick = int(np.argmin(delta))
         r, s = int(upper[0][pick]), int(upper[1][pick])
-        tenure = rng.integers(max(n * 9 // 10, 1), n * 11 // 10 + 2, 2)
         until[r, state.slot[r]] = step + tenure[0]
         until[s, state.slot[s]] = step + tenure[1]
         state.swap(r, s)
-        if state.cost < best[0]:
-            best = state.cost, state.slot.copy()
-    return best
+        if state.cost < least:
+            least, best = state.cost, state.slot.copy()
+    return least, best
 
 
 class _State:

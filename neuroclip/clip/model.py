@@ -25,7 +25,13 @@ from neuroclip.compute.threads import one_thread
 from neuroclip.data.events.frames import FrameOptions
 from neuroclip.data.seen import UNKNOWN, Seen, read_seen
 from neuroclip.storage.open_clip_library import open_clip
-from neuroclip.storage.weights import check_tensors, fill_module, read_weights, weights_digest
+from neuroclip.storage.weights import (
+    check_tensors,
+    fill_module,
+    outlined,
+    read_weights,
+    weights_digest,
+)
 from neuroclip.text.prompts import fill, require_content
 from neuroclip.text.tokenizer import VOCABULARY, tokenize
 from neuroclip.towers.assembled import MEAN, STD, Towers, is_towers, load_towers, pieces_digest
@@ -186,7 +192,7 @@ def load_own_clip(folder: Path, name: str, device: torch.device) -> Clip:
     _require_images(file, sizes.vision_cfg)
     try:
         # On the meta device first: nothing is allocated that the weight file does not hold.
-        with torch.device("meta"):
+        with outlined():
             outline = build_own_clip(config)
         check_tensors(outline, tensors, path)
         module = build_own_clip(config)

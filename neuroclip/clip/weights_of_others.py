@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from deploy.errors import BadInput
@@ -27,7 +26,7 @@ from deploy.files import read_json
 from neuroclip.clip.hugging_face import config_of_hf, tensors_of_hf
 from neuroclip.clip.spec import ClipSpec
 from neuroclip.storage.open_clip_library import open_clip
-from neuroclip.storage.weights import check_tensors, read_weights
+from neuroclip.storage.weights import check_tensors, outlined, read_weights
 
 # Numbers that OpenAI's archives keep as tensors beside the weights.
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
@@ -165,7 +164,7 @@ def _filled(
     held = {name: x for name, x in tensors.items() if name not in _OPENAI_EXTRAS}
     try:
         # On the meta device first: nothing is allocated that the weight file does not hold.
-        with torch.device("meta"):
+        with outlined():
             outline = _built(config)
         held = _in_shape(outline, held)
         check_tensors(outline, held, path)

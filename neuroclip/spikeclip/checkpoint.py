@@ -28,7 +28,7 @@ from neuroclip.storage.checkpoint_files import (
     read_config,
     typed,
 )
-from neuroclip.storage.weights import check_named, fill_module, read_weights, save_tensors
+from neuroclip.storage.weights import check_named, fill_module, outlined, read_weights, save_tensors
 from neuroclip.text.prompts import fill
 
 FORMAT, VERSION = SPIKECLIP, 2
@@ -140,7 +140,7 @@ def load_spikeclip(name_or_folder: str | Path) -> SpikeCheckpoint:
             f"{folder / FLOAT_FILE}: {len(held[FLOAT_FILE])} tensors, the configuration has "
             f"{config.convolutions} convolutions and {config.blocks} blocks"
         )
-    with torch.device("meta"):
+    with outlined():
         outlines = {FLOAT_FILE: _outline(config), TEXT_FILE: SpikingTextEncoder(text).state_dict()}
     for name, tensors in held.items():
         check_named(outlines[name], tensors, folder / name)

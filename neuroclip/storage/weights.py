@@ -1,13 +1,16 @@
 """Reading and writing CLIP weight files: safetensors, or torch files, nothing of which is run."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from deploy.errors import BadInput
 from deploy.files import atomic_path
@@ -53,6 +56,40 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         if not isinstance(value, torch.Tensor):
             raise BadInput(f"{path}: entry '{name}' is {type(value).__name__}, expected a tensor")
     return tensors
+
+
+# What fills a tensor with numbers drawn, or with one number.
+_DRAWS = frozenset(
+    {
+        torch.Tensor.uniform_,
+        torch.Tensor.normal_,
+        nn.init.uniform_,
+        nn.init.normal_,
+        nn.init.kaiming_uniform_,
+    }
+)
+_FILLED = frozenset({torch.zeros, torch.ones})
+
+
+class _Unfilled(TorchFunctionMode):
+    """Shapes alone: to compute values on the meta device torch imports sympy, for most of a second."""
+
+    def __torch_function__(
+        self, called: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if called in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        if called is torch.arange:  # a few numbers, which the host computes with
+            kwargs = kwargs | {"device": "cpu"}
+        return (torch.empty if called in _FILLED else called)(*args, **kwargs)
+
+
+@contextmanager
+def outlined() -> Iterator[None]:
+    """A module made within has its weights on the meta device: their shapes, and no memory."""
+    with torch.device("meta"), _Unfilled():
+        yield
 
 
 def check_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -13,13 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from deploy.errors import BadInput
 from deploy.files import atomic_path, read_json, write_json
 from neuroclip.storage.checkpoint_files import CONFIG_FILE, described, typed
 from neuroclip.storage.open_clip_library import open_clip
-from neuroclip.storage.weights import check_tensors, fill_module, read_weights, save_weights
+from neuroclip.storage.weights import (
+    check_tensors,
+    fill_module,
+    outlined,
+    read_weights,
+    save_weights,
+)
 from neuroclip.towers.bert import BertSizes, BertTower
 from neuroclip.towers.tables import IMAGE_TOWERS, TEXT_TOWERS
 from neuroclip.towers.word_pieces import read_vocabulary
@@ -131,7 +135,7 @@ def load_towers(folder: Path) -> Towers:
         raise BadInput(f"{path}: {error}") from error
     pieces = read_vocabulary(folder / VOCABULARY_FILE, config.sizes.vocabulary)
     tensors = read_weights(folder / WEIGHTS_FILE)
-    with torch.device("meta"):
+    with outlined():
         outline = build(config)
     check_tensors(outline, tensors, folder / WEIGHTS_FILE)
     module = build(config)

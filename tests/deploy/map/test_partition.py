@@ -319,6 +319,22 @@ def test_searches_keep_exact_costs_and_tabu_beats_swaps(seed: int) -> None:
     assert hop_cost(chip, index, traffic) <= swapped
 
 
+@pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
+@pytest.mark.parametrize("n", [2, 3, 16])
+def test_compiled_tabu_search_takes_the_same_steps(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    rng = np.random.default_rng(n)
+    flow = np.triu(rng.integers(0, 50, (n, n)) * (rng.random((n, n)) < 0.4), 1)
+    x, y = rng.integers(0, 6, (2, n))
+    apart = abs(x[:, None] - x) + abs(y[:, None] - y)
+    start = rng.permutation(n)
+    found = []
+    for compiled in (True, False):
+        monkeypatch.setattr("deploy.map.place.available", lambda compiled=compiled: compiled)
+        cost, slot = tabu_search(flow + flow.T, apart, start, np.random.default_rng(1), 200)
+        found.append((cost, slot.tolist()))
+    assert found[0] == found[1]
+
+
 def test_many_cores_are_placed_nearer_than_in_order() -> None:
     chip = load_chip("kapoho-point")
     rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import zoom
 
 from deploy.errors import BadInput
 from neuroclip.data.events import digits
@@ -33,6 +34,14 @@ def folder(root: Path, classes: int, per_class: int, part: str = "Train") -> Pat
 def assert_parts_cover(dataset: EventDataset) -> None:
     parts = np.concatenate([dataset.train, dataset.validation, dataset.test])
     assert np.array_equal(np.sort(parts), np.arange(len(dataset)))
+
+
+def test_digits_are_cubic_splines_of_what_scikit_learn_ships() -> None:
+    small = np.stack([picture.reshape(8, 8) for picture in digits._shipped()[:50, :-1]]) / 16
+    large = zoom(small, (1, 2.5, 2.5), order=3, mode="grid-constant", grid_mode=True)
+    pictures = digit_pictures()[0][:50]
+    assert np.array_equal(pictures[:, 4:-4, 4:-4], np.round(np.clip(large, 0, 1) * 255))
+    assert not pictures[:, [0, 3, -4, -1]].any() and not pictures[:, :, [0, 3, -4, -1]].any()
 
 
 def test_digits_split_is_fixed_stratified_and_complete() -> None:
