@@ -56,9 +56,10 @@ def opened(files: list[str], samples: int, dt: float) -> Deployment:
         from export.frontends.nir import from_nir
 
         return from_nir(Path(files[0]), files[1], samples)
-    from export.frontends.checkpoint import from_checkpoint
+    from export.frontends.frontend import Request
+    from export.frontends.table import read_model
 
-    return from_checkpoint(files[0] if files else None, None, samples, None, 0, dt)
+    return read_model(files[0] if files else None, Request(samples=samples, dt=dt))
 
 
 if __name__ == "__main__":
