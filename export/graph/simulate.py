@@ -7,9 +7,11 @@ installed, they are those of the synapses of what is sent, one population after 
 
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from graphlib import CycleError
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,16 +42,19 @@ _SUMS = 1 << 19
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
-def simulate(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> Trace:
+def simulate(graph: Graph, inputs: Mapping[str, NDArray[Any]], threads: int = 1) -> Trace:
     """Run a graph on samples; a trace in sample time whose potentials are float64 and unscaled.
 
     inputs: {input name: numbers [samples, time, *shape]}. The trace holds the spikes s of every
     neuron that fires, the potential after the last step of every one that does not (readout), and
-    no states. Raises BadInput for a missing input or another shape.
+    no states. threads: that share the samples of what is compiled; the result is the same. Raises
+    BadInput for a missing input or another shape.
     """
     samples, timesteps = _check(graph, inputs)
     order = _feed_forward(graph) if _pays(graph, inputs, samples * timesteps) else None
-    spikes, readout = _stepped(graph, inputs) if order is None else _compiled(graph, inputs, order)
+    spikes, readout = (
+        _stepped(graph, inputs) if order is None else _shared(graph, inputs, order, threads)
+    )
     return Trace(
         samples,
         timesteps,
@@ -103,6 +108,25 @@ def _stepped(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> Ran:
                 v[fired] = 0
             state[n.name] = u, v
     return spikes, {n.name: state[n.name][1] for n in graph.neurons if n.kind == "integrator"}
+
+
+def _shared(
+    graph: Graph, inputs: Mapping[str, NDArray[Any]], order: tuple[str, ...], threads: int
+) -> Ran:
+    """What `_compiled` gives, the samples shared among threads: its loops leave them to run."""
+    samples = len(next(iter(inputs.values())))
+    threads = min(threads, samples)
+    if threads < 2:
+        return _compiled(graph, inputs, order)
+    cuts = [samples * i // threads for i in range(threads + 1)]
+    parts = [{name: x[a:b] for name, x in inputs.items()} for a, b in pairwise(cuts)]
+    with ThreadPoolExecutor(threads) as pool:
+        each = list(pool.map(lambda part: _compiled(graph, part, order), parts))
+    spikes, readout = zip(*each, strict=True)
+    return (
+        {name: np.concatenate([part[name] for part in spikes]) for name in spikes[0]},
+        {name: np.concatenate([part[name] for part in readout]) for name in readout[0]},
+    )
 
 
 def _compiled(graph: Graph, inputs: Mapping[str, NDArray[Any]], order: tuple[str, ...]) -> Ran:

@@ -16,7 +16,11 @@ Counted = dict[str, list[int]]
 
 
 def measured(
-    deployment: Deployment, where: slice, inputs: Mapping[str, NDArray[Any]], trace: Trace
+    deployment: Deployment,
+    where: slice,
+    inputs: Mapping[str, NDArray[Any]],
+    trace: Trace,
+    threads: int = 1,
 ) -> tuple[NDArray[np.int64], Counted]:
     """What the float graph predicts for a slice of the samples, and how its spikes compare.
 
@@ -24,7 +28,7 @@ def measured(
     """
     assert deployment.quantization is not None
     assert deployment.quantization.reference is not None
-    reference = simulate(deployment.quantization.reference, inputs)
+    reference = simulate(deployment.quantization.reference, inputs, threads)
     counted = {
         name: [
             _total(spikes),

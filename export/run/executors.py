@@ -78,6 +78,7 @@ def run_all(
     keep: Callable[[int], Kept[Chunk]],
     watched: Collection[str] = (),
     workers: int | None = None,
+    jobs: int = 1,
 ) -> Runs:
     """Run every sample on every executor, chunk by chunk, and compare neighbours as it goes.
 
@@ -85,7 +86,8 @@ def run_all(
     of so many of them its states too, those of read-outs of all. keep: where chunks of a size are kept,
     and found again; the last one always runs, so that registers are compared. watched: the
     populations that can leave their registers: `Trace.observed` counts what went beyond. workers:
-    threads of the cluster on which the emulator runs; the others run here.
+    threads of the cluster on which the emulator runs; the others run here. jobs: threads of the float
+    graph.
     """
     samples = deployment.samples
     per_sample = record_bytes(program.populations, 1, deployment.timesteps, "all")
@@ -112,7 +114,7 @@ def run_all(
         stages.seconds["emulator"] = stages.seconds.get("emulator", 0.0) + seconds
         where = parts[index]
         kept_of_it = tuple(max(0, n - where.start) for n in (recorded, state_samples))
-        return _chunk(deployment, program, found, where, trace, kept_of_it, stages, watched)
+        return _chunk(deployment, program, found, where, trace, kept_of_it, stages, watched, jobs)
 
     last = len(items) - 1
     chunks: list[Chunk] = []
@@ -152,6 +154,7 @@ def _chunk(
     recorded: tuple[int, ...],
     stages: Stages,
     watched: Collection[str],
+    jobs: int,
 ) -> Chunk:
     """Some samples on every executor beside the emulator, whose trace is there, and compared.
 
@@ -187,7 +190,7 @@ def _chunk(
     counted: Counted = {}
     if deployment.quantization is not None and deployment.quantization.reference is not None:
         with stages.time("float graph"):
-            predictions[FLOAT_GRAPH], counted = measured(deployment, where, inputs, trace)
+            predictions[FLOAT_GRAPH], counted = measured(deployment, where, inputs, trace, jobs)
     # A byte holds what a few samples send in a step: a long run has many chunks, kept until it ends.
     narrow = np.min_scalar_type(trace.samples)
     each_step = {name: total.astype(narrow) for name, total in trace.per_step.items()}

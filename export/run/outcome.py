@@ -44,13 +44,14 @@ _SHOWN = 20
 class Found:
     """All that a run found.
 
-    latency: chip steps by population. watched: the populations that can leave their registers.
-    on_chip: the program as it is mapped. compared: the mapping beside others, and which candidate won.
-    skips: of both lowerings. lowered: how messages wait on the chip. crossed: the target's own entry,
-    under its name.
+    data_sha256: of the deployment's data, found once: of many samples it takes seconds. latency: chip
+    steps by population. watched: the populations that can leave their registers. on_chip: the program as
+    it is mapped. compared: the mapping beside others, and which candidate won. skips: of both
+    lowerings. lowered: how messages wait on the chip. crossed: the target's own entry, under its name.
     """
 
     deployment: Deployment
+    data_sha256: str
     options: Options
     program: Program
     chip: Chip
@@ -81,7 +82,7 @@ def report_json(found: Found, seconds: Mapping[str, float]) -> dict[str, Any]:
         "chip": chip.name,
         "data": deployment.data,
         "data_set": deployment.data_set,
-        "data_sha256": deployment.data_sha256,
+        "data_sha256": found.data_sha256,
         "seed": options.seed,
         "ok": all(pair.ok for pair in runs.pairs)
         and (found.crossed is None or found.crossed.get("ok") is not False),

@@ -145,7 +145,8 @@ def _run(
     wanted = options.record == "all" or options.by_core
     compared = compared_samples(chipped.timed, deployment.timesteps)
     states = options.record_samples if wanted else min(options.record_samples, compared)
-    what = (deployment.data_sha256, options.record_samples, states, *(e.name for e in found))
+    digest = deployment.data_sha256
+    what = (digest, options.record_samples, states, *(e.name for e in found))
     kept = partial(keep, out, options.resume, program, *what)
     with cluster(options.workers) as threads:
         runs = run_all(
@@ -158,6 +159,7 @@ def _run(
             kept,
             watched,
             threads,
+            options.jobs,
         )
     warnings += silence(program, runs.trace, deployment.silent_note)
     if runs.float_predictions is not None:
@@ -200,7 +202,7 @@ def _run(
     with stages.time("count"):
         report = report_json(
             Found(
-                deployment, options, program, chip, sets, proof, latency, runs, watched,
+                deployment, digest, options, program, chip, sets, proof, latency, runs, watched,
                 chipped.timed, mapping, beside, skips, steps_equal, crossed, warnings,
             ),
             stages.seconds,

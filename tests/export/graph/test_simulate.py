@@ -176,6 +176,9 @@ def test_the_compiled_loops_give_what_numpy_gives(
         assert np.array_equal(one.messages[name], other.messages[name])
     assert np.array_equal(one.readout["end"], other.readout["end"])
     assert one.s["a"].any()
+    shared = simulate(made, inputs, threads=2)
+    assert all(np.array_equal(spikes, shared.s[name]) for name, spikes in other.s.items())
+    assert np.array_equal(shared.readout["end"], other.readout["end"])
 
 
 def test_loops_and_what_is_busy_stay_with_numpy() -> None:

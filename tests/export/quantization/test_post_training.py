@@ -13,7 +13,9 @@ import pytest
 nir = pytest.importorskip("nir")
 
 from deploy.files import read_json, read_npz
+from deploy.run.evidence import data_sha256
 from export.commands.main import main
+from export.frontends.calibration import unseen
 from export.nir_format.write.file import write_nir
 
 RNG = np.random.default_rng(0)
@@ -86,6 +88,29 @@ def test_calibration_is_named_and_leaves_fewer_wrong_spikes(
     assert chosen["calibration_positions"] == [0, 1, 2, 3]
     assert chosen["nodes"]["a"]["spike_mismatches"] < plain["nodes"]["a"]["spike_mismatches"]
     assert "calibrated on 4 samples" in capsys.readouterr().out
+
+
+def test_a_sample_is_known_again_by_what_it_sends_and_when() -> None:
+    spikes = RNG.integers(0, 3, (4, 5, 6))
+    moved, more = np.roll(spikes, 1, axis=2), spikes + (spikes > 0)
+    seen = {"i": spikes.astype(np.uint8)}
+    found = unseen("data", {"i": np.concatenate([spikes[1:3], moved, more])}, 0, seen)
+    assert found.positions == tuple(range(2, 10))
+
+
+def test_the_messages_are_hashed_once_a_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+
+    def counted(inputs: Any, labels: Any) -> str:
+        hashed.append(inputs)
+        return data_sha256(inputs, labels)
+
+    monkeypatch.setattr("export.deployment.deployment.data_sha256", counted)
+    spikes = ["--data", str(folder / "spikes.npz"), "--target", "emulator"]
+    assert main([str(folder / "graph.nir"), *spikes, "--out", str(tmp_path / "out")]) == 0
+    assert len(hashed) == 1
 
 
 def test_calibration_never_sees_an_evaluated_sample(
