@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from math import prod
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, cast, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,9 +130,14 @@ class Neurons:
         return {quantity: state[name] for quantity, name in self.recorded.items()}
 
 
-@cache
 def field_types(kind: type[Neurons]) -> Mapping[str, Any]:
     """The fields of a kind besides name and shape, and their types, in their order."""
+    found: Mapping[str, Any] = _field_types(cast(Any, kind))  # mypy takes no class to be hashable
+    return found
+
+
+@cache
+def _field_types(kind: Any) -> Mapping[str, Any]:
     types = get_type_hints(kind)
     return {f.name: types[f.name] for f in fields(kind) if f.name not in ("name", "shape")}
 
