@@ -170,44 +170,30 @@ def _reader(kind: str) -> Callable[[str, Request], Deployment]:
 
 
 def _spikeclip(read: Callable[..., Deployment], model: str, request: Request) -> Deployment:
-    data = _path_or_name(request)
+    asked = _asked(request)
     if request.clip is not None or request.pretrained is not None:
         raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
     if request.sensor is not None:
         raise BadInput(f"--sensor: {model} is a SpikeCLIP, which sees images")
-    return read(
-        model,
-        data,
-        request.samples,
-        request.labels,
-        request.seed,
-        request.dt,
-        request.data_root,
-        request.skip_bad,
-        skips=request.skips,
-        ann=request.ann,
-    )
+    return read(model, *asked, skips=request.skips, ann=request.ann)
 
 
 def _adapter(read: Callable[..., Deployment], model: str, request: Request) -> Deployment:
-    data = _path_or_name(request)
+    asked = _asked(request)
     if request.skips is not None:
         raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
     if request.ann is not None:
         raise BadInput("--ann: for a SpikeCLIP; an adapter's is trained with it, `train --ann`")
-    return read(
-        model,
-        data,
-        request.samples,
-        request.labels,
-        request.seed,
-        request.dt,
-        request.data_root,
-        request.skip_bad,
-        clip=request.clip,
-        pretrained=request.pretrained,
-        sensor=request.sensor,
-    )
+    given = {"clip": request.clip, "pretrained": request.pretrained, "sensor": request.sensor}
+    return read(model, *asked, **given)
+
+
+def _asked(request: Request) -> tuple[Any, ...]:
+    """What a SpikeCLIP and an adapter are read with alike, in the order of both functions."""
+    return (
+        _path_or_name(request), request.samples, request.labels, request.seed, request.dt,
+        request.data_root, request.skip_bad,
+    )  # fmt: skip
 
 
 def _path_or_name(request: Request) -> str | None:

@@ -82,6 +82,9 @@ def folder_dataset(
         class_names = tuple(card.class_names[card.numbers.index(name)] for name in class_names)
     # Underscores stand for spaces in the names of folders, as in those of images.
     class_names = tuple(name.replace("_", " ") for name in class_names)
+    if len(set(class_names)) < len(class_names):
+        name = next(name for name in class_names if class_names.count(name) > 1)
+        raise BadInput(f"{root}: two classes are called '{name}', underscores being spaces")
     load, late = reader(paths, sensor, card)
     return EventDataset(
         card=card,

@@ -236,6 +236,13 @@ def test_zero_shot_training_and_export(
         assert "--sensor WIDTHxHEIGHT" in capsys.readouterr().err
 
 
+def test_folders_that_differ_in_an_underscore_only_are_refused(tmp_path: Path, refused) -> None:
+    raw_of_ones_own(tmp_path / "data")
+    (tmp_path / "data" / "right_hand").rename(tmp_path / "data" / "left hand")
+    says = [str(tmp_path / "data"), "two classes are called 'left hand'"]
+    refused(main, "zero-shot", "--data", tmp_path / "data", says=says)
+
+
 def test_released_gestures_are_the_events_of_their_times(tmp_path: Path) -> None:
     """Event for event, with its label: of every gesture of every file, and nothing from between them."""
     held = gesture_as_released(tmp_path)
