@@ -6,7 +6,7 @@ nobody waits for the compilation of kinds that a network does not have.
     add(link, weights, table, index, values, n, a, touched, spare) → 0
 
 link: a record, read by name (`deploy.emulate.fast.layout.LINK`). weights: int16. table: int32. index:
-int32, the sources; values: int32, their messages, read by the functions for graded ones only. a: the
+int32, the sources; values: int32, their messages, and None where each is a spike. a: the
 sums of the targets, of the lanes' type (int32 or int64), to which is added; spare: as many more. int32
 only where a block is `narrow`: then no sum is beyond 2^18, and none beyond 2^26 before its shift to the
 right, by 7 at most; on the way there sums may wrap. touched: uint8, 1 is written for every 64 targets
@@ -299,41 +299,21 @@ def rows(
     held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
     spare: Any,
 ) -> Any:  # fmt: skip
-    """Spikes of a dense connection; more than one group's sums are shifted together."""
+    """Of a dense connection; spikes of more than one group are shifted together."""
     link = carray(held, 1)[0]
     shift = link["shift"]
-    if shift >= 0 or n <= _GROUP:
-        _rows(link, weights, index, None, n, a, max(shift, 0), max(-shift, 0))
+    if messages is not None or shift >= 0 or n <= _GROUP:
+        _rows(link, weights, index, messages, n, a, max(shift, 0), max(-shift, 0))
         return 0
-    _rows(link, weights, index, None, n, _place(link, a, spare), 0, 0)
+    _rows(link, weights, index, messages, n, _place(link, a, spare), 0, 0)
     return _shifted(link, a, spare)
-
-
-def graded_rows(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
-    spare: Any,
-) -> Any:  # fmt: skip
-    """Graded messages of a dense connection."""
-    link = carray(held, 1)[0]
-    _rows(link, weights, index, messages, n, a, max(link["shift"], 0), max(-link["shift"], 0))
-    return 0
 
 
 def listed(
     held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
     spare: Any,
 ) -> Any:  # fmt: skip
-    """Spikes of listed synapses."""
-    link = carray(held, 1)[0]
-    _listed(link, weights, table, index, None, n, _place(link, a, spare), touched)
-    return _shifted(link, a, spare)
-
-
-def graded_listed(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
-    spare: Any,
-) -> Any:  # fmt: skip
-    """Graded messages of listed synapses."""
+    """Of listed synapses."""
     link = carray(held, 1)[0]
     _listed(link, weights, table, index, messages, n, _place(link, a, spare), touched)
     return _shifted(link, a, spare)
@@ -343,23 +323,13 @@ def kernel(
     held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
     spare: Any,
 ) -> Any:  # fmt: skip
-    """Spikes of a convolution."""
-    link = carray(held, 1)[0]
-    _kernel(link, weights, table, index, None, n, _place(link, a, spare), touched)
-    return _shifted(link, a, spare)
-
-
-def graded_kernel(
-    held: Any, weights: Any, table: Any, index: Any, messages: Any, n: Any, a: Any, touched: Any,
-    spare: Any,
-) -> Any:  # fmt: skip
-    """Graded messages of a convolution."""
+    """Of a convolution."""
     link = carray(held, 1)[0]
     _kernel(link, weights, table, index, messages, n, _place(link, a, spare), touched)
     return _shifted(link, a, spare)
 
 
-_ADDERS = {f.__name__: f for f in (rows, graded_rows, listed, graded_listed, kernel, graded_kernel)}
+_ADDERS = {f.__name__: f for f in (rows, listed, kernel)}
 
 
 @cache
@@ -370,15 +340,10 @@ def adder_named(kind: str, graded: bool, narrow: bool, link: Any) -> Any:
     """
     lane = types.CPointer(types.int32 if narrow else types.int64)
     half, whole = types.CPointer(types.int16), types.CPointer(types.int32)
+    # None takes a pointer's place in the call: what is compiled for spikes does not read theirs.
+    values = whole if graded else types.none
     signature = types.int64(
-        types.CPointer(from_dtype(link)),
-        half,
-        whole,
-        whole,
-        whole,
-        types.int64,
-        lane,
-        types.CPointer(types.uint8),
-        lane,
-    )
-    return cfunc(signature, cache=_CACHE)(_ADDERS["graded_" * graded + kind])
+        types.CPointer(from_dtype(link)), half, whole, whole, values, types.int64, lane,
+        types.CPointer(types.uint8), lane,
+    )  # fmt: skip
+    return cfunc(signature, cache=_CACHE)(_ADDERS[kind])
