@@ -23,3 +23,13 @@ def distinct(values: Ints, bound: int) -> Ints:
     seen = np.zeros(bound, np.bool_)
     seen[values] = True
     return np.flatnonzero(seen)
+
+
+def fingerprints(members: Ints, of: Ints, sets: int, bound: int) -> Ints:
+    """Two numbers of each set, equal where the sets are: int64 [2, sets].
+
+    members: each once in its set, in 0..bound − 1 and in the same order in all sets; of: the set of each.
+    """
+    drawn = np.random.default_rng(0).integers(0, 1 << 38, (2, bound))
+    found = [np.bincount(of, x[members], sets) for x in drawn.astype(np.float64)]
+    return np.array(found).astype(np.int64)  # sums below 2^53 are exact

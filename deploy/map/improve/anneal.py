@@ -16,7 +16,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from deploy.arithmetic.index_sets import Ints
+from deploy.arithmetic.index_sets import Ints, fingerprints
 from deploy.map.core.hypergraph import Hypergraph, Messages, Parts, hypergraph
 from deploy.map.improve.local_search import Problem, problem
 from deploy.program.program import Program
@@ -52,7 +52,7 @@ def anneal(
     within it. None where a quarter of the neurons or fewer could go with others on their core that hear
     the same, or where the table would be too large. The same seed gives the same cores.
     """
-    heard = _heard(fine, len(size))
+    heard = fingerprints(fine.edge_of, fine.pins, len(size), len(fine.own))
     parts = start
     cores = max(int(part.max()) for part in start.values()) + 1
     rng = np.random.default_rng(seed)
@@ -71,15 +71,6 @@ def anneal(
         best = _annealed(made, core, cores, capacity, hot, cold, each, rng)
         parts = {name: best[of] for name, of in clusters.items()}
     return parts
-
-
-def _heard(fine: Hypergraph, size: int) -> Ints:
-    """Two numbers of each neuron that are equal where the same hyperedges reach it: [2, size]."""
-    rng = np.random.default_rng(0)
-    of = rng.integers(0, 1 << 38, (2, len(fine.own))).astype(
-        np.float64
-    )  # sums below 2^53 are exact
-    return np.array([np.bincount(fine.pins, x[fine.edge_of], size) for x in of]).astype(np.int64)
 
 
 def _clusters(vertex_of: Parts, heard: Ints, parts: Parts, size: Ints, most: int) -> Parts:

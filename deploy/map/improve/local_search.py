@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.arithmetic.index_sets import Ints, distinct, ragged
+from deploy.arithmetic.index_sets import Ints, distinct, fingerprints, ragged
 from deploy.hardware.chip import Chip, amount
 from deploy.map.core.costs import RESOURCES, loads
 from deploy.map.core.hypergraph import Hypergraph, Parts
@@ -31,7 +31,7 @@ _PASSES = 12
 class Problem:
     """Vertices onto cores. indptr, pins: of each hyperedge with at least two; weight: its messages.
 
-    size: of each vertex, in neurons. All int64.
+    No two hyperedges have the same pins. size: of each vertex, in neurons. All int64.
     """
 
     weight: Ints
@@ -64,7 +64,14 @@ def part_problem(whole: Problem, start: int, stop: int) -> Problem:
 
 
 def _problem(edge: Ints, pins: Ints, weight: Ints, size: Ints) -> Problem:
-    degree = np.bincount(edge, minlength=len(weight))
+    number = len(weight)
+    degree = np.bincount(edge, minlength=number)
+    # Messages of other senders to the same pins are as good as more of the first one's; in a large
+    # network that is most of them.
+    alike = fingerprints(pins, edge, number, len(size))
+    _, index, inverse = np.unique(alike, axis=1, return_index=True, return_inverse=True)
+    first = index[inverse.reshape(-1)]
+    weight = np.bincount(first, weight, number).astype(np.int64)
     useful = (degree > 1) & (weight > 0)
     indptr = np.concatenate([[0], np.cumsum(degree[useful])])
     return Problem(weight[useful], indptr, pins[useful[edge]], size)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deploy.arithmetic.index_sets import fingerprints
 from deploy.connections import Conv2d, Dense, Sparse, expand, one_to_one
 from deploy.count.operations import count
 from deploy.errors import CheckFailed
@@ -14,11 +15,12 @@ from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import distances
 from deploy.map.compared import comparison, cost
-from deploy.map.core.hypergraph import between, hypergraph, packets, parts_of
+from deploy.map.core.hypergraph import Hypergraph, between, hypergraph, packets, parts_of
 from deploy.map.cut.orders import clusters, hilbert, orders
 from deploy.map.cut.slices import by_layer
 from deploy.map.improve import anneal as annealing
 from deploy.map.improve import mtkahypar as hypergraph_library
+from deploy.map.improve.local_search import part_problem, problem
 from deploy.map.partition import Task, partition, require_fit, search
 from deploy.map.place import arrange, tabu_search
 from deploy.map.validate import validate
@@ -235,13 +237,31 @@ def test_annealing_takes_no_more_memory_than_its_table(monkeypatch: pytest.Monke
     assert annealing.anneal(*given) is None
 
 
+def test_hyperedges_of_equal_pins_are_one() -> None:
+    """0 sends to 1 and 1 to 0; the host to 1, 2 and 3; 2 to 3 and 3 to 2; 0 to itself alone."""
+    ends = (0, [1]), (-1, [1, 2, 3]), (1, [0]), (2, [3]), (0, [0]), (3, [2])
+    graph = Hypergraph(
+        4,
+        np.array([own for own, _ in ends]),
+        np.ones(6, np.int64),
+        np.array([5, 9, 7, 4, 2, 0]),
+        np.cumsum([0, *(len(pins) for _, pins in ends)]),
+        np.array([pin for _, pins in ends for pin in pins]),
+    )
+    whole = problem(graph, np.ones(4, np.int64))
+    assert whole.weight.tolist() == [12, 9, 4] and whole.indptr.tolist() == [0, 2, 5, 7]
+    assert whole.pins.tolist() == [0, 1, 1, 2, 3, 2, 3]
+    alone = part_problem(whole, 2, 4)  # what the host sends is for both
+    assert alone.weight.tolist() == [13] and alone.pins.tolist() == [0, 1]
+
+
 def test_neurons_that_hear_the_same_are_clustered() -> None:
     """Channels of a position on one core, at most so many together; never over two cores."""
     program = small_conv()
     first = np.cumsum([0, *(p.size for p in program.populations)])
     vertex = {p.name: first[i] + np.arange(p.size) for i, p in enumerate(program.populations)}
     fine = hypergraph(program, vertex, int(first[-1]))
-    heard = annealing._heard(fine, int(first[-1]))
+    heard = fingerprints(fine.edge_of, fine.pins, int(first[-1]), len(fine.own))
     ones = np.ones(int(first[-1]), np.int64)
     core = {name: np.zeros(len(v), np.int64) for name, v in vertex.items()}
     core["b"] = np.arange(72) // 9 % 2  # channels by turns
