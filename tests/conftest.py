@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from deploy import neurons, progress
+from deploy import connections, neurons, progress
 from deploy.connections import Connection, Conv2d, Dense, Sparse, one_to_one, sum_pool
 from deploy.neurons import (
     Delta,
@@ -260,12 +260,23 @@ def random_program() -> Callable[..., Program]:
 @pytest.fixture
 def own_neuron(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The example of a kind of one's own as a module, its kind registered for one test."""
-    path = Path(__file__).parents[1] / "examples" / "own_neuron.py"
-    spec = importlib.util.spec_from_file_location("own_neuron", path)
+    monkeypatch.setattr(neurons, "KINDS", dict(neurons.KINDS))
+    return _example("own_neuron", monkeypatch)
+
+
+@pytest.fixture
+def own_connection(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """As `own_neuron`, of a kind of connection."""
+    monkeypatch.setattr(connections, "KINDS", dict(connections.KINDS))
+    return _example("own_connection", monkeypatch)
+
+
+def _example(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    path = Path(__file__).parents[1] / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "own_neuron", module)
-    monkeypatch.setattr(neurons, "KINDS", dict(neurons.KINDS))
+    monkeypatch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
     return module
 

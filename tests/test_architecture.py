@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import deploy.connections
+import deploy.neurons
 from export.frontends.table import BUILT_IN as FRONTENDS
 from export.targets.table import BUILT_IN as TARGETS
 
@@ -56,9 +59,14 @@ FORBIDDEN = {
 }
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
 def imported(path):
     """Top-level names of every module that a file imports, inside functions too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    tree = parsed(path)
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -102,7 +110,7 @@ def test_neuroclip_knows_neither_lava_nor_export(path):
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=relative)
 def test_every_module_says_what_it_is(path):
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert ast.get_docstring(parsed(path))
 
 
 @pytest.mark.parametrize(
@@ -123,60 +131,75 @@ def test_importing_needs_neither_torch_nor_lava(own_python, module):
     assert not set(loaded) & (LEARNING | {"lava", "numba", "mtkahypar", "jinja2"})
 
 
-# Where `kind` is a population's; in the float graph and in torch modules it is another one's.
-ASK_THE_TABLE = ("deploy/", "export/targets/", "export/net_format/", "export/peers/")
+# Where `kind` may be a population's or a connection's; elsewhere it is the float graph's or a module's.
+SAY_KIND = ("deploy/", "export/targets/", "export/net_format/", "export/peers/")
 
 
-def test_no_ladder_over_kinds_of_neurons():
-    """What is asked of a kind is asked of its class: nothing outside compares classes or names."""
-    from deploy.neurons import BUNDLED, KINDS
-
-    classes, guilty = {of.__name__ for of in KINDS.values()}, []
-    for path in ALL_FILES:
-        name = relative(path)
-        if not name.startswith(ASK_THE_TABLE) or name.startswith("deploy/neurons/"):
+def asked_of_kinds(path, kinds, classes):
+    """Where a file compares the names of kinds, or their classes, under whatever names it has them."""
+    tree, known = parsed(path), {of.__name__ for of in classes}
+    called, modules = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {a.asname or "deploy" for a in node.names if a.name.startswith("deploy")}
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("deploy"):
+            called |= {a.asname or a.name for a in node.names if a.name in known}
+            modules |= (
+                {a.asname or a.name for a in node.names} if node.module == "deploy" else set()
+            )
+    for node in ast.walk(tree):
+        if getattr(getattr(node, "func", None), "id", "") in ("isinstance", "issubclass"):
+            inside = list(ast.walk(node.args[1]))
+        elif isinstance(node, ast.Compare | ast.MatchValue | ast.MatchClass):
+            inside = list(ast.walk(node))
+        else:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            asked = set()
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
-                asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)} & classes
-            elif isinstance(node, ast.Compare | ast.MatchValue):
-                inside = list(ast.walk(node))
-                asked = {n.value for n in inside if isinstance(n, ast.Constant)} & BUNDLED
-                if any(isinstance(n, ast.Name) and n.id == "type" for n in inside):
-                    asked |= {n.id for n in inside if isinstance(n, ast.Name)} & classes
-            elif isinstance(node, ast.MatchClass):
-                asked = {getattr(node.cls, "id", "")} & classes
-            if asked:
-                guilty.append(f"{name}:{node.lineno}: {sorted(asked)}")
+        names = {n.id for n in inside if isinstance(n, ast.Name)}
+        asked = names & called
+        if names & modules:
+            asked |= {n.attr for n in inside if isinstance(n, ast.Attribute)} & known
+        if relative(path).startswith(SAY_KIND):
+            asked |= {n.value for n in inside if isinstance(n, ast.Constant)} & {*kinds}
+        if asked:
+            yield f"{relative(path)}:{node.lineno}: {sorted(asked)}"
+
+
+@pytest.mark.parametrize("of", [deploy.neurons, deploy.connections], ids=["neurons", "connections"])
+def test_no_ladder_over_kinds(of):
+    """What is asked of a kind is asked of its class or of a table: nobody else compares kinds."""
+    own = Path(of.__file__).parent
+    classes = [of.KINDS[name] for name in of.BUNDLED]
+    guilty = [
+        line
+        for path in ALL_FILES
+        if path.parent != own
+        for line in asked_of_kinds(path, of.BUNDLED, classes)
+    ]
     assert guilty == []
 
 
-KNOW_THEIR_KINDS = ("deploy/map/validate.py", "deploy/emulate/fast/layout.py")
-
-
-def test_no_ladder_over_kinds_of_connections():
-    """As above, but in the validator and where the fast kernels are made, which know what they take."""
-    from deploy.connections import KINDS
-
-    classes, guilty = {of.__name__ for of in KINDS.values()}, []
-    for path in FILES["deploy"]:
-        if relative(path).startswith(("deploy/connections/", *KNOW_THEIR_KINDS)):
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            asked = set()
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
-                asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)} & classes
-            elif isinstance(node, ast.Compare):
-                asked = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)} & {*KINDS}
-            if asked:
-                guilty.append(f"{relative(path)}:{node.lineno}: {sorted(asked)}")
-    assert guilty == []
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from deploy.connections import Conv2d as C\nisinstance(c, list | C)",
+        "from deploy.program.program import Dense\ntype(c) is Dense",
+        "import deploy.connections as k\nissubclass(c, k.Sparse)",
+        "from deploy.connections import Dense\nmatch c:\n    case Dense(): pass",
+        "c.kind in ('conv2d', 'other')",
+    ],
+)
+def test_a_ladder_over_kinds_would_be_found(line, tmp_path, monkeypatch):
+    path = tmp_path / "deploy" / "ladder.py"
+    path.parent.mkdir()
+    path.write_text(line, encoding="utf-8")
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    of = deploy.connections
+    assert list(asked_of_kinds(path, of.BUNDLED, of.KINDS.values()))
 
 
 @pytest.mark.parametrize("path", (ROOT / "deploy/emulate/fast").glob("*.py"), ids=relative)
 def test_the_fast_emulator_shares_no_arithmetic_with_the_reference(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     modules = {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert "deploy.arithmetic.integers" not in modules
     # A kind of one's own has no other equation than its own, and is traced; the bundled ones have theirs.
@@ -195,7 +218,7 @@ def test_no_bundled_kind_is_computed_by_the_references_equation():
 
 def test_the_reference_emulator_computes_everything_itself():
     """It knows the program, its kinds' own equations and the chip's integers, and nothing fast."""
-    tree = ast.parse((ROOT / "deploy/emulate/reference.py").read_text(encoding="utf-8"))
+    tree = parsed(ROOT / "deploy/emulate/reference.py")
     modules = {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     modules |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     assert {name for name in modules if name.startswith("deploy")} == {
@@ -213,7 +236,7 @@ def test_the_reference_emulator_computes_everything_itself():
 def test_no_ladder_over_targets_and_front_ends(path):
     """What a target does is asked of the target, who reads a model of the table of front ends."""
     names, suffixes, guilty = set(TARGETS), {x for f in FRONTENDS for x in f.suffixes}, []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         inside = list(ast.walk(node))
         said = {n.value for n in inside if isinstance(n, ast.Constant) and isinstance(n.value, str)}
         of = {getattr(n, "attr", getattr(n, "id", "")) for n in inside}
@@ -238,7 +261,7 @@ def test_no_ladder_over_data_sets_and_sections():
         [],
     )
     for path in ALL_FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if relative(path) in tables or not isinstance(node, ast.Compare | ast.MatchValue):
                 continue
             inside = list(ast.walk(node))
@@ -262,7 +285,7 @@ MODULES = {module_of(path): path for path in ALL_FILES}
 def modules_imported(path):
     """The modules of ours that a file imports, inside functions too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -285,7 +308,7 @@ def test_none_import_each_other(of):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=relative)
 def test_a_folder_says_what_lives_there_what_goes_in_and_what_comes_out(folder):
-    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    said = ast.get_docstring(parsed(folder / "__init__.py")) or ""
     if folder != FACADE.parent:
         assert re.search(r"^In: .+ Out: .+", said.replace("\n", " \n"), re.DOTALL | re.MULTILINE), (
             said

@@ -26,6 +26,7 @@ from deploy.errors import BadInput
 from deploy.plugins import enter, find_kind
 
 __all__ = [
+    "BUNDLED",
     "KINDS",
     "Connection",
     "Conv2d",
@@ -43,6 +44,7 @@ __all__ = [
 ENTRY_POINTS = "neuroclip.connections"
 
 KINDS: dict[str, type[Connection]] = {of.kind: of for of in (Dense, Sparse, Conv2d)}
+BUNDLED = frozenset(KINDS)
 
 Kind = TypeVar("Kind", bound=type[Connection])
 

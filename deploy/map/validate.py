@@ -266,7 +266,24 @@ def _connections_on(program: Program, core: Core) -> list[tuple[Connection, NDAr
 
 def _lists(c: Connection, targets: Targets) -> Lists:
     """The sources with synapses onto the targets, and how many each has, zero weights included."""
-    return _LISTS.get(type(c), _listed)(c, targets)
+    return _form(c).sizes(c, targets)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a core stores a kind of connection.
+
+    sizes: as `_lists`. indexed: whether each synapse says its target. kernels: the sizes of the lists of
+    a chip that shares weights, which says no target; None where there is nothing to share.
+    """
+
+    sizes: Callable[[Any, Targets], Lists]
+    indexed: bool = True
+    kernels: Callable[[Any, Targets], list[int]] | None = None
+
+
+def _form(c: Connection) -> _Form:
+    return _FORMS.get(type(c), _LISTED)
 
 
 def _listed(c: Connection, targets: Targets) -> Lists:
@@ -302,24 +319,27 @@ def _convolved(c: Conv2d, targets: Targets) -> Lists:
     return sources.reshape(-1), np.tile(sizes, inputs)
 
 
-_LISTS: dict[type[Connection], Callable[[Any, Targets], Lists]] = {
-    Dense: _dense,
-    Conv2d: _convolved,
+def _kernels(c: Conv2d, targets: Targets) -> list[int]:
+    outputs, inputs, height, width = c.weight.shape
+    channels = set(np.unravel_index(targets, c.target_shape)[0].tolist())
+    in_group = Counter(channel * c.groups // outputs for channel in channels)
+    return [n * height * width for n in in_group.values() for _ in range(inputs)]
+
+
+_LISTED = _Form(_listed)
+_FORMS: dict[type[Connection], _Form] = {
+    Dense: _Form(_dense, indexed=False),
+    Conv2d: _Form(_convolved, kernels=_kernels),
 }
 
 
 def _memory(chip: Chip, c: Connection, targets: Targets) -> int:
     """Words of the lists that one connection needs for the targets."""
-    delayed = c.delay >= 2
-    if isinstance(c, Conv2d) and chip.shared_kernels.value == 1:
-        outputs, inputs, height, width = c.weight.shape
-        channels = set(np.unravel_index(targets, c.target_shape)[0].tolist())
-        in_group = Counter(channel * c.groups // outputs for channel in channels)
-        lists = [n * height * width for n in in_group.values() for _ in range(inputs)]
-        return sum(_list_words(chip, n, delayed, False) for n in lists)
+    delayed, form = c.delay >= 2, _form(c)
+    if form.kernels is not None and chip.shared_kernels.value == 1:
+        return sum(_list_words(chip, n, delayed, False) for n in form.kernels(c, targets))
     sizes = Counter(_lists(c, targets)[1].tolist())
-    indexed = not isinstance(c, Dense)
-    return sum(times * _list_words(chip, n, delayed, indexed) for n, times in sizes.items())
+    return sum(times * _list_words(chip, n, delayed, form.indexed) for n, times in sizes.items())
 
 
 def _list_words(chip: Chip, synapses: int, delayed: bool, indexed: bool) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.connections import Connection, Conv2d, Dense
+from deploy.connections import Connection, Dense
 from deploy.errors import BadInput
 from deploy.neurons import Neurons, is_plain
 from deploy.program.program import (
@@ -23,6 +23,7 @@ from deploy.program.program import (
     Program,
     make_population,
 )
+from export.net_format.kinds import KINDS, NetKind
 from export.net_format.neuron import BIAS_EXP
 from export.net_format.synapses import STORED_MAX, connections
 
@@ -39,9 +40,14 @@ class NetxLayer:
     """
 
     population: Population
-    weight: Dense | Conv2d
+    weight: Connection
     delays: IntArray | None
-    loop: Dense | None
+    loop: Connection | None
+
+    @property
+    def how(self) -> NetKind:
+        """How a file holds its weights."""
+        return KINDS[self.weight.kind]
 
 
 def netx_layers(program: Program) -> tuple[NetxLayer, ...]:
@@ -120,35 +126,34 @@ def _layer(program: Program, before: Input | Neurons, p: Population) -> NetxLaye
             f"node '{p.name}': netx has one layer of weights before a population and one around it"
         )
     weight, delays = _forward(p, [_plain(c) for c in forward], bool(loops))
-    if isinstance(weight, Conv2d) and len(before.shape) != 3:
+    images = KINDS[weight.kind].images
+    if images and len(before.shape) != 3:
         raise BadInput(f"node '{p.name}': netx has no convolution after a dense layer")
     loop = None
     if loops:
         back = _plain(loops[0])
-        if isinstance(weight, Conv2d) or isinstance(back, Conv2d):
+        if images or KINDS[back.kind].images:
             raise BadInput(f"node '{back.name}': netx has loops around dense layers only")
         if back.delay != 1:
             raise BadInput(
                 f"node '{back.name}': netx's loops take one step, this takes {back.delay}"
             )
         loop = replace(back, name=f"{name}_rec")
-    if isinstance(weight, Dense):
+    if not images:
         weights = [weight.weight, *([] if loop is None else [loop.weight])]
         _check_bits(p.name, np.hstack(weights))
-    return NetxLayer(
-        _population(p, isinstance(weight, Dense)), replace(weight, name=name), delays, loop
-    )
+    return NetxLayer(_population(p, images), replace(weight, name=name), delays, loop)
 
 
 def _forward(
-    p: Population, found: list[Dense | Conv2d], looped: bool
-) -> tuple[Dense | Conv2d, IntArray | None]:
+    p: Population, found: list[Connection], looped: bool
+) -> tuple[Connection, IntArray | None]:
     """One layer of weights, and the delays of its synapses, of connections with one delay each."""
     first = found[0]
     if len(found) == 1 and first.delay == 0:
         return first, None
     late = max(c.delay for c in found)
-    if looped or any(isinstance(c, Conv2d) for c in found):
+    if looped or any(KINDS[c.kind].images for c in found):
         what = "its loop would be delayed too" if looped else "it ignores those of convolutions"
         raise BadInput(f"node '{first.name}': netx has no delay of {late} here: {what}")
     held = [c.weight != 0 for c in found]
@@ -160,9 +165,9 @@ def _forward(
     return merged, np.asarray(delays, np.int32)
 
 
-def _plain(c: Connection) -> Dense | Conv2d:
-    """A connection with its exponent in its weights, dense unless it is a convolution."""
-    c = c if isinstance(c, Dense | Conv2d) else _dense(c)
+def _plain(c: Connection) -> Connection:
+    """A connection with its exponent in its weights, dense where a file does not hold its kind."""
+    c = c if c.kind in KINDS else _dense(c)
     scaled = c.weight.astype(np.int64) << max(c.exponent, 0)
     step = 1 << max(-c.exponent, 0)
     weight = scaled // step
@@ -200,8 +205,8 @@ def _check_bits(name: str, weight: IntArray) -> None:
         )
 
 
-def _population(p: Population, dense: bool) -> Population:
-    """A population as netx holds it: after a dense layer without an image's shape."""
+def _population(p: Population, images: bool) -> Population:
+    """A population as netx holds it: with an image's shape only after a layer that makes images."""
     mantissa = p.bias >> BIAS_EXP
     wrong = (mantissa << BIAS_EXP != p.bias) | (mantissa < BIAS_MANT_MIN)
     wrong |= mantissa > BIAS_MANT_MAX
@@ -210,7 +215,7 @@ def _population(p: Population, dense: bool) -> Population:
             f"node '{p.name}': bias {int(p.bias[wrong].flat[0])} is no mantissa of 13 bits under "
             f"netx's fixed exponent of {BIAS_EXP}"
         )
-    shape = (p.size,) if dense else p.shape
+    shape = p.shape if images else (p.size,)
     held = {register: getattr(p, register).reshape(shape) for register in ("du", "dv", "vth")}
     for register, values in held.items():
         if stored(values) is None:

@@ -36,8 +36,6 @@ COUNT = 2
 # A layer of more neurons is for sixteen chips of Loihi 2; a small file that declares it is hostile.
 MAX_LAYER = 1 << 24
 
-LAYERS = ("input", "flatten", "dense", "dense_rec", "conv", "pool", "average")
-
 
 @dataclass(frozen=True, eq=False)
 class _Front:
@@ -111,19 +109,14 @@ def lower_layers(
 
 
 def _layer(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
-    if layer.kind == "input":
-        return _encoder(layer, front, v_offset)
-    if layer.kind in ("dense", "dense_rec"):
-        return _dense(layer, front, v_offset)
-    if layer.kind in ("conv", "pool"):
-        return _image(layer, front, v_offset)
-    if layer.kind == "average":
-        return _average(layer, front)
-    raise _unsupported(layer)
+    if layer.kind not in _LAYERS:
+        raise _unsupported(layer)
+    return _LAYERS[layer.kind](layer, front, v_offset)
 
 
 def _unsupported(layer: NetLayer) -> BadInput:
-    return layer.refuse(f"layers of type {layer.kind!r} are not supported; {', '.join(LAYERS)} are")
+    known = ("flatten", *_LAYERS)
+    return layer.refuse(f"layers of type {layer.kind!r} are not supported; {', '.join(known)} are")
 
 
 def _input(first: NetLayer, given: Shape | None, message: tuple[Any, Any]) -> tuple[Input, _Front]:
@@ -137,9 +130,9 @@ def _input(first: NetLayer, given: Shape | None, message: tuple[Any, Any]) -> tu
             shape = given
     elif given is not None:
         shape = given
-    elif first.kind in ("dense", "dense_rec"):
+    elif _LAYERS.get(first.kind) is _dense:
         shape = (_dense_weight(first, prod(_shape(first))).shape[1],)
-    elif first.kind in LAYERS:
+    elif first.kind == "flatten" or first.kind in _LAYERS:
         raise first.refuse("the file does not say what shape its input has; the data must")
     else:
         raise _unsupported(first)
@@ -213,7 +206,7 @@ def _image(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
     return _Made(population, connections(synapses, front.delays), after)
 
 
-def _average(layer: NetLayer, front: _Front) -> _Made:
+def _average(layer: NetLayer, front: _Front, v_offset: int) -> _Made:
     """The mean over groups of neurons, as neurons that count: v is 128 times the spikes so far."""
     classes, size = prod(_shape(layer)), prod(front.shape)
     if size % classes:
@@ -264,3 +257,9 @@ def _shape(layer: NetLayer) -> Shape:
     if prod(shape) > MAX_LAYER:
         raise layer.refuse(f"its shape {shape} has more than {MAX_LAYER} elements")
     return shape
+
+
+_LAYERS = {
+    "input": _encoder, "dense": _dense, "dense_rec": _dense,
+    "conv": _image, "pool": _image, "average": _average,
+}  # fmt: skip

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploy.arithmetic.registers import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN, IntArray
-from deploy.connections import Connection, Conv2d, Dense, Sparse
+from deploy.arithmetic.registers import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
+from deploy.connections import Connection
 from deploy.errors import BadInput
 from export.net_format.file import Ints
+from export.net_format.kinds import part
 
 # What lava-dl's quantize_8bit clamps to; its quantize_hook_fx allows twice as much, netx clips.
 STORED_MIN, STORED_MAX = -256, 254
@@ -32,11 +33,16 @@ def connections(c: Connection, delays: Ints) -> list[Connection]:
             f"node '{c.name}': delay {low if low < 0 else high} is outside 0..{DELAY_MAX}"
         )
     found: list[Connection] = []
-    for part in _legal(c):
+    for legal in _legal(c):
         if low == high:
-            found.append(replace(part, delay=low))
+            found.append(replace(legal, delay=low))
         else:
-            found += _by_delay(part, delays)
+            # One connection for each delay, with the synapses that have it.
+            each = (
+                part(legal, f"{legal.name}_delay{delay}", delays == delay, int(delay))
+                for delay in np.unique(delays)
+            )
+            found += [p for p in each if p is not None]
     return found
 
 
@@ -63,37 +69,3 @@ def _legal(c: Connection) -> Iterator[Connection]:
         yield replace(c, name=f"{c.name}_rest", weight=weight - held)
     else:
         yield c
-
-
-def _by_delay(c: Connection, delays: Ints) -> Iterator[Connection]:
-    """One connection for each delay, with the synapses that have it."""
-    for delay in np.unique(delays):
-        name, held = f"{c.name}_delay{delay}", delays == delay
-        if isinstance(c, Conv2d):
-            channels = held.reshape(c.source_shape[0], -1)
-            assert (channels == channels[:, :1]).all()  # a layer of images has a delay per channel
-            inner = channels[:, 0].reshape(c.groups, 1, -1, 1, 1)
-            taps = c.weight.reshape(c.groups, -1, *c.weight.shape[1:])
-            weight = np.where(inner, taps, 0).reshape(c.weight.shape).astype(np.int32)
-            if weight.any():
-                yield replace(c, name=name, weight=weight, delay=int(delay))
-        elif isinstance(c, Dense):
-            mask = np.broadcast_to(held, c.weight.shape) & (c.weight != 0)
-            rows, columns = np.nonzero(mask)
-            yield from _listed(c, name, rows, columns, c.weight[mask], int(delay))
-        else:
-            of = c.listed()
-            rows = np.repeat(np.arange(c.target_size), np.diff(of.indptr))
-            mask = held[of.indices]
-            yield from _listed(c, name, rows[mask], of.indices[mask], of.weight[mask], int(delay))
-
-
-def _listed(
-    c: Connection, name: str, rows: Ints, columns: Ints, weight: IntArray, delay: int
-) -> Iterator[Connection]:
-    if len(weight):
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=c.target_size))])
-        yield Sparse(
-            name, c.source, c.target, weight, columns.astype(np.int32), indptr.astype(np.int32),
-            c.source_size, c.exponent, delay,
-        )  # fmt: skip

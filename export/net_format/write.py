@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 
 from deploy.compare.parity import compare_registers
-from deploy.connections import Conv2d, Dense
 from deploy.errors import CheckFailed
 from deploy.files import atomic_path
 from deploy.program.program import IntArray, Population, Program, registers
@@ -46,24 +45,17 @@ def _write(file: h5py.File, program: Program, layers: tuple[NetxLayer, ...]) -> 
     _group(file, drive.name, "input", drive.shape)
     shape = drive.shape
     for layer in layers:
-        p, weight = layer.population, layer.weight
-        if isinstance(weight, Dense) and len(shape) > 1:
+        p, weight, how = layer.population, layer.weight, layer.how
+        if not how.images and len(shape) > 1:
             _group(file, f"{p.name}_flatten", "flatten", (weight.source_size, 1, 1))
-        dense = "dense" if layer.loop is None else "dense_rec"
-        group = _group(file, p.name, dense if isinstance(weight, Dense) else "conv", p.shape)
+        group = _group(file, p.name, how.layer + "_rec" * (layer.loop is not None), p.shape)
         group["weight"] = weight.weight
         if layer.loop is not None:
             group["weight_rec"] = layer.loop.weight
         if layer.delays is not None:
             group["delay"] = layer.delays
-        if isinstance(weight, Conv2d):
-            for field in ("stride", "padding", "dilation"):
-                group[field] = np.array(getattr(weight, field))
-            group["groups"] = weight.groups
-            group["kernelSize"] = np.array(weight.weight.shape[2:])
-            group["inChannels"], group["outChannels"] = weight.source_shape[0], p.shape[0]
-        else:
-            group["inFeatures"], group["outFeatures"] = weight.source_size, p.size
+        for field, said in how.fields(weight).items():
+            group[field] = said
         if p.bias.any():
             group["bias"] = _bias(p)
         du = stored(p.du)

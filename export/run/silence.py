@@ -1,7 +1,6 @@
 """What a run says of neurons that never sent anything: nothing it predicts means much then."""
 
 from deploy.emulate.trace import Trace
-from deploy.neurons import Integrator
 from deploy.program.program import Program
 
 
@@ -11,8 +10,7 @@ def silence(program: Program, trace: Trace, note: str) -> list[str]:
     trace: its counts of messages are over all samples. note: what to do about it.
     """
     # Without a connection into it, a population is a constant.
-    firing = [p.name for p in program.populations
-              if not isinstance(p, Integrator) and program.into(p.name)]  # fmt: skip
+    firing = [p.name for p in program.populations if not p.is_readout and program.into(p.name)]
     silent = {name for name in firing if not trace.messages[name].any()}
     about = f": {note}" if note else ""
     if firing and len(silent) == len(firing):

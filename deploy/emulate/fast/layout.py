@@ -70,8 +70,9 @@ def layouts(program: Program) -> dict[str, Layout]:
     """The layout of every input and population: that of the first convolution that ends in it."""
     images: dict[str, Shape] = {}
     for c in program.connections:
-        if isinstance(c, Conv2d):
-            images.setdefault(c.target, c.target_shape)
+        known = _KNOWN.get(type(c))
+        if known is not None and known.images is not None:
+            images.setdefault(c.target, known.images(c)[1])
     return {n.name: Layout(n.shape, images.get(n.name)) for n in program.sources}
 
 
@@ -101,15 +102,18 @@ _NO_TABLE = np.zeros(0, np.int32)
 def kernel_form(c: Connection, source: Layout, target: Layout) -> Connection:
     """A connection as the kernels know it: itself, or the list of its synapses, as for a convolution
     over other images than those that its ends lie as."""
-    if isinstance(c, Conv2d):
-        fits = source.image in (None, c.source_shape) and target.image == c.target_shape
-        return c if fits and type(c) in _WEIGHTS else expand(c)
-    return c if type(c) in _WEIGHTS else expand(c)
+    known = _KNOWN.get(type(c))
+    if known is None:
+        return expand(c)
+    if known.images is None:
+        return c
+    before, after = known.images(c)
+    return c if source.image in (None, before) and target.image == after else expand(c)
 
 
 def weights(c: Connection, source: Layout, target: Layout, width: int) -> Weights:
     """A connection's weights for the kernels (as `kernel_form`); width: of its target, padded."""
-    return _WEIGHTS[type(c)](c, source, target, width)
+    return _KNOWN[type(c)].weights(c, source, target, width)
 
 
 def _rows(c: Dense, source: Layout, target: Layout, width: int) -> Weights:
@@ -135,10 +139,18 @@ def _kernel(c: Conv2d, source: Layout, target: Layout, width: int) -> Weights:
     return Weights("kernel", held, table, link)
 
 
-_WEIGHTS: dict[type[Connection], Callable[[Any, Layout, Layout, int], Weights]] = {
-    Dense: _rows,
-    Sparse: _listed,
-    Conv2d: _kernel,
+@dataclass(frozen=True)
+class _Known:
+    """How the kernels hold a kind: its weights, and the images that its ends are, where it needs them."""
+
+    weights: Callable[[Any, Layout, Layout, int], Weights]
+    images: Callable[[Any], tuple[Shape, Shape]] | None = None
+
+
+_KNOWN: dict[type[Connection], _Known] = {
+    Dense: _Known(_rows),
+    Sparse: _Known(_listed),
+    Conv2d: _Known(_kernel, lambda c: (c.source_shape, c.target_shape)),
 }
 
 

@@ -4,14 +4,18 @@ Values are those that `export.lowering.exact` recovers every register from: weig
 weights, thresholds the register vth, biases the integer bias / 64.
 """
 
+from collections.abc import Callable
+from typing import Any, Literal
+
 import nir
 import numpy as np
+from numpy.typing import NDArray
 
 from deploy.arithmetic.integers import STATE_SHIFT
 from deploy.compare.parity import compare_registers
-from deploy.connections import Connection, Conv2d, Dense, Sparse, expand
+from deploy.connections import Connection, Conv2d, Dense, Sparse
 from deploy.errors import BadInput
-from deploy.neurons import Integrator, Neurons, Threshold, is_plain
+from deploy.neurons import Integrator, Neurons, Population, Threshold, is_plain
 from deploy.program.program import Program, equal, registers
 from export.graph.graph import Graph, Neuron, Path, Readout, Source
 from export.lowering.exact import lower, lower_graph, one
@@ -44,7 +48,7 @@ def _graph(program: Program) -> Graph:
     }  # fmt: skip
     for output in program.outputs:
         source = program.population(output.source)
-        if source.name in constants or (output.quantity == "v") != isinstance(source, Integrator):
+        if source.name in constants or (output.quantity == "v") != source.is_readout:
             raise BadInput(
                 f"node '{output.name}': NIR's outputs read the spikes of neurons that fire and the "
                 "potential of those that do not"
@@ -70,32 +74,35 @@ def _registers(p: Neurons) -> dict[str, list[int]]:
 def _operator(c: Connection) -> Operator:
     if c.exponent:
         raise BadInput(f"node '{c.name}': NIR's weights have no exponent ({c.exponent})")
-    weight = c.weight.astype(np.float64)
-    if isinstance(c, Dense):
-        return DenseMap(weight)
-    if isinstance(c, Conv2d):
-        return Convolution(weight, c.size, c.stride, c.padding, c.dilation, c.groups)
-    if not isinstance(c, Sparse):
+    if c.kind not in _OPERATORS:
         raise BadInput(f"node '{c.name}': NIR has no {c.kind} connections")
-    synapses = expand(c)
-    weights = synapses.weight.astype(np.float64)
-    return Listed(weights, synapses.indices, synapses.indptr, synapses.source_size)
+    return _OPERATORS[c.kind](c, c.weight.astype(np.float64))
 
 
-def _neuron(p: Neurons) -> Neuron:
-    ones, zeros = np.ones(p.shape), np.zeros(p.shape)
-    if type(p) is Threshold:
-        du = dv = ones
-    elif is_plain(p):
-        du, dv = (p.du + 1) / 4096, p.dv / 4096
-    else:
+def _neuron(p: Any) -> Neuron:
+    if p.kind not in _HELD or not _HELD[p.kind](p):
         raise BadInput(f"node '{p.name}': NIR has no neurons that compute a {p.kind} as this one")
-    fires = not isinstance(p, Integrator)
-    threshold = p.vth.astype(np.float64) if fires else np.full(p.shape, np.inf)
+    ones, zeros = np.ones(p.shape), np.zeros(p.shape)
+    du, dv = (ones, ones) if p.decays is None else (decay / 4096 for decay in p.decays)
+    threshold = np.full(p.shape, np.inf) if p.is_readout else p.vth.astype(np.float64)
+    kind: Literal["lif", "integrator"] = "integrator" if p.is_readout else "lif"
     bias = p.bias / 2**STATE_SHIFT
-    return Neuron(
-        p.name, p.shape, "lif" if fires else "integrator", du, dv, threshold, bias, ones, zeros
-    )
+    return Neuron(p.name, p.shape, kind, du, dv, threshold, bias, ones, zeros)
+
+
+# The kinds that NIR has nodes for, and which of them; all others are refused by name.
+_HELD: dict[str, Callable[[Any], bool]] = {
+    Population.kind: is_plain,
+    Integrator.kind: is_plain,
+    Threshold.kind: lambda p: True,
+}
+_OPERATORS: dict[str, Callable[[Any, NDArray[np.float64]], Operator]] = {
+    Dense.kind: lambda c, weight: DenseMap(weight),
+    Sparse.kind: lambda c, weight: Listed(weight, c.indices, c.indptr, c.source_size),
+    Conv2d.kind: lambda c, weight: Convolution(
+        weight, c.size, c.stride, c.padding, c.dilation, c.groups
+    ),
+}
 
 
 def _require_same(wanted: Program, found: Program) -> None:

@@ -5,13 +5,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.connections import BUNDLED, expand
 from deploy.emulate.reference import Messages, check_inputs
 from deploy.emulate.trace import MAX_RECORD_BYTES, Record, Trace, record_bytes
 from deploy.errors import BadInput
@@ -19,7 +20,6 @@ from deploy.files import read_json, temporary_folder
 from deploy.program.file import save_program
 from deploy.program.pipeline_latency import latency_steps
 from deploy.program.program import Program
-from export.targets.lava.parts.arguments import check_size, runs_as_ours
 from export.targets.lava.parts.job import (
     CHECKED,
     RESULT,
@@ -32,6 +32,7 @@ from export.targets.lava.parts.job import (
 )
 from export.targets.lava.parts.neurons import check_neurons
 from export.targets.lava.parts.own import own_modules
+from export.targets.lava.parts.synapses import check_size, recorded
 from export.targets.lava.results import read_registers, read_trace
 from export.targets.lava.supervise import HANG_S, follow, worker_process
 
@@ -125,8 +126,7 @@ def check_program(program: Program) -> None:
     for p in program.populations:
         check_neurons(p)
     for c in program.connections:
-        if not runs_as_ours(c):
-            check_size(c)
+        check_size(recorded(c), c)
 
 
 def _called(program: Program) -> str:
@@ -143,7 +143,9 @@ def _folder() -> Iterator[Path]:
 
 
 def _write(folder: Path, program: Program, inputs: Messages, job: Job, where: Slots) -> None:
-    save_program(folder / "program.npz", program)
+    # Kinds of one's own, which the worker does not know, are lists to Lava.
+    held = tuple(c if c.kind in BUNDLED else expand(c) for c in program.connections)
+    save_program(folder / "program.npz", replace(program, connections=held))
     for name, slot in where.inputs.items():
         rows = np.asarray(inputs[name]).reshape(job.samples * job.timesteps, -1)
         np.save(slot.file("data"), rows.astype(np.int32))

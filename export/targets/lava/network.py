@@ -9,8 +9,8 @@ from deploy.errors import BadInput
 from deploy.program.pipeline_latency import latency_steps
 from deploy.program.program import Program
 from deploy.program.timed import timed
-from export.targets.lava.parts.arguments import check_size, runs_as_conv
 from export.targets.lava.parts.neurons import stock_interval
+from export.targets.lava.parts.synapses import built, check_size
 
 INSTALL = (
     "Lava runs on Python 3.10: python3.10 -m pip install lava-nc==0.10.0, or name a Python that has it "
@@ -37,8 +37,7 @@ def stock_program(program: Program, timesteps: int) -> tuple[Program, frozenset[
     of = timed(program)
     made = of.in_sample_time
     for c in made.connections:
-        if not runs_as_conv(made, c):
-            check_size(c)
+        check_size(built(made, c), c)
     return made, frozenset(of.relays)
 
 

@@ -68,8 +68,7 @@ def _weight(c: Connection, held: dict[str, NDArray[Any]]) -> NDArray[np.int32]:
     program's; one that falls on the padding everywhere is held by no synapse and taken as it is.
     Raises CheckFailed where synapses were held that the program does not have.
     """
-    numbers = np.arange(c.weight.size, dtype=np.int32).reshape(c.weight.shape)
-    listed = expand(replace(c, weight=numbers))
+    listed = expand(c)
 
     def places(indptr: NDArray[Any], indices: NDArray[Any]) -> NDArray[np.int64]:
         rows = np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
@@ -81,7 +80,10 @@ def _weight(c: Connection, held: dict[str, NDArray[Any]]) -> NDArray[np.int32]:
         raise CheckFailed(f"node '{c.name}': Lava held synapses that the program does not have")
     values = np.zeros(len(ours), np.int32)  # Lava drops the weights that are zero
     values[at] = held["weight"]
-    weight = c.weight.reshape(-1).copy()
-    different = values != weight[listed.weight]
-    weight[listed.weight[different]] = values[different]
-    return weight.reshape(c.weight.shape)
+    different = values != listed.weight
+    weight = c.weight.copy()
+    if different.any():
+        numbers = np.arange(c.weight.size, dtype=np.int32).reshape(c.weight.shape)
+        which = expand(replace(c, weight=numbers)).weight
+        weight.reshape(-1)[which[different]] = values[different]
+    return weight

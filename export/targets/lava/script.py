@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from deploy import connections, neurons
+from deploy.errors import BadInput
 from deploy.files import write_text
 from deploy.program.program import Program
 from export.targets.lava.network import stock_program
@@ -68,7 +70,16 @@ if __name__ == "__main__":
 def write_lava_script(path: Path, program: Program, timesteps: int) -> None:
     """Write `lava_network.py`, for samples of `timesteps` steps, atomically.
 
-    Raises BadInput where `build` would, so that no script is written that fails.
+    Raises BadInput where `build` would, and for kinds of one's own, so that no script is written that
+    fails.
     """
+    kinds = [(p.name, p.kind) for p in program.populations if p.kind not in neurons.BUNDLED]
+    kinds += [(c.name, c.kind) for c in program.connections if c.kind not in connections.BUNDLED]
+    if kinds:
+        name, kind = kinds[0]
+        raise BadInput(
+            f"node '{name}': the script would not know the kind '{kind}'; import it and call "
+            "export.targets.lava.build"
+        )
     stock_program(program, timesteps)
     write_text(path, _SCRIPT.format(timesteps=timesteps))

@@ -63,11 +63,11 @@ class Lava(Target):
     def cross_check(self, job: Job, mapped: Mapped) -> dict[str, Any]:
         """Whose arithmetic summed each connection: {"stock", "arithmetic": {connection: {"by",
         "synapses", "sums_checked"}}, "own_share": of the synapses, "sums_checked"}."""
-        from export.targets.lava.parts.arguments import computed_by
+        from export.targets.lava.parts.synapses import recorded
 
         each: dict[str, dict[str, Any]] = {
             c.name: {
-                "by": computed_by(c, job.stock),
+                "by": recorded(c, job.stock).by,
                 "synapses": c.synapse_count(),
                 "sums_checked": mapped.checked.get(c.name, 0),
             }

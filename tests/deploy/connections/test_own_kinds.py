@@ -203,9 +203,10 @@ def test_targets_list_its_synapses_or_refuse_it_by_name(tmp_path: Path) -> None:
     write_sanafe(tmp_path, program, chip, partition(program, chip), sent)
     assert (tmp_path / NETWORK).read_text().count("[weight: 0]") == 7
     if find_spec("lava") is not None:
-        from export.targets.lava.parts.arguments import synapse_arguments
+        from export.targets.lava.parts.synapses import recorded
 
-        held = synapse_arguments(program, program.connections[0])["weights"]
+        own = program.connections[0]
+        held = recorded(own).arguments(program, own)["weights"]
         assert np.array_equal(held.toarray(), layer.weight.weight)
 
 

@@ -10,8 +10,8 @@ from deploy.errors import BadInput, CheckFailed
 from deploy.program.program import Output, Program, make_input, make_population
 from export.targets.lava.client import run_lava
 from export.targets.lava.network import stock_program
-from export.targets.lava.parts.arguments import MAX_SYNAPSES, runs_as_conv
 from export.targets.lava.parts.job import Job, slots
+from export.targets.lava.parts.synapses import MAX_SYNAPSES, built
 from export.targets.lava.results import read_registers
 
 
@@ -165,8 +165,8 @@ def test_a_conv_is_stock_only_where_its_24_bits_hold_the_sums(high, exact):
     program = Program(
         (make_input("image", (1, 64, 64), 0, high),), program.populations, (conv,), ()
     )
-    assert runs_as_conv(program, conv) is exact
-    assert not runs_as_conv(program, replace(conv, exponent=-1))
+    assert built(program, conv).frames is exact
+    assert not built(program, replace(conv, exponent=-1)).frames
 
 
 def test_stock_processes_spike_as_the_emulator(
@@ -180,6 +180,6 @@ def test_stock_processes_spike_as_the_emulator(
     ]
     program = beside(spiking)
     convolutions = [c for c in program.connections if isinstance(c, Conv2d)]
-    assert {runs_as_conv(program, c) for c in convolutions} == {True, False}
+    assert {built(program, c).frames for c in convolutions} == {True, False}
     expected = equal_in_stock_lava(program, random_messages(program, 1, 4, 5))
     assert sum(expected.s[o.source].any() for o in program.outputs) >= 8

@@ -1,6 +1,7 @@
-"""Kinds of neurons of one's own at each target: refused by name, unless it was told how to run them."""
+"""Kinds of one's own at each target: run, or refused by name where it was not told how."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from export.nir_format.write.program import program_graph
 from export.targets.lava import build
 from export.targets.lava.client import run_lava
 from export.targets.lava.parts import neurons
+from export.targets.lava.parts.synapses import recorded
+from export.targets.lava.script import write_lava_script
 from export.targets.sanafe.files import write_sanafe
 
 SAMPLES, STEPS = 3, 8
@@ -128,3 +131,20 @@ def test_lava_runs_it_on_a_registered_process(
         BadInput, match="node 'adaptive': Lava's stock adaptive neurons are never reset"
     ):
         build(program, STEPS)
+
+
+@pytest.mark.usefixtures("lava")
+def test_lava_lists_a_connection_of_ones_own(own_connection: Any, tmp_path: Path) -> None:
+    """In its worker, which does not know the kind; a script beside the program would not either."""
+    program = own_connection.ring_network()
+    x = {"input": np.random.default_rng(1).integers(0, 2, (2, 6, 60))}
+    expected, found, ours = emulate(program, x), run_lava(program, x), registers(program)
+    for name, quantity, array in expected.recorded():
+        assert np.array_equal(array, getattr(found.trace, quantity)[name]), (name, quantity)
+    assert expected.s["a"].any()
+    assert found.registers.keys() == ours.keys()
+    assert all(np.array_equal(ours[name], found.registers[name]) for name in ours)
+    assert recorded(program.connections[0]).by == "Lava's Sparse, listed"
+    feedforward = replace(program, connections=(program.connections[0], program.connections[2]))
+    with pytest.raises(BadInput, match="node 'in': the script would not know the kind 'ring'"):
+        write_lava_script(tmp_path / "lava_network.py", feedforward, 6)

@@ -9,21 +9,13 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
-from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
-from lava.proc.sparse.process import Sparse
 
 from deploy.neurons import Neurons
-from deploy.program.program import Conv2d, Program
-from deploy.program.program import Dense as DenseSynapses
-from export.targets.lava.parts.arguments import (
-    conv_arguments,
-    loose_parts,
-    runs_as_conv,
-    synapse_arguments,
-)
+from deploy.program.program import Program
 from export.targets.lava.parts.neurons import lava_neurons, neuron_arguments, stock_interval
+from export.targets.lava.parts.synapses import built, loose_parts
 
 
 class Network(AbstractProcess):
@@ -83,15 +75,12 @@ class NetworkModel(AbstractSubProcessModel):
         senders = dict(proc.inputs) | {name: neuron.s_out for name, neuron in neurons.items()}
         for index, c in enumerate(program.connections):
             target = neurons[c.target].a_in
-            if isinstance(c, Conv2d) and runs_as_conv(program, c):
-                # On a chip a Conv stores its kernels once.
-                synapse = Conv(**conv_arguments(program, c))
+            how = built(program, c)
+            synapse = resolve_name(how.process)(**how.arguments(program, c))
+            if how.frames:
                 senders[c.source].transpose((2, 1, 0)).connect(synapse.s_in)
                 synapse.a_out.transpose((2, 1, 0)).connect(target)
             else:
-                synapse = (Dense if isinstance(c, DenseSynapses) else Sparse)(
-                    **synapse_arguments(program, c)
-                )
                 senders[c.source].flatten().connect(synapse.s_in)
                 synapse.a_out.reshape(program.population(c.target).shape).connect(target)
             setattr(self, f"connection_{index}", synapse)

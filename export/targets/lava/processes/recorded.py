@@ -12,18 +12,11 @@ from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 
 from deploy.program.pipeline_latency import extra_steps
-from deploy.program.program import Conv2d, Program
-from deploy.program.program import Dense as DenseSynapses
-from export.targets.lava.parts.arguments import (
-    loose_parts,
-    ours_arguments,
-    runs_as_ours,
-    synapse_arguments,
-)
+from deploy.program.program import Program
 from export.targets.lava.parts.job import PROGRESS, Slots
 from export.targets.lava.parts.neurons import lava_neurons, neuron_arguments, rule
+from export.targets.lava.parts.synapses import loose_parts, recorded
 from export.targets.lava.processes.recording import SpikeSource
-from export.targets.lava.processes.synapses import RecordingConv, RecordingDense, RecordingSparse
 
 
 class RecordedNetwork(AbstractProcess):
@@ -62,15 +55,13 @@ class RecordedNetworkModel(AbstractSubProcessModel):
             )
         processes = list(senders.values())
         for c in program.connections:
-            ours = isinstance(c, Conv2d) and (stock or runs_as_ours(c))
-            kind = RecordingDense if isinstance(c, DenseSynapses) else RecordingSparse
-            arguments = ours_arguments(program, c, stock) if ours else synapse_arguments(program, c)
-            synapse = (RecordingConv if ours else kind)(
+            how = recorded(c, stock)
+            synapse = resolve_name(how.process)(
                 slot=slots.connections[c.name],
                 extra=extra[c.name],
                 delay=c.delay,
                 target=slots.populations[c.target],
-                **arguments,
+                **how.arguments(program, c),
             )
             senders[c.source].s_out.connect(synapse.s_in)
             synapse.a_out.connect(senders[c.target].a_in)
