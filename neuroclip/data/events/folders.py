@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from unicodedata import normalize
 
@@ -22,9 +22,9 @@ from neuroclip.data.split import official, split_parts
 
 # Words in the names of folders of parts.
 _PARTS = {
-    "train": {"train", "training"},
-    "validation": {"val", "valid", "validation"},
-    "test": {"test", "testing"},
+    "train": {"train", "training", "trainset"},
+    "validation": {"val", "valid", "validation", "dev", "valset"},
+    "test": {"test", "testing", "testset", "eval"},
 }
 
 
@@ -70,6 +70,11 @@ def folder_dataset(
         held = f"{count} recording" if count else "no recordings"
         raise BadInput(f"{root}: class '{name}' has {held}, at least 2 are needed")
     of = np.array(parts)
+    trained = set(truth[of == "train"].tolist()) or set(truth.tolist())
+    stray = next((k for k in range(len(class_names)) if k not in trained), None)
+    if stray is not None:
+        where = of[truth == stray][0]
+        raise BadInput(f"{root}: class '{class_names[stray]}' is in its {where} part only")
     train, validation, test = split_parts(truth, of == "test", seed, of == "validation")
     evidence = "by its name"
     if card is None:
@@ -130,21 +135,33 @@ def _class_folders(root: Path) -> Iterator[tuple[str, Path]]:
         else:
             parts[part] = folder
     if parts:
-        beside = next((folder.name for folder in classes if _recordings(folder)), None)
-        if beside is not None:
-            shown = ", ".join(folder.name for folder in parts.values())
-            raise BadInput(
-                f"{root}: the recordings in '{beside}' are in none of its parts, {shown}"
-            )
-        for part in _PARTS:
-            if part in parts:
-                inside = _folders(parts[part])
-                # Archives of parts unpack into a folder that is called so once more.
-                if len(inside) == 1 and _part(inside[0]) == part:
-                    inside = _folders(inside[0])
-                yield from ((part, folder) for folder in inside)
+        found = [pair for part in _PARTS if part in parts for pair in _of_part(part, parts[part])]
+        kinds = _kinds(folder for _, folder in found) if classes else set()
+        for folder in classes:
+            if _kinds([folder, *_folders(folder)]) & kinds:
+                shown = ", ".join(folder.name for folder in parts.values())
+                raise BadInput(
+                    f"{root}: the recordings in '{folder.name}' are in none of its parts, {shown}"
+                )
+        yield from found
     elif any(_recordings(folder) for folder in classes):
+        # A class may be called "train", but not each of them by a part.
+        flat = [folder.name for folder in classes if _recordings(folder)]
+        if all(_words(name) & set().union(*_PARTS.values()) for name in flat):
+            raise BadInput(f"{root}: the recordings in {', '.join(flat)} are in no class folders")
         yield from (("", folder) for folder in classes)
+
+
+def _of_part(part: str, folder: Path) -> list[tuple[str, Path]]:
+    inside = _folders(folder)
+    # Archives of parts unpack into a folder that is called so once more.
+    if len(inside) == 1 and _part(inside[0]) == part:
+        inside = _folders(inside[0])
+    return [(part, folder) for folder in inside]
+
+
+def _kinds(folders: Iterable[Path]) -> set[str]:
+    return {path.suffix.lower() for folder in folders for path in _recordings(folder)}
 
 
 def _seen(root: Path) -> str:
@@ -166,9 +183,12 @@ def unwrapped(root: Path) -> Path:
 
 def _part(folder: Path) -> str | None:
     """The part that a folder is for; a class may be called "train" as well, but holds recordings alone."""
-    words = set(re.split(r"[^a-z]+", folder.name.lower()))
-    part = next((part for part, names in _PARTS.items() if words & names), None)
+    part = next((part for part, names in _PARTS.items() if _words(folder.name) & names), None)
     return None if part is None or (_recordings(folder) and not _folders(folder)) else part
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z]+", name.lower()))
 
 
 def _folders(folder: Path) -> list[Path]:

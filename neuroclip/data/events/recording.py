@@ -135,9 +135,9 @@ _BESIDE = re.compile(r"(read_?me|licen[cs]e|copying|citation)\b.*\.txt", re.IGNO
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a path is an event file by its name; what macOS leaves beside files (`._…`) is none, nor are
-    texts called readme and the like."""
-    other = path.name.startswith("._") or _BESIDE.fullmatch(path.name)
+    """Whether a path is an event file by its name; hidden ones are none (macOS leaves `._…` beside files),
+    nor are texts called readme and the like."""
+    other = path.name.startswith(".") or _BESIDE.fullmatch(path.name)
     return path.suffix.lower() in _READERS and not other and path.is_file()
 
 

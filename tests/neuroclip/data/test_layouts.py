@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +240,44 @@ def test_cut_outs_that_say_their_own_sizes(tmp_path: Path, below: str) -> None:
         assert (found.x, found.y, found.width, found.height) == (width - 1, height - 1, 120, 100)
     with pytest.raises(BadInput, match="by the file, 120×100 as given"):
         open_dataset(tmp_path, sensor=(120, 100)).load(0)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ("train/{cat,dog}/{1,2} test/{Cat,dog}/{3,4}", "class 'Cat' is in its test part only"),
+        ("train/{cat,dog}/{1,2} dev/{cat,cow}/{3,4}", "class 'cow' is in its validation part only"),
+        ("train/{1,2} test/{3,4}", "the recordings in test, train are in no class folders"),
+        ("my_train/{1,2}", "the recordings in my_train are in no class folders"),
+        ("train/{cat,dog}/{1,2} more/{cat,dog}/{3,4}", "in 'more' are in none of its parts, train"),
+        ("train/{cat,dog}/{1,2} more/{3,4}", "in 'more' are in none of its parts, train"),
+    ],
+)
+def test_what_would_merge_or_drop_recordings_is_refused(
+    tmp_path: Path, files: str, says: str
+) -> None:
+    lay_out(tmp_path, files)
+    with pytest.raises(BadInput, match=says):
+        open_dataset(tmp_path)
+
+
+def test_parts_go_by_the_names_that_those_of_images_have(tmp_path: Path) -> None:
+    lay_out(tmp_path, "train/{cat,train}/{1,2,3,4} eval/{cat,train}/{5,6} dev/{cat,train}/{7,8}")
+    (tmp_path / "train" / "cat" / ".5.bin.swp").write_bytes(b"x")
+    (tmp_path / "train" / "cat" / ".5.bin").write_bytes(b"x")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "list.txt").write_text("of no recordings")
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == ("cat", "train") and dataset.own_test
+    parts = {"train": dataset.train, "dev": dataset.validation, "eval": dataset.test}
+    for part, indices in parts.items():
+        folders = {Path(dataset.names[i]).relative_to(tmp_path).parts[0] for i in indices}
+        assert folders == {part} and len(indices) == (8 if part == "train" else 4)
+
+
+def lay_out(root: Path, files: str) -> None:
+    """Recordings at places such as "train/{cat,dog}/{1,2}"."""
+    for place in files.split():
+        parts = [part.strip("{}").split(",") for part in place.split("/")]
+        for names in product(*parts):
+            write_five_bytes(root.joinpath(*names).with_suffix(".bin"), 1)

@@ -28,18 +28,11 @@ _NAMES = {
 }
 _UNITS = {
     "s": ("s", "sec", "secs", "second", "seconds", "float s"),
+    "ms": ("ms", "msec", "millisecond", "milliseconds"),
     "us": ("us", "usec", "µs", "μs", "microsecond", "microseconds"),
+    "ns": ("ns", "nsec", "nanosecond", "nanoseconds"),
 }
-_OTHER_UNITS = (
-    "ms",
-    "ns",
-    "msec",
-    "nsec",
-    "millisecond",
-    "milliseconds",
-    "nanosecond",
-    "nanoseconds",
-)
+_IN_US = {"s": 1e6, "ms": 1e3, "us": 1, "ns": 1e-3}
 # Nobody's recording is longer: times of more are no seconds, integers of less may be.
 _LONGEST_S = 10_000.0
 # Beyond, doubles skip integers.
@@ -49,9 +42,9 @@ _MOST_LATE = 0.1
 
 
 def named(names: Sequence[str]) -> tuple[dict[str, str], str | None] | None:
-    """{x, y, t, p: its name} among names and the unit that is said, "s" or "us"; None without all four.
+    """{x, y, t, p: its name} among names and the unit that is said, one of `_UNITS`; None without all four.
 
-    Raises BadInput where a column is there twice, or its unit is another.
+    Raises BadInput where a column is there twice.
     """
     found: dict[str, str] = {}
     unit = None
@@ -64,8 +57,6 @@ def named(names: Sequence[str]) -> tuple[dict[str, str], str | None] | None:
             raise BadInput(f"columns '{found[column]}' and '{name}' are both {column}")
         found[column] = name
         if column == "t" and said:
-            if said in _OTHER_UNITS:
-                raise BadInput(f"column '{name}': times are read in seconds or µs")
             unit = next((u for u, known in _UNITS.items() if said in known), None)
     return (found, unit) if len(found) == 4 else None
 
@@ -73,7 +64,7 @@ def named(names: Sequence[str]) -> tuple[dict[str, str], str | None] | None:
 def _split(name: str) -> tuple[str, str]:
     """A name without its unit, and the unit, which stands in brackets or behind a space or underscore."""
     name = name.strip().strip("\"'").lower()
-    units = "|".join((*(u for known in _UNITS.values() for u in known), *_OTHER_UNITS))
+    units = "|".join(u for known in _UNITS.values() for u in known)
     parts = re.fullmatch(rf"(.+?)(?:[ _]*[\[(] *({units}) *[\])]|[ _]+({units}))", name)
     return (parts[1].strip(), parts[2] or parts[3]) if parts else (name, "")
 
@@ -156,8 +147,12 @@ def _whole(path: Path, name: str, values: NDArray[Any]) -> NDArray[Any]:
 
 def _microseconds(path: Path, t: NDArray[Any], unit: str | None) -> NDArray[Any]:
     """Times as integers of µs; see the module for those that do not say their unit."""
-    if t.dtype.kind != "f" and unit != "s":
-        return t
+    if t.dtype.kind != "f" and unit in (None, "us", "ns"):
+        if unit is None and len(t) and int(t.max()) > _MOST_US:
+            raise BadInput(
+                f"{path}: its times reach {t.max()}: no µs; a column's name may say its unit: t_ns"
+            )
+        return t // 1000 if unit == "ns" else t
     if not len(t):
         return t.astype(np.int64)
     t = t.astype(np.float64)  # a half would end at 65 504 µs
@@ -174,7 +169,7 @@ def _microseconds(path: Path, t: NDArray[Any], unit: str | None) -> NDArray[Any]
             )
         unit = "s" if fractions else "us"
     with np.errstate(over="ignore"):  # refused below
-        micros = np.rint(t * (1e6 if unit == "s" else 1))
+        micros = np.rint(t * _IN_US[unit])
     if np.abs(micros).max() > _MOST_US:
         i = int(np.abs(micros).argmax())
         raise BadInput(f"{path}: event {i} has t = {t[i]} {unit.replace('us', 'µs')}")

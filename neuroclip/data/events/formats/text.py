@@ -1,8 +1,9 @@
 """`.csv` and `.txt`: an event a line, four or more columns apart by commas, semicolons, tabs or spaces.
 
 A line of names before them says which is which, in a comment too (`# t x y p`); without one see
-`columns`. A first line of two integers is the sensor's width and height (RPG's recordings). Lines that start
-with #, % or // are comments. `True` and `False`, as pandas writes polarities, are 1 and 0.
+`columns`. A first line of two integers is the sensor's width and height (RPG's recordings), and so are those
+of the comment `%geometry:640,480` (Metavision's). Lines that start with #, % or // are comments. `True` and
+`False`, as pandas writes polarities, are 1 and 0.
 """
 
 import re
@@ -17,7 +18,10 @@ from deploy.errors import BadInput
 from neuroclip.data.events.formats.columns import from_columns, from_table, named
 from neuroclip.data.events.formats.raw import RawEvents, Sensor, read_bytes
 
+# UTF-8's, which programs of Windows put before a text.
+_MARK = b"\xef\xbb\xbf"
 _COMMENTS = (b"#", b"%", b"//")
+_GEOMETRY = re.compile(rb"% *geometry *: *(\d{1,5}) *, *(\d{1,5})")
 # Of a file's bytes an event takes no fewer ("0 0 0 0\n"), and of lines before the events nobody has more.
 _LEAST_BYTES = 8
 _MAX_HEADER_LINES = 1000
@@ -57,11 +61,11 @@ def head(path: Path, content: bytes) -> tuple[list[str], Sensor | None, int, int
     """Names of columns or none, the sensor, where the events begin, and how many lines are before."""
     names: list[str] = []
     sensor: Sensor | None = None
-    start = number = 0
+    start, number = len(_MARK) if content.startswith(_MARK) else 0, 0
     while start < len(content):
         end = content.find(b"\n", start)
         end = len(content) if end < 0 else end
-        line = content[start:end].strip().removeprefix(b"\xef\xbb\xbf")
+        line = content[start:end].strip()
         comment = line.startswith(_COMMENTS)
         fields = _fields(line.lstrip(b"#%/! ") if comment else line)
         if line and not comment and _is_numbers(fields):
@@ -69,6 +73,8 @@ def head(path: Path, content: bytes) -> tuple[list[str], Sensor | None, int, int
             if len(fields) != 2 or len(size) != 2 or sensor:
                 break
             sensor = (size[0], size[1])
+        elif geometry := _GEOMETRY.fullmatch(line):
+            sensor = (int(geometry[1]), int(geometry[2]))
         elif line:
             try:
                 is_names = named(fields) is not None
