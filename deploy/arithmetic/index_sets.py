@@ -16,13 +16,17 @@ def ragged(starts: Ints, lengths: Ints) -> Ints:
 def distinct(values: Ints, bound: int) -> Ints:
     """The distinct values, ascending, of integers in 0..bound − 1."""
     if bound > 16 * len(values) + (1 << 20):
-        # Most values come in a few ascending runs, which a stable sort only merges.
-        ordered = np.sort(values, kind="stable")
-        return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+        # Most values come in a few ascending runs, which a stable sort only merges, or next to equals.
+        return _thinned(np.sort(_thinned(values), kind="stable"))
     # Where the bound is not far above their number, marking them is much faster than sorting.
     seen = np.zeros(bound, np.bool_)
     seen[values] = True
     return np.flatnonzero(seen)
+
+
+def _thinned(values: Ints) -> Ints:
+    """Of equals next to each other the first."""
+    return values[np.append(True, values[1:] != values[:-1])[: len(values)]]
 
 
 def fingerprints(members: Ints, of: Ints, sets: int, bound: int) -> Ints:

@@ -7,7 +7,7 @@ kernel is performed**, but at the edge, where the padding sends nothing.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,11 +198,45 @@ class Conv2d(Connection):
 
     def spread(self, targets: Ints, part: Ints, parts: int) -> tuple[Ints, Ints]:
         """The windows of the positions that each part holds."""
+        _, height, width = self.target_shape
         # Channels of a group at one position see the same sources.
-        at, bound = self._positions(targets) * parts + part, prod(self.target_shape[1:]) * parts
-        at, part = np.divmod(distinct(at, self.groups * bound), parts)
-        found = np.divmod(distinct(self._keys(at, part, parts), self.class_count * parts), parts)
+        held = distinct(
+            self._positions(targets) * parts + part, self.groups * height * width * parts
+        )
+        at, part = np.divmod(held, parts)
+        group, position = np.divmod(at, height * width)
+        (y, x), first = np.divmod(position, width), group * prod(self.size)
+        # What a neighbour on the same part hears too is left to it: of a patch, all but its edge.
+        rows, above = self._neighbours(held, y, 0, width * parts)
+        columns, before = self._neighbours(held, x, 1, parts)
+        alone = np.ones(len(held), np.bool_)
+        left = [
+            [np.flatnonzero(down & right) for right in (alone, ~before)] for down in (alone, ~above)
+        ]
+        keys = []
+        for ky, kx in np.ndindex(*self.weight.shape[2:]):
+            own = left[ky < self.weight.shape[2] - rows][kx < self.weight.shape[3] - columns]
+            source = _source(self, y[own], x[own], ky, kx)
+            keys.append(((first[own] + source) * parts + part[own])[source >= 0])
+        found = np.divmod(distinct(np.concatenate(keys), self.class_count * parts), parts)
         return found[0], found[1]
+
+    def _neighbours(
+        self, held: Ints, along: Ints, axis: int, step: int
+    ) -> tuple[int, NDArray[np.bool_]]:
+        """(k, which targets have a neighbour that hears with the kernel's i + k what they hear with its i).
+
+        held: position · parts + part of each target, ascending, position i + 1 of the axis `step`
+        after i. along: the position of each on the axis. A neighbour is on the same part.
+        """
+        stride, dilation = self.stride[axis], self.dilation[axis]
+        common = gcd(stride, dilation)
+        if stride // common >= self.weight.shape[2 + axis]:  # no two windows share a source
+            return stride // common, np.zeros(len(held), np.bool_)
+        away = dilation // common
+        other = held - away * step
+        found = (held[np.searchsorted(held, other)] == other) & (along >= away)
+        return stride // common, found
 
     def lists(self, targets: Ints, part: Ints, parts: int) -> tuple[Ints, Ints, Ints]:
         """The same, with how often each window has the source."""
@@ -223,6 +257,8 @@ class Conv2d(Connection):
     def _positions(self, targets: Ints) -> Ints:
         """group · positions + position of each target."""
         outputs, height, width = self.target_shape
+        if self.groups == 1:
+            return targets % (height * width)
         channel, position = np.divmod(targets, height * width)
         return channel // (outputs // self.groups) * (height * width) + position
 
@@ -241,13 +277,17 @@ class Conv2d(Connection):
 def seen(c: Conv2d, position: Ints) -> Iterator[tuple[int, int, Ints]]:
     """(k_y, k_x, source positions) of each kernel position for targets at these; −1 on the padding."""
     y, x = np.divmod(position, c.target_shape[2])
+    for ky, kx in np.ndindex(*c.weight.shape[2:]):
+        yield ky, kx, _source(c, y, x, ky, kx)
+
+
+def _source(c: Conv2d, y: Ints, x: Ints, ky: int, kx: int) -> Ints:
+    """The source positions that targets at (y, x) hear with one position of the kernel; −1 on the padding."""
     height, width = c.size
-    for ky in range(c.weight.shape[2]):
-        from_y = y * c.stride[0] + ky * c.dilation[0] - c.padding[0]
-        for kx in range(c.weight.shape[3]):
-            from_x = x * c.stride[1] + kx * c.dilation[1] - c.padding[1]
-            real = (from_y >= 0) & (from_y < height) & (from_x >= 0) & (from_x < width)
-            yield ky, kx, np.where(real, from_y * width + from_x, -1)
+    from_y = y * c.stride[0] + (ky * c.dilation[0] - c.padding[0])
+    from_x = x * c.stride[1] + (kx * c.dilation[1] - c.padding[1])
+    real = (from_y >= 0) & (from_y < height) & (from_x >= 0) & (from_x < width)
+    return np.where(real, from_y * width + from_x, -1)
 
 
 def taps(c: Conv2d) -> Iterator[tuple[int, int, slice, slice, slice, slice]]:
