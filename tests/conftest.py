@@ -293,10 +293,15 @@ def random_sparse() -> Callable[..., Sparse]:
     return sparse
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of the session's own: tests neither read nor fill the user's."""
-    return tmp_path_factory.mktemp("cache")
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache folder of a whole run, of all its processes: tests neither read nor fill the user's."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEUROCLIP_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -408,15 +413,12 @@ def checkpoint_folder(
 
 
 @pytest.fixture
-def refused(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs a command that must refuse its input: status 2, one line, no traceback, nothing written.
 
     Call as refused(main, *arguments, says=[...]): every text of `says` stands in the line, which is
     returned.
     """
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
 
     def run(main: Callable[[list[str]], int], *arguments: object, says: tuple = ()) -> str:
         before = listing(tmp_path)

@@ -133,9 +133,8 @@ def sent(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes that have a name")
 @pytest.mark.parametrize("form", ["bin", "bs2", "dat", "csv", "txt"])
-def test_live_sources(tmp_path, song, sent, form, monkeypatch, cache, capsys):
+def test_live_sources(tmp_path, song, sent, form, capsys):
     """Whatever comes is events or is refused; binary formats take most bytes for events."""
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     stream = io.BytesIO()
     torch.save({"a": Canary(song)}, stream)
     called = f"__import__('os').mkdir({str(song)!r}),1,1,1\n".encode()

@@ -134,12 +134,11 @@ def Net():
 @pytest.fixture
 def place(
     tmp_path: Path, graph_file: Path, spikes_file: Path, recordings_folder: Path,
-    checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch, cache: Path,
+    checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> Path:  # fmt: skip
     """The folder in which the commands of a page are run, with what they name."""
     for package in ("torch", "snntorch", "open_clip", "tonic", "sklearn", "nirtorch"):
         pytest.importorskip(package)
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "path" / "to").mkdir(parents=True)
     for name in ("DIR", "path/to/N-MNIST"):

@@ -57,11 +57,10 @@ def watched(main, out, *arguments):
 
 
 @pytest.fixture
-def data(cache, monkeypatch, recordings_folder):
+def data(recordings_folder):
     for package in ("snntorch", "open_clip"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     return ("--data", recordings_folder)
 
 

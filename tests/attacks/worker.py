@@ -283,7 +283,6 @@ def main(kind: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)
-        os.environ["NEUROCLIP_CACHE"] = str(folder / "cache")
         progress.FIRST_S = 1e9  # nothing but the line that is judged
         if kind == "learning":
             with redirect_stdout(io.StringIO()):  # imports all there is; our lines are the worker's

@@ -746,22 +746,30 @@ def assert_read_or_refused(path: Path, read: Callable[[Path], object], repeats: 
     assert refusals > repeats / 4
 
 
-def test_arrays_of_damaged_bytes(tmp_path: Path, graph_file: Path, spikes_file: Path) -> None:
+REPEATS = pytest.mark.parametrize("repeats", [50, pytest.param(400, marks=pytest.mark.long)])
+
+
+@REPEATS
+def test_arrays_of_damaged_bytes(
+    tmp_path: Path, graph_file: Path, spikes_file: Path, repeats: int
+) -> None:
     command = [graph_file, "--data", spikes_file, "--target", "emulator", "--out", tmp_path / "run"]
     assert main([str(a) for a in command]) == 0
     spikes = Path(shutil.copy(spikes_file, tmp_path))
     np.save(tmp_path / "spikes.npy", np.load(spikes_file)["spikes"])
-    assert_read_or_refused(tmp_path / "run" / "program.npz", load_program, 150)
-    assert_read_or_refused(tmp_path / "run" / "trace.npz", load_trace, 150)
-    assert_read_or_refused(spikes, read_spikes, 150)
-    assert_read_or_refused(tmp_path / "spikes.npy", read_spikes, 150)
+    assert_read_or_refused(tmp_path / "run" / "program.npz", load_program, repeats)
+    assert_read_or_refused(tmp_path / "run" / "trace.npz", load_trace, repeats)
+    assert_read_or_refused(spikes, read_spikes, repeats)
+    assert_read_or_refused(tmp_path / "spikes.npy", read_spikes, repeats)
 
 
-def test_graphs_of_damaged_bytes(graph: Path) -> None:
-    assert_read_or_refused(graph, read_nir, 250)
+@REPEATS
+def test_graphs_of_damaged_bytes(graph: Path, repeats: int) -> None:
+    assert_read_or_refused(graph, read_nir, repeats)
 
 
-def test_weights_of_damaged_bytes(tmp_path: Path) -> None:
+@REPEATS
+def test_weights_of_damaged_bytes(tmp_path: Path, repeats: int) -> None:
     torch = pytest.importorskip("torch")
     safetensors = pytest.importorskip("safetensors.torch")
     from neuroclip.storage.weights import read_weights
@@ -771,7 +779,7 @@ def test_weights_of_damaged_bytes(tmp_path: Path) -> None:
     torch.save(tensors, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     safetensors.save_file(tensors, tmp_path / "file.safetensors")
     for name in ("new.pt", "old.pt", "file.safetensors"):
-        assert_read_or_refused(tmp_path / name, read_weights, 150)
+        assert_read_or_refused(tmp_path / name, read_weights, repeats)
 
 
 @pytest.mark.parametrize("label", [3, -1, 10**12])

@@ -16,7 +16,7 @@ def test_damaged_copies_are_read_or_refused(kind: str) -> None:
     if kind != "report":
         pytest.importorskip("torch")
         pytest.importorskip("open_clip")
-    found = outcome(WORKER, kind, 0, 120)
+    found = outcome(WORKER, kind, 0, 60)
     assert found["read"] and found["refused"]
 
 

@@ -108,9 +108,8 @@ def test_skipping_is_for_the_data_of_a_checkpoint(tmp_path, refused):
 
 
 def test_a_bad_recording_is_skipped_and_counted(
-    tmp_path, cache, monkeypatch, checkpoint_folder, recordings_folder, refused
+    tmp_path, checkpoint_folder, recordings_folder, refused
 ):
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     data = shutil.copytree(recordings_folder, tmp_path / "recordings")
     (data / "Test" / "4" / "00001.bin").write_bytes(b"123")
     out = tmp_path / "out"

@@ -130,7 +130,7 @@ def test_netx_runs_many_random_networks_as_the_emulator_does(tmp_path, netx, ran
 
 
 def test_what_is_written_is_read_back_with_its_names(tmp_path, random_conv2d):
-    for seed in range(40):
+    for seed in range(20):
         program = random_chain(seed, random_conv2d)
         write_net(tmp_path / "a.net", program)
         (node,) = program.inputs

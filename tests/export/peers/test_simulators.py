@@ -124,14 +124,14 @@ def compare(simulator, seed, sparse):
 
 
 @needs("nengo_loihi")
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_nengo_loihi_does_what_the_emulator_does(random_sparse, seed):
     compare(run_nengo_loihi, seed, random_sparse)
 
 
 @needs("brian2_loihi")
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_brian2_loihi_does_what_the_emulator_does(random_sparse, seed):
     compare(run_brian2_loihi, seed, random_sparse)

@@ -255,7 +255,6 @@ def test_a_torch_module_changed_after_the_export(
     checkpoint_folder: Path,
     recordings_folder: Path,
     tmp_path: Path,
-    cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     where: str,
@@ -265,7 +264,6 @@ def test_a_torch_module_changed_after_the_export(
 
     import export.run.torch_run as torch_run
 
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     really = torch_run.run_torch
 
     def sabotaged(network: Any, inputs: Any) -> Trace:
@@ -302,12 +300,10 @@ def test_an_emulator_that_is_wrong_is_found_by_torch(
     checkpoint_folder: Path,
     recordings_folder: Path,
     tmp_path: Path,
-    cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The emulator is no judge of its own: here its neurons decay by one part in 4096 too little."""
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
 
     def slow(program: Program, inputs: Any, threads: int, per_step: bool) -> Any:
         populations = [replace(p, dv=np.maximum(p.dv - 1, 0)) for p in program.populations]

@@ -38,14 +38,14 @@ SHAPES = [(8, 6), (3, 12), (1, 20), (12, 2)]  # time steps, samples
 
 @pytest.mark.parametrize(
     ("first", "timesteps", "samples"),
-    [(100 + 10 * i, *SHAPES[i % len(SHAPES)]) for i in range(13)],
+    [(100, *SHAPES[0]), (110, *SHAPES[1]), (180, *SHAPES[2]), (190, *SHAPES[3])],
 )
 def test_lava_holds_and_does_what_the_emulator_does(
     equal_on_lava, random_program, random_messages, first, timesteps, samples
 ):
-    """Thirteen starts of Lava, each of eight random networks, with loops and delayed skips.
+    """Four starts of Lava, each of eight random networks, with loops and delayed skips.
 
-    Eight starts are of spiking populations, five of all that Lava has a fixed-point model of.
+    Two starts are of spiking populations, two of all that Lava has a fixed-point model of.
     """
     kinds = "plain" if first < 180 else "lava"
     program = several(random_program, first, kinds)

@@ -28,9 +28,8 @@ FRAMES = FrameOptions(normalisation="clip")
 
 
 @pytest.fixture(autouse=True)
-def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """open_clip knows the small architecture by name."""
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", [])
     monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", {})
     (tmp_path / "configs").mkdir()

@@ -19,11 +19,6 @@ ROOT = Path(__file__).parents[3]
 Refused = Callable[..., str]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
-
-
 # ---------------------------------------------------------------- diff
 
 

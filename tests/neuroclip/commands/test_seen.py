@@ -17,19 +17,12 @@ from neuroclip.data.seen import read_seen
 SHOTS, CLASSES = 2, 10
 
 
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
-
-
 @pytest.fixture(scope="module")
-def trained(recordings_folder: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(recordings_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "adapter"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NEUROCLIP_CACHE", str(cache))
-        command = ["train", "--data", recordings_folder, "--shots", SHOTS, "--out", out]
-        command += ["--steps", 4, "--hidden", 6, "--epochs", 1, "--quantized-epochs", 1]
-        assert main([str(a) for a in [*command, "--variants", 1]]) == 0
+    command = ["train", "--data", recordings_folder, "--shots", SHOTS, "--out", out]
+    command += ["--steps", 4, "--hidden", 6, "--epochs", 1, "--quantized-epochs", 1]
+    assert main([str(a) for a in [*command, "--variants", 1]]) == 0
     return out
 
 

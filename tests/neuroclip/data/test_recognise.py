@@ -116,9 +116,8 @@ def test_damaged_recordings_do_not_hide_what_the_others_show(tmp_path) -> None:
         open_dataset(tmp_path).load(0)
 
 
-def test_zero_shot_says_what_it_took_the_data_for(tmp_path, capsys, monkeypatch, cache) -> None:
+def test_zero_shot_says_what_it_took_the_data_for(tmp_path, capsys) -> None:
     pytest.importorskip("open_clip")
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     made(tmp_path / "a", "Train", DIGIT_NAMES, ".bin", write_bin)
     made(tmp_path / "b", "Train", ("left", "right"), ".bin", write_bin)
     assert main(["zero-shot", "--data", str(tmp_path / "a"), "--steps", "2"]) == 0

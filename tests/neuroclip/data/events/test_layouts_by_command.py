@@ -185,13 +185,8 @@ LAYOUTS: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_zero_shot_training_and_export(
-    tmp_path: Path,
-    cache: Path,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    layout: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture, layout: str
 ) -> None:
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     make, taken_for, said = LAYOUTS[layout]
     make(tmp_path / "data")
     data = ["--data", str(tmp_path / "data"), *said]
@@ -281,10 +276,9 @@ SHORT = ("classes", "Tiny-ImageNet")
     ],
 )
 def test_zero_shot_training_and_export_of_images(
-    tmp_path: Path, cache: Path, capsys, monkeypatch, refused, checkpoint_folder, layout: str
+    tmp_path: Path, capsys, refused, checkpoint_folder, layout: str
 ) -> None:
     """What an adapter says of still images, in every command; and all three with an encoder of images."""
-    monkeypatch.setenv("NEUROCLIP_CACHE", str(cache))
     files, _ = IMAGES["READ"][layout]
     folder = IMAGES["written"](tmp_path / "data", files)
     out = tmp_path / "adapter"
