@@ -11,13 +11,13 @@ is nowhere on the mesh: their messages take no hops here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.hardware.chip import Chip, amount
-from deploy.hardware.mapping import Mapping, Place
+from deploy.hardware.mapping import Core, Mapping, Place
 
 Ints = NDArray[np.int64]
 
@@ -49,8 +49,8 @@ def place_of(chip: Chip, index: int) -> Place:
 
 def placed(chip: Chip, mapping: Mapping) -> Mapping:
     """The mapping with the place of every core written in."""
-    cores = (replace(core, place=place_of(chip, core.index)) for core in mapping.cores)
-    return replace(mapping, cores=tuple(cores))
+    cores = (Core(core.index, core.slices, place_of(chip, core.index)) for core in mapping.cores)
+    return Mapping(mapping.chip, tuple(cores))
 
 
 def distances(chip: Chip, indices: Sequence[int] | Ints) -> Distances:

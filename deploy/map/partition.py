@@ -182,10 +182,9 @@ def _place(task: Task, part_of: Parts) -> Mapping:
     along_all = np.argsort(rank / np.maximum(held, 1), kind="stable")
     traffic = between(hypergraph(task.program, part_of, cores, task.messages))
     index = arrange(task.chip, cores, traffic, along_all, task.seed)
-    mapping = to_mapping(task.chip, part_of)
-    moved = tuple(replace(core, index=int(index[core.index])) for core in mapping.cores)
-    ordered = tuple(sorted(moved, key=lambda core: core.index))
-    return placed(task.chip, replace(mapping, cores=ordered))
+    return placed(
+        task.chip, to_mapping(task.chip, {name: index[part] for name, part in part_of.items()})
+    )
 
 
 def _refined(task: Task, start: Parts) -> dict[str, Parts]:

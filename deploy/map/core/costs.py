@@ -29,7 +29,14 @@ from deploy.arithmetic.index_sets import Ints, distinct
 from deploy.connections import Connection
 from deploy.hardware.chip import Chip, amount
 from deploy.hardware.mapping import Mapping
-from deploy.map.core.hypergraph import Hypergraph, Parts, hypergraph, parts_of
+from deploy.map.core.hypergraph import (
+    Hypergraph,
+    Pairs,
+    Parts,
+    hypergraph,
+    parts_of,
+    spreads,
+)
 from deploy.neurons import Neurons
 from deploy.program.program import Program
 
@@ -72,9 +79,9 @@ def connection_words(chip: Chip, c: Connection, targets: Ints, part: Ints, parts
     return held.times * np.bincount(held.part, words, parts).astype(np.int64)
 
 
-def connection_axons(c: Connection, targets: Ints, part: Ints, parts: int) -> Ints:
-    """Input axons of each part that holds these targets: int64 [parts]."""
-    return c.members * np.bincount(c.spread(targets, part, parts)[1], minlength=parts)
+def connection_axons(c: Connection, spread: Pairs, parts: int) -> Ints:
+    """Input axons of each part, from what `Connection.spread` gives for it: int64 [parts]."""
+    return c.members * np.bincount(spread[1], minlength=parts)
 
 
 def output_axons(graph: Hypergraph) -> Ints:
@@ -87,7 +94,8 @@ def output_axons(graph: Hypergraph) -> Ints:
 def loads(program: Program, chip: Chip, part_of: Parts, parts: int) -> dict[str, Ints]:
     """What each part, as a core, uses of each of RESOURCES: {resource: int64 [parts]}."""
     used = {resource: np.zeros(parts, np.int64) for resource in RESOURCES}
-    used["output_axons"] = output_axons(hypergraph(program, part_of, parts))
+    pairs = spreads(program, part_of, parts)
+    used["output_axons"] = output_axons(hypergraph(program, part_of, parts, pairs=pairs))
     groups = neuron_groups(program)
     formats: dict[tuple[str, int, bool], NDArray[np.bool_]] = {}
     for p in program.populations:
@@ -98,7 +106,7 @@ def loads(program: Program, chip: Chip, part_of: Parts, parts: int) -> dict[str,
         used["neuron_groups"] += np.bincount(held, minlength=parts)
         for c in program.into(p.name):
             used["synapse_words"] += connection_words(chip, c, targets, part, parts)
-            used["input_axons"] += connection_axons(c, targets, part, parts)
+            used["input_axons"] += connection_axons(c, pairs[c.name], parts)
             (form,) = synapse_formats([c])
             formats.setdefault(form, np.zeros(parts, np.bool_))[part] = True
     for held_format in formats.values():

@@ -73,7 +73,7 @@ class Limits:
             )
         if resource == "input_axons":
             return sum(
-                (connection_axons(c, targets, part, parts) for c in self.incoming),
+                (connection_axons(c, c.spread(targets, part, parts), parts) for c in self.incoming),
                 np.zeros(parts, np.int64),
             )
         return sum(

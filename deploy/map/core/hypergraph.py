@@ -33,6 +33,8 @@ from deploy.program.program import Program
 Parts = Dict[str, Ints]
 # Messages that every neuron and input channel sent: {node: integers [*shape]}.
 Messages = Dict[str, NDArray[Any]]
+# (class, part) of a connection, as `Connection.spread` gives them.
+Pairs = tuple[Ints, Ints]
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,22 @@ class Hypergraph:
         return self.pins != np.repeat(self.own, np.diff(self.indptr))
 
 
+def spreads(program: Program, part_of: Parts, parts: int) -> dict[str, Pairs]:
+    """The parts that each connection reaches: {connection: (class, part)}."""
+    return {c.name: _spread(c, part_of, parts) for c in program.connections}
+
+
 def hypergraph(
-    program: Program, part_of: Parts, parts: int, messages: Messages | None = None
+    program: Program,
+    part_of: Parts,
+    parts: int,
+    messages: Messages | None = None,
+    pairs: Dict[str, Pairs] | None = None,
 ) -> Hypergraph:
-    """The messages of a program between the parts of its neurons, one per sender without `messages`."""
-    by_target = {name: np.arange(len(part)) for name, part in part_of.items()}
+    """The messages of a program between the parts of its neurons, one per sender without `messages`.
+
+    pairs: `spreads` of these parts, where they are known.
+    """
     pieces = []
     for node in program.sources:
         sends = program.out_of(node.name)
@@ -70,8 +83,8 @@ def hypergraph(
             continue
         own = part_of.get(node.name, np.full(node.size, -1, np.int64))
         sent = np.ones(node.size, np.int64) if messages is None else messages[node.name]
-        pairs = [c.spread(by_target[c.target], part_of[c.target], parts) for c in sends]
-        pieces.append(_edges(sends, pairs, own, np.asarray(sent).reshape(-1), parts))
+        reach = [_spread(c, part_of, parts) if pairs is None else pairs[c.name] for c in sends]
+        pieces.append(_edges(sends, reach, own, np.asarray(sent).reshape(-1), parts))
     own, count, weight, degree, pins = (
         np.concatenate([piece[i] for piece in pieces] or [np.zeros(0, np.int64)]) for i in range(5)
     )
@@ -91,15 +104,14 @@ def reached(program: Program, p: Neurons, part_of: Parts, parts: int) -> Ints:
     sends, nothing = program.out_of(p.name), np.zeros(p.size, np.int64)
     if not sends:
         return nothing
-    pairs = [c.spread(np.arange(c.target_size), part_of[c.target], parts) for c in sends]
+    pairs = [_spread(c, part_of, parts) for c in sends]
     *_, degree, _, edge = _edges(sends, pairs, nothing, nothing, parts)
     return degree[edge]
 
 
 def packets(graph: Hypergraph) -> int:
     """Messages to other parts."""
-    per_edge = np.bincount(graph.edge_of[graph.remote], minlength=len(graph.own))
-    return int(np.dot(graph.weight, per_edge))
+    return int(np.repeat(graph.weight, np.diff(graph.indptr))[graph.remote].sum())
 
 
 def between(graph: Hypergraph) -> tuple[Ints, Ints, Ints]:
@@ -121,20 +133,25 @@ def parts_of(program: Program, mapping: Mapping) -> Parts:
     return found
 
 
+def _spread(c: Connection, part_of: Parts, parts: int) -> Pairs:
+    return c.spread(np.arange(c.target_size), part_of[c.target], parts)
+
+
 def _edges(
     sends: tuple[Connection, ...],
-    pairs: list[tuple[Ints, Ints]],
+    pairs: list[Pairs],
     own: Ints,
     sent: Ints,
     parts: int,
 ) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
     """(own, count, weight, degree, pins) of the hyperedges of one sender's neurons, and whose each is."""
     of = [c.classes() for c in sends]
-    first, edge = np.unique(own, return_inverse=True)[1], None
-    for c, which in zip(sends, of, strict=True):
-        key = (first if edge is None else edge) * c.class_count + which
+    edge = own + 1
+    for i, (c, which) in enumerate(zip(sends, of, strict=True)):
+        if any(np.array_equal(which, before) for before in of[:i]):
+            continue  # as most of a node's connections: nothing is told apart by these that was not
+        key = edge * c.class_count + which
         _, example, edge = np.unique(key, return_index=True, return_inverse=True)
-    assert edge is not None
     number = len(example)
     count = np.bincount(edge, minlength=number)
     weight = np.bincount(edge, sent, number).astype(np.int64)

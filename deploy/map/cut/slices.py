@@ -78,7 +78,7 @@ def layer_parts(
 
 
 def to_mapping(chip: Chip, part_of: Parts) -> Mapping:
-    """The mapping of the core of every neuron, cores numbered from 0."""
+    """The mapping of the core of every neuron, by its index."""
     held: dict[int, list[Slice]] = {}
     for name, part in part_of.items():
         edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(part)]
