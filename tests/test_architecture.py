@@ -45,6 +45,7 @@ OPTIONAL = {
     "deploy/compiled.py": {"numba"},
     "deploy/emulate/edge_kernel.py": {"numba"},
     "deploy/map/improve/anneal_kernel.py": {"numba"},
+    "deploy/map/improve/settle_kernel.py": {"numba"},
     "deploy/map/improve/tabu_kernel.py": {"numba"},
     "deploy/jobs.py": {"distributed", "joblib"},
     "deploy/map/improve/mtkahypar.py": {"mtkahypar"},

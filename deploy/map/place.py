@@ -17,6 +17,7 @@ last routers for some steps, so that it leaves such a minimum behind; it keeps t
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deploy.arithmetic.index_sets import Ints
 from deploy.hardware.chip import Chip, amount
@@ -170,17 +171,29 @@ class _Neighbours:
         return self.others[here], self.messages[here]
 
 
+@dataclass(frozen=True)
+class _Routers:
+    """The slots of each router, one after another: those of router i begin at first[i].
+
+    at: coordinates of each slot, [4, slots]. number: of each router, y · columns + x, ascending.
+    """
+
+    at: Ints
+    slots: Ints
+    number: Ints
+    first: Ints
+
+
 def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> Ints:
     cores = len(start)
     near = _neighbours(cores, traffic)
     # Scaled, so that what a message costs is the sum of the differences.
     crossing = amount(chip.chip_crossing)
     at = coordinates(chip, slots) * np.array([1, 1, crossing, crossing])[:, None]
-    x, y, *_ = at
-    columns = int(x.max()) + 1
-    # The slots of each router, one after another, and where each router's begin.
-    by_router = np.argsort(y * columns + x, kind="stable")
-    routers, first = np.unique((y * columns + x)[by_router], return_index=True)
+    router = at[1] * (int(at[0].max()) + 1) + at[0]
+    by_router = np.argsort(router, kind="stable")
+    number, first = np.unique(router[by_router], return_index=True)
+    mesh = _Routers(at, by_router, number, np.append(first, len(slots)))
     held = np.full(len(slots), -1, np.int64)
     held[start] = np.arange(cores)
     slot = start.copy()
@@ -190,35 +203,64 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
     waiting = np.argsort(-strength, kind="stable")
     turn = 0
     for _ in range(max(1, _EXCHANGES // cores)):
-        moved = 0
-        for core in waiting.tolist():
-            others, messages = near.of(core)
-            if not len(others):
-                continue
-            ends = at[:, slot[others]]
-            wish_x, wish_y = (ends[:2] @ messages / strength[core] + 0.5).astype(np.int64).tolist()
-            i = min(int(np.searchsorted(routers, wish_y * columns + wish_x)), len(routers) - 1)
-            last = first[i + 1] if i + 1 < len(first) else len(slots)
-            turn += 1
-            there = int(by_router[first[i] + turn % (last - first[i])])
-            here, other = int(slot[core]), int(held[there])
-            if here == there:
-                continue
-            apart_now = messages if other < 0 else messages * (others != other)
-            gain = _gain(ends, apart_now, at[:, here], at[:, there])
-            if other >= 0:
-                others, messages = near.of(other)
-                apart_now = messages * (others != core)
-                gain += _gain(at[:, slot[others]], apart_now, at[:, there], at[:, here])
-            if gain < 0:
-                slot[core], held[there] = there, core
-                held[here] = other
-                if other >= 0:
-                    slot[other] = here
-                moved += 1
+        moved, turn = _round(mesh, near, strength, waiting, slot, held, turn)
         if not moved:
             break
     return slots[slot]
+
+
+def _round(
+    mesh: _Routers, near: _Neighbours, strength: NDArray[np.float64], waiting: Ints,
+    slot: Ints, held: Ints, turn: int,
+) -> tuple[int, int]:  # fmt: skip
+    """As `_settle`, compiled where that can be."""
+    if not available():
+        return _settle(mesh, near, strength, waiting, slot, held, turn)
+    from deploy.map.improve.settle_kernel import settle
+
+    moved, turn = settle(
+        mesh.at, slot, held, waiting, strength, near.indptr, near.others, near.messages,
+        mesh.slots, mesh.number, mesh.first, turn,
+    )  # fmt: skip
+    return moved, turn
+
+
+def _settle(
+    mesh: _Routers, near: _Neighbours, strength: NDArray[np.float64], waiting: Ints,
+    slot: Ints, held: Ints, turn: int,
+) -> tuple[int, int]:  # fmt: skip
+    """(exchanges, turn) after each waiting core went to the middle of those it talks with, where that pays.
+
+    slot: of each core, held: the core of each slot, or −1: both are moved along. turn: of the slots of
+    a router, which is tried next.
+    """
+    at, columns, moved = mesh.at, int(mesh.at[0].max()) + 1, 0
+    for core in waiting.tolist():
+        others, messages = near.of(core)
+        if not len(others):
+            continue
+        ends = at[:, slot[others]]
+        wish_x, wish_y = (ends[:2] @ messages / strength[core] + 0.5).astype(np.int64).tolist()
+        wish = wish_y * columns + wish_x
+        i = min(int(np.searchsorted(mesh.number, wish)), len(mesh.number) - 1)
+        turn += 1
+        there = int(mesh.slots[mesh.first[i] + turn % (mesh.first[i + 1] - mesh.first[i])])
+        here, other = int(slot[core]), int(held[there])
+        if here == there:
+            continue
+        apart_now = messages if other < 0 else messages * (others != other)
+        gain = _gain(ends, apart_now, at[:, here], at[:, there])
+        if other >= 0:
+            others, messages = near.of(other)
+            apart_now = messages * (others != core)
+            gain += _gain(at[:, slot[others]], apart_now, at[:, there], at[:, here])
+        if gain < 0:
+            slot[core], held[there] = there, core
+            held[here] = other
+            if other >= 0:
+                slot[other] = here
+            moved += 1
+    return moved, turn
 
 
 def _gain(ends: Ints, messages: Ints, here: Ints, there: Ints) -> int:

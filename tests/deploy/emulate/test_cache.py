@@ -15,6 +15,7 @@ COMPILED = (
     "deploy/emulate/fast/neuron_kernels.py",
     "deploy/emulate/fast/sum_kernels.py",
     "deploy/map/improve/anneal_kernel.py",
+    "deploy/map/improve/settle_kernel.py",
     "deploy/map/improve/tabu_kernel.py",
     "export/graph/simulate_kernel.py",
     "neuroclip/chip/recurrence_numba.py",

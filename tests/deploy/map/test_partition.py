@@ -367,6 +367,21 @@ def test_many_cores_are_placed_nearer_than_in_order() -> None:
     assert len(set((index // 120).tolist())) == 4  # no more chips than the cores need
 
 
+@pytest.mark.skipif(not annealing.available(), reason="the extra 'fast' is not installed")
+@pytest.mark.parametrize("cores", [330, 480])
+def test_compiled_exchanges_are_the_same(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    """On four chips, which 480 cores fill; messages cross, some pairs exchange none, one core is silent."""
+    rng = np.random.default_rng(cores)
+    ends = rng.integers(1, cores, (2, 3 * cores))
+    kept = ends[0] != ends[1]
+    traffic = ends[0][kept], ends[1][kept], rng.integers(0, 50, int(kept.sum()))
+    chip, along, found = load_chip("kapoho-point"), rng.permutation(cores), []
+    for compiled in (True, False):
+        monkeypatch.setattr("deploy.map.place.available", lambda compiled=compiled: compiled)
+        found.append(arrange(chip, cores, traffic, along).tolist())
+    assert found[0] == found[1]
+
+
 def test_costs_between_cores_by_hand() -> None:
     program, chip = small_conv(), chip_of(neurons=1000, cores_per_router=1)
     parts = {p.name: np.full(p.size, i) for i, p in enumerate(program.populations)}
