@@ -6,11 +6,13 @@ whatever order either has them, and another word for a class only where it is sa
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
@@ -59,12 +61,14 @@ def label_pairs(labels: str) -> list[tuple[str | None, str]]:
     """(class, word) of each label of `--labels`, the class where it is said: of a list, whose entries may
     be "CLASS=WORD"; or of a file.
 
-    A file holds a name a line, or CLASS, a tab and its word; or JSON, a list of names or an object
-    {class: word}. Raises BadInput naming the file and the label.
+    A file holds a name a line, or CLASS, a tab and its word, beside comments ("# …"); or JSON, a list of
+    names or an object {class: word}. Raises BadInput naming the file and the label.
     """
     path = Path(labels)
     if path.suffix.lower() in _FILES and "," not in labels:
         return _of_file(path)
+    if os.path.isfile(labels):
+        raise BadInput(f"--labels {labels}: a file of labels is called {', '.join(_FILES)}")
     return [_pair(label) for label in split_labels(labels)]
 
 
@@ -78,20 +82,26 @@ def _of_file(path: Path) -> list[tuple[str | None, str]]:
     found: list[tuple[str | None, str]]
     if path.suffix.lower() == ".json":
         try:
-            held = json.loads(text)
+            held = json.loads(text, object_pairs_hook=_Pairs)
         except (ValueError, RecursionError) as error:
             raise BadInput(f"{path}: not valid JSON: {error}") from error
-        found = list(held.items()) if isinstance(held, dict) else [(None, x) for x in held or ()]
-        if not isinstance(held, dict | list) or not all(isinstance(x, str) for _, x in found):
+        entries: list[Any] = held if isinstance(held, list) else [None]
+        found = held if isinstance(held, _Pairs) else [(None, x) for x in entries]
+        if not all(isinstance(x, str) for _, x in found):
             raise BadInput(
                 f"{path}: neither a list of names nor an object of a word for each class"
             )
     else:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines()]
+        lines = [line for line in lines if line and not line.startswith("# ")]
         found = [_of_line(line) for line in lines]
     if not found:
         raise BadInput(f"{path}: the list of labels is empty")
     return found
+
+
+class _Pairs(list[tuple[str | None, Any]]):
+    """The members of a JSON object, those that are there twice too."""
 
 
 def _of_line(line: str) -> tuple[str | None, str]:

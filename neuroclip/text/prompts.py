@@ -34,12 +34,17 @@ def fill(labels: Sequence[str], template: str) -> list[str]:
 
 
 def require_content(labels: Sequence[str], tokenize: Callable[[list[str]], Any]) -> None:
-    """Raise BadInput for a label that its tokenizer reads nothing of, such as "&nbsp;" in CLIP's.
+    """Raise BadInput for a label that its tokenizer reads nothing of, such as "&nbsp;" in CLIP's, or that it
+    reads as it does another, such as "Cat" and "cat": nothing could tell them apart.
 
     tokenize: texts → token ids [texts, length], padded alike. In a template such a label would be a
     sentence about nothing, like that of any other.
     """
     *ids, nothing = tokenize([*(label.strip() for label in labels), ""])
+    read: dict[tuple[int, ...], str] = {}
     for label, row in zip(labels, ids, strict=True):
         if bool((row == nothing).all()):
             raise BadInput(f"labels: label {label!r} holds nothing that the tokenizer reads")
+        other = read.setdefault(tuple(row.tolist()), label)
+        if other != label:
+            raise BadInput(f"labels: the tokenizer reads {other!r} and {label!r} as one text")

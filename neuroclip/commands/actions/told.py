@@ -39,14 +39,16 @@ def tell_classified(
     names: Sequence[str],
     what: str,
 ) -> None:
-    """Say the accuracy, or, where samples are of no label's class (-1), how many went to each label.
+    """Say the accuracy, or, where samples are of no label's class (-1) or there is one label only, how many
+    went to each label.
 
     scores: [samples, names]; truth: the label of each sample. what: the samples are.
     """
-    if (truth >= 0).all():
+    if (truth >= 0).all() and len(names) > 1:
         print(f"{title}: {accuracy(scores, truth)}")
         return
     counts = np.bincount(scores.argmax(axis=1), minlength=len(names))
     for name, count in zip(names, counts, strict=True):
         print(f"{name}: {count} {what}")
-    print(f"no accuracy: {int((truth < 0).sum())} of {len(truth)} {what} are of no label's class")
+    other = f"{int((truth < 0).sum())} of {len(truth)} {what} are of no label's class"
+    print(f"no accuracy: {other if len(names) > 1 else 'there is no other label'}")

@@ -162,7 +162,7 @@ def reader(
 def few_shot(dataset: EventDataset, shots: int, seed: int) -> NDArray[np.int64]:
     """Sorted int64 indices of `shots` training recordings of every class, drawn by `seed`.
 
-    Raises BadInput where a class has fewer training recordings.
+    Raises BadInput where a class has fewer training recordings, and where it is the only one.
     """
     return drawn_shots(dataset, shots, seed)[0]
 
@@ -174,6 +174,8 @@ def drawn_shots(
     fewer shots are those drawn first."""
     if shots < 1:
         raise BadInput(f"{dataset.name}: {shots} shots; at least 1 is needed")
+    if len(dataset.class_names) < 2:
+        raise BadInput(f"{dataset.name}: '{dataset.class_names[0]}' is its only class")
     random = np.random.default_rng(seed)
     chosen = []
     for label, name in enumerate(dataset.class_names):

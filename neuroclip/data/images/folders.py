@@ -71,12 +71,16 @@ def _source(path: Path, names: Mapping[str, str], read: Callable[[str, int], byt
     if stray:
         raise BadInput(f"{path}: class '{stray[0]}' is in its test part only")
     numbers = {name: i for i, name in enumerate(classes)}
+    # Underscores stand for spaces in the names of folders.
+    words = [found.words.get(name, name.replace("_", " ")) for name in classes]
+    if len(set(words)) < len(words):
+        twice = next(name for name in words if words.count(name) > 1)
+        raise BadInput(f"{path}: two classes are called '{twice}', underscores being spaces")
     return ImageSource(
         name=path.stem,
         labels=np.array([numbers[label] for _, label, _ in files], np.int64),
         parts=np.array([part for _, _, part in files], np.int64),
-        # Underscores stand for spaces in the names of folders.
-        class_names=tuple(found.words.get(name, name.replace("_", " ")) for name in classes),
+        class_names=tuple(words),
         title=lambda i: f"{path}: image '{files[i][0]}'",
         read=lambda i: decoded(read(names[files[i][0]], MAX_FILE)),
         notes=found.notes,

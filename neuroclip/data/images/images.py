@@ -117,6 +117,8 @@ def open_images(
             )
     counts = np.bincount(found.labels[np.r_[found.train, found.validation]], minlength=1)
     missing = set(range(len(source.class_names))) - set(np.flatnonzero(counts).tolist())
+    if part is None and len(source.class_names) < 2:
+        raise BadInput(f"{name_or_path}: '{source.class_names[0]}' is its only class")
     if part is None and missing:
         which = source.class_names[min(missing)]
         raise BadInput(f"{name_or_path}: class '{which}' has no readable training images")

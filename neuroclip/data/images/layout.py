@@ -4,6 +4,7 @@
     <class>/[train|val|test]/FILE           train/<class>/images/FILE (Tiny-ImageNet)
     val/images/FILE with val_annotations.txt (Tiny-ImageNet), or with a table of names and labels
     train/CLASS.NUMBER.jpg (Kaggle)         train/FILE with labels.csv (Kaggle)
+    val/FILE with LOC_val_solution.csv (ILSVRC on Kaggle)
 
 Parts are never merged, and no part or folder of parts becomes a class. What no rule tells is refused,
 with what was seen; images without labels, as in many a test part, are left out, and a note says so.
@@ -36,9 +37,25 @@ _JUNK = ("__macosx", "thumbs.db", "@eadir", "lost+found")
 # The folder of a class's, or of a part's, images in Tiny-ImageNet.
 _IMAGES = "images"
 _ANNOTATIONS = re.compile(r"annotations?\.txt$", re.IGNORECASE)
-_TABLES = re.compile(r"(train|val|valid|test)?[_-]?(labels?|annotations?)?\.csv$", re.IGNORECASE)
-_FILE_COLUMNS = ("id", "image", "image_id", "img", "file", "filename", "file_name", "name", "path")
-_CLASS_COLUMNS = ("label", "class", "breed", "category", "class_name", "target", "species")
+_TABLES = re.compile(
+    r"((train|val|valid|test)?[_-]?(labels?|annotations?)?|LOC_(train|val)_solution)\.csv$",
+    re.IGNORECASE,
+)
+_FILE_COLUMNS = (
+    "id",
+    "image",
+    "image_id",
+    "imageid",
+    "img",
+    "file",
+    "filename",
+    "file_name",
+    "name",
+    "path",
+)
+# Of ILSVRC on Kaggle: a class, and boxes behind it.
+_BOXES = "predictionstring"
+_CLASS_COLUMNS = (_BOXES, "label", "class", "breed", "category", "class_name", "target", "species")
 _NUMBERED = re.compile(r"(.+?)\.\d+\.\w+")
 _SYNSET = re.compile(r"n\d{8}")
 _WORDS = ("words.txt", "LOC_synset_mapping.txt", "synset_words.txt")
@@ -99,6 +116,8 @@ def layout_of(title: str, names: Sequence[str], text: Callable[[str], str]) -> L
     if TEST not in labelled and VALIDATION in labelled:
         labelled[TEST] = labelled.pop(VALIDATION)
         notes.append(f"{title}: its val part is the test part")
+    if any(label.lower() == _IMAGES for found in labelled.values() for label in found.values()):
+        reader.refuse(f"a class would be called '{_IMAGES}', and what lies beside it another")
     files = [
         (name, label, part) for part, found in labelled.items() for name, label in found.items()
     ]
@@ -187,7 +206,7 @@ class _Reader:
             return {}
         need = max(files[0], classes[0])
         return {
-            row[files[0]].strip().rsplit("/", 1)[-1]: row[classes[0]].strip()
+            row[files[0]].strip().rsplit("/", 1)[-1]: _class(row[classes[0]], head[classes[0]])
             for row in rows[1:]
             if len(row) > need
         }
@@ -208,9 +227,14 @@ class _Reader:
         return {n: w if times[w] == 1 else f"{w} {n}" for n, w in whole.items()}
 
 
+def _class(said: str, column: str) -> str:
+    words = said.split() if column == _BOXES else []
+    return words[0] if words else said.strip()
+
+
 def _part_of_table(path: Path) -> int:
     inside = [_PARTS[folder.lower()] for folder in path[:-1] if folder.lower() in _PARTS]
-    called = [p for p, name in enumerate(_NAMES) if path[-1].lower().startswith(name)]
+    called = [p for p, name in enumerate(_NAMES) if re.match(f"(loc_)?{name}", path[-1].lower())]
     return (*inside, *called, TRAIN)[0]
 
 

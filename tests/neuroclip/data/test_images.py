@@ -10,6 +10,7 @@ pytest.importorskip("sklearn")
 from PIL import Image
 
 from deploy.errors import BadInput
+from neuroclip.commands.actions.told import tell_classified
 from neuroclip.data.images.images import Shares, open_images
 from neuroclip.data.split import to_draw
 
@@ -224,3 +225,8 @@ def test_the_digits_are_where_a_camera_sees_them():
     found = open_images("digits", 16, 1)
     assert found.images.shape == (1797, 1, 34, 34)
     assert (len(found.train), len(found.validation), len(found.test)) == (1000, 297, 500)
+
+
+def test_one_label_alone_has_no_accuracy(capsys) -> None:
+    tell_classified("cats", np.ones((3, 1), np.float32), np.zeros(3, np.int64), ["cat"], "images")
+    assert capsys.readouterr().out == "cat: 3 images\nno accuracy: there is no other label\n"

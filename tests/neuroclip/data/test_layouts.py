@@ -275,6 +275,12 @@ def test_parts_go_by_the_names_that_those_of_images_have(tmp_path: Path) -> None
         assert folders == {part} and len(indices) == (8 if part == "train" else 4)
 
 
+def test_nothing_is_told_apart_of_one_class(tmp_path: Path) -> None:
+    lay_out(tmp_path, "cat/{1,2,3,4}")
+    with pytest.raises(BadInput, match="'cat' is its only class"):
+        few_shot(open_dataset(tmp_path), 1, 0)
+
+
 def lay_out(root: Path, files: str) -> None:
     """Recordings at places such as "train/{cat,dog}/{1,2}"."""
     for place in files.split():

@@ -81,6 +81,7 @@ def test_another_word_is_said_for_a_class() -> None:
         ("b.tsv", "c0\tcat\nc1\tdog, old\n", ("cat", "dog, old"), {"c0": "cat", "c1": "dog, old"}),
         ("q.txt", '"a, b"\n"c"\t" d "\n5" disk\n', ("a, b", "d", '5" disk'), {"c": "d"}),
         ("c.txt", "n01440764 tench, x\n", ("tench, x",), {"n01440764": "tench, x"}),
+        ("h.txt", "# of the zoo\n#1 dog\ncat\n", ("#1 dog", "cat"), {}),
         ("d.json", '["a", "b"]', ("a", "b"), {}),
         ("e.json", '{"x": "a"}', ("a",), {"x": "a"}),
     ],
@@ -100,6 +101,10 @@ def test_files_of_labels(tmp_path: Path, name: str, content: str, names, given) 
         ("deep.json", b"[" * 100_000, "not valid JSON"),
         ("numbers.json", b"[1]", "neither a list"),
         ("null.json", b"null", "neither a list"),
+        ("number.json", b"5", "neither a list"),
+        ("nested.json", b'[{"a": "b"}]', "neither a list"),
+        ("twice.json", b'{"a": "b", "a": "c"}', "class 'a' is named twice"),
+        ("labels.csv", b"a,b", r"labels\.csv: a file of labels is called \.txt, \.tsv, \.json"),
     ],
 )
 def test_files_that_hold_no_labels(tmp_path: Path, name: str, content, says: str) -> None:

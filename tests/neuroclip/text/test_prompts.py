@@ -1,10 +1,11 @@
 """Prompts and what is refused."""
 
+import numpy as np
 import pytest
 
 from deploy.errors import BadInput
 from neuroclip.data.events.cards import CIFAR10_DVS, DIGITS, NMNIST
-from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill
+from neuroclip.text.prompts import DEFAULT_TEMPLATE, fill, require_content
 
 
 def test_the_papers_prompts() -> None:
@@ -16,6 +17,15 @@ def test_the_papers_prompts() -> None:
         "A low quality stick figure of the object {odd}.",
     ]
     assert fill(["cat"], DEFAULT_TEMPLATE) == ["a photo of a cat."]
+
+
+def test_labels_that_a_tokenizer_reads_alike_are_refused() -> None:
+    def lower(texts: list[str]) -> np.ndarray:
+        return np.array([[*text.lower().encode().ljust(8)] for text in texts])
+
+    require_content(["cat", "dog"], lower)
+    with pytest.raises(BadInput, match="reads 'Cat' and 'cat' as one text"):
+        require_content(["Cat", "dog", "cat"], lower)
 
 
 @pytest.mark.parametrize(
