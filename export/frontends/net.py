@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.errors import BadInput
-from export.deployment.deployment import Deployment, most_active
+from export.deployment.deployment import Deployment
+from export.frontends.program import deployed
 from export.net_format.decay import decay_offsets
 from export.net_format.file import NetLayer, read_layers
 from export.net_format.read import read_net
@@ -46,23 +47,8 @@ def from_net(
             raise BadInput(f"{called(data, whole=True)}: {error}") from error
     if offsets:
         program = read_net(model, input_shape=shape, input_range=message, v_offsets=offsets)
-    output = program.outputs[0].source
-    return Deployment(
-        model=model.name,
-        data=called(data),
-        graph=None,
-        network=None,
-        inputs={name: spikes},
-        input_ranges={name: message},
-        labels=labels,
-        class_names=(),
-        predict=lambda trace, _: most_active(trace, output),
-        float_predictions=None,
-        host=("reading the output",),
-        chip=("the whole network",),
-        program=program,
-        notes=(*found, *_notes(layers)),
-    )
+    notes = (*found, *_notes(layers))
+    return deployed(model.name, program, called(data), {name: spikes}, labels, notes)
 
 
 def _recordings(data: str | Spikes, samples: int) -> dict[str, NDArray[Any]]:

@@ -5,6 +5,7 @@ import argparse
 from deploy.errors import BadInput
 from neuroclip.commands.options.groups import (
     add_clip,
+    add_names,
     add_seed,
     add_sensor,
     add_source,
@@ -46,12 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="other words for the classes (default: the model's)",
     )
     spike = parser.add_argument_group("of a SpikeCLIP only")
-    spike.add_argument(
-        "--replace", metavar='"A=B,..."', help="other names for some classes (default: none)"
-    )
-    spike.add_argument(
-        "--expand", metavar='"a,b,..."', help="names that are no class, added (default: none)"
-    )
+    add_names(spike)
     spike.add_argument(
         "--steps", metavar="N,...", type=numbers(int), default=(),
         help="how often an image is shown (default: the model's own number)",

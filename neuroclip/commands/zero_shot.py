@@ -6,6 +6,7 @@ from deploy.errors import BadInput
 from neuroclip.commands.options.groups import (
     add_clip,
     add_frames,
+    add_names,
     add_seed,
     add_sensor,
     add_source,
@@ -47,12 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the digits' still pictures in place of their events",
     )
     images = parser.add_argument_group("of images only")
-    images.add_argument(
-        "--replace", metavar='"A=B,..."', help="other names for some classes (default: none)"
-    )
-    images.add_argument(
-        "--expand", metavar='"a,b,..."', help="names that are no class, added (default: none)"
-    )
+    add_names(images)
     add_seed(parser)
 
 

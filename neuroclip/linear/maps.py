@@ -95,18 +95,15 @@ def to_connection(
     name: str,
     source: str,
     target: str,
-    exponent: int = 0,
     delay: int = 0,
 ) -> Connection:
     """The connection of an operator with integer weights of its weights' shape."""
     ends = (name, source, target, weight)
     if isinstance(op, Dense):
-        return DenseConnection(*ends, exponent, delay)
+        return DenseConnection(*ends, delay=delay)
     if isinstance(op, Listed):
-        return Sparse(*ends, op.indices, op.indptr, op.source_size, exponent, delay)
-    return Conv2d(
-        *ends, op.size, op.stride, op.padding, op.dilation, op.groups, exponent, delay
-    )  # fmt: skip
+        return Sparse(*ends, op.indices, op.indptr, op.source_size, delay=delay)
+    return Conv2d(*ends, op.size, op.stride, op.padding, op.dilation, op.groups, delay=delay)
 
 
 def diagonal(values: Float) -> Listed:

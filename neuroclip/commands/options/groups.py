@@ -131,6 +131,16 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_names(group: argparse._ArgumentGroup) -> None:
+    """Add --replace and --expand: other names for some classes, and names beside them."""
+    group.add_argument(
+        "--replace", metavar='"A=B,..."', help="other names for some classes (default: none)"
+    )
+    group.add_argument(
+        "--expand", metavar='"a,b,..."', help="names that are no class, added (default: none)"
+    )
+
+
 def add_out(parser: argparse.ArgumentParser, what: str) -> None:
     """Add --out, a folder that is needed."""
     parser.add_argument("--out", type=folder_argument, required=True, metavar="DIR", help=what)
