@@ -31,7 +31,7 @@ from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import placed
 from deploy.map.core.costs import loads, neuron_groups
 from deploy.map.core.fits import Refusal
-from deploy.map.core.hypergraph import Messages, Parts, between, hypergraph, packets
+from deploy.map.core.hypergraph import Messages, Parts, between, count_packets, hypergraph
 from deploy.map.cut.orders import by_registers, orders
 from deploy.map.cut.slices import Orders, layer_parts, to_mapping
 from deploy.map.cut.tiles import tile_parts
@@ -338,7 +338,7 @@ def _packets(
     return {
         name: found[name]
         if name in found
-        else packets(hypergraph(task.program, parts, _cores(parts), task.messages))
+        else count_packets(task.program, parts, _cores(parts), task.messages)
         for name, parts in candidates.items()
     }
 

@@ -15,6 +15,7 @@ last routers for some steps, so that it leaves such a minimum behind; it keeps t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,7 +211,7 @@ def _force_directed(chip: Chip, slots: Ints, start: Ints, traffic: Traffic) -> I
 
 
 def _round(
-    mesh: _Routers, near: _Neighbours, strength: NDArray[np.float64], waiting: Ints,
+    mesh: _Routers, near: _Neighbours, strength: NDArray[Any], waiting: Ints,
     slot: Ints, held: Ints, turn: int,
 ) -> tuple[int, int]:  # fmt: skip
     """As `_settle`, compiled where that can be."""
@@ -226,7 +227,7 @@ def _round(
 
 
 def _settle(
-    mesh: _Routers, near: _Neighbours, strength: NDArray[np.float64], waiting: Ints,
+    mesh: _Routers, near: _Neighbours, strength: NDArray[Any], waiting: Ints,
     slot: Ints, held: Ints, turn: int,
 ) -> tuple[int, int]:  # fmt: skip
     """(exchanges, turn) after each waiting core went to the middle of those it talks with, where that pays.

@@ -16,6 +16,7 @@ onto b1 and b2, and each sends one message:
     with b2 on core 1 too, both are one hyperedge of w = 2 with pins {1}, and 2 packets are left
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,10 @@ Parts = Dict[str, Ints]
 Messages = Dict[str, NDArray[Any]]
 # (class, part) of a connection, as `Connection.spread` gives them.
 Pairs = tuple[Ints, Ints]
+
+
+# Hyperedges whose packets are counted at once.
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,21 @@ class Hypergraph:
         return self.pins != np.repeat(self.own, np.diff(self.indptr))
 
 
+@dataclass(frozen=True)
+class _Senders:
+    """The hyperedges of one node's neurons without their pins.
+
+    own, count, weight: as in `Hypergraph`. classes: of each hyperedge, for each connection of the node.
+    edge: the hyperedge of each neuron.
+    """
+
+    own: Ints
+    count: Ints
+    weight: Ints
+    classes: list[Ints]
+    edge: Ints
+
+
 def spreads(program: Program, part_of: Parts, parts: int) -> dict[str, Pairs]:
     """The parts that each connection reaches: {connection: (class, part)}."""
     return {c.name: _spread(c, part_of, parts) for c in program.connections}
@@ -77,14 +97,9 @@ def hypergraph(
     pairs: `spreads` of these parts, where they are known.
     """
     pieces = []
-    for node in program.sources:
-        sends = program.out_of(node.name)
-        if not sends:
-            continue
-        own = part_of.get(node.name, np.full(node.size, -1, np.int64))
-        sent = np.ones(node.size, np.int64) if messages is None else messages[node.name]
+    for sends, of in _nodes(program, part_of, messages):
         reach = [_spread(c, part_of, parts) if pairs is None else pairs[c.name] for c in sends]
-        pieces.append(_edges(sends, reach, own, np.asarray(sent).reshape(-1), parts))
+        pieces.append((of.own, of.count, of.weight, *_pins(sends, reach, of.classes, parts)))
     own, count, weight, degree, pins = (
         np.concatenate([piece[i] for piece in pieces] or [np.zeros(0, np.int64)]) for i in range(5)
     )
@@ -105,13 +120,27 @@ def reached(program: Program, p: Neurons, part_of: Parts, parts: int) -> Ints:
     if not sends:
         return nothing
     pairs = [_spread(c, part_of, parts) for c in sends]
-    *_, degree, _, edge = _edges(sends, pairs, nothing, nothing, parts)
-    return degree[edge]
+    of = _senders(sends, nothing, nothing)
+    return _pins(sends, pairs, of.classes, parts)[0][of.edge]
 
 
 def packets(graph: Hypergraph) -> int:
     """Messages to other parts."""
-    return int(np.repeat(graph.weight, np.diff(graph.indptr))[graph.remote].sum())
+    return _remote(graph.own, graph.weight, np.diff(graph.indptr), graph.pins)
+
+
+def count_packets(
+    program: Program, part_of: Parts, parts: int, messages: Messages | None = None
+) -> int:
+    """`packets` of the `hypergraph`, a block of hyperedges at a time: all its pins may take gigabytes."""
+    total = 0
+    for sends, of in _nodes(program, part_of, messages):
+        reach = [_spread(c, part_of, parts) for c in sends]
+        for start in range(0, len(of.own), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            pins = _pins(sends, reach, [which[block] for which in of.classes], parts)
+            total += _remote(of.own[block], of.weight[block], *pins)
+    return total
 
 
 def between(graph: Hypergraph) -> tuple[Ints, Ints, Ints]:
@@ -133,18 +162,28 @@ def parts_of(program: Program, mapping: Mapping) -> Parts:
     return found
 
 
+def _nodes(
+    program: Program, part_of: Parts, messages: Messages | None
+) -> Iterator[tuple[tuple[Connection, ...], _Senders]]:
+    """The connections of each node that has any, and its hyperedges."""
+    for node in program.sources:
+        sends = program.out_of(node.name)
+        if sends:
+            own = part_of.get(node.name, np.full(node.size, -1, np.int64))
+            sent = np.ones(node.size, np.int64) if messages is None else messages[node.name]
+            yield sends, _senders(sends, own, np.asarray(sent).reshape(-1))
+
+
+def _remote(own: Ints, weight: Ints, degree: Ints, pins: Ints) -> int:
+    """Messages of hyperedges to other parts than their own."""
+    return int(np.repeat(weight, degree)[pins != np.repeat(own, degree)].sum())
+
+
 def _spread(c: Connection, part_of: Parts, parts: int) -> Pairs:
     return c.spread(np.arange(c.target_size), part_of[c.target], parts)
 
 
-def _edges(
-    sends: tuple[Connection, ...],
-    pairs: list[Pairs],
-    own: Ints,
-    sent: Ints,
-    parts: int,
-) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
-    """(own, count, weight, degree, pins) of the hyperedges of one sender's neurons, and whose each is."""
+def _senders(sends: tuple[Connection, ...], own: Ints, sent: Ints) -> _Senders:
     of = [c.classes() for c in sends]
     edge = own + 1
     for i, (c, which) in enumerate(zip(sends, of, strict=True)):
@@ -155,15 +194,21 @@ def _edges(
     number = len(example)
     count = np.bincount(edge, minlength=number)
     weight = np.bincount(edge, sent, number).astype(np.int64)
-    keys = []
-    for c, which, (from_class, part) in zip(sends, of, pairs, strict=True):
+    return _Senders(own[example], count, weight, [which[example] for which in of], edge)
+
+
+def _pins(
+    sends: tuple[Connection, ...], pairs: list[Pairs], classes: list[Ints], parts: int
+) -> tuple[Ints, Ints]:
+    """(degree, pins) of hyperedges of one node, of these classes for each of its connections."""
+    keys, number = [], len(classes[0])
+    for c, here, (from_class, part) in zip(sends, classes, pairs, strict=True):
         degree = np.bincount(from_class, minlength=c.class_count)
         start = np.concatenate([[0], np.cumsum(degree)])
-        here = which[example]
         keys.append(
             np.repeat(np.arange(number), degree[here]) * parts
             + part[ragged(start[here], degree[here])]
         )
     joined = keys[0] if len(keys) == 1 else distinct(np.concatenate(keys), number * parts)
-    degree = np.bincount(joined // parts, minlength=number)
-    return own[example], count, weight, degree, joined % parts, edge
+    edge, pins = np.divmod(joined, parts)
+    return np.bincount(edge, minlength=number), pins

@@ -15,7 +15,14 @@ from deploy.hardware.chip import Chip, Limit, load_chip
 from deploy.hardware.mapping import Mapping
 from deploy.hardware.mesh import distances
 from deploy.map.compared import comparison, cost
-from deploy.map.core.hypergraph import Hypergraph, between, hypergraph, packets, parts_of
+from deploy.map.core.hypergraph import (
+    Hypergraph,
+    between,
+    count_packets,
+    hypergraph,
+    packets,
+    parts_of,
+)
 from deploy.map.cut.orders import clusters, hilbert, orders
 from deploy.map.cut.slices import by_layer
 from deploy.map.improve import anneal as annealing
@@ -108,15 +115,18 @@ def test_spread_is_what_the_listed_synapses_say(random_program: Make, seed: int)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_packets_are_the_messages_that_are_counted(random_program: Make, seed: int) -> None:
+def test_packets_are_the_messages_that_are_counted(
+    random_program: Make, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.map.core.hypergraph._BLOCK", 5)
     program, chip = random_program(seed), chip_of(neurons=7, neuron_groups=100)
     mapping = partition(program, chip, seed=seed)
     sent = messages(program, seed)
     counted = count(program, sent, 8, 1, mapping).messages
     assert counted is not None
-    assert packets(
-        hypergraph(program, parts_of(program, mapping), len(mapping.cores), sent)
-    ) == sum(counted.values())
+    parts, cores = parts_of(program, mapping), len(mapping.cores)
+    found = packets(hypergraph(program, parts, cores, sent))
+    assert found == count_packets(program, parts, cores, sent) == sum(counted.values())
 
 
 def test_a_convolution_needs_fewer_packets_than_in_any_order() -> None:
