@@ -1,8 +1,9 @@
 """Whether a data set is one of still images or of event recordings, told before it is opened."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from deploy.errors import BadInput
+from deploy.reading import opened_zip
 from neuroclip.data.events.recording import SUFFIXES as RECORDINGS
 from neuroclip.data.images.layout import SUFFIXES as IMAGES
 from neuroclip.data.images.torchvision_sets import IMAGE_SETS
@@ -27,13 +28,16 @@ def holds_images(name_or_path: str, root: str | None) -> bool:
     than recordings among its first files, in the order of names.
 
     A text may be a recording or a list beside images (Tiny-ImageNet has one in every class), so no single
-    folder decides; what lies beside the folders of the classes tells nothing.
+    folder decides; what lies beside the folders of the classes tells nothing. Raises BadInput of a zip file
+    of recordings.
     """
     if name_or_path in IMAGE_SETS:
         return True
     path = Path(name_or_path)
     if not path.exists() and root is not None:
         path = Path(root) / name_or_path
+    if path.suffix.lower() == ".zip" and path.is_file():
+        _refuse_recordings(path)
     if not path.is_dir():
         return path.is_file() and path.suffix.lower() not in RECORDINGS
     # Links are followed, never in a circle.
@@ -51,3 +55,11 @@ def holds_images(name_or_path: str, root: str | None) -> bool:
         been.update(e.resolve() for e in inside)
         waiting += inside
     return images > recordings
+
+
+def _refuse_recordings(path: Path) -> None:
+    """Raises BadInput of an archive with more recordings in it than images."""
+    with opened_zip(path) as archive:
+        suffixes = [PurePosixPath(name).suffix.lower() for name in archive.namelist()]
+    if sum(s in RECORDINGS for s in suffixes) > sum(s in IMAGES for s in suffixes):
+        raise BadInput(f"{path}: an archive of recordings, which are read from folders: unpack it")

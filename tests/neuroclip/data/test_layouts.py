@@ -1,5 +1,6 @@
 """Data sets as users have them on disk: CIFAR10-DVS, ES-ImageNet, data roots, bad files."""
 
+import shutil
 import struct
 from dataclasses import replace
 from itertools import product
@@ -12,6 +13,7 @@ from deploy.errors import BadInput
 from neuroclip.commands import main as cli
 from neuroclip.data.events.cards import CIFAR10_DVS
 from neuroclip.data.events.catalogue import few_shot, open_dataset, without_bad
+from neuroclip.data.images.told import holds_images
 
 
 def write_five_bytes(path: Path, seed: int, events: int = 40) -> None:
@@ -279,6 +281,13 @@ def test_nothing_is_told_apart_of_one_class(tmp_path: Path) -> None:
     lay_out(tmp_path, "cat/{1,2,3,4}")
     with pytest.raises(BadInput, match="'cat' is its only class"):
         few_shot(open_dataset(tmp_path), 1, 0)
+
+
+def test_an_archive_of_recordings_is_not_taken_for_images(tmp_path: Path) -> None:
+    lay_out(tmp_path / "data", "train/{cat,dog}/{1,2,3,4}")
+    archive = shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
+    with pytest.raises(BadInput, match=r"data\.zip: an archive of recordings.*unpack it"):
+        holds_images(archive, None)
 
 
 def lay_out(root: Path, files: str) -> None:
