@@ -25,7 +25,7 @@ def open_dataset(
     """
     folder, known = find_dataset(name_or_path, root), cards()
     if folder not in {Path(card.name) for card in known.values() if card.bundled}:
-        folder = unwrapped(folder)
+        folder = unwrapped(folder, [mark for card in known.values() for mark in card.marks])
     for card in known.values():
         if card.opens is None:
             continue

@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
@@ -170,12 +170,16 @@ def _seen(root: Path) -> str:
     return f"; seen: folders {', '.join(inside[:4])}" if inside else ""
 
 
-def unwrapped(root: Path) -> Path:
-    """A folder without the one that all is in, as archives unpack (`Caltech101/airplanes/…`)."""
+def unwrapped(root: Path, marks: Sequence[str] = ()) -> Path:
+    """A folder without the one that all is in, as archives unpack (`Caltech101/airplanes/…`).
+
+    marks: files or folders at the top of a data set, which may have no folder of classes below.
+    """
     while root.is_dir():
         inside = _folders(root)
         known = len(inside) != 1 or _part(inside[0]) or inside[0].name.lower() == CONVERTED
-        if known or not _folders(inside[0]):
+        top = not known and any((inside[0] / mark).exists() for mark in marks)
+        if known or not (top or _folders(inside[0])):
             break
         root = inside[0]
     return root

@@ -240,7 +240,7 @@ def test_folders_that_differ_in_an_underscore_only_are_refused(tmp_path: Path, r
 
 def test_released_gestures_are_the_events_of_their_times(tmp_path: Path) -> None:
     """Event for event, with its label: of every gesture of every file, and nothing from between them."""
-    held = gesture_as_released(tmp_path)
+    held = gesture_as_released(tmp_path / "DvsGesture")
     dataset = open_dataset(tmp_path)
     assert dataset.name == "dvs128-gesture" and dataset.class_names == DVS_GESTURE.class_names[:3]
     assert len(dataset) == sum(map(len, held.values())) == 60
