@@ -146,7 +146,7 @@ def stands_for(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def required(labels: Labels, class_names: Sequence[str], data: str) -> NDArray[np.int64]:
-    """As `stands_for`; raises BadInput where no label stands for a class of the data."""
+    """As `stands_for`; raises BadInput where no label stands for a class of the data, or for one label."""
     found = stands_for(labels, class_names)
     missing = [name for name, label in zip(class_names, found, strict=True) if label < 0]
     if missing:
@@ -155,6 +155,8 @@ def required(labels: Labels, class_names: Sequence[str], data: str) -> NDArray[n
             f"the model's {len(labels.names)} labels {some(labels.names)}; name them by --labels, such as "
             f"'{missing[0]}=LABEL'"
         )
+    if len(labels.names) < 2:
+        raise BadInput(f"{data}: '{labels.names[0]}' is the only label: nothing is told apart")
     return found
 
 

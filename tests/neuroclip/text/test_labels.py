@@ -23,7 +23,7 @@ from neuroclip.text.labels import (
 WORD = st.text(st.characters(whitelist_categories=("Lu", "Ll", "Nd"), whitelist_characters=' ,"'))
 NAMES = st.lists(
     WORD.map(str.strip).filter(bool),
-    min_size=1,
+    min_size=2,
     max_size=8,
     unique_by=lambda x: " ".join(x.split()).casefold(),
 )
@@ -51,6 +51,11 @@ def test_the_order_of_classes_and_labels_means_nothing(names: list[str], random)
 @given(NAMES)
 def test_names_with_commas_and_quotes_go_through_a_list(names: list[str]) -> None:
     assert split_labels(joined_labels(names)) == tuple(names)
+
+
+def test_one_label_tells_nothing_apart() -> None:
+    with pytest.raises(BadInput, match="data: 'cat' is the only label"):
+        required(Labels(("cat",)), ["cat"], "data")
 
 
 def test_another_word_is_said_for_a_class() -> None:
