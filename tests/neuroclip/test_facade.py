@@ -14,6 +14,7 @@ import pytest
 import neuroclip as nc
 from deploy.errors import BadInput
 from deploy.files import read_npz
+from deploy.map.validate import validate
 from export.commands.main import main
 
 NAMES = [name for name in nc.__all__ if not name.startswith("_")]
@@ -82,10 +83,8 @@ def test_it_does_what_the_command_does(graph_file: Path, spikes_file: Path, tmp_
         for file in ("program.npz", "trace.npz"):
             a, b = (read_npz(folder / file) for folder in (report.path, tmp_path / "command"))
             assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
-        assert (
-            report.mapping.cores
-            and report.trace.keys() == read_npz(report.path / "trace.npz").keys()
-        )
+        assert report.trace.keys() == read_npz(report.path / "trace.npz").keys()
+        assert validate(report.chip_program, nc.load_chip("loihi2"), report.mapping) == []
     assert str(named).startswith("result               NOT COMPARED: graph.nir → emulator")
     page = named._repr_html_()
     assert (
