@@ -142,7 +142,7 @@ def test_more_synapses_than_lava_lists_are_refused_by_name(random_messages, monk
         (),
     )
     with monkeypatch.context() as patch:
-        patch.setattr("export.targets.lava.parts.arguments.MAX_SYNAPSES", 8)
+        patch.setattr("export.targets.lava.parts.synapses.MAX_SYNAPSES", 8)
         with pytest.raises(BadInput, match="'one': 9 synapses exceed the 8 that Lava's Sparse"):
             run_lava(sparse, random_messages(sparse, 0, 1, 1))
     program = wide(32)
