@@ -13,7 +13,7 @@ with what was seen; images without labels, as in many a test part, are left out,
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from unicodedata import normalize
@@ -165,14 +165,21 @@ class _Reader:
 
     def _flat(self, images: Mapping[str, str], part: int) -> Labelled | None:
         """Of images side by side: by a table of names and labels, or by names CLASS.NUMBER."""
+        told: Labelled = {}
         for table in self._tables(part):
             stems = {file: table.get(file, table.get(file.rsplit(".", 1)[0])) for file in images}
             known = {file: label for file, label in stems.items() if label is not None}
             if known and len(known) < len(images):
                 missing = next(file for file in images if file not in known)
                 self.refuse(f"its table of labels names {len(known)} of them and not '{missing}'")
-            if known:
-                return {images[file]: label for file, label in known.items()}
+            other = next(
+                (file for file in known if told.get(file, known[file]) != known[file]), None
+            )
+            if other is not None:
+                self.refuse(f"its tables name two classes for '{other}'")
+            told = known or told
+        if told:
+            return {images[file]: label for file, label in told.items()}
         numbered = {file: _NUMBERED.fullmatch(file) for file in images}
         if all(numbered.values()):
             found = {images[file]: m[1] for file, m in numbered.items() if m is not None}
@@ -190,7 +197,7 @@ class _Reader:
                 continue
             if _ANNOTATIONS.search(path[-1]):
                 rows = [line.split("\t") for line in self.text(name).splitlines() if line.strip()]
-                found.append({row[0]: row[1] for row in rows if len(row) > 1})
+                found.append(self._once(name, ((row[0], row[1]) for row in rows if len(row) > 1)))
             elif _TABLES.fullmatch(path[-1]) or path[-1].lower().endswith("labels.csv"):
                 found.append(self._table(name))
         return [table for table in found if table]
@@ -205,11 +212,23 @@ class _Reader:
         if len(files) != 1 or len(classes) != 1:
             return {}
         need = max(files[0], classes[0])
-        return {
-            row[files[0]].strip().rsplit("/", 1)[-1]: _class(row[classes[0]], head[classes[0]])
+        pairs = (
+            (
+                re.split(r"[/\\]", row[files[0]].strip())[-1],
+                _class(row[classes[0]], head[classes[0]]),
+            )
             for row in rows[1:]
             if len(row) > need
-        }
+        )
+        return self._once(name, pairs)
+
+    def _once(self, table: str, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """{file: class}. Refuses a file of two classes."""
+        found: dict[str, str] = {}
+        for file, label in pairs:
+            if found.setdefault(file, label) != label:
+                self.refuse(f"'{table}' names two classes for '{file}'")
+        return found
 
     def words(self, classes: set[str]) -> dict[str, str]:
         """The words of classes that are WordNet numbers, where a list of them is there."""

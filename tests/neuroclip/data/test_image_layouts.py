@@ -118,7 +118,7 @@ READ = {
         (20, 0, 0),
     ),
     "a table with semicolons": (
-        flat("train", 0) | {"train_labels.csv": rows("file_name;label", "{i}.png;{name}")},
+        flat("train", 0) | {"train_labels.csv": rows("file_name;label", "train\\{i}.png;{name}")},
         (20, 0, 0),
     ),
     "a table of files": (
@@ -192,6 +192,18 @@ def test_tiny_imagenet_has_words_and_says_what_is_left_out(tmp_path: Path) -> No
         (flat("pictures", 0), "no folders of classes"),
         (flat("train_data", 0) | flat("test_data", 2), "no folders of classes"),
         (flat("train", 0) | {"labels.csv": rows("id,label", "{i},{name}", 9)}, "names 18 of them"),
+        (
+            flat("train", 0) | {"labels.csv": rows("id,label", "{i},{name}") + b"\n0,dog"},
+            "'labels.csv' names two classes for '0'",
+        ),
+        (
+            flat("train", 0)
+            | {
+                "labels.csv": rows("id,label", "{i},{name}"),
+                "train.csv": rows("id,label", "{i},dog"),
+            },
+            "its tables name two classes for '0.png'",
+        ),
         (tree(TWO, classes=("Images", "masks")), "would be called 'images'"),
         (tree({"train": 0}, classes=("red_fox", "red fox")), "two classes are called 'red fox'"),
         (tree({"train": 0}, classes=("cat",)), "'cat' is its only class"),
