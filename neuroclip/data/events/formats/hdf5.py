@@ -145,7 +145,10 @@ def _sensor(path: Path, file: "h5py.File") -> tuple[int, ...]:
             return width, height
         if {"width", "height"} <= said.keys():
             return int(said["width"]), int(said["height"])
-        geometry = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(said.get("geometry", "")))
+        text = said.get("geometry", "")
+        # Of fixed length it comes as bytes.
+        text = text.decode("latin-1") if isinstance(text, bytes) else str(text)
+        geometry = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
         if geometry:
             return int(geometry[1]), int(geometry[2])
         resolution = entry_of(path, file, "prophesee/left/calib/resolution")

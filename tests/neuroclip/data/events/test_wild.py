@@ -69,6 +69,10 @@ def as_h5(layout: str, **how: Any) -> Callable[[Path], None]:
                     "davis/left/events", data=array("xytp", "f8", True, True), **how
                 )
                 return
+            if layout == "prophesee":
+                file["CD/events"] = structured()
+                file.attrs["geometry"] = np.bytes_("240x180")
+                return
             if layout == "table":
                 file["events"] = structured().astype(
                     [("col", "<i2"), ("row", "<i2"), ("timestamp", "<i8"), ("on", "?")]
@@ -165,6 +169,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], None], bool]] = {
     "h5 of v2e": ("a.h5", as_h5("v2e", compression="gzip"), True),
     "h5 of other names": ("a.h5", as_h5("named", compression="lzf"), True),
     "h5 of a table of other names": ("a.h5", as_h5("table"), True),
+    "h5 of Prophesee, its texts of fixed length": ("a.h5", as_h5("prophesee"), False),
     "h5 of MVSEC": ("a.hdf5", as_h5("mvsec"), True),
     "h5 of M3ED": ("a.h5", as_h5("m3ed"), False),
 }  # fmt: skip
