@@ -18,8 +18,8 @@ from export.deployment.deployment import (
     seen_notes,
     unreadable,
 )
+from export.frontends.frontend import Request, path_or_name
 from export.frontends.host_work import adapter_work
-from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.adapter.checkpoint import Checkpoint, clip_of, load_checkpoint
 from neuroclip.adapter.eight_bits import EightBitAnn, zeros
@@ -34,41 +34,33 @@ from neuroclip.data.events.recording import read_recording
 from neuroclip.data.images.told import require_recordings
 from neuroclip.data.images.vocabulary import read_labels
 from neuroclip.data.split import to_draw
-from neuroclip.storage.checkpoint_files import DEFAULT_MODEL
 from neuroclip.text.labels import Labels, required, stands_for
 
 
-def from_checkpoint(
-    model: str | None,
-    data: str | None,
-    samples: int | None = None,
-    labels: str | None = None,
-    seed: int = 0,
-    dt: float = DEFAULT_DT,
-    data_root: str | None = None,
-    skip_bad: bool = False,
-    clip: str | None = None,
-    pretrained: str | None = None,
-    sensor: tuple[int, int] | None = None,
-) -> Deployment:
+def from_checkpoint(model: str, request: Request) -> Deployment:
     """An adapter (folder or bundled name) on the test split of a data set, or on one recording.
 
     labels: other class names for the same adapter, see `read_labels`; accuracy is stated where every
-    class of the data has one. data_root: where data sets
-    lie. skip_bad: leave out what cannot be read. clip, pretrained: see `ClipSpec` and `clip_of`. sensor:
-    width and height of recordings that do not say them. Raises BadInput naming the file and the value.
+    class of the data has one. data_root: where data sets lie. skip_bad: leave out what cannot be read.
+    clip, pretrained: see `ClipSpec` and `clip_of`. sensor: width and height of recordings that do not
+    say them. Raises BadInput naming the file and the value.
     """
-    model = DEFAULT_MODEL if model is None else model
+    data, labels, seed, sensor = path_or_name(request), request.labels, request.seed, request.sensor
+    if request.skips is not None:
+        raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
+    if request.ann is not None:
+        raise BadInput("--ann: for a SpikeCLIP; an adapter's is trained with it, `train --ann`")
     checkpoint = load_checkpoint(model)
+    clip, pretrained = request.clip, request.pretrained
     spec = None if clip is None and pretrained is None else ClipSpec(clip or BUNDLED, pretrained)
     encoder = clip_of(checkpoint, spec)
     data = "digits" if data is None else data
-    require_recordings(data, data_root)
+    require_recordings(data, request.data_root)
     one = Path(data).is_file()
     alone = _one_recording(Path(data), sensor) if one else None
-    dataset = open_dataset(data, seed, data_root, sensor) if alone is None else alone
+    dataset = open_dataset(data, seed, request.data_root, sensor) if alone is None else alone
     reasons: tuple[str, ...] = ()
-    if skip_bad:
+    if request.skip_bad:
         dataset, reasons = without_bad(dataset, ("test",))
     given, adapter = Labels(checkpoint.labels), checkpoint.chip_adapter
     if labels is not None:
@@ -84,7 +76,7 @@ def from_checkpoint(
     seen = checkpoint.seen | encoder.seen
     known_test = dataset if one else dataset.without(seen, "test")
     left_out = len(dataset.test) - len(known_test.test)
-    indices = to_draw(known_test.test, samples, seed)[:samples]
+    indices = to_draw(known_test.test, request.samples, seed)[: request.samples]
     if not len(indices):
         raise BadInput(f"{data}: the model has seen all {left_out} of its test recordings")
     features = dataset_features(encoder, dataset, indices, checkpoint.frames, adapter.config.raw)
@@ -98,7 +90,7 @@ def from_checkpoint(
     return Deployment(
         model=model,
         data=data,
-        graph=to_nir(adapter.network, dt),
+        graph=to_nir(adapter.network, request.dt),
         network=adapter.network,
         inputs={"input": messages},
         input_ranges={"input": (-limit, limit)},

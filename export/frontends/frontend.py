@@ -8,6 +8,7 @@ One of another distribution is found by its entry point, whose name is the front
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from numpy.typing import ArrayLike
@@ -109,3 +110,12 @@ class Frontend:
     suffixes: tuple[str, ...] = ()
     takes: frozenset[str] = frozenset()
     knows: Callable[[object], bool] = lambda _: False
+
+
+def path_or_name(request: Request) -> str | None:
+    """The data of a checkpoint. Raises BadInput for arrays, which it does not read."""
+    if request.data is not None and not isinstance(request.data, str | Path):
+        raise BadInput(
+            "a checkpoint reads recordings or images; give their path or name, not arrays"
+        )
+    return None if request.data is None else str(request.data)

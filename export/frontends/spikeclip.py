@@ -15,9 +15,9 @@ from export.deployment.deployment import (
     unreadable,
 )
 from export.deployment.skips import lowerings
+from export.frontends.frontend import Request, path_or_name
 from export.frontends.host_work import spikeclip_work
 from export.lowering.exact import lower
-from export.nir_format.normal.neurons import DEFAULT_DT
 from export.nir_format.write.module import to_nir
 from neuroclip.chip.network import INPUT
 from neuroclip.data.images.images import open_images
@@ -34,28 +34,22 @@ _BATCH = 256
 
 
 @torch.no_grad()
-def from_spikeclip(
-    model: str,
-    data: str | None,
-    samples: int | None = None,
-    labels: str | None = None,
-    seed: int = 0,
-    dt: float = DEFAULT_DT,
-    data_root: str | None = None,
-    skip_bad: bool = False,
-    skips: Skips | None = None,
-    ann: str | None = None,
-) -> Deployment:
+def from_spikeclip(model: str, request: Request) -> Deployment:
     """A SpikeCLIP (folder or bundled name) on the test part of a data set of images.
 
     labels: other names for the same encoder, see `read_labels`; accuracy is stated where every class of
-    the data has one. data: the digits by default, of a model
-    trained on them. data_root, skip_bad: see `open_images`; only the images that run are decoded.
+    the data has one. data: the digits by default, of a model trained on them. data_root, skip_bad: see
+    `open_images`; only the images that run are decoded.
     skips: how the residual stream is lowered (`deploy.program.residual_stream`), by default as a stream
     where the tokenizer has one of stages, else by fan-in. ann: the folder of an ANN of its shape, to set
     beside; of images that either has seen none is taken. Raises BadInput naming the file and the value;
     the paper's variant, whose attention no chip holds, by name; and a stream whose sums no relay holds.
     """
+    data, labels, dt = path_or_name(request), request.labels, request.dt
+    if request.clip is not None or request.pretrained is not None:
+        raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
+    if request.sensor is not None:
+        raise BadInput(f"--sensor: {model} is a SpikeCLIP, which sees images")
     checkpoint = load_spikeclip(model)
     try:
         config = require_deployable(checkpoint.model.config)
@@ -71,11 +65,11 @@ def from_spikeclip(
             f"{model}: was trained on '{trained_on}', which is not bundled; give images by --data"
         )
     data = "digits" if data is None else data
-    beside = None if ann is None else _ann_of_shape(ann, model, config)
+    beside = None if request.ann is None else _ann_of_shape(request.ann, model, config)
     seen = checkpoint.seen if beside is None else checkpoint.seen | beside.seen
     dataset = open_images(
-        data, config.image_size, config.channels, seed, data_root, skip_bad,
-        part="test", samples=samples, shares=checkpoint.shares, seen=seen,
+        data, config.image_size, config.channels, request.seed, request.data_root, request.skip_bad,
+        part="test", samples=request.samples, shares=checkpoint.shares, seen=seen,
     )  # fmt: skip
     given, chip = Labels(checkpoint.labels), checkpoint.chip
     if labels is not None:
@@ -89,7 +83,7 @@ def from_spikeclip(
     text = checkpoint.text(names)
     scores = [checkpoint.model.scores(part, text) for part in sent.split(_BATCH)]
     # With stages of 3×3 kernels each reader's own copy of them would take most of the cores.
-    skips = skips or ("stream" if config.depths else "fan-in")
+    skips: Skips = request.skips or ("stream" if config.depths else "fan-in")
     network = chip.network(skips)
     ranges = {INPUT: (0, config.message_max)}
     wiring = chip.wiring()

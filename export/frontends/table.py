@@ -5,9 +5,8 @@ or a folder, and no model at all, is a checkpoint.
 """
 
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from deploy.errors import BadInput
@@ -145,63 +144,22 @@ def _checkpoint(model: Any, request: Request) -> Deployment:
     name = DEFAULT_MODEL if model is None else str(model)
     try:
         _require_known(name, request)
-        read = _reader(format_of(name))
+        read = resolve_name(_READERS[format_of(name)])
     except ModuleNotFoundError as error:
         raise BadInput(
             f"a checkpoint needs torch and what belongs to it ({error}): "
             "pip install '.[learn]' in the repository (a .nir file needs none of it)"
         ) from error
-    return read(name, request)
+    made: Deployment = read(name, request)
+    return made
 
 
-def _reader(kind: str) -> Callable[[str, Request], Deployment]:
-    """What reads checkpoints of a format, imported alone: a CLIP's libraries take seconds."""
-    if kind == NETWORK:
-        from export.frontends.trained_network import from_trained_network
-
-        return from_trained_network
-    if kind == SPIKECLIP:
-        from export.frontends.spikeclip import from_spikeclip
-
-        return partial(_spikeclip, from_spikeclip)
-    from export.frontends.checkpoint import from_checkpoint
-
-    return partial(_adapter, from_checkpoint)
-
-
-def _spikeclip(read: Callable[..., Deployment], model: str, request: Request) -> Deployment:
-    asked = _asked(request)
-    if request.clip is not None or request.pretrained is not None:
-        raise BadInput(f"--clip, --pretrained: {model} is a SpikeCLIP, which needs no CLIP")
-    if request.sensor is not None:
-        raise BadInput(f"--sensor: {model} is a SpikeCLIP, which sees images")
-    return read(model, *asked, skips=request.skips, ann=request.ann)
-
-
-def _adapter(read: Callable[..., Deployment], model: str, request: Request) -> Deployment:
-    asked = _asked(request)
-    if request.skips is not None:
-        raise BadInput("--skips: MODEL has no residual skips; for a SpikeCLIP")
-    if request.ann is not None:
-        raise BadInput("--ann: for a SpikeCLIP; an adapter's is trained with it, `train --ann`")
-    given = {"clip": request.clip, "pretrained": request.pretrained, "sensor": request.sensor}
-    return read(model, *asked, **given)
-
-
-def _asked(request: Request) -> tuple[Any, ...]:
-    """What a SpikeCLIP and an adapter are read with alike, in the order of both functions."""
-    return (
-        _path_or_name(request), request.samples, request.labels, request.seed, request.dt,
-        request.data_root, request.skip_bad,
-    )  # fmt: skip
-
-
-def _path_or_name(request: Request) -> str | None:
-    if request.data is not None and not isinstance(request.data, str | Path):
-        raise BadInput(
-            "a checkpoint reads recordings or images; give their path or name, not arrays"
-        )
-    return None if request.data is None else str(request.data)
+# What reads a checkpoint of a format, each imported alone: a CLIP's libraries take seconds.
+_READERS = {
+    ADAPTER: "export.frontends.checkpoint:from_checkpoint",
+    SPIKECLIP: "export.frontends.spikeclip:from_spikeclip",
+    NETWORK: "export.frontends.trained_network:from_trained_network",
+}
 
 
 def _require_known(model: str, request: Request) -> None:

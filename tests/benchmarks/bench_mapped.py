@@ -24,6 +24,7 @@ from deploy.map.core.costs import core_report
 from deploy.map.partition import partition, require_fit
 from deploy.map.validate import validate
 from deploy.program.program import Program
+from neuroclip.storage.checkpoint_files import DEFAULT_MODEL
 
 Run = tuple[Program, dict[str, np.ndarray]]
 SAMPLES = 20
@@ -38,9 +39,10 @@ def adapter() -> Run:
         from export.frontends.checkpoint import from_checkpoint
     except ImportError as error:
         raise Missing(f"torch and what belongs to it: {error}") from error
+    from export.frontends.frontend import Request
     from export.lowering.exact import lower
 
-    found = from_checkpoint(None, None, SAMPLES, None, seed=0, dt=1e-4)
+    found = from_checkpoint(DEFAULT_MODEL, Request(samples=SAMPLES))
     return lower(found.graph, dt=1e-4, input_ranges=found.input_ranges), dict(found.inputs)
 
 

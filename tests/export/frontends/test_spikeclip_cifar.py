@@ -14,6 +14,7 @@ from PIL import Image
 
 from deploy.errors import BadInput
 from export.commands import main as cli
+from export.frontends.frontend import Request
 from export.frontends.spikeclip import from_spikeclip
 from neuroclip.data.images.class_names import class_names
 
@@ -63,8 +64,8 @@ def test_real_images_are_recognised(tmp_path):
 
 def test_it_wants_images_of_its_own_classes(images):
     with pytest.raises(BadInput, match=r"trained on 'cifar10-train', .* --data"):
-        from_spikeclip(NAME, None)
+        from_spikeclip(NAME, Request())
     (images / "test" / "ship").rename(images / "test" / "zeppelin")
     (images / "train" / "ship").rename(images / "train" / "zeppelin")
     with pytest.raises(BadInput, match=r"1 are none of the model's 10 labels .*'zeppelin=LABEL'"):
-        from_spikeclip(NAME, str(images), 1)
+        from_spikeclip(NAME, Request(str(images), 1))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from deploy.errors import BadInput
 from export.commands import main as cli
+from export.frontends.frontend import Request
 from export.frontends.spikeclip import from_spikeclip
 from neuroclip.chip.network import INPUT
 from neuroclip.data.events.digits import digit_pictures
@@ -75,7 +76,7 @@ def test_a_corrupt_image_in_the_middle(tmp_path, pictures, refused, capsys):
 
 def test_images_of_any_size_and_mode_give_the_messages_of_gray_ones(pictures):
     def sent():
-        return from_spikeclip(NAME, str(pictures)).inputs[INPUT].astype(int)
+        return from_spikeclip(NAME, Request(str(pictures))).inputs[INPUT].astype(int)
 
     before = sent()
     files = sorted((pictures / "test").rglob("*.png"))
@@ -151,7 +152,9 @@ def test_the_ann_of_its_shape_stands_beside(tmp_path, pictures, refused):
     report = exported(out, *given, "--ann", tmp_path / "ann")
     found = report["baseline"]
     paths = sorted((pictures / "test").rglob("*.png"), key=lambda p: (int(p.parent.name), p.name))
-    images = torch.from_numpy(from_spikeclip(NAME, str(pictures)).inputs[INPUT][:, 0]).float()
+    images = torch.from_numpy(
+        from_spikeclip(NAME, Request(str(pictures))).inputs[INPUT][:, 0]
+    ).float()
     assert len(images) == len(paths) == report["samples"]
     rounded = in_eight_bits(ann.model)
     said = rounded.scores(images, ann.text(ann.labels)).argmax(1)

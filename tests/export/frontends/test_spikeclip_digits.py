@@ -12,6 +12,7 @@ for package in ("snntorch", "open_clip", "nirtorch"):
 from deploy.program.file import load_program
 from deploy.program.residual_stream import repeated
 from export.commands import main as cli
+from export.frontends.frontend import Request
 from export.frontends.spikeclip import from_spikeclip
 from neuroclip.commands import main as neuroclip_cli
 from neuroclip.spikeclip.checkpoint import load_spikeclip
@@ -150,7 +151,9 @@ def test_every_spike_is_lavas(tmp_path):
 def test_other_labels_are_another_last_layer(tmp_path):
     words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     labels = ",".join(f"{i}={word}" for i, word in enumerate((*words[:9], "a cat")))
-    own, other = (from_spikeclip(NAME, None, 40, given, 0, 1e-4) for given in (None, labels))
+    own, other = (
+        from_spikeclip(NAME, Request(samples=40, labels=given)) for given in (None, labels)
+    )
     a, b = (
         {
             n: m.integer_weight()

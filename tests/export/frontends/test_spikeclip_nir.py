@@ -18,6 +18,7 @@ from deploy.emulate.reference import emulate
 from deploy.program.file import load_program
 from deploy.program.program import registers
 from export.commands import main as cli
+from export.frontends.frontend import Request
 from export.frontends.spikeclip import from_spikeclip
 from export.graph.simulate import simulate
 from export.lowering.exact import lower
@@ -46,7 +47,7 @@ def exported(tmp_path_factory):
     out = tmp_path_factory.mktemp("export")
     options = ("--target", "emulator", "--samples", str(SAMPLES), "--record", "all")
     assert cli.main([NAME, *options, "--out", str(out)]) == 0
-    return out, from_spikeclip(NAME, None, SAMPLES, None, 0, DT)
+    return out, from_spikeclip(NAME, Request(samples=SAMPLES, dt=DT))
 
 
 def test_the_file_holds_standard_primitives_only(exported):
