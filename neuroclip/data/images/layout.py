@@ -56,6 +56,8 @@ _FILE_COLUMNS = (
 # Of ILSVRC on Kaggle: a class, and boxes behind it.
 _BOXES = "predictionstring"
 _CLASS_COLUMNS = (_BOXES, "label", "class", "breed", "category", "class_name", "target", "species")
+# What lists the images of parts, in sets that keep all of them together (Food-101, CUB).
+_LISTS = re.compile(r"(train_?test_?split|(train|val|test)(list)?\d*)\.(txt|json)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(.+?)\.\d+\.\w+")
 _SYNSET = re.compile(r"n\d{8}")
 _WORDS = ("words.txt", "LOC_synset_mapping.txt", "synset_words.txt")
@@ -100,6 +102,11 @@ def layout_of(title: str, names: Sequence[str], text: Callable[[str], str]) -> L
     texts = {path[min(wrapped, len(path) - 1) :]: name for path, name in texts.items()}
     reader = _Reader(title, images, texts, lambda name: normalize("NFC", text(name)))
     parts, notes = _parts(reader), [f"{title}: {unread} are not read; left out"] if others else []
+    lists = ["/".join(path) for path in texts if _LISTS.fullmatch(path[-1])]
+    if lists and {*parts} == {TRAIN}:
+        notes.append(
+            f"{title}: its lists of parts ('{min(lists)}') are not read; the test part is drawn"
+        )
     labelled: dict[int, Labelled] = {}
     for part, of_part in parts.items():
         found = reader.classes(of_part, part)

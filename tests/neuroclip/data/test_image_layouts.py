@@ -247,6 +247,14 @@ def test_images_that_are_not_read_are_counted(tmp_path: Path) -> None:
         open_images(written(tmp_path / "b", {"cat/a.ppm": b"x"}), 4, 3)
 
 
+def test_lists_of_parts_that_are_not_read_are_named(tmp_path: Path) -> None:
+    files = tree({"images": 0}) | {"meta/train.txt": b"cat/1", "meta/classes.txt": b"cat"}
+    (note,) = open_images(written(tmp_path / "a", files), 4, 3).notes
+    assert "its lists of parts ('train.txt') are not read; the test part is drawn" in note
+    files = tree(TWO) | {"meta/train.txt": b"cat/1"}
+    assert not open_images(written(tmp_path / "b", files), 4, 3).notes
+
+
 def test_links_are_followed_and_never_in_a_circle(tmp_path: Path) -> None:
     written(tmp_path / "all", tree({"train": 0}))
     data = tmp_path / "data"
