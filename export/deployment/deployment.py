@@ -133,13 +133,20 @@ def unreadable(data: str, reasons: Sequence[str]) -> tuple[str, ...]:
     return (f"{data}: {len(reasons)} samples cannot be read and are left out, first {reasons[0]}",)
 
 
+def stated(labels: Labels, truth: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The label of each sample [N], or None where an accuracy would say nothing: −1, or one label alone."""
+    return truth if len(labels.names) > 1 and (truth >= 0).all() else None
+
+
 def label_notes(
     labels: Labels, classes: Sequence[str], found: NDArray[np.int64]
 ) -> tuple[str, ...]:
-    """The note on classes of the data that no label stands for: of these no accuracy is stated."""
+    """The note on why no accuracy is stated, see `stated`; none where one is."""
     missing = [name for name, label in zip(classes, found, strict=True) if label < 0]
-    if not missing:
+    if not missing and len(labels.names) > 1:
         return ()
+    if not missing:
+        return (f"no accuracy: '{labels.names[0]}' is the only label: nothing is told apart",)
     return (
         f"no accuracy: no label stands for {len(missing)} of {len(classes)} classes of the data, "
         f"{some(missing)}; give them as 'CLASS=WORD' (labels: {some(labels.names)})",

@@ -16,6 +16,7 @@ from export.deployment.deployment import (
     TrainedAnn,
     label_notes,
     seen_notes,
+    stated,
     unreadable,
 )
 from export.frontends.frontend import Request, path_or_name
@@ -84,7 +85,6 @@ def from_checkpoint(model: str, request: Request) -> Deployment:
     with torch.no_grad():
         messages = adapter.encode(x).numpy().astype(np.int16)
         float_predictions = checkpoint.float_adapter.scores(x).argmax(dim=1).numpy()
-    truth = None if one else found[dataset.labels[indices]]
     limit = adapter.config.message_max
     parts = adapter_work(checkpoint, encoder, dataset, indices, len(names))
     return Deployment(
@@ -94,7 +94,7 @@ def from_checkpoint(model: str, request: Request) -> Deployment:
         network=adapter.network,
         inputs={"input": messages},
         input_ranges={"input": (-limit, limit)},
-        labels=truth if truth is not None and (truth >= 0).all() else None,
+        labels=None if one else stated(given, found[dataset.labels[indices]]),
         class_names=names,
         predict=lambda trace, where: _predict(adapter, trace, x[where]),
         float_predictions=float_predictions,

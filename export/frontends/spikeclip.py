@@ -12,6 +12,7 @@ from export.deployment.deployment import (
     TrainedAnn,
     label_notes,
     seen_notes,
+    stated,
     unreadable,
 )
 from export.deployment.skips import lowerings
@@ -106,7 +107,7 @@ def from_spikeclip(model: str, request: Request) -> Deployment:
         network=network,
         inputs={INPUT: repeated(config, sent).numpy().astype(np.int16)},
         input_ranges=ranges,
-        labels=truth if (truth >= 0).all() else None,
+        labels=stated(given, truth),
         class_names=names,
         predict=_predict,
         float_predictions=torch.cat(scores).argmax(dim=1).numpy(),

@@ -206,3 +206,12 @@ def test_labels_by_the_name_of_a_data_set(tmp_path, refused):
     assert f"{len(vocabulary('stl10')) + 1} labels" in " ".join(report["placement"]["chip"])
     target = (NAME, "--target", "emulator", "--out", tmp_path / "none")
     refused(cli.main, *target, "--labels", "@nothing", says=["vocabulary 'nothing'", "cifar100"])
+
+
+def test_one_label_alone_has_no_accuracy(tmp_path, pictures, capsys):
+    for folder in pictures.glob("*/*"):
+        if folder.name != "3":
+            shutil.rmtree(folder)
+    report = exported(tmp_path / "out", "--data", pictures, "--labels", "3=three")
+    assert report["accuracy"]["emulator"] is None and report["samples"] == 4
+    assert "'three' is the only label: nothing is told apart" in capsys.readouterr().err
