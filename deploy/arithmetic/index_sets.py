@@ -36,4 +36,6 @@ def fingerprints(members: Ints, of: Ints, sets: int, bound: int) -> Ints:
     """
     drawn = np.random.default_rng(0).integers(0, 1 << 38, (2, bound))
     found = [np.bincount(of, x[members], sets) for x in drawn.astype(np.float64)]
-    return np.array(found).astype(np.int64)  # sums below 2^53 are exact
+    return np.array(found).astype(
+        np.int64
+    )  # whatever rounds beyond 2^53, does so in equal sets alike

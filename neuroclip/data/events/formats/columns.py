@@ -32,7 +32,7 @@ _UNITS = {
     "us": ("us", "usec", "µs", "μs", "microsecond", "microseconds"),
     "ns": ("ns", "nsec", "nanosecond", "nanoseconds"),
 }
-_IN_US = {"s": 1e6, "ms": 1e3, "us": 1, "ns": 1e-3}
+_IN_US = {"s": 1e6, "ms": 1e3, "us": 1}
 # Nobody's recording is longer: times of more are no seconds, integers of less may be.
 _LONGEST_S = 10_000.0
 # Beyond, doubles skip integers.
@@ -169,7 +169,8 @@ def _microseconds(path: Path, t: NDArray[Any], unit: str | None) -> NDArray[Any]
             )
         unit = "s" if fractions else "us"
     with np.errstate(over="ignore"):  # refused below
-        micros = np.rint(t * _IN_US[unit])
+        # As of integers: the microsecond that has begun.
+        micros = np.floor(t / 1000) if unit == "ns" else np.rint(t * _IN_US[unit])
     if np.abs(micros).max() > _MOST_US:
         i = int(np.abs(micros).argmax())
         raise BadInput(f"{path}: event {i} has t = {t[i]} {unit.replace('us', 'µs')}")

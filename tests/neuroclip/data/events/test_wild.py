@@ -295,6 +295,15 @@ def test_what_is_refused(tmp_path: Path, file: str, made: bytes, words: str) -> 
     assert file in str(error.value) and "\n" not in str(error.value)
 
 
+def test_nanoseconds_are_the_same_times_with_fractions_and_without(tmp_path: Path) -> None:
+    """The microsecond that has begun, however a program writes 1 999 and 3 000 ns."""
+    for end in ("", ".0", ".5"):
+        rows = [f"{t}{end},2,3,1" for t in (0, 999, 1000, 1999, 3000, 9000)]
+        (tmp_path / "a.csv").write_text("\n".join(["t_ns,x,y,p", *rows]))
+        back = read_recording(tmp_path / "a.csv", SIZE)
+        assert back.t.tolist() == [0, 0, 1, 1, 3, 9], end
+
+
 def test_a_cut_es_is_told(tmp_path: Path) -> None:
     """faery passes over a last event that is cut."""
     pytest.importorskip("faery", reason="faery is not installed")
