@@ -36,6 +36,5 @@ def fingerprints(members: Ints, of: Ints, sets: int, bound: int) -> Ints:
     """
     drawn = np.random.default_rng(0).integers(0, 1 << 38, (2, bound))
     found = [np.bincount(of, x[members], sets) for x in drawn.astype(np.float64)]
-    return np.array(found).astype(
-        np.int64
-    )  # whatever rounds beyond 2^53, does so in equal sets alike
+    # Whatever rounds beyond 2^53, does so in equal sets alike.
+    return np.array(found).astype(np.int64)
